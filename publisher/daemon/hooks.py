@@ -23,6 +23,7 @@ from roar_publisher.daemon.log import Log, about, one_line
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.machine import State
 from roar_publisher.state.reasons import Reason
+from roar_publisher.tasks import task_group
 
 HOOK_SECONDS = 60.0
 """How long the `[publisher] on_done` command may take."""
@@ -176,7 +177,7 @@ async def _run_to_end(command: Sequence[str], environ: dict[str, str], tail: byt
             )
         finally:
             os.close(writing)
-        async with anyio.create_task_group() as tasks:
+        async with task_group() as tasks:
             tasks.start_soon(_read, reading, tail)
             await _wait_or_kill(process)
             tasks.cancel_scope.deadline = anyio.current_time() + STDERR_DRAIN_SECONDS

@@ -70,7 +70,7 @@ def test_a_base_that_breaks_signatures_stops_instead_of_publishing_anonymously(f
 
 
 @pytest.mark.parametrize("flag", [Flag.PUBLIC, Flag.PRIVATE])
-def test_a_front_that_changes_the_request_stops_a_key_that_may_be_good(flag: Flag, tmp_path: Path) -> None:
+def test_an_intermediary_that_changes_requests_stops_a_key_that_may_be_valid(flag: Flag, tmp_path: Path) -> None:
     """A 401 about the signature is not a clear rejection of the key, which would make a public publish anonymous."""
     world = World(tmp_path, LINEAGE, flag, mount=lambda app: below(app, "/elsewhere"))
 

@@ -281,7 +281,7 @@ def test_a_credential_in_the_registrys_address_is_refused_and_not_repeated(way: 
         watched.check()
 
 
-def test_a_passphrase_that_is_typed_is_left_nowhere(tmp_path: Path) -> None:
+def test_a_typed_passphrase_is_not_kept(tmp_path: Path) -> None:
     (tmp_path / "tmp").mkdir()
     with alices_desk(tmp_path) as desk, front(desk.url) as fore:
         key = desk.make_key(passphrase=PASSPHRASE)

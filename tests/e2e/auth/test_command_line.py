@@ -149,7 +149,7 @@ def test_public_lineage_names_its_signer(desk: Desk) -> None:
     is_public_and_names(desk, event["hash"], BY_BEARER)
 
 
-def test_anonymous_shows_no_credential_that_is_at_hand(desk: Desk) -> None:
+def test_an_anonymous_publish_sends_no_credential(desk: Desk) -> None:
     desk.sign_in()
     desk.make_key()
     event = desk.publish("--anonymous")
@@ -209,7 +209,7 @@ def test_a_dead_token_of_the_environment_does_not_make_it_anonymous(desk: Desk) 
 
 
 @pytest.mark.parametrize("flag", ["--public", "--private"])
-def test_a_named_key_that_does_not_exist_is_a_persons_turn(desk: Desk, flag: str) -> None:
+def test_a_named_key_that_does_not_exist_needs_the_user(desk: Desk, flag: str) -> None:
     seat = desk.with_environment(ROAR_SSH_KEY="/nonexistent")
     done = seat.roar("publish", "-y", "--json", flag)
     assert (done.code, done.last["reason"]) == (4, "ssh key")
@@ -278,7 +278,7 @@ def test_a_sign_in_close_to_its_end_is_renewed_first_and_the_new_one_kept(desk: 
         ("bearer", ["--anonymous"], "anonymous-flag/none-wanted/session", "no credential is used", BY_NOBODY),
     ],
 )
-def test_a_dry_run_shows_the_row_why_and_whom_it_names(
+def test_a_dry_run_shows_the_row_the_reason_and_the_identity(
     desk: Desk, credential: str, flags: list[str], row: str, why: str, identity: str
 ) -> None:
     seat = desk

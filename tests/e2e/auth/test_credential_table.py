@@ -113,7 +113,7 @@ def does_not_say(path: str) -> httpx2.Response | None:
     # The outcome is left out: it may hold a fingerprint, which differs between the processes of a test run.
     ids=[f"{credential}-{state}-{flag.value or 'no flag'}" for credential, state, flag, _ in CASES],
 )
-def test_what_a_credential_comes_to(credential: str, state: str, flag: Flag, outcome: str, memory: Path) -> None:
+def test_the_decision_for_each_credential(credential: str, state: str, flag: Flag, outcome: str, memory: Path) -> None:
     by_key = flag in (Flag.PRIVATE, Flag.NONE) or state == INCONCLUSIVE
     world = World(memory, LINEAGE, flag, people=(BY_BEARER, KEY_ITSELF if by_key else BY_KEY))
 

@@ -176,7 +176,7 @@ def test_an_expired_token_of_the_environment_is_not_replaced_by_a_sign_in(
     run_virtually(scenario, 0)
 
 
-def test_another_persons_sign_in_does_not_go_on_with_it(memory: Path) -> None:
+def test_another_users_sign_in_does_not_continue_it(memory: Path) -> None:
     """Bob signs in where Alice's publish waits; it waits on, and is hers when she is back."""
     requests = 0
 
@@ -249,7 +249,7 @@ def test_killed_at_every_moment_it_continues_with_the_same_identity(name: str, m
 
 
 @pytest.mark.parametrize("appears", [World.sign_in, World.export_token], ids=["auth.json", "ROAR_ACCESS_TOKEN"])
-def test_a_bearer_that_appears_meanwhile_does_not_take_over_from_the_key(appears: Act, memory: Path) -> None:
+def test_a_later_bearer_does_not_replace_the_key(appears: Act, memory: Path) -> None:
     """The key began the publish, so the key continues it wherever it was interrupted."""
     reference = Life()
 
@@ -273,7 +273,7 @@ def test_a_bearer_that_appears_meanwhile_does_not_take_over_from_the_key(appears
             raise
 
 
-def test_sixty_four_requests_that_are_turned_away_together_refresh_once(memory: Path) -> None:
+def test_sixty_four_requests_rejected_together_refresh_once(memory: Path) -> None:
     world = World(memory, cut(chain(150), batch=lambda: 1), Flag.PRIVATE)
     crowd = 0
 

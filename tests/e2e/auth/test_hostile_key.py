@@ -47,7 +47,7 @@ def test_a_key_of_the_user_that_a_project_names_signs(desk: Desk) -> None:
     assert desk.read(event["hash"], desk.token())[0] == 200
 
 
-def test_a_key_elsewhere_signs_at_the_users_word(tmp_path: Path) -> None:
+def test_a_key_elsewhere_signs_if_the_user_names_it(tmp_path: Path) -> None:
     """By a link in `~/.ssh`, which only the user makes."""
     from roar_publisher.auth.sshkey import KeyLocation, find_key
 

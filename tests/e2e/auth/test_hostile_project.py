@@ -212,7 +212,7 @@ def test_a_netrc_adds_no_credential(alice: Program, theirs: Front) -> None:
     assert "basic" not in heard(theirs).lower()
 
 
-def test_a_person_is_asked_once(alice: Program, theirs: Front) -> None:
+def test_the_user_is_asked_once(alice: Program, theirs: Front) -> None:
     program = named(alice, theirs)
     with at_terminal(program, "publish", "--anonymous") as terminal:
         terminal.wait_for(f"Trust {theirs.url} from now on?")

@@ -58,7 +58,7 @@ def test_a_good_token_signs_in_and_publishes(desk: Desk) -> None:
     assert desk.publish("--private")["hash"] == recorded_hash("bearer")
 
 
-def test_a_bare_token_gets_to_know_its_user(desk: Desk) -> None:
+def test_the_registry_names_the_user_of_a_bare_token(desk: Desk) -> None:
     file = desk.home / "bare.json"
     file.write_text(json.dumps({"access_token": desk.token()}))
     assert login(desk, file).code == 0
@@ -76,7 +76,7 @@ def test_a_new_sign_in_replaces_the_present_one(desk: Desk) -> None:
     assert json.loads(desk.auth_json.read_text())["user"]["username"] == "alice"
 
 
-def test_a_token_of_the_environment_is_not_what_is_kept(desk: Desk) -> None:
+def test_a_token_of_the_environment_is_not_stored(desk: Desk) -> None:
     file = token_file(desk)
     seat = desk.with_environment(ROAR_ACCESS_TOKEN="another")
     assert "Signed in as alice" in login(seat, file).out
@@ -129,7 +129,7 @@ def test_a_token_of_another_registry(desk: Desk, tmp_path: Path) -> None:
         ('{"access_token": "a", "user": 7}', "user is not an object"),
     ],
 )
-def test_a_file_that_holds_no_token(desk: Desk, content: str, words: str) -> None:
+def test_a_file_without_a_token(desk: Desk, content: str, words: str) -> None:
     file = desk.home / "bad.json"
     file.write_text(content)
     done = login(desk, file)
@@ -147,7 +147,7 @@ def test_a_file_that_cannot_be_read(desk: Desk) -> None:
 
 
 @pytest.mark.usefixtures("present")
-def test_a_registry_that_is_away(desk: Desk) -> None:
+def test_an_unreachable_registry(desk: Desk) -> None:
     login(desk, token_file(desk), "--registry", "http://127.0.0.1:9").blames(3, "cannot be reached")
 
 
@@ -156,7 +156,7 @@ def test_a_registry_that_is_not_an_address(desk: Desk) -> None:
     login(desk, token_file(desk), "--registry", "ftp://x").blames(2, "not a http(s) URL")
 
 
-def test_with_roar_cli_the_command_is_its(desk: Desk) -> None:
+def test_with_roar_cli_the_command_belongs_to_roar_cli(desk: Desk) -> None:
     done = desk.roar("login", "--help")
     assert done.code == 0
     assert "--glaas-api-url" in done.out

@@ -92,7 +92,7 @@ def interrupted(desk: Desk, fore: Front, ending: str, credential: str) -> str:
 
 @pytest.mark.parametrize("credential", CREDENTIALS)
 @pytest.mark.parametrize("ending", ["/outputs", "/finalize"])
-def test_what_was_killed_here_is_published_there_once(tmp_path: Path, credential: str, ending: str) -> None:
+def test_a_publish_killed_here_is_published_there_once(tmp_path: Path, credential: str, ending: str) -> None:
     with alices_desk(tmp_path) as alone, front(alone.url) as fore:
         here = alone.with_environment(GLAAS_URL=fore.url)
         publish_id = interrupted(here, fore, ending, credential)
@@ -114,7 +114,7 @@ def kind(credential: str) -> list[str]:
     return ["--anonymous"] if credential == "none" else ["--private"]
 
 
-def test_a_publish_whose_both_copies_go_on_is_published_once(tmp_path: Path) -> None:
+def test_a_publish_whose_copies_both_continue_is_published_once(tmp_path: Path) -> None:
     with alices_desk(tmp_path) as alone, front(alone.url) as fore:
         here = alone.with_environment(GLAAS_URL=fore.url)
         publish_id = interrupted(here, fore, "/outputs", "bearer")
@@ -169,7 +169,7 @@ def test_no_credential_travels(tmp_path: Path, credential: str) -> None:
         assert file.stat().st_mode & 0o777 == 0o600
 
 
-def test_exported_is_left_alone_until_it_is_taken_back(tmp_path: Path) -> None:
+def test_an_exported_publish_is_ignored_until_it_is_taken_back(tmp_path: Path) -> None:
     with alices_desk(tmp_path) as alone, front(alone.url) as fore:
         here = alone.with_environment(GLAAS_URL=fore.url)
         publish_id = interrupted(here, fore, "/outputs", "none")

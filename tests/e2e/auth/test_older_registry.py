@@ -54,7 +54,7 @@ def test_without_sessions_a_public_publish_goes_the_older_way_and_signs_each_wri
 
 @pytest.mark.parametrize("flag", [Flag.PRIVATE, Flag.NONE])
 @pytest.mark.parametrize("credential", SIGNED_IN)
-def test_without_sessions_nothing_private_leaves_and_the_two_ways_out_are_named(
+def test_without_sessions_nothing_private_is_sent_and_both_remedies_are_named(
     credential: str, flag: Flag, tmp_path: Path
 ) -> None:
     give, identity, _ = SIGNED_IN[credential]
@@ -82,7 +82,7 @@ def test_without_sessions_nothing_private_leaves_and_the_two_ways_out_are_named(
 
 
 @pytest.mark.parametrize("credential", SIGNED_IN)
-def test_without_sessions_a_credential_that_dies_half_way_waits_for_its_person(credential: str, tmp_path: Path) -> None:
+def test_without_sessions_a_credential_that_fails_half_way_waits_for_the_user(credential: str, tmp_path: Path) -> None:
     give, identity, _ = SIGNED_IN[credential]
     world = World(tmp_path, cut(chain(2)), Flag.PUBLIC)
 
@@ -152,7 +152,7 @@ def waits_for_sign_in(world: World, end: object) -> None:
         "scope_request: unexpected field",
     ],
 )
-def test_its_complaint_is_final_and_the_ways_out_are_named(complaint: str, tmp_path: Path) -> None:
+def test_its_refusal_is_final_and_the_remedies_are_named(complaint: str, tmp_path: Path) -> None:
     async def scenario() -> None:
         world = World(tmp_path, cut(chain(2)), Flag.PRIVATE)
         world.sign_in()

@@ -78,7 +78,7 @@ def test_it_is_renewed_later_once_the_registry_can(tmp_path: Path) -> None:
 
 @trouble
 @pytest.mark.parametrize("key", [False, True])
-def test_one_that_works_no_more_waits_for_the_registry(trouble: str, key: bool, tmp_path: Path) -> None:
+def test_an_expired_token_waits_for_the_registry(trouble: str, key: bool, tmp_path: Path) -> None:
     async def scenario() -> None:
         world = World(tmp_path, LINEAGE, Flag.PRIVATE)
         world.sign_in()

@@ -76,7 +76,7 @@ def test_another_users_credential_does_not_continue_it(
 
 
 @pytest.mark.parametrize("status", [401, 404])
-def test_a_registry_that_does_not_say_whose_the_credential_is_gets_nothing_else(status: int, tmp_path: Path) -> None:
+def test_a_registry_that_does_not_name_the_owner_gets_nothing_else(status: int, tmp_path: Path) -> None:
     async def scenario() -> None:
         world = await killed(tmp_path, Flag.PRIVATE, World.make_key, "before /outputs")
         sent = len(world.sent)
@@ -91,7 +91,7 @@ def test_a_registry_that_does_not_say_whose_the_credential_is_gets_nothing_else(
 
 
 @pytest.mark.parametrize("credential", CREDENTIALS)
-def test_a_process_asks_once_whose_the_credential_is(credential: str, tmp_path: Path) -> None:
+def test_a_process_asks_once_for_the_owner_of_the_credential(credential: str, tmp_path: Path) -> None:
     give, identity = CREDENTIALS[credential]
 
     async def scenario() -> None:

@@ -160,7 +160,7 @@ def test_a_token_that_the_service_does_not_know_publishes_nothing(world: World, 
     assert world.desk.program.publishes == []
 
 
-def test_a_service_that_comes_back_is_waited_for(away: World) -> None:
+def test_a_returning_service_is_awaited(away: World) -> None:
     with away.desk.program.started("publish", "-y", "--private", "--json") as popen:
         waits_for_the_service(popen)
         with away.treqs.running():
@@ -218,7 +218,7 @@ def test_access_withdrawn_during_a_publish_stops_it_and_access_restored_continue
         assert staged_bodies(fore.seen) == staged
 
 
-def test_who_has_left_the_project_reads_it_no_more(world: World) -> None:
+def test_a_former_member_cannot_read_the_project(world: World) -> None:
     world.bind()
     lineage_hash = world.desk.publish()["hash"]
     assert world.desk.read(lineage_hash, HIS)[0] == 200

@@ -72,7 +72,7 @@ def status_of(pid: int) -> dict[str, str]:
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
-def test_it_runs_on_by_itself_when_start_has_returned(program: Program) -> None:
+def test_it_outlives_the_command_that_started_it(program: Program) -> None:
     out = worked(program("daemon", "start"))
     pid = pid_of(program)
 
@@ -86,7 +86,7 @@ def test_it_runs_on_by_itself_when_start_has_returned(program: Program) -> None:
     assert program.state.stat().st_mode & 0o777 == 0o700
 
 
-def test_started_again_it_stays_the_one_that_runs(program: Program) -> None:
+def test_a_second_start_keeps_the_running_daemon(program: Program) -> None:
     worked(program("daemon", "start"))
     pid = pid_of(program)
 
@@ -94,7 +94,7 @@ def test_started_again_it_stays_the_one_that_runs(program: Program) -> None:
     assert daemons_of(program) == [pid]
 
 
-def test_started_by_several_at_once_one_runs_and_everybody_is_reported_of_it(program: Program) -> None:
+def test_started_by_several_at_once_one_runs_and_every_start_succeeds(program: Program) -> None:
     command = [sys.executable, "-m", "roar_publisher", "daemon", "start"]
     starting = [
         subprocess.Popen(
@@ -111,7 +111,7 @@ def test_started_by_several_at_once_one_runs_and_everybody_is_reported_of_it(pro
     assert "ERROR" not in (program.state / "daemon.log").read_text()
 
 
-def test_who_loses_to_another_waits_until_that_one_shows(
+def test_the_loser_of_a_race_waits_until_the_winner_is_visible(
     folder: StateFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost = tmp_path / "lost"
@@ -121,7 +121,7 @@ def test_who_loses_to_another_waits_until_that_one_shows(
         assert start(folder) == Started(quicker.pid, already_running=True)
 
 
-def test_each_state_folder_has_a_daemon_of_its_own(program: Program, tmp_path: Path) -> None:
+def test_each_state_folder_has_its_own_daemon(program: Program, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     with program_with_daemons(tmp_path, tmp_path / "other") as other:
         worked(program("daemon", "start"))
@@ -132,7 +132,7 @@ def test_each_state_folder_has_a_daemon_of_its_own(program: Program, tmp_path: P
         assert pid_of(program) is not None
 
 
-def test_stopped_it_has_ended_and_says_so_in_its_log(program: Program) -> None:
+def test_stop_waits_for_the_exit_and_the_log_says_so(program: Program) -> None:
     worked(program("daemon", "start"))
     pid = pid_of(program)
 
@@ -142,12 +142,12 @@ def test_stopped_it_has_ended_and_says_so_in_its_log(program: Program) -> None:
     assert "the daemon exits" in (program.state / "daemon.log").read_text().splitlines()[-1]
 
 
-def test_where_none_runs_stop_has_nothing_to_do_and_makes_nothing(program: Program) -> None:
+def test_stop_without_a_daemon_creates_nothing(program: Program) -> None:
     assert worked(program("daemon", "stop")) == "No daemon is running.\n"
     assert not program.state.exists()
 
 
-def test_after_a_kill_the_next_one_starts_over_a_stale_pid_and_a_stale_socket(program: Program) -> None:
+def test_after_a_kill_the_next_one_replaces_a_stale_pid_and_socket(program: Program) -> None:
     worked(program("daemon", "start"))
     killed = pid_of(program)
     assert killed is not None
@@ -188,7 +188,7 @@ def test_a_process_that_does_not_hold_the_lock_is_not_signalled_whatever_the_loc
         assert innocent.poll() is None
 
 
-def test_one_that_does_not_end_is_named_and_not_killed(folder: StateFolder) -> None:
+def test_a_daemon_that_does_not_exit_is_reported_and_not_killed(folder: StateFolder) -> None:
     folder.root.mkdir()
     with process("-c", HOLDER, str(folder.daemon_lock)) as deaf:
         pid = int(line_of(deaf))
@@ -223,7 +223,7 @@ def test_a_state_folder_that_cannot_be_made_is_named(command: str, program: Prog
     assert len(done.err.splitlines()) == 2
 
 
-def test_one_that_does_not_come_up_in_time_is_reported_of(folder: StateFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_daemon_that_does_not_start_in_time_is_reported(folder: StateFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(background, "COMMAND", ("-c", "import signal; signal.pause()"))
     with pytest.raises(LocalProblem, match=r"\(pid \d+\) has not started within 0 s, and may still start") as problem:
         start(folder, patience=0.05)
@@ -233,7 +233,7 @@ def test_one_that_does_not_come_up_in_time_is_reported_of(folder: StateFolder, m
     os.waitpid(pid, 0)
 
 
-def test_a_log_that_cannot_be_written_keeps_no_daemon_from_starting(program: Program) -> None:
+def test_an_unwritable_log_does_not_prevent_the_start(program: Program) -> None:
     (program.state / "daemon.log").mkdir(parents=True)
 
     worked(program("daemon", "start"))
@@ -251,12 +251,12 @@ def test_one_that_can_neither_start_nor_log_says_why(program: Program) -> None:
     )
 
 
-def test_it_is_found_from_any_folder_by_what_this_process_was_found_by(tmp_path: Path) -> None:
+def test_the_package_is_importable_from_any_folder(tmp_path: Path) -> None:
     with program_with_daemons(tmp_path, tmp_path, PYTHONPATH=os.path.relpath(CHECKOUT / "src", tmp_path)) as program:
         worked(program("daemon", "start"))
 
 
-def test_started_in_a_checkout_without_a_path_it_is_found_too(tmp_path: Path) -> None:
+def test_started_in_a_checkout_without_a_path_it_is_importable_too(tmp_path: Path) -> None:
     with program_with_daemons(CHECKOUT, tmp_path, PYTHONPATH="") as program:
         worked(program("daemon", "start"))
 
@@ -277,7 +277,7 @@ def test_an_installed_package_needs_no_path(monkeypatch: pytest.MonkeyPatch) -> 
     assert import_path({"PYTHONPATH": "/mine::mine"}) == f"/mine:{Path.cwd() / 'mine'}"
 
 
-def test_in_process_it_is_started_and_stopped_alike(folder: StateFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_start_and_stop_in_the_same_process(folder: StateFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in environment(HOME=str(folder.root.parent)).items():
         monkeypatch.setenv(name, value)
     started = start(folder)

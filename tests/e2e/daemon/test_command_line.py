@@ -55,7 +55,7 @@ def test_help_lists_every_command_and_an_example(program: Program) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["status"], ["logs"], ["stop"]])
-def test_what_is_asked_often_loads_no_heavy_library(arguments: list[str], program: Program) -> None:
+def test_frequent_commands_load_no_heavy_library(arguments: list[str], program: Program) -> None:
     code = (
         "import sys; from roar_publisher.__main__ import run; run(sys.argv[1:]);"
         f"sys.exit(str(heavy) if (heavy := {HEAVY!r} & set(sys.modules)) else 0)"
@@ -67,7 +67,7 @@ def test_what_is_asked_often_loads_no_heavy_library(arguments: list[str], progra
     assert done.returncode == 0, done.stderr
 
 
-def test_status_of_nothing_is_quiet_and_makes_nothing(program: Program) -> None:
+def test_status_without_a_state_folder_creates_nothing(program: Program) -> None:
     done = program("daemon", "status")
 
     assert (done.code, done.err) == (3, "")
@@ -117,7 +117,7 @@ def test_status_leaves_out_what_cannot_be_read(program: Program) -> None:
     assert facts["counts"]["queued"] == 1
 
 
-def test_status_of_one_that_runs_names_it(program: Program) -> None:
+def test_status_shows_the_pid_of_a_running_daemon(program: Program) -> None:
     program("daemon", "start")
 
     done = program("daemon", "status", "--json")
@@ -140,7 +140,7 @@ def test_run_in_the_foreground_also_logs_to_stderr(program: Program) -> None:
     second.blames(5, f"pid {popen.pid}", "next: roar daemon status")
 
 
-def test_what_keeps_it_from_running_is_in_its_log_too(program: Program) -> None:
+def test_the_log_also_says_why_it_cannot_run(program: Program) -> None:
     config = Path(program.env["HOME"]) / ".config" / "roar"
     config.mkdir(parents=True)
     (config / "config.toml").write_text("[publisher]\njobs = 'many'\n")
@@ -153,7 +153,7 @@ def test_what_keeps_it_from_running_is_in_its_log_too(program: Program) -> None:
     assert "Error: " not in program("daemon", "run", "--quiet").err
 
 
-def test_a_sigterm_by_anybody_ends_it(program: Program) -> None:
+def test_any_sigterm_stops_it(program: Program) -> None:
     program("daemon", "start")
     pid = pid_of(program)
     assert pid is not None

@@ -314,7 +314,7 @@ def test_not_signed_in(alone: Program, registry: str) -> None:
     check_error(alone("publish", "--private", "-y", "--json", "--registry", registry), Reason.AUTH)
 
 
-def test_a_sign_in_that_ran_out(alone: Program, registry: str, tmp_path: Path) -> None:
+def test_an_expired_sign_in(alone: Program, registry: str, tmp_path: Path) -> None:
     folder = tmp_path / "home" / ".config" / "roar"
     folder.mkdir(parents=True)
     (folder / "auth.json").write_text(json.dumps(SIGN_IN | {"issuer": registry, "expires_at": "2020-01-01T00:00:00Z"}))
@@ -337,7 +337,7 @@ def test_not_confirmed(alone: Program, registry: str) -> None:
     check_error(alone("publish", "--public", "--json", "--registry", registry), Reason.NEEDS_CONFIRMATION)
 
 
-def test_a_state_folder_that_is_none(alone: Program, registry: str) -> None:
+def test_a_state_folder_that_is_a_file(alone: Program, registry: str) -> None:
     alone.state.write_text("in the way")
     done = alone("publish", "--anonymous", "-y", "--json", "--registry", registry)
     assert (done.code, done.last["reason"]) == (1, Reason.STATE_DIRECTORY), "there is nothing to resume"
@@ -388,7 +388,7 @@ def test_queued_while_no_daemon_runs(alone: Program) -> None:
     assert answer["next"].startswith("roar daemon start")
 
 
-def test_published_by_a_person(alone: Program, registry: str) -> None:
+def test_published_in_the_foreground(alone: Program, registry: str) -> None:
     done = alone("publish", "--anonymous", "-y", "--json", "--registry", registry)
     assert (done.code, done.last["event"]) == (0, "published"), done.out
     check_reason(why(alone, only_publish(alone)), Reason.PUBLISHED)
@@ -418,7 +418,7 @@ def small_disk(folder: Path) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def test_a_full_disk_is_waited_for(tmp_path: Path, registry: str) -> None:
+def test_a_full_disk_postpones_the_publish(tmp_path: Path, registry: str) -> None:
     with small_disk(tmp_path / "state"), program_with_daemons(tmp_path, tmp_path) as program:
         publish_id = queue(program, registry)
         StateFolder(program.state).user_key()  # as every earlier publish made it

@@ -62,7 +62,7 @@ def said(caplog: pytest.LogCaptureFixture) -> str:
     return f"{record.levelname} {record.getMessage()}"
 
 
-async def test_the_hook_is_reported_everything_by_variables(
+async def test_the_hook_gets_everything_in_variables(
     tmp_path: Path, log: logging.Logger, caplog: pytest.LogCaptureFixture
 ) -> None:
     out = tmp_path / "out"
@@ -109,13 +109,13 @@ async def test_no_credential_of_the_daemon_reaches_the_hook(
     assert (variables["PATH"], variables["LC_TIME"]) == (os.environ["PATH"], "C")
 
 
-def test_what_a_server_made_up_cannot_break_the_environment() -> None:
+def test_text_of_a_server_cannot_break_the_environment() -> None:
     facts = hook_environment(replace(DONE, url="https://x/\0\nHOSTILE=1\ud800"), {"PATH": "/bin"})
 
     assert facts["ROAR_PUBLISH_URL"] == r"https://x/\x00\nHOSTILE=1\ud800"
 
 
-async def test_of_a_failing_hook_the_exit_code_and_its_last_line_are_logged(
+async def test_the_exit_code_and_last_line_of_a_failing_hook_are_logged(
     log: logging.Logger, caplog: pytest.LogCaptureFixture
 ) -> None:
     code = "import sys; sys.stderr.write('x' * 100_000 + '\\nfirst\\nno such channel\\n\\n'); sys.exit(7)"
@@ -142,7 +142,7 @@ async def test_a_command_that_cannot_be_run_is_logged(
     assert why in said(caplog)
 
 
-async def test_a_hook_that_takes_too_long_is_ended_with_its_children(
+async def test_a_hook_that_takes_too_long_is_killed_with_its_children(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: logging.Logger, caplog: pytest.LogCaptureFixture
 ) -> None:
     patience = anyio.CancelScope()
@@ -184,7 +184,7 @@ async def test_a_daemon_that_stops_ends_the_hook_first(tmp_path: Path, log: logg
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])  # the daemon's; trio complains of the process that is left
-async def test_a_hook_that_can_not_be_killed_is_left_behind(
+async def test_a_hook_that_cannot_be_killed_is_left_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: logging.Logger
 ) -> None:
     """As one that became another user's."""
@@ -219,7 +219,7 @@ async def test_a_hook_that_can_not_be_killed_is_left_behind(
 
 
 @pytest.mark.parametrize("number", sorted(ended.EXHAUSTED))
-async def test_where_the_machine_has_no_room_for_a_hook_that_is_raised(
+async def test_a_lack_of_resources_for_a_hook_is_raised(
     number: int, monkeypatch: pytest.MonkeyPatch, log: logging.Logger, caplog: pytest.LogCaptureFixture
 ) -> None:
     def no_room() -> tuple[int, int]:
@@ -232,7 +232,7 @@ async def test_where_the_machine_has_no_room_for_a_hook_that_is_raised(
 
 
 @pytest.mark.usefixtures("bus")
-async def test_where_the_machine_has_no_room_for_a_notification_nothing_happens(
+async def test_a_lack_of_resources_for_a_notification_is_ignored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: logging.Logger
 ) -> None:
     Desktop(tmp_path, "notify-send")
@@ -259,7 +259,7 @@ async def test_a_child_that_a_hook_leaves_behind_is_not_waited_for(
             del let_go  # closed: `cat` reads the end of its file and ends
 
 
-async def test_nothing_is_run_where_nothing_is_asked_for(log: logging.Logger, caplog: pytest.LogCaptureFixture) -> None:
+async def test_without_a_command_nothing_is_run(log: logging.Logger, caplog: pytest.LogCaptureFixture) -> None:
     await notify_end(DONE, None, notify=False, log=log)
     await notify_end(DONE, (), notify=False, log=log)
 
@@ -289,7 +289,7 @@ def bus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("bus")
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS has another notification")
-async def test_the_desktop_is_reported(tmp_path: Path, log: logging.Logger, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_desktop_is_notified(tmp_path: Path, log: logging.Logger, caplog: pytest.LogCaptureFixture) -> None:
     desktop = Desktop(tmp_path, "notify-send")
 
     await notify_end(DONE, None, notify=True, log=log)
@@ -310,7 +310,7 @@ def test_a_notification_of_a_failure_says_why_and_is_not_markup(tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("bus")
-def test_what_waits_for_a_person_says_for_what(tmp_path: Path) -> None:
+def test_status_says_what_a_parked_publish_waits_for(tmp_path: Path) -> None:
     Desktop(tmp_path, "notify-send")
     parked = replace(DONE, state=State.STAGE, hash="", url="", reason="auth", detail="you are not signed in any more")
 
@@ -321,7 +321,7 @@ def test_what_waits_for_a_person_says_for_what(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("bus")
-def test_on_macos_the_texts_are_arguments_and_no_script(tmp_path: Path) -> None:
+def test_on_macos_the_texts_are_arguments_and_not_script(tmp_path: Path) -> None:
     Desktop(tmp_path, "osascript")
     hostile = replace(DONE, url='" & (do shell script "id") & "')
 

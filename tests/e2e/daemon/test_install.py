@@ -76,7 +76,7 @@ def test_a_folder_with_quotes_in_its_name_stays_one_variable(tmp_path: Path) -> 
     assert verified(unit, tmp_path) == ""
 
 
-def test_the_unit_says_when_the_daemon_is_started_again_and_how_long_it_may_take_to_end(tmp_path: Path) -> None:
+def test_the_unit_holds_the_rules_of_restart_and_stop(tmp_path: Path) -> None:
     lines = service(StateFolder(tmp_path), {}, platform="linux").text.splitlines()
 
     assert {"Type=exec", "Restart=on-failure", "RestartPreventExitStatus=5", "TimeoutStopSec=15"} <= set(lines)
@@ -155,7 +155,7 @@ linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="sy
 pytestmark = linux_only
 
 
-def test_installed_it_runs_and_uninstalled_nothing_is_left(program: Program, unit: Path, tmp_path: Path) -> None:
+def test_after_install_it_runs_and_uninstall_leaves_nothing(program: Program, unit: Path, tmp_path: Path) -> None:
     manager = Manager(tmp_path / "bin")
 
     done = program("daemon", "install")
@@ -175,7 +175,7 @@ def test_installed_it_runs_and_uninstalled_nothing_is_left(program: Program, uni
     assert program("daemon", "uninstall").out == "The service is not installed.\n"
 
 
-def test_a_daemon_that_runs_already_makes_room_for_the_service(program: Program, tmp_path: Path) -> None:
+def test_a_running_daemon_is_replaced_by_the_service(program: Program, tmp_path: Path) -> None:
     Manager(tmp_path / "bin")
     assert program("daemon", "start").code == 0
     before = pid_of(program)
@@ -189,7 +189,7 @@ def test_a_daemon_that_runs_already_makes_room_for_the_service(program: Program,
 
 
 @pytest.mark.parametrize("there", [True, False], ids=["does not answer", "is not there"])
-def test_where_no_manager_answers_it_is_reported_what_to_type(
+def test_without_a_manager_the_commands_to_run_are_printed(
     there: bool, program: Program, unit: Path, tmp_path: Path
 ) -> None:
     if there:
@@ -212,7 +212,7 @@ def test_where_no_manager_answers_it_is_reported_what_to_type(
     assert not unit.exists()
 
 
-def test_a_manager_that_refuses_is_heard(program: Program, tmp_path: Path) -> None:
+def test_an_error_of_the_manager_is_reported(program: Program, tmp_path: Path) -> None:
     Manager(tmp_path / "bin", refuses="enable")
 
     done = program("daemon", "install")
@@ -227,7 +227,7 @@ def test_a_folder_that_cannot_be_written_is_named(program: Program, unit: Path) 
     program("daemon", "install").blames(1, f"{unit} cannot be changed", "roar daemon install --print")
 
 
-def test_printed_it_is_the_unit_alone_and_nothing_is_changed(program: Program, unit: Path) -> None:
+def test_print_prints_the_unit_only_and_changes_nothing(program: Program, unit: Path) -> None:
     elsewhere = replace(program, env=program.env | {"XDG_CONFIG_HOME": "/nowhere"})
 
     done = elsewhere("daemon", "install", "--print")

@@ -52,7 +52,7 @@ def lives(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[DaemonSettings]]:
     os.environ.pop(LOCK_HANDLE, None)
 
 
-def test_at_rest_it_is_replaced_by_its_own_program(
+def test_when_idle_it_is_replaced_by_its_own_program(
     folder: StateFolder, config: Path, lives: list[DaemonSettings]
 ) -> None:
     with pytest.raises(Replaced):
@@ -62,7 +62,7 @@ def test_at_rest_it_is_replaced_by_its_own_program(
     assert os.environ[LOCK_HANDLE].isdigit()
 
 
-def test_a_typo_that_was_made_meanwhile_is_reported_and_it_stays(
+def test_an_invalid_configuration_is_logged_and_the_daemon_stays(
     folder: StateFolder,
     config: Path,
     lives: list[DaemonSettings],

@@ -105,7 +105,7 @@ def orders(folder: Path) -> list[Order]:
     return made
 
 
-def test_whatever_dies_every_publish_is_published_once(tmp_path: Path) -> None:
+def test_whichever_process_dies_every_publish_is_published_once(tmp_path: Path) -> None:
     projects, temporary = tmp_path / "projects", tmp_path / "tmp"
     projects.mkdir()
     temporary.mkdir()

@@ -61,7 +61,7 @@ def test_stale_pids_locks_and_sockets(program: Program, registry: Registry, pid:
     check_clean(program)
 
 
-def test_a_transaction_that_was_cut_off(program: Program, registry: Registry, tmp_path: Path) -> None:
+def test_an_interrupted_transaction(program: Program, registry: Registry, tmp_path: Path) -> None:
     """The power fails in the middle of a commit: the next process that opens the journal rolls it back."""
     publish_id = queue(program, registry.url)
     paths = StateFolder(program.state).find(publish_id)
@@ -85,7 +85,7 @@ def test_a_transaction_that_was_cut_off(program: Program, registry: Registry, tm
     assert registry.published() == wanted_of(publishes_of(program))
 
 
-def test_a_half_made_publish_and_folders_of_strangers_are_left_alone(program: Program, registry: Registry) -> None:
+def test_an_unplanned_publish_and_foreign_folders_are_ignored(program: Program, registry: Registry) -> None:
     folder = StateFolder(program.state)
     with OwnedPublish.create(folder) as planning:
         planning.journal.units.add(cut(chain(1)).units)  # planning was killed here

@@ -12,7 +12,7 @@ def removed(folder: Path) -> bool:
     return not folder.exists()
 
 
-def test_the_daemon_of_a_removed_folder_ends_and_leaves_its_name_to_another(tmp_path: Path) -> None:
+def test_the_daemon_of_a_removed_folder_exits_and_leaves_the_path_to_another(tmp_path: Path) -> None:
     with program_with_daemons(tmp_path, tmp_path) as program:
         assert program("daemon", "start").code == 0
         [first] = daemons_of(program)

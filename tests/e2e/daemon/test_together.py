@@ -61,7 +61,7 @@ def last_event(out: str) -> dict[str, object]:
     return dict(json.loads(out.splitlines()[-1]))
 
 
-def test_of_daemons_that_are_started_at_once_one_lives(program: Program) -> None:
+def test_of_daemons_started_at_the_same_time_one_survives(program: Program) -> None:
     with ExitStack() as stack:
         daemons = [stack.enter_context(program.started("daemon", "run")) for _ in range(DAEMONS)]
         wait_until(lambda: sum(daemon.poll() is None for daemon in daemons) == 1, SOON_SECONDS)
@@ -78,7 +78,7 @@ def test_of_daemons_that_are_started_at_once_one_lives(program: Program) -> None
     assert not (program.state / "daemon.sock").exists()
 
 
-def test_a_daemon_and_several_people_at_the_same_lineage(program: Program, registry: Registry) -> None:
+def test_a_daemon_and_several_users_publish_the_same_lineage(program: Program, registry: Registry) -> None:
     assert program("daemon", "start").code == 0
     with ExitStack() as stack:
         typed = [(*PUBLISH, "--detach"), *[PUBLISH] * PEOPLE, (*PUBLISH, "--detach")]
@@ -118,7 +118,7 @@ def test_watchers_see_the_end_of_a_publish_whichever_process_works_on_it(
     check_published_once(program, registry)
 
 
-def test_resumed_beside_the_daemon_it_is_watched(program: Program, registry: Registry, link: Link) -> None:
+def test_a_resume_while_the_daemon_works_watches(program: Program, registry: Registry, link: Link) -> None:
     link.order("stall /outputs")
     assert program(*PUBLISH, "--detach").code == 0
     wait_until(lambda: publishes_of(program)[0].owner == pid_of(program) is not None, SOON_SECONDS)
@@ -131,7 +131,7 @@ def test_resumed_beside_the_daemon_it_is_watched(program: Program, registry: Reg
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_what_a_person_stopped_waits_for_that_person(
+def test_a_publish_that_the_user_stopped_waits_for_the_user(
     program: Program, registry: Registry, link: Link, number: signal.Signals
 ) -> None:
     """A publish that is left to the daemon afterwards shows that the daemon has looked, and left the other alone."""
@@ -172,7 +172,7 @@ def test_the_same_publish_left_to_the_daemon_continues_there(program: Program, r
     check_published_once(program, registry)
 
 
-def test_cancelled_under_the_daemons_hands(program: Program, registry: Registry, link: Link) -> None:
+def test_a_publish_cancelled_while_the_daemon_works_on_it(program: Program, registry: Registry, link: Link) -> None:
     link.order("stall /finalize")
     assert program(*PUBLISH, "--detach").code == 0
     wait_until(lambda: publishes_of(program)[0].progress.state == "finalize", SOON_SECONDS)
@@ -184,7 +184,9 @@ def test_cancelled_under_the_daemons_hands(program: Program, registry: Registry,
     assert pid_of(program) is not None
 
 
-def test_a_daemon_that_is_stopped_lets_go_within_ten_seconds(program: Program, registry: Registry, link: Link) -> None:
+def test_a_stopped_daemon_releases_everything_within_ten_seconds(
+    program: Program, registry: Registry, link: Link
+) -> None:
     link.order("stall /outputs")
     assert program(*PUBLISH, "--detach").code == 0
     wait_until(lambda: bool(publishes_of(program)[0].progress.remote_session), SOON_SECONDS)
@@ -200,7 +202,7 @@ def test_a_daemon_that_is_stopped_lets_go_within_ten_seconds(program: Program, r
     check_published_once(program, registry)
 
 
-def test_its_folder_is_its_own(program: Program, tmp_path: Path, link: Link) -> None:
+def test_its_folder_is_private(program: Program, tmp_path: Path, link: Link) -> None:
     """Two state folders have a daemon each, and neither touches what is the other's."""
     (tmp_path / "other").mkdir()
     with program_with_daemons(program.cwd, tmp_path / "other", GLAAS_URL=link.url) as other:

@@ -28,7 +28,7 @@ REPLIES = {
 
 @pytest.mark.parametrize("case", REPLIES)
 @pytest.mark.anyio
-async def test_a_bad_answer_needs_a_person(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_bad_answer_needs_the_user(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agent_module, "MAX_REPLY_BYTES", LIMIT)
     async with AsyncExitStack() as stack:
         agent = Agent(await serving(str(tmp_path / "agent"), lambda _request: REPLIES[case], stack))
@@ -40,7 +40,7 @@ async def test_a_bad_answer_needs_a_person(case: str, tmp_path: Path, monkeypatc
 
 
 @pytest.mark.anyio
-async def test_no_agent_holds_nothing(tmp_path: Path) -> None:
+async def test_without_an_agent_no_key_is_held(tmp_path: Path) -> None:
     assert "cannot be asked: No such file" in await Agent(str(tmp_path / "nothing")).why_unavailable(KEY)
 
 
@@ -73,9 +73,7 @@ class Silent(AsyncExitStack):
 
 
 @pytest.mark.anyio
-async def test_an_agent_that_hangs_is_given_up_on_after_two_seconds_and_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_agent_that_hangs_is_named_after_two_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert agent_module.ANSWER_SECONDS == 2.0
     monkeypatch.setattr(agent_module, "ANSWER_SECONDS", 0.02)
     async with Silent(tmp_path) as silent:

@@ -74,7 +74,7 @@ async def test_the_token_of_the_environment_goes_before_the_file_and_is_not_refr
     assert server.asked == []
 
 
-def test_a_token_of_the_environment_that_is_none_is_a_clear_problem(tmp_path: Path) -> None:
+def test_an_invalid_token_of_the_environment_is_a_clear_problem(tmp_path: Path) -> None:
     with pytest.raises(NeedsUser, match="ROAR_ACCESS_TOKEN is not a token"):
         environment_store(tmp_path, ROAR_ACCESS_TOKEN="two words").current()
 
@@ -232,7 +232,7 @@ async def test_an_answer_is_kept_even_when_the_file_became_unreadable_meanwhile(
 
 
 @pytest.mark.anyio
-async def test_a_server_that_is_away_leaves_everything_for_the_next_try(tmp_path: Path) -> None:
+async def test_an_unreachable_server_leaves_everything_for_the_next_try(tmp_path: Path) -> None:
     bearer, server = store(tmp_path), Renewing()
 
     async def away(_body: Document) -> dict[str, object]:

@@ -144,7 +144,7 @@ async def test_a_key_that_is_not_unlocked_shows_neither_itself_nor_what_was_type
 
 
 @pytest.mark.anyio
-async def test_a_key_that_is_broken_shows_nothing_of_itself(tmp_path: Path) -> None:
+async def test_a_broken_key_is_not_shown(tmp_path: Path) -> None:
     key = make_key(tmp_path / "key", "ed25519")
     lines = key.read_text().splitlines()
     key.write_text("\n".join([*lines[:-2], lines[-1]]))
@@ -153,7 +153,7 @@ async def test_a_key_that_is_broken_shows_nothing_of_itself(tmp_path: Path) -> N
     assert shows(everything_said(caught.value), lines[3]) == []
 
 
-def test_a_sign_in_shows_who_but_not_with_what() -> None:
+def test_the_repr_of_a_sign_in_shows_the_user_and_no_credential() -> None:
     shown = repr(SignIn(FIRST, Secret(REFRESH), NOW, "treqs", "user-1", "db-1"))
     assert "user-1" in shown
     assert shows(shown) == []

@@ -197,7 +197,7 @@ def test_private_never_leaves_without_a_scope_request_nor_without_a_credential()
             assert not credentials.bearer
 
 
-def test_what_no_credential_carries_is_confirmed_and_unscoped() -> None:
+def test_a_publish_without_a_credential_is_confirmed_and_unscoped() -> None:
     for *_, choice in every_choice():
         assert choice.needs_confirmation == (choice.decision in (Decision.ANONYMOUS_SESSION, Decision.LEGACY))
         if choice.needs_confirmation:

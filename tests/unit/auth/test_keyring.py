@@ -42,19 +42,19 @@ def keyring(home: Path, **environ: str) -> Keyring:
 
 @pytest.mark.parametrize("scope", [RepoScope(), RepoScope(Mode.PRIVATE), RepoScope(Mode.PROJECT, "u-1", "user")])
 @pytest.mark.anyio
-async def test_an_anonymous_publish_looks_at_no_credential(scope: RepoScope, home: Path) -> None:
+async def test_an_anonymous_publish_checks_no_credential(scope: RepoScope, home: Path) -> None:
     for environ in ({}, {"ROAR_SSH_KEY": "/nowhere"}, {"ROAR_ACCESS_TOKEN": "no token"}):
         assert await keyring(home, **environ).available(Flag.ANONYMOUS, scope) == HeldCredentials(bearer=False)
 
 
 @pytest.mark.anyio
-async def test_a_scope_that_is_anonymous_looks_at_no_credential(home: Path) -> None:
+async def test_an_anonymous_scope_checks_no_credential(home: Path) -> None:
     assert await keyring(home).available(Flag.NONE, RepoScope(Mode.ANONYMOUS)) == HeldCredentials(bearer=False)
 
 
 @pytest.mark.parametrize("flag", [Flag.PUBLIC, Flag.PRIVATE, Flag.NONE])
 @pytest.mark.anyio
-async def test_a_bearer_makes_the_key_needless(flag: Flag, home: Path) -> None:
+async def test_with_a_bearer_the_key_is_not_used(flag: Flag, home: Path) -> None:
     assert await keyring(home, ROAR_ACCESS_TOKEN="token").available(flag, NO_SCOPE) == HeldCredentials(bearer=True)
     path = home / ".config" / "roar" / "auth.json"
     path.parent.mkdir(parents=True)
@@ -63,7 +63,7 @@ async def test_a_bearer_makes_the_key_needless(flag: Flag, home: Path) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_dry_run_takes_a_key_that_an_agent_may_hold_for_usable(home: Path) -> None:
+async def test_a_dry_run_counts_a_key_that_an_agent_may_hold_as_usable(home: Path) -> None:
     dry = await keyring(home).available(Flag.PUBLIC, NO_SCOPE, may_ask=False)
     assert dry == HeldCredentials(bearer=False, key=Key.USUAL)
 

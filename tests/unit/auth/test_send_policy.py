@@ -96,7 +96,7 @@ def test_a_sign_in_belongs_to_one_origin_whichever_asks(
         assert denied is None or home in denied.why
 
 
-def test_what_is_recorded_goes_before_what_is_concluded(tmp_path: Path) -> None:
+def test_a_recorded_issuer_takes_precedence(tmp_path: Path) -> None:
     policy(tmp_path, OWN).record_issuer(sign_in())
     elsewhere = policy(tmp_path, THEIRS, named_by_user=True, configured=THEIRS)
     assert elsewhere.issuer_of(sign_in(token="refreshed")) == OWN
@@ -141,7 +141,7 @@ def test_origins_are_accepted_and_forgotten(tmp_path: Path) -> None:
     ],
     ids=["empty", "list", "cut", "newer", "accepted", "sign-in", "nested", "large"],
 )
-def test_a_file_that_makes_no_sense_accepts_nothing(tmp_path: Path, content: bytes) -> None:
+def test_an_invalid_file_accepts_nothing(tmp_path: Path, content: bytes) -> None:
     path = known(tmp_path).path
     path.parent.mkdir(parents=True)
     path.write_bytes(content)

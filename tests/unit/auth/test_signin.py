@@ -65,7 +65,7 @@ def test_a_refresh_token_that_is_not_rotated_stays() -> None:
     assert document().refreshed({"access_token": "a1"}, NOW)["refresh_token"] == STATE["refresh_token"]
 
 
-def test_a_rotated_refresh_token_is_kept_even_when_no_access_token_came_with_it() -> None:
+def test_a_rotated_refresh_token_is_kept_even_without_an_access_token() -> None:
     new = document().refreshed({"refresh_token": "r1", "expires_in": 60}, NOW)
     assert (new["access_token"], new["refresh_token"]) == (STATE["access_token"], "r1")
     assert new["expires_at"] == STATE["expires_at"]

@@ -57,7 +57,7 @@ def test_the_environment_goes_before_the_configuration_and_that_before_the_usual
     assert find_key({"ROAR_SSH_KEY": str(named)}, str(configured), home) == KeyLocation(named, "ROAR_SSH_KEY")
 
 
-def test_a_named_key_may_have_its_public_half_alone_but_a_usual_one_may_not(tmp_path: Path) -> None:
+def test_only_a_named_key_may_have_just_its_public_half(tmp_path: Path) -> None:
     touch(tmp_path / ".ssh" / "id_ed25519.pub")
     assert find_key({}, "", tmp_path) is None
     key = KeyLocation(tmp_path / ".ssh" / "id_ed25519", "ROAR_SSH_KEY")
@@ -117,7 +117,7 @@ async def test_a_key_that_stays_locked_needs_the_user(answer: Secret | None, tmp
 
 
 @pytest.mark.anyio
-async def test_a_locked_key_without_agent_or_person_says_what_to_type(tmp_path: Path) -> None:
+async def test_a_locked_key_without_agent_or_user_says_what_to_type(tmp_path: Path) -> None:
     key = make_key(tmp_path / "key", "ed25519", passphrase=PASSPHRASE)
     with pytest.raises(NeedsUser, match=r"is locked, and the SSH agent at .* cannot be asked: No such file") as caught:
         await load_signer(key, agent=Agent(str(tmp_path / "no socket")), ask=None)
@@ -151,7 +151,7 @@ async def test_a_key_in_the_agent_needs_only_one_of_its_files_here(tmp_path: Pat
 
 
 @pytest.mark.anyio
-async def test_an_agent_that_ends_half_way_needs_a_person(tmp_path: Path) -> None:
+async def test_an_agent_that_ends_half_way_needs_the_user(tmp_path: Path) -> None:
     key = make_key(tmp_path / "key", "ed25519", passphrase=PASSPHRASE)
     with running_agent(tmp_path) as socket:
         add_to_agent(socket, key, tmp_path)
@@ -206,7 +206,7 @@ async def test_every_cut_of_a_key_file_is_a_clear_problem(tmp_path: Path) -> Non
 
 
 @pytest.mark.anyio
-async def test_a_public_file_that_is_none_is_not_taken_for_one(tmp_path: Path) -> None:
+async def test_an_invalid_public_file_is_ignored(tmp_path: Path) -> None:
     key = make_key(tmp_path / "key", "ed25519")
     key.with_name("key.pub").write_text("ssh-ed25519 not-base64! comment")
     signer = await load_signer(key, agent=None, ask=None)

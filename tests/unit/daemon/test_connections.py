@@ -30,7 +30,7 @@ def lines() -> SharedConnections:
     return SharedConnections(Counted)
 
 
-async def test_one_line_a_registry_closed_after_the_last(lines: SharedConnections) -> None:
+async def test_one_connection_pool_per_registry_is_closed_after_its_last_user(lines: SharedConnections) -> None:
     async with lines.to(HERE) as first:
         async with lines.to(HERE) as second, lines.to(THERE) as other:
             assert first is second
@@ -42,7 +42,7 @@ async def test_one_line_a_registry_closed_after_the_last(lines: SharedConnection
         assert later is not first
 
 
-async def test_renewed_it_is_another_one_and_the_old_one_is_closed_by_its_last(lines: SharedConnections) -> None:
+async def test_after_a_renewal_the_old_pool_is_closed_by_its_last_user(lines: SharedConnections) -> None:
     async with lines.to(HERE) as old:
         lines.renew()
         async with lines.to(HERE) as new:
@@ -53,7 +53,7 @@ async def test_renewed_it_is_another_one_and_the_old_one_is_closed_by_its_last(l
     assert closed(old)
 
 
-async def test_an_error_gives_it_back_too(lines: SharedConnections) -> None:
+async def test_an_error_returns_the_connection_too(lines: SharedConnections) -> None:
     with pytest.raises(KeyError):
         async with lines.to(HERE) as line:
             raise KeyError

@@ -72,7 +72,7 @@ def ids(found: list[PublishStatus]) -> set[str]:
     return {one.paths.id for one in found}
 
 
-def test_only_what_changed_is_read_again(
+def test_only_changed_journals_are_read_again(
     folder: StateFolder, index: PublishIndex, wall_clock: Clock, readings: list[str]
 ) -> None:
     publishes = [queued(folder) for _ in range(5)]
@@ -102,7 +102,7 @@ def test_no_change_is_missed_although_the_timestamp_stays_the_same(
     assert index.waiting(NONE)[0].queued.parked
 
 
-def test_a_timestamp_in_the_future_is_not_read_over_and_over(
+def test_a_timestamp_in_the_future_is_read_once(
     folder: StateFolder, index: PublishIndex, wall_clock: Clock, readings: list[str]
 ) -> None:
     """A clock that was set back makes every journal look younger than now, for hours."""
@@ -135,14 +135,14 @@ def test_a_killed_owner_does_not_count(folder: StateFolder, index: PublishIndex)
         assert ids(index.waiting(NONE)) == {paths.id}
 
 
-def test_what_is_claimed_is_left_alone_until_the_claim_ends(folder: StateFolder, index: PublishIndex) -> None:
+def test_a_claimed_publish_is_ignored_until_the_claim_ends(folder: StateFolder, index: PublishIndex) -> None:
     paths = queued(folder)
     with Lock(paths.claim):
         assert not index.waiting(NONE)
     assert ids(index.waiting(NONE)) == {paths.id}
 
 
-def test_what_is_skipped_is_not_even_read(folder: StateFolder, index: PublishIndex, readings: list[str]) -> None:
+def test_a_skipped_publish_is_not_read(folder: StateFolder, index: PublishIndex, readings: list[str]) -> None:
     paths = queued(folder)
     assert not index.waiting(frozenset({paths.id}))
     assert not readings
@@ -202,7 +202,7 @@ def test_an_unreadable_journal_does_not_hide_others(folder: StateFolder, index: 
     assert ids(index.waiting(NONE)) == {sound.id}
 
 
-def test_what_could_not_be_read_for_a_moment_is_read_again(
+def test_a_journal_that_was_temporarily_unreadable_is_read_again(
     folder: StateFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Though its file has not changed since, and long before."""
@@ -229,7 +229,7 @@ def test_a_state_folder_that_is_a_file_is_a_local_problem(tmp_path: Path) -> Non
     assert PublishIndex(StateFolder(tmp_path / "state")).waiting(NONE) == []
 
 
-def test_looking_takes_no_publish_from_anybody(folder: StateFolder, index: PublishIndex) -> None:
+def test_a_scan_blocks_no_owner(folder: StateFolder, index: PublishIndex) -> None:
     """Readers hold the lock for an instant; a process that takes the publish meanwhile must succeed."""
     paths = queued(folder)
     look = (

@@ -70,7 +70,7 @@ def test_a_credential_in_a_text_is_not_logged(path: Path, text: str) -> None:
     assert "REDACTED" in path.read_text()
 
 
-def test_of_an_exception_its_kind_and_place_are_logged_and_never_its_text(path: Path) -> None:
+def test_the_type_and_location_of_an_exception_are_logged_and_never_its_text(path: Path) -> None:
     log = open_log(path)
     try:
         raise RuntimeError("marked-text")
@@ -170,11 +170,11 @@ def test_the_last_lines_reach_back_over_a_rotation(path: Path) -> None:
     assert last_lines(path, 0) == []
 
 
-def test_of_a_log_that_does_not_exist_there_are_no_lines(path: Path) -> None:
+def test_a_missing_log_has_no_lines(path: Path) -> None:
     assert last_lines(path, 50) == []
 
 
-def test_who_follows_sees_every_line_once_over_rotations(path: Path, small: int) -> None:
+def test_a_follower_gets_every_line_once_across_rotations(path: Path, small: int) -> None:
     log = open_log(path)
     text = "x" * (small // 4)
     log.info("begin 0")
@@ -191,7 +191,7 @@ def test_who_follows_sees_every_line_once_over_rotations(path: Path, small: int)
     assert path.with_name("daemon.log.2").exists()
 
 
-def test_what_is_written_just_before_a_rotation_is_seen(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_written_just_before_a_rotation_are_shown(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path.write_text("one\n")
     has_name = daemon_log._has_name
 
@@ -208,7 +208,7 @@ def test_what_is_written_just_before_a_rotation_is_seen(path: Path, monkeypatch:
     assert list(itertools.islice(follow(path, 10), 3)) == ["one", "two", "three"]
 
 
-def test_who_follows_waits_for_a_log_that_does_not_exist_yet(path: Path) -> None:
+def test_a_follower_waits_for_a_log_that_does_not_exist_yet(path: Path) -> None:
     waits = itertools.count()
 
     def write(_seconds: float) -> None:
@@ -219,7 +219,7 @@ def test_who_follows_waits_for_a_log_that_does_not_exist_yet(path: Path) -> None
     assert next(waits) == 4
 
 
-def test_who_follows_gets_a_line_once_it_is_whole(path: Path) -> None:
+def test_a_follower_gets_a_line_once_it_is_complete(path: Path) -> None:
     path.write_text("half")
     rest = iter([" a line\nnext"])
 

@@ -39,9 +39,7 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path(shutil.copy(PROJECTS / "linear" / "roar" / "roar.db", tmp_path / "roar.db"))
 
 
-def test_marks_that_another_process_stands_in_the_way_of_are_made_once_it_has_ended(
-    tmp_path: Path, database: Path
-) -> None:
+def test_work_that_another_process_blocks_is_done_once_it_has_ended(tmp_path: Path, database: Path) -> None:
     async def scenario(machine: Machine) -> None:
         paths = machine.leave()
         in_database(paths, database)
@@ -61,7 +59,7 @@ def test_marks_that_another_process_stands_in_the_way_of_are_made_once_it_has_en
     on(tmp_path, scenario)
 
 
-def test_what_a_person_has_to_settle_is_left_alone(tmp_path: Path, database: Path) -> None:
+def test_a_publish_that_needs_the_user_is_not_tried_again(tmp_path: Path, database: Path) -> None:
     async def scenario(machine: Machine) -> None:
         paths = machine.leave()
         in_database(paths, database)

@@ -74,7 +74,7 @@ def watching(tasks: TaskGroup, servers: Servers, watch: Watch, seed: int = 1) ->
 
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("hangs", [0.0, 0.3, 4.0])
-def test_who_comes_back_is_noticed_within_five_seconds(seed: int, hangs: float) -> None:
+def test_a_returning_server_is_noticed_within_five_seconds(seed: int, hangs: float) -> None:
     """hangs: a silent network makes every probe time out."""
 
     async def scenario() -> None:
@@ -159,7 +159,7 @@ def test_probe_now_probes_immediately_and_repeats_a_running_probe() -> None:
     run(scenario)
 
 
-def test_who_goes_away_again_is_waited_for_again() -> None:
+def test_a_server_that_becomes_unreachable_again_is_probed_again() -> None:
     async def scenario() -> None:
         servers, watch = Servers({URL: 10.0}), Watch()
         async with anyio.create_task_group() as tasks:

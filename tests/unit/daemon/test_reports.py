@@ -18,7 +18,7 @@ from tests.support.daemon.scenarios import HOUR, RESUMED_SECONDS, WORK_SECONDS, 
 from tests.support.daemon.worlds import Machine, NetworkState, Outage
 
 
-def test_an_end_is_reported_again_where_the_daemon_died_while_it_was_reported(tmp_path: Path) -> None:
+def test_an_end_is_reported_again_if_the_daemon_died_during_the_report(tmp_path: Path) -> None:
     async def scenario(machine: Machine) -> None:
         paths = machine.leave()
         machine.reporting_seconds = 2.0
@@ -50,7 +50,7 @@ def test_a_suspension_during_a_report_does_not_repeat_it(tmp_path: Path) -> None
     on(tmp_path, scenario)
 
 
-def test_one_who_looks_into_an_ended_publish_delays_the_reporting_and_ends_nothing(tmp_path: Path) -> None:
+def test_a_reader_of_an_ended_publish_only_delays_its_report(tmp_path: Path) -> None:
     async def scenario(machine: Machine) -> None:
         paths = machine.leave()
         machine.reporting_seconds = 1.0
@@ -101,7 +101,7 @@ def test_a_hook_that_lacks_resources_is_run_later(tmp_path: Path) -> None:
     on(tmp_path, scenario)
 
 
-def test_a_defect_of_reporting_is_logged_and_ends_no_daemon(tmp_path: Path) -> None:
+def test_a_defect_during_a_report_is_logged_and_does_not_stop_the_daemon(tmp_path: Path) -> None:
     async def scenario(machine: Machine) -> None:
         machine.leave()
         machine.leave(agreed=False)  # the desktop shows that it waits
@@ -119,7 +119,7 @@ def test_a_defect_of_reporting_is_logged_and_ends_no_daemon(tmp_path: Path) -> N
     on(tmp_path, scenario)
 
 
-def test_what_can_not_be_noted_is_not_reported(tmp_path: Path) -> None:
+def test_an_end_that_cannot_be_recorded_is_not_reported(tmp_path: Path) -> None:
     async def scenario(machine: Machine) -> None:
         paths = machine.leave()
         machine.reporting_seconds = 2.0
@@ -182,7 +182,7 @@ def try_again(machine: Machine, paths: PublishPaths) -> None:
         owned.journal.queue.unpark()
 
 
-def test_asked_to_stop_a_hook_is_ended_at_once_and_run_again(tmp_path: Path) -> None:
+def test_on_stop_a_hook_is_killed_immediately_and_run_again_later(tmp_path: Path) -> None:
     async def scenario(machine: Machine) -> None:
         paths = machine.leave()
         machine.reporting_seconds = 60.0

@@ -44,12 +44,12 @@ def after(error: PublisherError, attempts: int = 0, seed: int = 1) -> FollowUp:
 
 
 @pytest.mark.parametrize("reason", [reason for reason in Reason if MEANINGS[reason].turn is Turn.USER])
-def test_what_a_person_must_settle_is_parked(reason: Reason) -> None:
+def test_an_error_that_needs_the_user_parks(reason: Reason) -> None:
     assert after(LocalProblem("…", reason=reason, resumable=True), attempts=3) == FollowUp(Action.PARK, 3)
 
 
 @pytest.mark.parametrize("reason", [Reason.NEEDS_CONFIRMATION, Reason.AUTH, Reason.OFFLINE])
-def test_who_needs_a_person_is_parked_whatever_the_reason(reason: Reason) -> None:
+def test_an_error_that_needs_the_user_parks_whatever_the_reason(reason: Reason) -> None:
     assert after(NeedsUser("…", reason=reason)).action is Action.PARK
 
 
@@ -60,7 +60,7 @@ def test_an_unreachable_server_is_probed_and_costs_no_attempt(attempts: int) -> 
 
 
 @pytest.mark.parametrize("asked", [0.5, 5.0, 60.0, LONGEST_RETRY_AFTER_SECONDS])
-def test_who_asked_for_patience_is_left_alone_so_long_and_hardly_longer(asked: float) -> None:
+def test_a_server_is_asked_again_after_the_pause_that_it_asked_for(asked: float) -> None:
     follow_ups = [after(Transient("…", reason=Reason.THROTTLED, retry_after=asked), 9, seed) for seed in range(200)]
     assert {(found.action, found.attempts) for found in follow_ups} == {(Action.RETRY, 9)}
     assert asked <= min(found.seconds for found in follow_ups)
@@ -68,7 +68,7 @@ def test_who_asked_for_patience_is_left_alone_so_long_and_hardly_longer(asked: f
     assert len({found.seconds for found in follow_ups}) > 100, "all clients return at the same moment"
 
 
-def test_who_asks_for_patience_without_saying_how_long_gets_a_minute_and_costs_no_attempt() -> None:
+def test_a_pause_without_a_length_is_a_minute_and_costs_no_attempt() -> None:
     found = after(Transient("…", reason=Reason.THROTTLED), MAX_ATTEMPTS)
     assert (found.action, found.attempts) == (Action.RETRY, MAX_ATTEMPTS)
     assert THROTTLED_SECONDS <= found.seconds < THROTTLED_SECONDS + SOON
@@ -90,7 +90,7 @@ def test_a_full_disk_costs_no_attempt() -> None:
     ],
     ids=lambda value: value.reason if isinstance(value, PublisherError) else "",
 )
-def test_what_fails_is_tried_again_later_each_time_and_not_for_ever(error: PublisherError, longest: float) -> None:
+def test_a_failure_is_retried_with_growing_delays_and_a_limit(error: PublisherError, longest: float) -> None:
     waits = [after(error, attempts) for attempts in range(MAX_ATTEMPTS - 1)]
     assert {found.action for found in waits} == {Action.RETRY}
     assert [found.attempts for found in waits] == list(range(1, MAX_ATTEMPTS))
@@ -105,11 +105,11 @@ def test_a_huge_count_of_attempts_does_not_overflow() -> None:
 
 
 @pytest.mark.parametrize("error", [Interrupted("…"), Owned("…"), Owned("…", reason=Reason.OWNED)])
-def test_what_was_stopped_or_taken_is_left(error: PublisherError) -> None:
+def test_a_stopped_or_owned_publish_is_released(error: PublisherError) -> None:
     assert after(error, 4) == FollowUp(Action.LEAVE, 4)
 
 
-def test_a_final_no_parks() -> None:
+def test_a_final_refusal_parks() -> None:
     assert after(Rejected("…")).action is Action.PARK
 
 
@@ -126,7 +126,7 @@ def test_a_final_no_parks() -> None:
         (NOW + 10 * 365 * 86_400, True),
     ],
 )
-def test_due_at_its_time_or_where_the_clock_was_set_back_since(next_attempt: float | None, expected: bool) -> None:
+def test_due_at_its_time_or_if_the_clock_was_set_back(next_attempt: float | None, expected: bool) -> None:
     assert due(next_attempt, NOW) is expected
 
 
@@ -163,7 +163,7 @@ def test_a_project_with_active_publishes_yields_to_one_without() -> None:
 
 
 @pytest.mark.parametrize(("room", "begun"), [(0, 0), (-1, 0), (3, 3), (50, 6)])
-def test_never_more_than_there_is_room_for(room: int, begun: int) -> None:
+def test_never_more_than_the_limit(room: int, begun: int) -> None:
     assert len(list(choose(queue(one=5, two=1), {}, {}, room))) == begun
 
 

@@ -19,7 +19,7 @@ def config(folder: Path, text: str) -> None:
     (folder / "config.toml").write_text(text)
 
 
-def test_the_users_own_file_says_everything(tmp_path: Path) -> None:
+def test_the_users_file_sets_everything(tmp_path: Path) -> None:
     text = "max_active = 2\njobs = 5\nlimit_rate = '1.5M'\non_done = 'tell \"a b\"'\nnotify = false\n"
     config(tmp_path / ".config" / "roar", f"[publisher]\n{text}")
 
@@ -28,12 +28,12 @@ def test_the_users_own_file_says_everything(tmp_path: Path) -> None:
     )
 
 
-def test_without_a_file_nothing_is_said(tmp_path: Path) -> None:
+def test_without_a_file_the_defaults_apply(tmp_path: Path) -> None:
     assert user_settings({}, tmp_path) == DaemonSettings()
     assert project_settings(BASE, tmp_path, log=LOG) == BASE
 
 
-def test_a_project_names_no_command_and_that_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_command_of_a_project_is_ignored_and_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """It may have come with a clone or an archive."""
     config(tmp_path / ".roar", "[publisher]\non_done = ['touch', '/tmp/x']\njobs = 9\n")
 
@@ -42,7 +42,7 @@ def test_a_project_names_no_command_and_that_is_reported(tmp_path: Path, caplog:
     assert f"{tmp_path}/.roar/config.toml: on_done is ignored" in caplog.text
 
 
-def test_a_project_says_whether_the_desktop_is_reported(tmp_path: Path) -> None:
+def test_a_project_chooses_whether_the_desktop_is_notified(tmp_path: Path) -> None:
     config(tmp_path / ".roar", "[publisher]\nnotify = false\n")
 
     assert project_settings(BASE, tmp_path, log=LOG) == replace(BASE, notify=False)
@@ -63,7 +63,7 @@ def test_a_project_says_whether_the_desktop_is_reported(tmp_path: Path) -> None:
         "[publisher",
     ],
 )
-def test_what_makes_no_sense_is_named_with_its_file(tmp_path: Path, text: str) -> None:
+def test_an_invalid_setting_is_reported_with_its_file(tmp_path: Path, text: str) -> None:
     config(tmp_path / ".config" / "roar", text)
 
     with pytest.raises(LocalProblem, match=r"/\.config/roar/config\.toml") as problem:

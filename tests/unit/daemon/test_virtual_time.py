@@ -61,7 +61,7 @@ def test_without_faults_everything_is_published_and_each_end_reported_once(tmp_p
     on(tmp_path, scenario)
 
 
-def test_what_is_left_to_a_daemon_at_rest_is_begun_at_its_next_look(tmp_path: Path) -> None:
+def test_an_idle_daemon_starts_new_work_at_its_next_scan(tmp_path: Path) -> None:
     async def scenario(machine: Machine) -> None:
         async with machine.daemon() as daemon:
             await anyio.sleep(HOUR)
@@ -165,7 +165,7 @@ def test_a_server_that_throttles_for_an_hour(tmp_path: Path, network_state: Netw
 
 
 @pytest.mark.parametrize("clock_moves", [-30 * DAY, 30 * DAY])
-def test_a_time_that_another_clock_wrote_keeps_no_publish_from_its_next_daemon(
+def test_a_time_of_another_clock_does_not_delay_a_publish_in_the_next_daemon(
     tmp_path: Path, clock_moves: float
 ) -> None:
     async def scenario(machine: Machine) -> None:
@@ -183,7 +183,7 @@ def test_a_time_that_another_clock_wrote_keeps_no_publish_from_its_next_daemon(
 
 
 @pytest.mark.parametrize("clock_moves", [-HOUR, HOUR, -DAY, DAY])
-def test_the_clock_makes_a_wait_neither_shorter_nor_longer(tmp_path: Path, clock_moves: float) -> None:
+def test_setting_the_clock_changes_no_wait(tmp_path: Path, clock_moves: float) -> None:
     async def scenario(machine: Machine) -> None:
         paths = machine.leave(10)
         async with machine.daemon():
@@ -200,7 +200,7 @@ def test_the_clock_makes_a_wait_neither_shorter_nor_longer(tmp_path: Path, clock
     on(tmp_path, scenario)
 
 
-def test_a_wait_goes_by_while_the_machine_sleeps(tmp_path: Path) -> None:
+def test_a_wait_includes_the_time_asleep(tmp_path: Path) -> None:
     async def scenario(machine: Machine) -> None:
         paths = machine.leave(10)
         async with machine.daemon():
@@ -216,7 +216,7 @@ def test_a_wait_goes_by_while_the_machine_sleeps(tmp_path: Path) -> None:
     on(tmp_path, scenario)
 
 
-def test_each_is_asked_again_within_seconds_of_the_time_that_its_server_said(tmp_path: Path) -> None:
+def test_each_server_is_asked_again_within_seconds_of_the_time_that_it_named(tmp_path: Path) -> None:
     async def scenario(machine: Machine) -> None:
         paths = machine.leave(10)
         async with machine.daemon():
@@ -235,7 +235,7 @@ def test_each_is_asked_again_within_seconds_of_the_time_that_its_server_said(tmp
 
 
 @pytest.mark.parametrize("network_state", [NetworkState.FAILING, NetworkState.STRANGE])
-def test_a_server_that_fails_for_an_hour_is_asked_ever_less(tmp_path: Path, network_state: NetworkState) -> None:
+def test_a_server_that_fails_for_an_hour_is_asked_less_and_less(tmp_path: Path, network_state: NetworkState) -> None:
     async def scenario(machine: Machine) -> None:
         for _ in range(4):
             machine.leave(10)
@@ -257,7 +257,7 @@ def test_a_server_that_fails_for_an_hour_is_asked_ever_less(tmp_path: Path, netw
     on(tmp_path, scenario)
 
 
-def test_a_server_that_loses_every_session_is_asked_ever_less_and_not_for_ever(tmp_path: Path) -> None:
+def test_a_server_that_loses_every_session_is_asked_less_and_less_and_then_no_more(tmp_path: Path) -> None:
     """Everything is sent again each time, so an acceptance does not count as progress."""
 
     async def scenario(machine: Machine) -> None:
@@ -278,7 +278,7 @@ def test_a_server_that_loses_every_session_is_asked_ever_less_and_not_for_ever(t
     on(tmp_path, scenario)
 
 
-def test_the_clock_set_forth_and_back_loses_nothing(tmp_path: Path) -> None:
+def test_setting_the_clock_forward_and_back_loses_nothing(tmp_path: Path) -> None:
     async def scenario(machine: Machine) -> None:
         for _ in range(12):
             machine.leave(5)
@@ -294,7 +294,7 @@ def test_the_clock_set_forth_and_back_loses_nothing(tmp_path: Path) -> None:
     on(tmp_path, scenario)
 
 
-def test_nothing_is_begun_on_a_full_disk_and_everything_when_there_is_room(tmp_path: Path) -> None:
+def test_nothing_is_started_on_a_full_disk_and_everything_when_there_is_room(tmp_path: Path) -> None:
     async def scenario(machine: Machine) -> None:
         for _ in range(6):
             machine.leave()
@@ -430,7 +430,7 @@ def test_a_claimed_publish_is_released_and_not_taken_again(tmp_path: Path, netwo
     on(tmp_path, scenario)
 
 
-def test_claimed_over_and_over_and_the_daemon_lives_on(tmp_path: Path) -> None:
+def test_repeated_claims_do_not_stop_the_daemon(tmp_path: Path) -> None:
     """A claim may come at any moment: while it looks, while the publish ends."""
 
     async def scenario(machine: Machine) -> None:
@@ -450,7 +450,7 @@ def test_claimed_over_and_over_and_the_daemon_lives_on(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("after", [0.0, 0.3, 1.0, 2.0, 4.0])
 @pytest.mark.parametrize("network_state", [None, NetworkState.SILENT])
-def test_asked_to_stop_it_ends_within_ten_seconds_and_loses_nothing(
+def test_on_stop_it_exits_within_ten_seconds_and_loses_nothing(
     tmp_path: Path, after: float, network_state: NetworkState | None
 ) -> None:
     async def scenario(machine: Machine) -> None:
@@ -491,7 +491,7 @@ def test_a_lock_without_a_pid_is_not_tried_repeatedly(tmp_path: Path) -> None:
     on(tmp_path, scenario)
 
 
-def test_a_journal_that_cannot_be_opened_is_complained_of_now_and_then(tmp_path: Path) -> None:
+def test_an_unreadable_journal_is_logged_at_intervals(tmp_path: Path) -> None:
     async def scenario(machine: Machine) -> None:
         newer, other = machine.leave(), machine.leave()
         with closing(sqlite3.connect(newer.journal)) as connection, connection:
@@ -510,7 +510,7 @@ def test_a_journal_that_cannot_be_opened_is_complained_of_now_and_then(tmp_path:
     on(tmp_path, scenario)
 
 
-def test_many_that_wait_for_one_registry_do_not_hold_up_another(tmp_path: Path) -> None:
+def test_publishes_that_wait_for_one_registry_do_not_delay_another(tmp_path: Path) -> None:
     async def scenario(machine: Machine) -> None:
         away = machine.site("away.localhost")
         away.outages = [Outage(NetworkState.AWAY, 0, DAY)]
@@ -530,7 +530,7 @@ def test_many_that_wait_for_one_registry_do_not_hold_up_another(tmp_path: Path) 
     on(tmp_path, scenario)
 
 
-def test_a_time_without_work_is_a_look_every_few_seconds(tmp_path: Path) -> None:
+def test_an_idle_daemon_scans_every_few_seconds(tmp_path: Path) -> None:
     length = DAY if EXHAUSTIVE else 3 * HOUR
 
     async def scenario(machine: Machine) -> None:

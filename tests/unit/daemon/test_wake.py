@@ -62,7 +62,7 @@ async def test_without_a_daemon_no_one_answers(folder: StateFolder) -> None:
     assert not await wakes(folder)
 
 
-async def test_for_this_user_alone_and_gone_afterwards(folder: StateFolder) -> None:
+async def test_the_socket_is_private_and_removed_afterwards(folder: StateFolder) -> None:
     async with daemon(folder):
         assert stat.S_IMODE(folder.daemon_socket.stat().st_mode) == 0o600
     assert not folder.daemon_socket.exists()
@@ -80,7 +80,7 @@ async def test_a_socket_that_a_killed_daemon_left_behind_is_replaced(folder: Sta
         assert len(woken) == 1
 
 
-async def test_something_else_in_its_place_is_replaced(folder: StateFolder) -> None:
+async def test_another_file_in_place_of_the_socket_is_replaced(folder: StateFolder) -> None:
     folder.root.mkdir(parents=True)
     folder.daemon_socket.write_text("not a socket")
     assert not await wakes(folder)
@@ -100,7 +100,7 @@ async def test_a_path_that_is_longer_than_a_socket_may_have(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("said", [b"", b"\0", b"GET / HTTP/1.1\r\n\r\n", b"x" * 100_000])
-async def test_what_is_said_to_it_is_not_listened_to(folder: StateFolder, said: bytes) -> None:
+async def test_data_sent_to_the_socket_is_ignored(folder: StateFolder, said: bytes) -> None:
     async with daemon(folder) as woken:
         with connected(folder) as connection:
             connection.setblocking(False)
@@ -133,7 +133,7 @@ def open_folder() -> Iterator[StateFolder]:
         yield StateFolder(Path(name))
 
 
-async def test_another_user_is_turned_away(open_folder: StateFolder) -> None:
+async def test_another_user_is_refused(open_folder: StateFolder) -> None:
     if os.getuid() != 0:
         pytest.skip("only root can try as another user")
     folder = open_folder
@@ -157,7 +157,7 @@ async def test_another_user_is_turned_away(open_folder: StateFolder) -> None:
         assert len(woken) == 1
 
 
-async def test_where_no_socket_can_be_made_the_caller_is_reported(folder: StateFolder) -> None:
+async def test_a_socket_that_cannot_be_created_is_an_error(folder: StateFolder) -> None:
     folder.root.mkdir(parents=True)
     folder.daemon_socket.mkdir()
     with pytest.raises(OSError):  # noqa: PT011  it is a directory, in the words of each system
