@@ -79,7 +79,7 @@ def test_the_type_and_location_of_an_exception_are_logged_and_never_its_text(pat
 
     (line,) = path.read_text().splitlines()
 
-    assert "ended by a defect: RuntimeError in test_of_an_exception" in line
+    assert "ended by a defect: RuntimeError in test_the_type_and_location" in line
     assert "marked-text" not in line
 
 
