@@ -330,7 +330,7 @@ async def test_a_lock_that_is_held_for_too_long_is_reported(tmp_path: Path, monk
     monkeypatch.setattr(private_file, "LOCK_POLL_S", 0)
     bearer, server = store(tmp_path), Renewing()
     async with private_file.locked(tmp_path / "roar" / "auth.json"):
-        with pytest.raises(Transient, match="Another process"):
+        with pytest.raises(Transient, match="another process"):
             await bearer.refresh(server, FIRST, NOW)
     assert server.asked == []
     assert isinstance(await bearer.refresh(server, FIRST, NOW), SignIn)

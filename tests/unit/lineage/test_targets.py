@@ -191,7 +191,7 @@ def test_a_job_recorded_as_bytes_is_reported(tmp_path: Path, column: str) -> Non
         uid = recorder.job(1)
         recorder.connection.execute(f"UPDATE jobs SET {column} = ?", [b"caf\xe9 --now"])
         recorder.job(2)
-    with pytest.raises(LocalProblem, match=f"Job {uid} .* holds bytes"):
+    with pytest.raises(LocalProblem, match=f"job {uid} .* holds bytes"):
         picked(recorder.project(), None)
     assert picked(recorder.project(), "00000002") == [("00000002", None)]
 
