@@ -183,7 +183,7 @@ def test_a_process_that_does_not_hold_the_lock_is_not_signalled_whatever_the_loc
         line_of(innocent)
         with process("-c", HOLDER, str(folder.daemon_lock), str(innocent.pid)) as elsewhere:
             line_of(elsewhere)
-            with pytest.raises(LocalProblem, match=rf"cannot be seen from here \(there its pid is {innocent.pid}\)"):
+            with pytest.raises(LocalProblem, match=rf"is not visible here \(its pid there is {innocent.pid}\)"):
                 stop(folder)
         assert innocent.poll() is None
 
