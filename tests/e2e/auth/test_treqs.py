@@ -155,7 +155,7 @@ def test_a_key_publishes_into_the_project_once_the_bearer_has_said_where_its_use
 @pytest.mark.parametrize("flag", ["--private", "--public"])
 def test_a_token_that_the_service_does_not_know_publishes_nothing(world: World, flag: str) -> None:
     stranger = world.desk.with_environment(ROAR_ACCESS_TOKEN="token-of-no-user")
-    stranger.roar("publish", "-y", flag).blames(4, "unknown here, revoked or expired")
+    stranger.roar("publish", "-y", flag).blames(4, "not known to this registry, revoked or expired")
     assert world.users() == []
     assert world.desk.program.publishes == []
 

@@ -8,11 +8,12 @@ from threading import Event, Lock
 
 import pytest
 
+from roar_publisher.cli.display.text import size
 from tests.e2e.put.conftest import MakePlace
 from tests.support.put.destinations import KINDS
 from tests.support.put.lives import Answer
 from tests.support.put.place import MESSAGE, Place
-from tests.support.put.project import git, output_files, roar_cli
+from tests.support.put.project import LARGE, git, output_files, roar_cli
 from tests.support.storage.proxy import Fault, Seen
 
 FASTEST_SHARE = 0.8
@@ -321,7 +322,7 @@ def test_verbose_prints_a_line_for_every_file(make_place: MakePlace) -> None:
     first, again = place.put("-v"), place.put("-v", "--again")
     for answer, ending in ((first, "\n"), (again, ", stored before\n")):
         assert answer.code == 0, answer.err
-        for key in ("large-0.bin: 18 MB", "copy.bin: 1 kB", "deeper/small-0.bin: 1 kB", "empty: 0 B"):
+        for key in (f"large-0.bin: {size(LARGE[0])}", "copy.bin: 1 kB", "deeper/small-0.bin: 1 kB", "empty: 0 B"):
             assert f"  {key}{ending}" in answer.err, answer.err
 
 
