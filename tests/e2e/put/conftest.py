@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.processes import line_of, running
 from tests.support.put.destinations import S3, Destination, Folder, Gcs, gcs_server, s3_server
-from tests.support.put.place import Living, Place
+from tests.support.put.place import ForkingProcess, Place
 from tests.support.put.project import capture
 from tests.support.storage.proxy import Proxy
 
@@ -22,9 +22,9 @@ def template() -> Path:
 
 
 @pytest.fixture(scope="session")
-def living() -> Iterator[Living]:
-    with running("-m", "tests.support.put.lives") as process:
-        yield Living(process)
+def forking_process() -> Iterator[ForkingProcess]:
+    with running("-m", "tests.support.put.forked_program") as process:
+        yield ForkingProcess(process)
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +68,7 @@ def _references() -> dict[str, dict[str, int]]:
 
 @pytest.fixture
 def make_place(
-    template: Path, living: Living, registries: str, request: pytest.FixtureRequest, tmp_path: Path
+    template: Path, forking_process: ForkingProcess, registries: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> Iterator[MakePlace]:
     """Make places that put to one of `destinations.KINDS`; every call makes a new one, discarded in the end."""
     places: list[Place] = []
@@ -80,7 +80,9 @@ def make_place(
             proxy: Proxy = request.getfixturevalue(f"{'s3' if kind == 's3' else 'gcs'}_proxy")
             proxy.seen.clear()
             destination = S3(proxy, name) if kind == "s3" else Gcs(proxy, name)
-        places.append(Place(tmp_path / name, template, registries, destination, living, name.replace(" ", "-")))
+        places.append(
+            Place(tmp_path / name, template, registries, destination, forking_process, name.replace(" ", "-"))
+        )
         return places[-1]
 
     yield make

@@ -121,9 +121,9 @@ def test_a_change_during_a_put_stops_it_before_anything_is_published(
     assert path.name in answer.err
     assert "--resume" in answer.err
     place.check_not_published()
-    left, seen = place.only_left(), len(place.seen)
+    journal, seen = place.only_publish(), len(place.seen)
     # One by one, two bodies were answered before the third came, and at most one of them only began an upload.
-    assert not one_by_one or number <= 2 or left.stored or left.parts, "the rest is kept"
+    assert not one_by_one or number <= 2 or journal.stored or journal.parts, "the rest is kept"
 
     again = place.resume()
     assert again.code == ExitCode.INTERRUPTED, "it is as changed as before"
@@ -132,16 +132,16 @@ def test_a_change_during_a_put_stops_it_before_anything_is_published(
     change.undo(path, place.files[key], before)
     resumed = place.resume()
     assert resumed.code == 0, resumed.err
-    assert place.check_published_once() == left.provisional
-    sent = place.destination.parts_sent(place.seen[seen:], left.uploads)
-    assert not set(sent) & left.parts
-    assert not {key for key, _ in sent} & left.stored
+    assert place.check_published_once() == journal.provisional
+    sent = place.destination.parts_sent(place.seen[seen:], journal.uploads)
+    assert not set(sent) & journal.parts
+    assert not {key for key, _ in sent} & journal.stored
 
 
 @pytest.mark.parametrize("kind", ["s3", "gs"])
 def test_a_change_before_a_resume_stops_the_resume(kind: str, make_place: MakePlace) -> None:
     place = make_place(kind)
-    assert place.put(dies_at=("after commit of acknowledge_part", 2)).killed
+    assert place.put(kill_at=("after commit of acknowledge_part", 2)).killed
     path = place.project / "outputs" / "large-0.bin"
     rewrite(path, random.Random(0))
     answer = place.resume()
@@ -188,15 +188,15 @@ def test_a_file_restored_before_a_resume_is_not_a_changed_file(
     kind: str, restore: Callable[[Path], None], make_place: MakePlace
 ) -> None:
     place = make_place(kind)
-    assert place.put(dies_at=("after commit of acknowledge_part", 2)).killed
+    assert place.put(kill_at=("after commit of acknowledge_part", 2)).killed
     path = place.project / "outputs" / "large-0.bin"
-    before, left, seen = path.stat(), place.only_left(), len(place.seen)
+    before, journal, seen = path.stat(), place.only_publish(), len(place.seen)
     restore(path)
     assert (path.stat().st_ino, path.stat().st_mtime_ns) != (before.st_ino, before.st_mtime_ns)
     answer = place.resume()
     assert answer.code == 0, answer.err
-    assert place.check_published_once() == left.provisional
-    assert not set(place.destination.parts_sent(place.seen[seen:], left.uploads)) & left.parts
+    assert place.check_published_once() == journal.provisional
+    assert not set(place.destination.parts_sent(place.seen[seen:], journal.uploads)) & journal.parts
 
 
 @pytest.mark.parametrize("number", range(1, BODIES + 1))
@@ -213,7 +213,7 @@ def test_a_file_restored_during_a_put_is_not_a_changed_file(number: int, make_pl
 def test_a_copy_with_one_changed_byte_stops_the_put(kind: str, make_place: MakePlace) -> None:
     for seed in SEEDS:
         place = make_place(kind)
-        assert place.put(dies_at=("after commit of acknowledge_part", 2)).killed
+        assert place.put(kill_at=("after commit of acknowledge_part", 2)).killed
         path = place.project / "outputs" / "large-0.bin"
         copied_over(path)
         rewrite(path, random.Random(seed))
@@ -228,7 +228,7 @@ def test_a_changed_file_is_noticed_with_a_folder_store(make_place: MakePlace) ->
     """A folder has no proxy, so the put is killed, and the change happens between the digest and the first byte."""
     for name, change in CHANGES.items():
         place = make_place("file")
-        assert place.put(dies_at=("after commit of freeze", 1)).killed
+        assert place.put(kill_at=("after commit of freeze", 1)).killed
         path = place.project / "outputs" / "large-0.bin"
         before = path.stat()
         change.make(path, random.Random(name))

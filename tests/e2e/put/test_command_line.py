@@ -11,7 +11,7 @@ import pytest
 from roar_publisher.cli.display.text import size
 from tests.e2e.put.conftest import MakePlace
 from tests.support.put.destinations import KINDS
-from tests.support.put.lives import Answer
+from tests.support.put.forked_program import ProgramResult
 from tests.support.put.place import MESSAGE, Place
 from tests.support.put.project import LARGE, git, output_files, roar_cli
 from tests.support.storage.proxy import Fault, Seen
@@ -24,7 +24,7 @@ COMPANY_SECONDS = 0.05
 """Seconds that a request waits for another one to come."""
 
 
-def events(answer: Answer) -> list[dict[str, object]]:
+def events(answer: ProgramResult) -> list[dict[str, object]]:
     """Return the events of `--json`."""
     return [json.loads(line) for line in answer.out.splitlines()]
 
@@ -53,7 +53,7 @@ def test_a_dry_run_shows_everything_and_changes_nothing(kind: str, make_place: M
     assert place.destination.keys() == []
     assert place.destination.parts_sent(place.seen, {}) == []
     assert place.ask("log") == []
-    assert place.left() == []
+    assert place.publishes() == []
     assert place.rows("SELECT count(*) FROM jobs") == before
     assert tags(place) == ""
 
@@ -88,7 +88,7 @@ def test_an_identical_put_is_reported_and_not_repeated(how: str, make_place: Mak
     assert "--again" in again.err
     assert len(place.ask("log")) == asked, "nothing was sent"
     place.check_published_once()
-    assert len(place.left()) == 1
+    assert len(place.publishes()) == 1
 
 
 @pytest.mark.parametrize("different", ["content", "message", "name", "commit"])
@@ -109,7 +109,7 @@ def test_debts_are_listed_and_paid_by_any_of_the_commands(make_place: MakePlace)
     remote = place.folder / "remote.git"
     git(place.project, "remote", "add", "origin", str(remote))
     assert place.put("--tag").code == 0
-    publish_id = place.only_left().paths.id
+    publish_id = place.only_publish().paths.id
     (listed,) = [json.loads(line) for line in place.roar("journal", "list", "--json").out.splitlines()]
     assert (listed["status"], listed["reason"], listed["turn"]) == ("done", "owed", "daemon")
     assert (len(listed["owed"]), listed["next"]) == (1, f"roar publish --resume {publish_id}")
@@ -155,21 +155,21 @@ def test_identical_content_is_sent_once(kind: str, make_place: MakePlace) -> Non
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_command_resumes_an_interrupted_put(kind: str, make_place: MakePlace) -> None:
     place = make_place(kind)
-    assert place.put(dies_at=("after commit of acknowledge_part", 2)).killed
-    left = place.only_left()
+    assert place.put(kill_at=("after commit of acknowledge_part", 2)).killed
+    journal = place.only_publish()
     answer = place.put()
     assert answer.code == 0, answer.err
-    assert f"Resuming {left.paths.id}" in answer.out + answer.err
-    assert place.check_published_once() == left.provisional
+    assert f"Resuming {journal.paths.id}" in answer.out + answer.err
+    assert place.check_published_once() == journal.provisional
 
 
 def test_another_command_is_a_new_put(make_place: MakePlace) -> None:
     place = make_place("s3")
-    assert place.put(dies_at=("after commit of acknowledge_part", 2)).killed
+    assert place.put(kill_at=("after commit of acknowledge_part", 2)).killed
     answer = place.put("-n", "other")
     assert answer.code == 0, answer.err
-    assert len(place.left()) == 2
-    assert [left.interrupted for left in place.left()].count(True) == 1
+    assert len(place.publishes()) == 2
+    assert [journal.interrupted for journal in place.publishes()].count(True) == 1
 
 
 def test_a_publish_with_a_destination_is_a_put(make_place: MakePlace) -> None:

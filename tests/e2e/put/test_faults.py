@@ -54,7 +54,7 @@ def test_one_fault_costs_one_request(
 ) -> None:
     place = make_place(kind)
     hit = plan_of(place, once(fault, method, holding))
-    answer = place.put(hasty=True)
+    answer = place.put(short_waits=True)
     assert answer.code == 0, answer.err
     assert hit, f"nothing asked for {what}"
     place.check_published_once()
@@ -67,7 +67,7 @@ def test_an_upload_whose_creation_reply_was_lost_leaves_nothing_behind(make_plac
     theirs = place.destination.begin("large-0.bin", parts=1)
     place.seen.clear()
     plan_of(place, once(Fault.LOST_REPLY, "POST", "?uploads", times=2))
-    assert place.put(hasty=True).code == 0
+    assert place.put(short_waits=True).code == 0
     place.check_published_once()
     assert place.destination.uploads() == {theirs}
     assert sent_again(place) == 0
@@ -76,7 +76,7 @@ def test_an_upload_whose_creation_reply_was_lost_leaves_nothing_behind(make_plac
 def test_a_completion_whose_reply_was_lost_sends_no_part_again(make_place: MakePlace) -> None:
     place = make_place("s3")
     plan_of(place, once(Fault.LOST_REPLY, "POST", "?uploadId"))
-    assert place.put(hasty=True).code == 0
+    assert place.put(short_waits=True).code == 0
     place.check_published_once()
     assert sent_again(place) == 0
     assert sum(seen.method == "POST" and seen.path.endswith("?uploads=") for seen in place.seen) == 1
@@ -88,16 +88,16 @@ def test_a_completion_whose_reply_was_lost_sends_no_part_again(make_place: MakeP
 def test_an_object_deleted_before_a_resume_is_sent_again(kind: str, step: str, make_place: MakePlace) -> None:
     """The object is deleted before anything links to it."""
     place = make_place(kind)
-    died = place.put(dies_at=(f"before registry POST /api/v1/registration-sessions/{step}", 1))
+    died = place.put(kill_at=(f"before registry POST /api/v1/registration-sessions/{step}", 1))
     assert died.killed
-    left = place.only_left()
-    assert left.stored == set(place.files)
+    journal = place.only_publish()
+    assert journal.stored == set(place.files)
     place.destination.delete("deeper/small-1.bin")
     place.seen.clear()
     resumed = place.resume()
     assert resumed.code == 0, resumed.err
     assert f"1 of {len(place.files)} objects were stored before, and are gone" in resumed.err
-    assert place.check_published_once() == left.provisional
+    assert place.check_published_once() == journal.provisional
     if place.destination.proxy:
         assert place.destination.parts_sent(place.seen, {}) == [("deeper/small-1.bin", 1)]
 
@@ -105,7 +105,7 @@ def test_an_object_deleted_before_a_resume_is_sent_again(kind: str, step: str, m
 def test_credentials_that_expired_before_a_resume_need_the_user(make_place: MakePlace) -> None:
     """A resume begins with HEAD requests, whose error replies have no body."""
     place = make_place("s3")
-    assert place.put(dies_at=("after commit of stored", 1)).killed
+    assert place.put(kill_at=("after commit of stored", 1)).killed
     place.destination.weather(lambda seen: Fault.EXPIRED)
     stopped = place.resume()
     assert stopped.code == ExitCode.NEEDS_USER, stopped.err
@@ -119,7 +119,7 @@ def test_an_upload_that_the_store_dropped_is_restarted(make_place: MakePlace) ->
     """The user need not do anything."""
     place = make_place("s3")
     assert isinstance(place.destination, S3)
-    assert place.put(dies_at=("after commit of acknowledge_part", 2)).killed
+    assert place.put(kill_at=("after commit of acknowledge_part", 2)).killed
     place.destination.drop_uploads()
     answer = place.resume()
     assert answer.code == 0, answer.err
@@ -131,12 +131,12 @@ def test_an_upload_that_the_store_dropped_is_restarted(make_place: MakePlace) ->
 def test_a_storm_ends_with_everything_published(kind: str, seed: int, make_place: MakePlace) -> None:
     place = make_place(kind)
     place.destination.weather(storm(seed, 0.3))
-    answer = place.put(hasty=True)
+    answer = place.put(short_waits=True)
     for _ in range(MOST_RESUMES):
         if answer.code != ExitCode.INTERRUPTED:
             break
         place.check_not_published()
-        answer = place.resume(hasty=True)
+        answer = place.resume(short_waits=True)
     assert answer.code == 0, answer.err
     place.destination.weather(lambda seen: None)
     place.check_published_once()
@@ -146,18 +146,18 @@ def test_a_storm_ends_with_everything_published(kind: str, seed: int, make_place
 def test_an_unreachable_store_leaves_a_resumable_put(kind: str, make_place: MakePlace) -> None:
     place = make_place(kind)
     place.destination.weather(after_bodies(3, Fault.RESET))
-    answer = place.put(hasty=True)
+    answer = place.put(short_waits=True)
     assert answer.code == ExitCode.INTERRUPTED, answer.err
     assert "the object store cannot be reached" in answer.err.lower()
     assert "roar publish --resume" in answer.err
     place.destination.weather(lambda seen: None)
     place.check_not_published()
-    left, before = place.only_left(), len(place.seen)
+    journal, before = place.only_publish(), len(place.seen)
     assert place.resume().code == 0
     place.check_published_once()
-    again = place.destination.parts_sent(place.seen[before:], left.uploads)
-    assert not set(again) & left.parts
-    assert not {key for key, _ in again} & left.stored
+    again = place.destination.parts_sent(place.seen[before:], journal.uploads)
+    assert not set(again) & journal.parts
+    assert not {key for key, _ in again} & journal.stored
 
 
 def test_credentials_that_expire_within_a_file_are_read_again(make_place: MakePlace) -> None:
@@ -189,11 +189,11 @@ def test_credentials_that_stay_expired_need_the_user(make_place: MakePlace) -> N
     assert "roar publish --resume" in answer.err
     place.destination.weather(lambda seen: None)
     place.check_not_published()
-    left, before = place.only_left(), len(place.seen)
+    journal, before = place.only_publish(), len(place.seen)
     sign_in(place, "the-next-session")
     assert place.resume().code == 0
     place.check_published_once()
-    assert not set(place.destination.parts_sent(place.seen[before:], left.uploads)) & left.parts
+    assert not set(place.destination.parts_sent(place.seen[before:], journal.uploads)) & journal.parts
 
 
 def sign_in(place: Place, token: str) -> None:
@@ -233,12 +233,12 @@ def storm(seed: int, share: float) -> Plan:
 
 def after_bodies(count: int, fault: Fault) -> Plan:
     """Return a plan with `fault` for every request after that many bodies."""
-    left, lock = count, Lock()
+    remaining, lock = count, Lock()
 
     def plan(seen: Seen) -> Fault | None:
-        nonlocal left
+        nonlocal remaining
         with lock:
-            left -= seen.body_bytes > 0
-            return fault if left < 0 else None
+            remaining -= seen.body_bytes > 0
+            return fault if remaining < 0 else None
 
     return plan

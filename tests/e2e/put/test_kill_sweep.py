@@ -12,8 +12,8 @@ import pytest
 from roar_publisher.state.machine import State
 from tests.e2e.put.conftest import MakePlace
 from tests.support.put.destinations import KINDS, S3
-from tests.support.put.lives import Answer
-from tests.support.put.place import Left, Place
+from tests.support.put.forked_program import ProgramResult
+from tests.support.put.place import JournalState, Place
 from tests.support.sampling import EXHAUSTIVE, sample
 from tests.support.storage.proxy import Fault
 
@@ -63,49 +63,51 @@ def test_a_put_killed_at_any_moment_is_published_once(
 
 def check_moment(place: Place, moment: Moment) -> bool:
     """Kill at the moment, resume and check. Return False if the run ended before that moment."""
-    killed = place.put(dies_at=moment)
+    killed = place.put(kill_at=moment)
     if not killed.killed:
         assert killed.code == 0, killed.err
         place.check_published_once()
         return False
     place.destination.settle()
-    left = place.only_left()
+    journal = place.only_publish()
     present = set(place.destination.keys())
     before = len(place.seen)
-    if left.state is not State.DONE:
-        again = place.resume("-v") if left.interrupted else place.put("-v")
+    if journal.state is not State.DONE:
+        again = place.resume("-v") if journal.interrupted else place.put("-v")
         assert again.code == 0, again.err
-        check_not_sent_again(place, left, before, present, again)
+        check_not_sent_again(place, journal, before, present, again)
     lineage_hash = place.check_published_once()
-    assert not left.provisional or lineage_hash == left.provisional
+    assert not journal.provisional or lineage_hash == journal.provisional
     assert place.destination.uploads() == set(), "nothing is left under way, whether its name was known or not"
     return True
 
 
-def check_not_sent_again(place: Place, left: Left, before: int, present: set[str], again: Answer) -> None:
+def check_not_sent_again(
+    place: Place, journal: JournalState, before: int, present: set[str], again: ProgramResult
+) -> None:
     """Assert that nothing that was acknowledged or stored is sent again."""
-    sent = place.destination.parts_sent(place.seen[before:], left.uploads)
-    assert not set(sent) & left.parts
-    assert not {key for key, _ in sent} & (left.stored | present)
+    sent = place.destination.parts_sent(place.seen[before:], journal.uploads)
+    assert not set(sent) & journal.parts
+    assert not {key for key, _ in sent} & (journal.stored | present)
     twice = [one for one in set(sent) if sent.count(one) > 1]
     assert len(twice) <= failed_requests(again), f"{twice} twice, but nothing failed:\n{again.err}"
-    if left.interrupted and place.destination.proxy is None:
-        assert again.passed.get("before folder _write", 0) <= chunks_missing(place, left)
+    if journal.interrupted and place.destination.proxy is None:
+        assert again.passed.get("before folder _write", 0) <= chunks_missing(place, journal)
 
 
-def failed_requests(answer: Answer) -> int:
+def failed_requests(answer: ProgramResult) -> int:
     """Return the least number of requests to the store that failed, as some do on a busy machine."""
     asked = sum(count for what, count in answer.passed.items() if what.startswith("before store "))
     answered = sum(count for what, count in answer.passed.items() if what.startswith("after store "))
     return asked - answered + answer.err.count("  attempt ")
 
 
-def chunks_missing(place: Place, left: Left) -> int:
+def chunks_missing(place: Place, journal: JournalState) -> int:
     return sum(
         -(-length // CHUNK_BYTES)
-        for key in left.missing
+        for key in journal.missing
         for number, length in place.part_sizes(key)
-        if (key, number) not in left.parts
+        if (key, number) not in journal.parts
     )
 
 
@@ -127,16 +129,16 @@ def test_a_reference_run_passes_through_every_kind_of_moment(
 def test_a_put_killed_repeatedly_still_ends(kind: str, make_place: MakePlace) -> None:
     """Each process gets a little further than the one before, and repeats nothing that was done."""
     place = make_place(kind)
-    answer = place.put(dies_at=("after commit of freeze", 1))
-    lives = 1
+    answer = place.put(kill_at=("after commit of freeze", 1))
+    runs = 1
     while answer.killed:
-        lives += 1
-        answer = place.resume(dies_at=("after commit of acknowledge_part", 1) if lives < 6 else None)
+        runs += 1
+        answer = place.resume(kill_at=("after commit of acknowledge_part", 1) if runs < 6 else None)
     assert answer.code == 0, answer.err
-    assert lives >= place.parts_of_large
+    assert runs >= place.parts_of_large
     place.check_published_once()
     sent = place.destination.parts_sent(place.seen, {})
-    assert len(sent) <= len(set(sent)) + lives * 16
+    assert len(sent) <= len(set(sent)) + runs * 16
 
 
 UNHEARD = {
@@ -152,11 +154,11 @@ def test_cancelling_a_killed_put_leaves_nothing_in_the_store(
 ) -> None:
     for number in range(1, min(reference(kind)[what], SOME) + 1):
         place = make_place(kind)
-        killed = place.put(dies_at=(what, number))
-        left = place.only_left()
+        killed = place.put(kill_at=(what, number))
+        journal = place.only_publish()
         assert killed.killed
-        assert left.interrupted
-        answer = place.roar("journal", "cancel", left.paths.id)
+        assert journal.interrupted
+        answer = place.roar("journal", "cancel", journal.paths.id)
         assert answer.code == 0, answer.err
         assert "could not be aborted" not in answer.out
         assert place.destination.uploads() == set()
@@ -169,10 +171,10 @@ def test_an_upload_of_an_object_stored_meanwhile_is_aborted(
 ) -> None:
     for number in range(1, min(reference(kind)[what], SOME) + 1):
         place = make_place(kind)
-        assert place.put(dies_at=(what, number)).killed
-        left = place.only_left()
+        assert place.put(kill_at=(what, number)).killed
+        journal = place.only_publish()
         assert place.put("-n", "another put").code == 0
-        answer = place.roar("publish", "--resume", left.paths.id, "-y")
+        answer = place.roar("publish", "--resume", journal.paths.id, "-y")
         assert answer.code == 0, answer.err
         assert place.destination.objects() == place.files
         assert place.destination.uploads() == set()
@@ -182,14 +184,14 @@ def test_an_upload_of_an_object_stored_meanwhile_is_aborted(
 def test_pruning_a_cancelled_put_leaves_nothing_in_the_store(make_place: MakePlace) -> None:
     """The store was unreachable when the publish was cancelled."""
     place = make_place("s3")
-    assert place.put(dies_at=("after store POST uploads", 1)).killed
+    assert place.put(kill_at=("after store POST uploads", 1)).killed
     assert len(place.destination.uploads()) == 1
     place.destination.weather(lambda seen: Fault.RESET)
-    answer = place.roar("journal", "cancel", place.only_left().paths.id, hasty=True)
+    answer = place.roar("journal", "cancel", place.only_publish().paths.id, short_waits=True)
     assert "could not be aborted" in answer.out
     place.destination.weather(lambda seen: None)
     assert place.roar("journal", "prune", "--all").code == 0
-    assert place.left() == []
+    assert place.publishes() == []
     assert place.destination.uploads() == set()
 
 
@@ -198,7 +200,7 @@ def test_uploads_of_other_clients_are_not_touched(make_place: MakePlace) -> None
     place = make_place("s3")
     assert isinstance(place.destination, S3)
     others = {place.destination.begin(f"large-0.bin{more}", parts) for more, parts in (("", 1), (".more", 0))}
-    assert place.put(dies_at=("after store POST uploads", 1)).killed
+    assert place.put(kill_at=("after store POST uploads", 1)).killed
     others.add(place.destination.begin("large-0.bin", parts=1))
     assert len(place.destination.uploads() - others) == 1
     assert place.resume().code == 0
@@ -209,9 +211,9 @@ def test_uploads_of_other_clients_are_not_touched(make_place: MakePlace) -> None
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_unfinished_plan_is_pruned(kind: str, make_place: MakePlace) -> None:
     place = make_place(kind)
-    assert place.put(dies_at=("before commit of freeze", 1)).killed
-    (left,) = place.left()
-    os.utime(left.paths.folder, (0, 0))
+    assert place.put(kill_at=("before commit of freeze", 1)).killed
+    (journal,) = place.publishes()
+    os.utime(journal.paths.folder, (0, 0))
     assert place.roar("journal", "prune").code == 0
-    assert place.left() == []
+    assert place.publishes() == []
     place.check_not_published()

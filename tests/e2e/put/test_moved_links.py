@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.put.conftest import MakePlace
 from tests.e2e.put.test_moving import WITHIN_A_FILE, another_machine, exported, imported, outputs, resumed
-from tests.support.put.lives import Answer
+from tests.support.put.forked_program import ProgramResult
 from tests.support.put.place import Place
 
 
@@ -16,7 +16,7 @@ from tests.support.put.place import Place
 def there(make_place: MakePlace) -> Place:
     """Another machine, whose user has imported the put; one file of it is missing there."""
     place = make_place("file")
-    assert place.put(dies_at=WITHIN_A_FILE).killed
+    assert place.put(kill_at=WITHIN_A_FILE).killed
     file = exported(place)
     there = another_machine(place)
     gone = outputs(there) / "large-0.bin"
@@ -30,7 +30,7 @@ def secret(there: Place) -> Path:
     return there.folder / "home" / "secret"
 
 
-def refused(answer: Answer, path: Path) -> None:
+def refused(answer: ProgramResult, path: Path) -> None:
     last = json.loads(answer.out.splitlines()[-1])
     assert (answer.code, last["reason"]) == (3, "file changed"), answer.out
     assert str(path) in last["what"]

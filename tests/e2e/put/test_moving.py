@@ -14,7 +14,7 @@ import pytest
 from roar_publisher.state.paths import StateFolder
 from tests.e2e.put.conftest import MakePlace
 from tests.support.put.destinations import KINDS
-from tests.support.put.lives import Answer
+from tests.support.put.forked_program import ProgramResult
 from tests.support.put.place import Place
 
 SECRET = "ghp_0123456789abcdefghijABCDEFGHIJ012345"
@@ -36,7 +36,7 @@ def another_machine(place: Place, *, roar_db: bool = True) -> Place:
 
 def exported(place: Place) -> Path:
     file = place.folder / "moved.tar"
-    answer = place.roar("journal", "export", place.only_left().paths.id, str(file))
+    answer = place.roar("journal", "export", place.only_publish().paths.id, str(file))
     assert answer.code == 0, answer.err
     return file
 
@@ -54,8 +54,8 @@ def imported(there: Place, file: Path) -> dict[str, Any]:
     return facts
 
 
-def resumed(there: Place) -> Answer:
-    return there.roar("publish", "--resume", there.only_left().paths.id, "-y", "--json")
+def resumed(there: Place) -> ProgramResult:
+    return there.roar("publish", "--resume", there.only_publish().paths.id, "-y", "--json")
 
 
 def outputs(there: Place) -> Path:
@@ -66,7 +66,7 @@ def outputs(there: Place) -> Path:
 @pytest.mark.parametrize("moment", [WITHIN_A_FILE, WITHIN_THE_LINEAGE], ids=["within a file", "within the lineage"])
 def test_a_moved_put_resumes_and_is_published_once(kind: str, moment: tuple[str, int], make_place: MakePlace) -> None:
     place = make_place(kind)
-    assert place.put(dies_at=moment).killed
+    assert place.put(kill_at=moment).killed
     file = exported(place)
     there = another_machine(place)
     facts = imported(there, file)
@@ -81,7 +81,7 @@ def test_a_moved_put_resumes_and_is_published_once(kind: str, moment: tuple[str,
 
 def test_files_are_found_by_content(make_place: MakePlace) -> None:
     place = make_place("file")
-    assert place.put(dies_at=WITHIN_A_FILE).killed
+    assert place.put(kill_at=WITHIN_A_FILE).killed
     file = exported(place)
     there = another_machine(place)
     (there.project / "attic").mkdir()
@@ -94,7 +94,7 @@ def test_files_are_found_by_content(make_place: MakePlace) -> None:
 
 def test_a_moved_put_stops_at_a_missing_file_until_it_exists(make_place: MakePlace) -> None:
     place = make_place("file")
-    assert place.put(dies_at=WITHIN_A_FILE).killed
+    assert place.put(kill_at=WITHIN_A_FILE).killed
     file = exported(place)
     there = another_machine(place)
     gone, other = outputs(there) / "large-0.bin", outputs(there) / "deeper" / "small-1.bin"
@@ -115,12 +115,12 @@ def test_a_moved_put_stops_at_a_missing_file_until_it_exists(make_place: MakePla
 @pytest.mark.parametrize("moment", ["before commit of adapt", "after commit of adapt", "after write_private"])
 def test_a_killed_import_can_be_repeated(moment: str, make_place: MakePlace) -> None:
     place = make_place("file")
-    assert place.put(dies_at=WITHIN_A_FILE).killed
+    assert place.put(kill_at=WITHIN_A_FILE).killed
     file = exported(place)
     there = another_machine(place)
     typed = ("journal", "import", str(file), "--project", str(there.project), *allowed(there))
-    assert there.roar(*typed, dies_at=(moment, 1)).killed
-    assert there.only_left().state is None
+    assert there.roar(*typed, kill_at=(moment, 1)).killed
+    assert there.only_publish().state is None
     imported(there, file)
     assert resumed(there).code == 0
     there.check_published_once()
@@ -131,10 +131,10 @@ def test_a_killed_export_leaves_a_complete_file_or_none_and_a_resumable_publish(
     moment: str, make_place: MakePlace
 ) -> None:
     place = make_place("file")
-    assert place.put(dies_at=WITHIN_A_FILE).killed
+    assert place.put(kill_at=WITHIN_A_FILE).killed
     file = place.folder / "moved.tar"
-    publish_id = place.only_left().paths.id
-    assert place.roar("journal", "export", publish_id, str(file), dies_at=(moment, 1)).killed
+    publish_id = place.only_publish().paths.id
+    assert place.roar("journal", "export", publish_id, str(file), kill_at=(moment, 1)).killed
     assert place.roar("publish", "--resume", publish_id, "-y").code == 0, "by its name: it may have moved"
     lineage_hash = place.check_published_once()
     there = another_machine(place)
@@ -145,7 +145,7 @@ def test_a_killed_export_leaves_a_complete_file_or_none_and_a_resumable_publish(
 
 def test_missing_files_are_listed(make_place: MakePlace) -> None:
     place = make_place("file")
-    assert place.put(dies_at=WITHIN_A_FILE).killed
+    assert place.put(kill_at=WITHIN_A_FILE).killed
     file = exported(place)
     there = another_machine(place)
     shutil.rmtree(outputs(there))
@@ -158,8 +158,8 @@ def test_missing_files_are_listed(make_place: MakePlace) -> None:
 @pytest.mark.parametrize("kind", ["s3", "gs"])
 def test_upload_ids_are_not_exported(kind: str, make_place: MakePlace) -> None:
     place = make_place(kind)
-    assert place.put(dies_at=WITHIN_A_FILE).killed
-    uploads = place.only_left().uploads
+    assert place.put(kill_at=WITHIN_A_FILE).killed
+    uploads = place.only_publish().uploads
     assert uploads
     content = exported(place).read_bytes()
     assert [key for name, key in uploads.items() if name.encode() in content] == []
@@ -167,13 +167,13 @@ def test_upload_ids_are_not_exported(kind: str, make_place: MakePlace) -> None:
 
 def test_cancelling_an_exported_put_aborts_its_uploads(make_place: MakePlace) -> None:
     place = make_place("s3")
-    assert place.put(dies_at=WITHIN_A_FILE).killed
+    assert place.put(kill_at=WITHIN_A_FILE).killed
     file = exported(place)
     there = another_machine(place)
     imported(there, file)
     assert resumed(there).code == 0
     place.project = there.project  # for a folder to stand in
-    cancelled = place.roar("journal", "cancel", place.only_left().paths.id)
+    cancelled = place.roar("journal", "cancel", place.only_publish().paths.id)
     assert cancelled.code == 0, cancelled.err
     assert "The other machine's copy is not affected." in cancelled.out
     assert place.destination.uploads() == set()
@@ -183,7 +183,7 @@ def test_cancelling_an_exported_put_aborts_its_uploads(make_place: MakePlace) ->
 def test_a_secret_in_the_message_is_not_exported(make_place: MakePlace) -> None:
     place = make_place("file")
     typed = ("put", "outputs", place.destination.url, "-m", f"by {SECRET}", "-n", f"x {SECRET}", "--public", "-y")
-    assert place.roar(*typed, dies_at=WITHIN_A_FILE).killed
+    assert place.roar(*typed, kill_at=WITHIN_A_FILE).killed
     file = exported(place)
     with tarfile.open(file) as archive:
         assert archive.getnames() == ["manifest.json", "journal.db", "put-record"]
@@ -199,7 +199,7 @@ def test_a_secret_in_the_message_is_not_exported(make_place: MakePlace) -> None:
 
 def test_a_put_without_its_roar_db_is_published(make_place: MakePlace) -> None:
     place = make_place("file")
-    assert place.put(dies_at=WITHIN_A_FILE).killed
+    assert place.put(kill_at=WITHIN_A_FILE).killed
     file = exported(place)
     there = another_machine(place, roar_db=False)
     assert imported(there, file)["noted_in_roar_db"] is False
@@ -211,7 +211,7 @@ def test_a_put_without_its_roar_db_is_published(make_place: MakePlace) -> None:
 
 def test_the_roar_db_of_another_project_is_not_changed(make_place: MakePlace) -> None:
     place, foreign = make_place("file"), make_place("file")
-    assert place.put(dies_at=WITHIN_A_FILE).killed
+    assert place.put(kill_at=WITHIN_A_FILE).killed
     file = exported(place)
     there = another_machine(place, roar_db=False)
     shutil.copytree(foreign.project / ".roar", there.project / ".roar")

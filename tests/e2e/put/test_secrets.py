@@ -10,7 +10,7 @@ from roar_publisher.state.errors import ExitCode
 from tests.e2e.put.conftest import MakePlace
 from tests.e2e.put.test_faults import after_bodies, sign_in
 from tests.support.put.destinations import KINDS
-from tests.support.put.lives import Answer
+from tests.support.put.forked_program import ProgramResult
 from tests.support.put.place import Place
 from tests.support.storage.proxy import Fault
 from tests.support.storage.servers import SECRET_KEY
@@ -34,14 +34,14 @@ def test_an_interrupted_put_keeps_its_upload_ids_private(kind: str, given: str, 
     place = signed_in(make_place, kind)
     place.env["ROAR_DEBUG"] = "1"
     place.destination.weather(after_bodies(8, Fault.RESET))
-    interrupted = place.put(given, hasty=True)
+    interrupted = place.put(given, short_waits=True)
     assert interrupted.code == ExitCode.INTERRUPTED
-    left = place.only_left()
-    assert left.uploads, "the large file is under way"
-    secrets = secrets_of(place) | set(left.uploads)
-    private = set((left.paths.folder / "uploads").iterdir())
+    journal = place.only_publish()
+    assert journal.uploads, "the large file is under way"
+    secrets = secrets_of(place) | set(journal.uploads)
+    private = set((journal.paths.folder / "uploads").iterdir())
     assert {path.stat().st_mode & 0o777 for path in private} == {PRIVATE_MODE}
-    shown = [interrupted, place.roar("journal", "show", left.paths.id, "--json"), place.roar("journal", "list")]
+    shown = [interrupted, place.roar("journal", "show", journal.paths.id, "--json"), place.roar("journal", "list")]
     check_silent(place, shown, secrets, beside=private)
 
     place.destination.weather(lambda seen: None)
@@ -53,7 +53,7 @@ def test_an_interrupted_put_keeps_its_upload_ids_private(kind: str, given: str, 
 def test_a_killed_put_leaves_no_secret(make_place: MakePlace) -> None:
     for moment in ("before commit of acknowledge_part", "after store POST uploads", "within a body"):
         place = signed_in(make_place, "s3")
-        killed = place.put(dies_at=(moment, 1))
+        killed = place.put(kill_at=(moment, 1))
         assert killed.killed
         check_silent(place, [killed], secrets_of(place))
 
@@ -69,7 +69,9 @@ def secrets_of(place: Place) -> set[str]:
     return {SECRET_KEY, TOKEN}
 
 
-def check_silent(place: Place, answers: list[Answer], secrets: Set[str], beside: Set[Path] = frozenset()) -> None:
+def check_silent(
+    place: Place, answers: list[ProgramResult], secrets: Set[str], beside: Set[Path] = frozenset()
+) -> None:
     """Assert that no output and no file of the state folder, the project or the store holds any of the secrets."""
     words = [form for secret in secrets for form in (secret.encode(), base64.b64encode(secret.encode()))]
     for answer in answers:

@@ -30,18 +30,18 @@ CHUNK_WITHIN = 3
 class Moments:
     """Counts moments by kind, and kills its own process at one of them.
 
-    dies_at: what, and the how-manieth of it from 1; None lives to the end.
+    kill_at: the kind of moment and its number from 1; None runs to the end.
     """
 
-    def __init__(self, dies_at: tuple[str, int] | None) -> None:
+    def __init__(self, kill_at: tuple[str, int] | None) -> None:
         self.passed: Counter[str] = Counter()
-        self._dies_at = dies_at
+        self._kill_at = kill_at
         self._lock = threading.Lock()  # commits happen in worker threads
 
     def moment(self, what: str) -> None:
         with self._lock:
             self.passed[what] += 1
-            if (what, self.passed[what]) == self._dies_at:
+            if (what, self.passed[what]) == self._kill_at:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 

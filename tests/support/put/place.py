@@ -20,29 +20,29 @@ from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.storage.parts import part_count, part_range
 from tests.support.processes import line_of
 from tests.support.put.destinations import Destination
-from tests.support.put.lives import Answer, Order
+from tests.support.put.forked_program import ProgramResult, ProgramRun
 from tests.support.put.project import PART_BYTES, copied, home_environment, output_files
 from tests.support.storage.proxy import Seen
 
 MESSAGE = "release one"
 
 
-class Living:
+class ForkingProcess:
     """Sends orders to the process that forks."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
 
-    def live(self, order: Order) -> Answer:
+    def execute(self, order: ProgramRun) -> ProgramResult:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(asdict(order)) + "\n")
         self._process.stdin.flush()
-        return Answer(**json.loads(line_of(self._process)))
+        return ProgramResult(**json.loads(line_of(self._process)))
 
 
 @dataclass(frozen=True)
-class Left:
-    """What a journal says between two lives.
+class JournalState:
+    """The state of a journal between two runs.
 
     state: None without a frozen plan.  stored: keys.  parts: (key, part) acknowledged, of objects not stored yet.
     uploads: the keys of the uploads that are remembered, by their ids.  provisional: the hash that the plan expects.
@@ -65,7 +65,13 @@ class Place:
     """Everything that one put of `outputs` needs. registry: the address of its own registry."""
 
     def __init__(
-        self, folder: Path, template: Path, registries: str, destination: Destination, living: Living, name: str
+        self,
+        folder: Path,
+        template: Path,
+        registries: str,
+        destination: Destination,
+        forking_process: ForkingProcess,
+        name: str,
     ) -> None:
         folder.mkdir(parents=True)
         self.folder = folder
@@ -74,26 +80,26 @@ class Place:
         self.state = StateFolder(folder / "state")
         self.registry = f"{registries}/{name}"
         self.destination = destination
-        self._living = living
+        self._living = forking_process
         (folder / "home").mkdir()
         own = {"ROAR_STATE_DIR": str(self.state.root), "GLAAS_URL": self.registry}
         self.env = home_environment(folder / "home", **own, **destination.env)
 
-    def put(self, *more: str, dies_at: tuple[str, int] | None = None, hasty: bool = False) -> Answer:
+    def put(self, *more: str, kill_at: tuple[str, int] | None = None, short_waits: bool = False) -> ProgramResult:
         """Run `roar put outputs DEST --public -y`."""
         typed = ("put", "outputs", self.destination.url, "-m", MESSAGE, "--public", "-y", *more)
-        return self.roar(*typed, dies_at=dies_at, hasty=hasty)
+        return self.roar(*typed, kill_at=kill_at, short_waits=short_waits)
 
-    def resume(self, *more: str, dies_at: tuple[str, int] | None = None, hasty: bool = False) -> Answer:
+    def resume(self, *more: str, kill_at: tuple[str, int] | None = None, short_waits: bool = False) -> ProgramResult:
         """Run `roar publish --resume`."""
-        return self.roar("publish", "--resume", "-y", *more, dies_at=dies_at, hasty=hasty)
+        return self.roar("publish", "--resume", "-y", *more, kill_at=kill_at, short_waits=short_waits)
 
-    def roar(self, *arguments: str, dies_at: tuple[str, int] | None = None, hasty: bool = False) -> Answer:
+    def roar(self, *arguments: str, kill_at: tuple[str, int] | None = None, short_waits: bool = False) -> ProgramResult:
         """Run any command line of ours in a process of its own."""
         answer = Path(self.folder, "answer")
         answer.mkdir(exist_ok=True)
-        order = Order(list(arguments), str(self.project), self.env, str(answer), dies_at, hasty)
-        return self._living.live(order)
+        order = ProgramRun(list(arguments), str(self.project), self.env, str(answer), kill_at, short_waits)
+        return self._living.execute(order)
 
     def discard(self) -> None:
         """Free disk and memory; nothing else works afterwards. Repeating it is harmless."""
@@ -103,15 +109,15 @@ class Place:
 
     # ---------------------------------------------------------------- what came of it
 
-    def left(self) -> list[Left]:
+    def publishes(self) -> list[JournalState]:
         """Return every publish in the state folder."""
-        return [_left(paths) for paths in self.state.all_publishes()]
+        return [_journal_state(paths) for paths in self.state.all_publishes()]
 
-    def only_left(self) -> Left:
+    def only_publish(self) -> JournalState:
         """Return the only publish in the state folder, or None if there is none yet."""
-        lefts = self.left()
+        lefts = self.publishes()
         assert len(lefts) <= 1
-        return lefts[0] if lefts else Left(PublishPaths(self.state.publishes / "none"), None)
+        return lefts[0] if lefts else JournalState(PublishPaths(self.state.publishes / "none"), None)
 
     @property
     def seen(self) -> list[Seen]:
@@ -152,7 +158,7 @@ class Place:
     def leftovers(self) -> list[str]:
         """Return files that should be gone once a publish has ended; an unfinished plan has sent nothing."""
         kept = {"journal.db", "journal.db-journal", "lock"}
-        begun = [left.paths.folder for left in self.left() if left.state is not None]
+        begun = [publishes.paths.folder for publishes in self.publishes() if publishes.state is not None]
         files = [path for folder in begun for path in folder.rglob("*") if path.is_file()]
         return [str(path.relative_to(self.state.publishes)) for path in files if path.name not in kept]
 
@@ -170,12 +176,12 @@ class Place:
     def check_not_published(self) -> None:
         """Assert that readers see nothing under any possible hash."""
         assert self.ask("published")[0] == 0
-        for left in self.left():
-            assert self.status_of(left.provisional) == 404
+        for publishes in self.publishes():
+            assert self.status_of(publishes.provisional) == 404
         assert self.rows("SELECT count(*) FROM jobs WHERE job_type = 'put'") == [(0,)]
 
 
-def _left(paths: PublishPaths) -> Left:
+def _journal_state(paths: PublishPaths) -> JournalState:
     try:
         with Journal(paths.journal, read_only=True) as journal:
             progress, plan, objects = journal.progress(), journal.plan(), journal.objects
@@ -185,7 +191,7 @@ def _left(paths: PublishPaths) -> Left:
                 for record in uploads_in_progress(paths, journal).values()
                 if record.upload
             ]
-            return Left(
+            return JournalState(
                 paths,
                 progress.state,
                 stored=frozenset(row.key for row in objects.all()) - {row.key for row in missing},
@@ -195,4 +201,4 @@ def _left(paths: PublishPaths) -> Left:
                 provisional=plan.provisional["anonymous"],
             )
     except LocalProblem:
-        return Left(paths, None)  # it died before its plan was frozen
+        return JournalState(paths, None)  # it died before its plan was frozen

@@ -1,7 +1,8 @@
-"""Run the program in processes that may kill themselves: `python -m tests.support.put.lives` reads JSON orders.
+"""Run the program in processes that may kill themselves.
 
-Each order is a command line that a fork of this process carries out as `roar` does, through its own `main`, so that a
-life costs no imports.  The answer is one JSON line.
+`python -m tests.support.put.forked_program` reads orders, one JSON text a line. Each order is a command line that a
+fork of this process carries out as `roar` does, through its own `main`, so that a run costs no imports. The answer is
+one JSON line.
 """
 
 import importlib
@@ -29,23 +30,23 @@ from tests.support.put.project import PART_BYTES
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """One life.  folder: gets the files `out`, `err` and `passed`.
+class ProgramRun:
+    """One run of the program. folder: gets the files `out`, `err` and `passed`.
 
-    dies_at: what, and the how-manieth of it; None lives to the end.
-    hasty: failures are waited for a fraction of the time.
+    kill_at: the kind of moment and its number; None runs to the end.
+    short_waits: wait a fraction of the usual time after failures.
     """
 
     arguments: list[str]
     cwd: str
     env: dict[str, str]
     folder: str
-    dies_at: tuple[str, int] | None = None
-    hasty: bool = False
+    kill_at: tuple[str, int] | None = None
+    short_waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ProgramResult:
     """How a process ended. passed: how often a survivor passed each kind of moment; empty if it was killed."""
 
     killed: bool
@@ -55,11 +56,11 @@ class Answer:
     passed: dict[str, int]
 
 
-HASTY_REPLY_SECONDS, HASTY_PATIENCE_SECONDS, HASTY_PAUSE_SECONDS = 6.0, 1.5, 0.01
+SHORT_REPLY_SECONDS, SHORT_PATIENCE_SECONDS, SHORT_PAUSE_SECONDS = 6.0, 1.5, 0.01
 """Shortened waits: for a store's answer, for an unreachable store, and between two attempts."""
 
 
-def live(order: Order) -> int:
+def execute(order: ProgramRun) -> int:
     """Run the command line in this process, and return its exit code."""
     folder = Path(order.folder)
     os.environ.clear()
@@ -69,10 +70,10 @@ def live(order: Order) -> int:
         os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), descriptor)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     sys.argv = ["roar", *order.arguments]
-    moments = Moments(order.dies_at)
+    moments = Moments(order.kill_at)
     count_moments(moments)
-    if order.hasty:
-        _hurry()
+    if order.short_waits:
+        _shorten_waits()
     try:
         return run(order.arguments)
     finally:
@@ -81,28 +82,28 @@ def live(order: Order) -> int:
         (folder / "passed").write_text(json.dumps(moments.passed))
 
 
-def _hurry() -> None:
+def _shorten_waits() -> None:
     """Shorten the waits after failures; how failures are classified stays the same."""
-    setattr(roar_publisher.net.retry, "backoff", lambda attempt, rng: HASTY_PAUSE_SECONDS)  # noqa: B010  it imports it
-    roar_publisher.net.gate.FIRST_PROBE_SECONDS = HASTY_PAUSE_SECONDS
+    setattr(roar_publisher.net.retry, "backoff", lambda attempt, rng: SHORT_PAUSE_SECONDS)  # noqa: B010  it imports it
+    roar_publisher.net.gate.FIRST_PROBE_SECONDS = SHORT_PAUSE_SECONDS
     for function, name, seconds in (
-        (roar_publisher.storage.http.StoreConnection.__init__, "reply_seconds", HASTY_REPLY_SECONDS),
-        (roar_publisher.storage.destinations.open_store, "patience", HASTY_PATIENCE_SECONDS),
-        (roar_publisher.engine.run.Resources.__init__, "patience", HASTY_PATIENCE_SECONDS),
+        (roar_publisher.storage.http.StoreConnection.__init__, "reply_seconds", SHORT_REPLY_SECONDS),
+        (roar_publisher.storage.destinations.open_store, "patience", SHORT_PATIENCE_SECONDS),
+        (roar_publisher.engine.run.Resources.__init__, "patience", SHORT_PATIENCE_SECONDS),
     ):
         defaults = function.__kwdefaults__
         assert defaults is not None
         defaults[name] = seconds
 
 
-def run_publish(order: Order) -> Answer:
+def run_publish(order: ProgramRun) -> ProgramResult:
     """Fork, run the order in the child, and print how it ended."""
     folder = Path(order.folder)
     child = os.fork()
     if child == 0:
         code = 99
         try:
-            code = live(order)
+            code = execute(order)
         except BaseException:
             traceback.print_exc()
         finally:
@@ -111,7 +112,7 @@ def run_publish(order: Order) -> Answer:
     killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
     passed = {} if killed else json.loads((folder / "passed").read_text())
     out, err = ((folder / name).read_text() for name in ("out", "err"))
-    return Answer(killed, os.waitstatus_to_exitcode(status), out, err, passed)
+    return ProgramResult(killed, os.waitstatus_to_exitcode(status), out, err, passed)
 
 
 def _import_everything() -> None:
@@ -136,10 +137,10 @@ def main() -> None:
         sys.stdout.flush()
 
 
-def _order(fields: dict[str, object]) -> Order:
-    dies_at = fields["dies_at"]
-    assert dies_at is None or isinstance(dies_at, list)
-    return Order(**fields | {"dies_at": tuple(dies_at) if dies_at else None})  # type: ignore[arg-type]
+def _order(fields: dict[str, object]) -> ProgramRun:
+    kill_at = fields["kill_at"]
+    assert kill_at is None or isinstance(kill_at, list)
+    return ProgramRun(**fields | {"kill_at": tuple(kill_at) if kill_at else None})  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":
