@@ -81,8 +81,8 @@ class ObjectStored:
 class Waiting:
     """What the publish waits for, and the maximum seconds until it does something else.
 
-    reason: `offline`, `throttled` by the server, a `front` that answers in its place, or `no answer` to a running
-    request.
+    reason: OFFLINE, THROTTLED by the server, FRONT for an intermediary that answers in its place, or NO_ANSWER to a
+    running request.
     """
 
     reason: Reason

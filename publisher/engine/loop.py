@@ -113,7 +113,7 @@ async def _note(run: Run, error: PublisherError) -> NoReturn:
 
 
 async def _stop_after_setbacks(run: Run, outcome: Outcome) -> NoReturn:
-    what = f"the registry keeps rejecting requests: {outcome.learned['detail']}"
+    what = f"the registry repeatedly rejects requests: {outcome.learned['detail']}"
     if outcome.event is Event.CREDENTIAL_REJECTED:
         await _note(run, NeedsUser(what, next_step="sign in again (`roar login`), then resume", reason=Reason.AUTH))
     await _note(run, Transient(what, reason=Reason.SESSION_LOST))

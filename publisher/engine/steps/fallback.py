@@ -58,7 +58,7 @@ async def _publish(run: Run, progress: Progress, decision: Decision) -> Outcome:
     )
     session = await run.caller.call("POST", SESSIONS, body.encoded(), expect=LegacySessionReply, authorize=authorize)
     if session.hash not in (None, lineage_hash):
-        raise mismatch((f"it registered {session.hash}, and {lineage_hash} was asked for",))
+        raise mismatch((f"it registered {session.hash} instead of {lineage_hash}",))
     url, note = page_url(session.url, run.plan.registry, lineage_hash)
     if note:
         run.report(Noted(note))
@@ -80,6 +80,6 @@ async def _publish(run: Run, progress: Progress, decision: Decision) -> Outcome:
     except Refused as refusal:
         if refusal.status != CONFLICT or refusal.body.get("status") != "closed":
             raise
-        run.report(Noted("this lineage was published before, by a session: it is complete, and takes no more writes"))
+        run.report(Noted("this lineage was published before, by a session; it is complete, and accepts no more writes"))
     owed = await finish(run, progress, Published(lineage_hash, lineage_hash, staged=False), route, authorize)
     return Outcome(Event.FELL_BACK, {"hash": lineage_hash, "url": url, **owed})

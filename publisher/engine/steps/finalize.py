@@ -63,7 +63,7 @@ async def finalize(run: Run, progress: Progress) -> Outcome:
         scope = _actual_scope(progress.scope_request, receipt)
         await run.journal.remember(hash=lineage_hash, url=url, scope_request=scope)
         if scope != progress.scope_request:
-            run.report(Noted(f"the registry has this lineage as {receipt.visibility}, and keeps it so"))
+            run.report(Noted(f"the registry already has this lineage as {receipt.visibility}, which does not change"))
             published_before = False  # the note above says so already
     if (
         published_before
@@ -88,7 +88,7 @@ async def _accepted(run: Run, progress: Progress, receipt: Receipt) -> tuple[str
     """Return the hash of the lineage, and its page if it may be shown.
 
     The receipt is stored before it is judged. Raises Rejected if it contradicts what was sent. Asking again, after
-    RETRIED, gets another receipt, which is judged anew.
+    RETRIED, gets another receipt, which is judged again.
     """
     await run.journal.remember(receipt=shortened(receipt))
     found = compare_receipt(receipt, run.plan, progress)

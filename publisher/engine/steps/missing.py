@@ -28,8 +28,8 @@ NOT_FOUND, GONE = 404, 410
 OPTIONAL = {Kind.ARTIFACTS: "artifacts/batch", Kind.COMPOSITE: "artifacts/composites"}
 """The endpoints that a registry may lack, by the kind of unit they accept."""
 NOTES = {
-    Kind.ARTIFACTS: "this registry takes no artifacts by themselves: they travel with the links",
-    Kind.COMPOSITE: "this registry takes no datasets: each travels as one artifact, without the list of its files",
+    Kind.ARTIFACTS: "this registry does not accept artifacts separately; they are sent with the links",
+    Kind.COMPOSITE: "this registry does not accept datasets; each is sent as one artifact without its list of files",
 }
 
 
@@ -97,10 +97,10 @@ async def session_event(run: Run, progress: Progress, refusal: Refused) -> Outco
         if again.status in (UNAUTHORIZED, FORBIDDEN):
             return credential_rejected(run, again)
         raise Transient(
-            f"{refusal.what}; the session cannot be asked for: {again.what}", reason=Reason.SERVER_FAILING
+            f"{refusal.what}; the session cannot be requested: {again.what}", reason=Reason.SERVER_FAILING
         ) from again
     if there:
-        what = f"the registry has this session, but not what was asked of it: {refusal.what}"
+        what = f"the registry has this session, but not the requested resource: {refusal.what}"
         raise Transient(what, reason=Reason.SERVER_FAILING) from refusal
     return Outcome(Event.SESSION_LOST, {"detail": refusal.what})
 
@@ -115,6 +115,8 @@ def _descriptions(journal: Journal, kinds: set[Kind]) -> dict[str, dict[str, Any
     for kind in kinds:
         for body in journal.units.bodies(kind):
             for artifact in json.loads(body):
-                told = {name: artifact[name] for name in ("size", "source_type", "metadata") if artifact.get(name)}
-                found |= {entry["digest"]: told for entry in artifact["hashes"]}
+                description = {
+                    name: artifact[name] for name in ("size", "source_type", "metadata") if artifact.get(name)
+                }
+                found |= {entry["digest"]: description for entry in artifact["hashes"]}
     return found

@@ -49,7 +49,7 @@ async def open_session(run: Run, progress: Progress) -> Outcome:
             raise Rejected("the registry opened an anonymous session without its token")
         await run.files.write_session_token(reply.registration_session_token)
     if reply.created and reply.status == "closed":
-        raise mismatch(("it says that it made this session just now, and that it is closed",))
+        raise mismatch(("it reports that it has just created this session, and that the session is closed",))
     finalized = reply.status == "closed" or progress.hash is not None
     event = Event.ALREADY_PUBLISHED if finalized else Event.OPENED
     return Outcome(event, {"remote_session": reply.registration_session_id})
@@ -72,9 +72,9 @@ def _no_sessions(run: Run, progress: Progress) -> NeedsUser:
     outside = "" if private else "`roar scope clear`, then: "
     return NeedsUser(
         "this registry has no registration sessions: "
-        + ("what it takes is public at once" if private else "it cannot publish into a project"),
+        + ("everything that it accepts is public at once" if private else "it cannot publish into a project"),
         kept="Nothing was sent.",
         next_step=f"have the registry upgraded, then: roar publish --resume {run.plan.id}\n"
-        f"or publish for everybody: roar journal cancel {run.plan.id}, then: {outside}roar publish --public",
+        f"or publish to everyone: roar journal cancel {run.plan.id}, then: {outside}roar publish --public",
         reason=Reason.NO_SESSIONS,
     )

@@ -41,10 +41,10 @@ def compare_receipt(receipt: Receipt, plan: Plan, progress: Progress) -> Compari
     faults = [*_status_faults(receipt), *_version_faults(receipt)]
     notes: list[str] = []
     if not HASH.fullmatch(receipt.hash):
-        faults.append(f"its hash is none: {_shown(receipt.hash)}")
+        faults.append(f"its hash is not a hash: {_shown(receipt.hash)}")
     elif progress.binding_prepared:  # the jobs are in a lineage that was published before
         if receipt.hash != progress.published_elsewhere:
-            faults.append(f"it finalized {receipt.hash}, and had prepared {progress.published_elsewhere}")
+            faults.append(f"it finalized {receipt.hash}, but had prepared {progress.published_elsewhere}")
     else:
         faults += _count_faults(receipt, plan)
         fault, note = _hash_difference(receipt.hash, plan, progress)
@@ -72,11 +72,11 @@ def check_published_hash(claimed: str, plan: Plan, progress: Progress) -> str:
     """
     expected = sent_hash(plan, progress)
     if not HASH.fullmatch(claimed):
-        raise mismatch((f"every job is said to be published as {_shown(claimed)}, which is not a hash",))
+        raise mismatch((f"it reports every job as published as {_shown(claimed)}, which is not a hash",))
     if expected is None or claimed in plan.published.values():
         return ""
     if not plan.redactions:
-        raise mismatch((f"every job is said to be published as {claimed}, but this lineage has the hash {expected}",))
+        raise mismatch((f"it reports every job as published as {claimed}, but this lineage has the hash {expected}",))
     return f"these jobs were published before with other redactions, as {claimed}; this lineage would be {expected}"
 
 
@@ -99,11 +99,11 @@ def page_url(url: str | None, registry: str, lineage_hash: str) -> tuple[str | N
         return None, ""
     page, origin = _split(url), _split(registry)
     if page is None or origin is None:
-        return None, "the registry names a page whose address is not a plain http(s) URL: it is not shown"
+        return None, "the registry names a page whose address is not a plain http(s) URL; it is not shown"
     if not _same_site(page, origin):
-        return None, f"the registry names a page on another site ({page.hostname}): it is not shown as a link"
+        return None, f"the registry names a page on another site ({page.hostname}); it is not shown as a link"
     if any(found.lower() != lineage_hash for found in ANY_HASH.findall(url)):
-        return None, "the registry names the page of another lineage: it is not shown"
+        return None, "the registry names the page of another lineage; it is not shown"
     return url, ""
 
 
@@ -115,7 +115,7 @@ def _version_faults(receipt: Receipt) -> list[str]:
     version = receipt.canonical_version
     if version is None or number(version) == CANONICAL_VERSION:
         return []
-    return [f"its hash follows version {_shown(version)} of the rules, and this release knows {CANONICAL_VERSION}"]
+    return [f"its hash follows version {_shown(version)} of the rules, but this release knows {CANONICAL_VERSION}"]
 
 
 def _count_faults(receipt: Receipt, plan: Plan) -> list[str]:
@@ -123,10 +123,10 @@ def _count_faults(receipt: Receipt, plan: Plan) -> list[str]:
     if counts is None:
         return []
     if not isinstance(counts, dict):
-        return [f"its counts are none: {_shown(counts)}"]
+        return [f"its counts are not counts: {_shown(counts)}"]
     sent = {"jobs": plan.jobs, "inputs": plan.inputs, "outputs": plan.outputs}
     return [
-        f"it counts {_shown(counts[name])} {name}, and {wanted} were sent"
+        f"it counts {_shown(counts[name])} {name}, but {wanted} were sent"
         for name, wanted in sent.items()
         if counts.get(name) is not None and number(counts[name]) != wanted
     ]
@@ -143,7 +143,7 @@ def _hash_difference(found: str, plan: Plan, progress: Progress) -> tuple[str, s
             "",
             f"the registry's hash names {others[0]} as the publisher, not {progress.identity or ANONYMOUS_IDENTITY}",
         )
-    return f"its hash is {found}, and what was sent has {expected}", ""
+    return f"its hash is {found}, but what was sent has {expected}", ""
 
 
 def _split(address: str) -> SplitResult | None:

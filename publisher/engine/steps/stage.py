@@ -132,8 +132,8 @@ def _published_in(reply: BatchReply) -> str:
 
 def _overlap() -> Rejected:
     return Rejected(
-        "some of these jobs already belong to another published lineage, and a job belongs to one lineage only",
-        kept="What is published there stays as it is.",
+        "some of these jobs already belong to another published lineage, and a job can belong to only one",
+        kept="The other lineage is not changed.",
         next_step="publish a target whose jobs are all new, or start a fresh session with: roar reset",
         reason=Reason.OVERLAP,
     )

@@ -44,7 +44,7 @@ def test_a_program_reads_the_reason(program: Program) -> None:
     assert "published" not in [event["event"] for event in events]
     last = events[-1]
     assert (done.code, last["event"], last["reason"], last["exit_code"]) == (1, "error", "receipt", 1)
-    assert "it counts 1 jobs, and 2 were sent" in last["what"]
+    assert "it counts 1 jobs, but 2 were sent" in last["what"]
 
 
 def test_labels_that_were_not_taken_make_the_exit_code_and_every_look_at_it(program: Program) -> None:
@@ -68,7 +68,7 @@ def test_a_page_elsewhere_is_named_by_its_host_alone(program: Program) -> None:
         liar.lies["finalize"] = lambda answer: answer | {"url": f"https://evil.example/dag/{HASH}"}
         done = program("publish", "--public", "-y", "--registry", liar.url)
     assert done.code == 0
-    assert "names a page on another site (evil.example): it is not shown as a link" in done.err
+    assert "names a page on another site (evil.example); it is not shown as a link" in done.err
     assert "https://evil" not in done.out + done.err
 
 

@@ -231,7 +231,7 @@ async def test_a_session_that_is_lost_is_opened_and_staged_anew(publishing: Publ
 @pytest.mark.parametrize("call", ["inputs", "finalize"])
 async def test_a_registry_that_loses_every_session_is_not_asked_for_ever(publishing: Publishing, call: str) -> None:
     publishing.intercept = before(call, lambda: publishing.do("DELETE FROM sessions"), times=99)
-    with pytest.raises(Transient, match="keeps rejecting requests") as caught:
+    with pytest.raises(Transient, match="repeatedly rejects requests") as caught:
         await publishing.run()
     assert caught.value.reason == "session lost"
     assert publishing.events().count("session-lost") == MAX_SETBACKS

@@ -68,7 +68,7 @@ async def test_what_has_no_endpoint_travels_with_the_links(
     progress = await publishing.run()
     assert (progress.state, progress.epoch) == (State.DONE, 0), progress.detail
     notes = [report.text for report in publishing.reports if isinstance(report, Noted)]
-    assert sum("this registry takes no" in note for note in notes) == len(calls), "each is said once"
+    assert sum("this registry does not accept" in note for note in notes) == len(calls), "each is said once"
     links = [
         link for call in ("inputs", "outputs") for sent in publishing.calls(call) for link in sent.document["artifacts"]
     ]
@@ -105,7 +105,7 @@ async def test_a_missing_endpoint_is_remembered_by_the_next_process(publishing: 
 @pytest.mark.parametrize("call", ["jobs/batch", "inputs", "outputs", "finalize"])
 async def test_a_404_in_a_session_that_is_there_gives_nothing_up(publishing: Publishing, call: str) -> None:
     publishing.intercept = lacking(call)
-    with pytest.raises(Transient, match="has this session, but not what was asked of it"):
+    with pytest.raises(Transient, match="has this session, but not the requested resource"):
         await publishing.run()
     assert "session-lost" not in publishing.events()
     publishing.intercept = lambda sent: None
@@ -122,7 +122,7 @@ async def test_a_404_from_everything_gives_nothing_up(publishing: Publishing) ->
         return answer(404, message="no Route matched with those values") if begun else None
 
     publishing.intercept = unrouted
-    with pytest.raises(Transient, match="cannot be asked for"):
+    with pytest.raises(Transient, match="cannot be requested"):
         await publishing.run()
     publishing.intercept = lambda sent: None
     progress = await publishing.run()
