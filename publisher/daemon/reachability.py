@@ -32,12 +32,8 @@ class ReachabilityMonitor:
         self._on_reachable = on_reachable
         self._unreachable: dict[str, anyio.Event] = {}  # by URL; the event cuts short the pause before the next probe
 
-    @property
-    def any_unreachable(self) -> bool:
-        """Whether any address is being probed."""
-        return bool(self._unreachable)
-
     def is_unreachable(self, url: str) -> bool:
+        """Return whether the URL is being probed."""
         return url in self._unreachable
 
     def watch(self, url: str) -> None:

@@ -20,41 +20,41 @@ class Counted(RegistryConnection):
         await super().__aexit__(None, None, None)
 
 
-def closed(line: RegistryConnection) -> bool:
-    assert isinstance(line, Counted)
-    return line.closed
+def closed(connection: RegistryConnection) -> bool:
+    assert isinstance(connection, Counted)
+    return connection.closed
 
 
 @pytest.fixture
-def lines() -> SharedConnections:
+def connections() -> SharedConnections:
     return SharedConnections(Counted)
 
 
-async def test_one_connection_pool_per_registry_is_closed_after_its_last_user(lines: SharedConnections) -> None:
-    async with lines.to(HERE) as first:
-        async with lines.to(HERE) as second, lines.to(THERE) as other:
+async def test_one_connection_pool_per_registry_is_closed_after_its_last_user(connections: SharedConnections) -> None:
+    async with connections.to(HERE) as first:
+        async with connections.to(HERE) as second, connections.to(THERE) as other:
             assert first is second
             assert first is not other
         assert not closed(first)
         assert closed(other)
     assert closed(first)
-    async with lines.to(HERE) as later:
+    async with connections.to(HERE) as later:
         assert later is not first
 
 
-async def test_after_a_renewal_the_old_pool_is_closed_by_its_last_user(lines: SharedConnections) -> None:
-    async with lines.to(HERE) as old:
-        lines.renew()
-        async with lines.to(HERE) as new:
+async def test_after_a_renewal_the_old_pool_is_closed_by_its_last_user(connections: SharedConnections) -> None:
+    async with connections.to(HERE) as old:
+        connections.renew()
+        async with connections.to(HERE) as new:
             assert new is not old
-            async with lines.to(HERE) as same:
+            async with connections.to(HERE) as same:
                 assert same is new
         assert (closed(new), closed(old)) == (True, False)
     assert closed(old)
 
 
-async def test_an_error_returns_the_connection_too(lines: SharedConnections) -> None:
+async def test_an_error_returns_the_connection_too(connections: SharedConnections) -> None:
     with pytest.raises(KeyError):
-        async with lines.to(HERE) as line:
+        async with connections.to(HERE) as connection:
             raise KeyError
-    assert closed(line)
+    assert closed(connection)

@@ -31,7 +31,7 @@ class Servers:
     back_at: dict[str, float]
     hangs: float = 0.0
     probes: dict[str, list[float]] = field(default_factory=dict)
-    under_way: int = 0
+    running: int = 0
     at_once: int = 0
     idle: anyio.Event = field(default_factory=anyio.Event)
 
@@ -39,14 +39,14 @@ class Servers:
     async def probing(self, url: str) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
         async def probe() -> bool:
             self.probes.setdefault(url, []).append(trio.current_time())
-            away = trio.current_time() < self.back_at[url]
-            self.under_way += 1
-            self.at_once = max(self.at_once, self.under_way)
-            await anyio.sleep(self.hangs if away else 0.01)
-            self.under_way -= 1
+            unreachable = trio.current_time() < self.back_at[url]
+            self.running += 1
+            self.at_once = max(self.at_once, self.running)
+            await anyio.sleep(self.hangs if unreachable else 0.01)
+            self.running -= 1
             self.idle.set()
             self.idle = anyio.Event()
-            return not away
+            return not unreachable
 
         yield probe
 
@@ -55,21 +55,21 @@ class Servers:
         await self.idle.wait()
 
 
-class Watch:
+class Reports:
     """When the monitor reported a server as reachable."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
-        self.heard = anyio.Event()
+        self.reported = anyio.Event()
 
     def back(self) -> None:
         self.times.append(trio.current_time())
-        self.heard.set()
-        self.heard = anyio.Event()
+        self.reported.set()
+        self.reported = anyio.Event()
 
 
-def watching(tasks: TaskGroup, servers: Servers, watch: Watch, seed: int = 1) -> ReachabilityMonitor:
-    return ReachabilityMonitor(tasks, servers.probing, rng=random.Random(seed), on_reachable=watch.back)
+def monitor_of(tasks: TaskGroup, servers: Servers, reports: Reports, seed: int = 1) -> ReachabilityMonitor:
+    return ReachabilityMonitor(tasks, servers.probing, rng=random.Random(seed), on_reachable=reports.back)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -79,26 +79,24 @@ def test_a_returning_server_is_noticed_within_five_seconds(seed: int, hangs: flo
 
     async def scenario() -> None:
         back_at = random.Random(seed).uniform(0, HOUR)
-        servers, watch = Servers({URL: back_at}, hangs), Watch()
+        servers, reports = Servers({URL: back_at}, hangs), Reports()
         async with anyio.create_task_group() as tasks:
-            monitor = watching(tasks, servers, watch, seed)
+            monitor = monitor_of(tasks, servers, reports, seed)
             monitor.watch(URL)
             assert monitor.is_unreachable(URL)
-            assert monitor.any_unreachable
-            await watch.heard.wait()
-        assert back_at <= watch.times[0] <= back_at + NOTICED_SECONDS
+            await reports.reported.wait()
+        assert back_at <= reports.times[0] <= back_at + NOTICED_SECONDS
         assert not monitor.is_unreachable(URL)
-        assert not monitor.any_unreachable
 
     run(scenario)
 
 
 def test_an_outage_of_a_day_costs_a_probe_every_few_seconds() -> None:
     async def scenario() -> None:
-        servers, watch = Servers({URL: DAY}), Watch()
+        servers, reports = Servers({URL: DAY}), Reports()
         async with anyio.create_task_group() as tasks:
-            watching(tasks, servers, watch).watch(URL)
-            await watch.heard.wait()
+            monitor_of(tasks, servers, reports).watch(URL)
+            await reports.reported.wait()
         pauses = [later - earlier for earlier, later in pairwise(servers.probes[URL])]
         assert max(pauses) <= LONGEST_PROBE_SECONDS
         assert len(pauses) < DAY / (LONGEST_PROBE_SECONDS / 2)
@@ -108,40 +106,40 @@ def test_an_outage_of_a_day_costs_a_probe_every_few_seconds() -> None:
 
 def test_one_probe_at_a_time_however_many_wait() -> None:
     async def scenario() -> None:
-        servers, watch = Servers({URL: 1000.0}, hangs=1.0), Watch()
+        servers, reports = Servers({URL: 1000.0}, hangs=1.0), Reports()
         async with anyio.create_task_group() as tasks:
-            monitor = watching(tasks, servers, watch)
+            monitor = monitor_of(tasks, servers, reports)
             for _ in range(50):
                 monitor.watch(URL)
                 await anyio.sleep(0.5)
-            await watch.heard.wait()
+            await reports.reported.wait()
         assert servers.at_once == 1
-        assert len(watch.times) == 1
+        assert len(reports.times) == 1
 
     run(scenario)
 
 
 def test_each_address_is_probed_separately() -> None:
     async def scenario() -> None:
-        servers, watch = Servers({URL: 100.0, OTHER: 7000.0}), Watch()
+        servers, reports = Servers({URL: 100.0, OTHER: 7000.0}), Reports()
         async with anyio.create_task_group() as tasks:
-            monitor = watching(tasks, servers, watch)
+            monitor = monitor_of(tasks, servers, reports)
             monitor.watch(URL)
             monitor.watch(OTHER)
-            await watch.heard.wait()
+            await reports.reported.wait()
             assert (monitor.is_unreachable(URL), monitor.is_unreachable(OTHER)) == (False, True)
-            await watch.heard.wait()
-        assert 100 <= watch.times[0] <= 100 + NOTICED_SECONDS
-        assert 7000 <= watch.times[1] <= 7000 + NOTICED_SECONDS
+            await reports.reported.wait()
+        assert 100 <= reports.times[0] <= 100 + NOTICED_SECONDS
+        assert 7000 <= reports.times[1] <= 7000 + NOTICED_SECONDS
 
     run(scenario)
 
 
 def test_probe_now_probes_immediately_and_repeats_a_running_probe() -> None:
     async def scenario() -> None:
-        servers, watch = Servers({URL: 500.0}, hangs=1.0), Watch()
+        servers, reports = Servers({URL: 500.0}, hangs=1.0), Reports()
         async with anyio.create_task_group() as tasks:
-            monitor = watching(tasks, servers, watch)
+            monitor = monitor_of(tasks, servers, reports)
             monitor.watch(URL)
             await anyio.sleep(100)
             await servers.until_idle()
@@ -153,7 +151,7 @@ def test_probe_now_probes_immediately_and_repeats_a_running_probe() -> None:
             probes = len(servers.probes[URL])
             await anyio.sleep(1.01)
             assert len(servers.probes[URL]) == probes + 1
-            await watch.heard.wait()
+            await reports.reported.wait()
         assert servers.at_once == 1
 
     run(scenario)
@@ -161,15 +159,15 @@ def test_probe_now_probes_immediately_and_repeats_a_running_probe() -> None:
 
 def test_a_server_that_becomes_unreachable_again_is_probed_again() -> None:
     async def scenario() -> None:
-        servers, watch = Servers({URL: 10.0}), Watch()
+        servers, reports = Servers({URL: 10.0}), Reports()
         async with anyio.create_task_group() as tasks:
-            monitor = watching(tasks, servers, watch)
+            monitor = monitor_of(tasks, servers, reports)
             monitor.watch(URL)
-            await watch.heard.wait()
+            await reports.reported.wait()
             servers.back_at[URL] = trio.current_time() + 300
             monitor.watch(URL)
-            await watch.heard.wait()
-        assert len(watch.times) == 2
-        assert servers.back_at[URL] <= watch.times[1] <= servers.back_at[URL] + NOTICED_SECONDS
+            await reports.reported.wait()
+        assert len(reports.times) == 2
+        assert servers.back_at[URL] <= reports.times[1] <= servers.back_at[URL] + NOTICED_SECONDS
 
     run(scenario)

@@ -24,13 +24,13 @@ class Slow:
     """In place of the work on a publish: it never ends, and dropped, it lets go only when it may."""
 
     def __init__(self) -> None:
-        self.lines: list[RegistryConnection] = []
+        self.connections: list[RegistryConnection] = []
         self.may_let_go = anyio.Event()
 
     async def run_publish(
-        self, found: PublishStatus, active: object, folder: object, line: RegistryConnection, *_: Any, **__: Any
+        self, found: PublishStatus, active: object, folder: object, connection: RegistryConnection, *_: Any, **__: Any
     ) -> FollowUp:
-        self.lines.append(line)
+        self.connections.append(connection)
         try:
             await anyio.sleep_forever()
         finally:
@@ -65,7 +65,7 @@ async def test_after_a_suspension_new_publishes_use_new_connections(
         await anyio.wait_all_tasks_blocked()
         workers.start(publish(folder))
         await anyio.wait_all_tasks_blocked()
-        before, also_before, after = slow.lines
+        before, also_before, after = slow.connections
         assert before is also_before
         assert before is not after
         slow.may_let_go.set()
