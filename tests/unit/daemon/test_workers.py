@@ -6,7 +6,7 @@ from typing import Any
 import anyio
 import pytest
 
-from roar_publisher.daemon import workers as crew_module
+from roar_publisher.daemon import workers as workers_module
 from roar_publisher.daemon.dependencies import Dependencies
 from roar_publisher.daemon.schedule import FollowUp
 from roar_publisher.daemon.settings import DaemonSettings
@@ -21,11 +21,11 @@ pytestmark = pytest.mark.anyio
 
 
 class Slow:
-    """In place of the work on a publish: it never ends, and dropped, it lets go only when it may."""
+    """Work on a publish that never ends, and after a cancellation releases it only when allowed."""
 
     def __init__(self) -> None:
         self.connections: list[RegistryConnection] = []
-        self.may_let_go = anyio.Event()
+        self.may_release = anyio.Event()
 
     async def run_publish(
         self, found: PublishStatus, active: object, folder: object, connection: RegistryConnection, *_: Any, **__: Any
@@ -35,7 +35,7 @@ class Slow:
             await anyio.sleep_forever()
         finally:
             with anyio.CancelScope(shield=True):
-                await self.may_let_go.wait()
+                await self.may_release.wait()
         raise AssertionError
 
 
@@ -48,7 +48,7 @@ async def test_after_a_suspension_new_publishes_use_new_connections(
     folder: StateFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow, log = Slow(), logging.getLogger("tests.daemon.workers")
-    monkeypatch.setattr(crew_module, "run_publish", slow.run_publish)
+    monkeypatch.setattr(workers_module, "run_publish", slow.run_publish)
     async with anyio.create_task_group() as tasks:
         workers = WorkerPool(
             tasks,
@@ -68,6 +68,6 @@ async def test_after_a_suspension_new_publishes_use_new_connections(
         before, also_before, after = slow.connections
         assert before is also_before
         assert before is not after
-        slow.may_let_go.set()
+        slow.may_release.set()
         tasks.cancel_scope.cancel()
     assert workers.active == {}
