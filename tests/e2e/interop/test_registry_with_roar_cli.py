@@ -28,10 +28,10 @@ module.create_app = lambda store, **options: app.create_app(store, features=None
 """The registry with registration sessions switched off."""
 ONE_SESSION_PROGRAM = PROGRAM.replace(
     "import serve\n",
-    """import Exposure, serve
+    """import ServeOptions, serve
 from roar_publisher.registry.accounts.quotas import Amount
 """,
-).replace("flush=True))", "flush=True), exposure=Exposure(quota=Amount(1, 100, 10**9)))", 1)
+).replace("flush=True))", "flush=True), options=ServeOptions(quota=Amount(1, 100, 10**9)))", 1)
 """The registry, which takes one publish a day without a sign-in."""
 
 
