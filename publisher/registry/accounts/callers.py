@@ -9,7 +9,7 @@
   id, so no token is stored, and opening a session again can return the same token.
 - No header: the caller is anonymous.
 
-Authorization happens where the request is executed: `sessions.find_session`, `scope`.
+Authorization happens where the request is executed: `registration.find_session`, `scope`.
 """
 
 import hashlib

@@ -75,7 +75,7 @@ class RegistryService:
     async def caller(self, request: Request) -> Caller:
         """Identify the sender of the request. Call this once per request.
 
-        Raises `Refusal` as `auth.CallerIdentifier.identify`.
+        Raises `Refusal` as `CallerIdentifier.identify`.
         """
         reached_at = plain_address((request.scope.get("server") or ("",))[0])
         signable = SignableRequest(
