@@ -45,7 +45,7 @@ class AuthApi:
     async def own_sessions(self, request: Request) -> JSONResponse:
         """Return the caller's published lineages, newest first. Clients that probe a credential ask for one."""
         user = require_user(await self.service.caller(request))
-        limit = number_in_query(request, "limit", default=LISTED, most=MAX_LISTED)
+        limit = number_in_query(request, "limit", default=LISTED, maximum=MAX_LISTED)
         lineages = await self.service.read(own_lineages, user.id, limit)
         return JSONResponse({"sessions": [asdict(lineage) for lineage in lineages]})
 

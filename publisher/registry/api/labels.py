@@ -68,8 +68,8 @@ class LabelApi:
         """
         reader = await self.service.reader(await self.service.caller(request))
         query = _entity_query(request)
-        limit = number_in_query(request, "limit", default=MAX_VERSIONS, most=MAX_VERSIONS) or MAX_VERSIONS
-        before = number_in_query(request, "before", default=LARGEST_VERSION, most=LARGEST_VERSION)
+        limit = number_in_query(request, "limit", default=MAX_VERSIONS, maximum=MAX_VERSIONS) or MAX_VERSIONS
+        before = number_in_query(request, "before", default=LARGEST_VERSION, maximum=LARGEST_VERSION)
         if query.lineage_hash is None:
             if "before" in request.query_params:
                 raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "before is a version in one lineage: give session_hash")

@@ -41,8 +41,10 @@ class Pages:
     async def lineage(self, request: Request) -> HTMLResponse:
         """Show a published lineage: its page `?page=`, or the jobs starting at `?from=`. Both count from 1."""
         try:
-            page = number_in_query(request, "page", default=1, most=LARGEST_OFFSET // JOBS_PER_PAGE) or 1
-            first = number_in_query(request, "from", default=(page - 1) * JOBS_PER_PAGE + 1, most=LARGEST_OFFSET) or 1
+            page = number_in_query(request, "page", default=1, maximum=LARGEST_OFFSET // JOBS_PER_PAGE) or 1
+            first = (
+                number_in_query(request, "from", default=(page - 1) * JOBS_PER_PAGE + 1, maximum=LARGEST_OFFSET) or 1
+            )
             lineage_hash = path_text(request, "hash")
             reader = await self.service.reader(await self.service.caller(request))
             view = await self.service.read(view_lineage, lineage_hash, reader, offset=first - 1, limit=JOBS_PER_PAGE)

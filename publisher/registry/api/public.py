@@ -50,8 +50,8 @@ class PublicApi:
         request; null at the end. With `?set_aside=true`, return what the caller wrote under the hash before another
         user finalized it.
         """
-        offset = number_in_query(request, "offset", default=0, most=LARGEST_OFFSET)
-        limit = number_in_query(request, "limit", default=JOBS_PER_PAGE, most=MAX_JOBS_PER_PAGE)
+        offset = number_in_query(request, "offset", default=0, maximum=LARGEST_OFFSET)
+        limit = number_in_query(request, "limit", default=JOBS_PER_PAGE, maximum=MAX_JOBS_PER_PAGE)
         reader = await self.service.reader(await self.service.caller(request))
         view = await self.service.read(
             view_lineage,
@@ -71,11 +71,11 @@ class PublicApi:
         return JSONResponse(await self.service.read(find_artifact, path_text(request, "hash"), reader))
 
 
-def number_in_query(request: Request, name: str, *, default: int, most: int) -> int:
-    """Return a whole number from the query, 0 to `most`. Raises `Refusal` (422) for any other value."""
+def number_in_query(request: Request, name: str, *, default: int, maximum: int) -> int:
+    """Return a whole number from the query, 0 to `maximum`. Raises `Refusal` (422) for any other value."""
     text = request.query_params.get(name)
     if text is None:
         return default
-    if text.isascii() and text.isdigit() and len(text) <= len(str(most)) and int(text) <= most:
+    if text.isascii() and text.isdigit() and len(text) <= len(str(maximum)) and int(text) <= maximum:
         return int(text)
-    raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"{name} is a number from 0 to {most}")
+    raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"{name} is a number from 0 to {maximum}")

@@ -19,14 +19,14 @@ def json_bytes(document: object) -> int:
     return len(json.dumps(document, separators=(",", ":")))
 
 
-def within(items: Iterable[T], most: int, size: Callable[[T], int]) -> list[T]:
-    """Return the first items, up to the one that brings their total size to `most`. Later items are not generated."""
+def within(items: Iterable[T], maximum: int, size: Callable[[T], int]) -> list[T]:
+    """Return the first items, up to the one whose size reaches the `maximum` total. Later items are not generated."""
     taken = []
     total = 0
     for item in items:
         taken.append(item)
         total += size(item)
-        if total >= most:
+        if total >= maximum:
             break
     return taken
 

@@ -41,12 +41,12 @@ class Turns:
         """
         limits = self.limits
         async with AsyncExitStack() as stack:
-            for kind, name, running, most in (
+            for kind, name, running, maximum in (
                 ("session", session_id, 1, limits.of_session),
                 ("client", client, limits.running_of_client, limits.of_client),
                 ("all", "", limits.running, None),
             ):
-                if most is not None and (length := self._queues.length((kind, name))) >= most:
+                if maximum is not None and (length := self._queues.length((kind, name))) >= maximum:
                     raise _too_many(kind, length)
                 await stack.enter_async_context(self._queues.turn((kind, name), running))
             yield

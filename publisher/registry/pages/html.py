@@ -177,11 +177,11 @@ def _repository(url: str | None) -> str:
     return f'<a rel="nofollow noreferrer" href="{text}">{text}</a>' if linked else _text(url)
 
 
-def _text(text: str | None, most: int = TEXT_SHOWN) -> str:
+def _text(text: str | None, maximum: int = TEXT_SHOWN) -> str:
     """Escape an untrusted text. If it is cut, the number of omitted characters is appended."""
     text = text or ""
-    left = len(text) - most
-    return escape(text) if left <= 0 else f"{escape(text[:most])}&hellip; ({left:,} more characters)"
+    left = len(text) - maximum
+    return escape(text) if left <= 0 else f"{escape(text[:maximum])}&hellip; ({left:,} more characters)"
 
 
 def _code(text: str | None) -> str:

@@ -28,12 +28,12 @@ class Closable(Protocol):
 class ConnectionTable:
     """All open connections. Use it from the event loop's thread only.
 
-    `in_all` and `per_client` are the maximum numbers.
+    `maximum` is the number for all clients, `per_client` for each one.
     """
 
-    def __init__(self, in_all: int, per_client: int | None = None) -> None:
-        self.in_all = in_all
-        self.per_client = per_client or max(1, in_all // CLIENT_SHARE)
+    def __init__(self, maximum: int, per_client: int | None = None) -> None:
+        self.maximum = maximum
+        self.per_client = per_client or max(1, maximum // CLIENT_SHARE)
         self._clients: dict[Closable, str] = {}
         self._counts: dict[str, int] = defaultdict(int)
         # Dictionaries keep insertion order, so the first entry has waited longest.
@@ -51,7 +51,7 @@ class ConnectionTable:
         if bounded and self._counts[client] >= self.per_client:
             room = self._close_first(self._waiting_of[client])
         else:
-            room = len(self) < self.in_all or self._close_first(self._waiting)
+            room = len(self) < self.maximum or self._close_first(self._waiting)
         if room:
             self._clients[connection] = client
             self._counts[client] += 1
