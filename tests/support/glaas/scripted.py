@@ -20,7 +20,7 @@ OK = b'{"hash": "%s"}' % (b"a" * 64)
 class Script(httpx2.AsyncBaseTransport):
     """Answers each request with the next of `answers`, then with `default` for ever.
 
-    health: what is answered to knocks (default: that it lives).
+    health: the answer to probes (default: healthy).
     """
 
     def __init__(
@@ -35,11 +35,11 @@ class Script(httpx2.AsyncBaseTransport):
         self._health = health
         self.requests: list[httpx2.Request] = []
         self.times: list[float] = []
-        self.knocks = 0
+        self.probes = 0
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         if request.url.path.endswith(HEALTH):
-            self.knocks += 1
+            self.probes += 1
             answer: Answer = self._health()
         else:
             self.requests.append(request)
@@ -65,11 +65,11 @@ class Calls:
         self.script = script
         self.reports: list[Report] = []
         self.stop = anyio.Event()
-        self.line = RegistryConnection(
+        self.connection = RegistryConnection(
             "http://registry.localhost/glaas", most_requests=most, transport=transport or script
         )
         self.caller = RegistryClient(
-            self.line,
+            self.connection,
             patience=patience,
             rng=random.Random(3),
             clock=lambda: NOW + anyio.current_time(),

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 HOST = "store.example"
-"""A name that no resolver here knows: only a proxy leads to it."""
+"""A name that no resolver here resolves: only a proxy leads to it."""
 SETTINGS = (
     "SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE AWS_CA_BUNDLE "
     "HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy all_proxy no_proxy REQUEST_METHOD"
@@ -106,7 +106,7 @@ def serving(tls: ssl.SSLContext | None = None) -> Iterator[Server]:
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """A certificate authority that nobody trusts by itself.
+    """A certificate authority that is not trusted by default.
 
     file: its certificate, PEM.  context, expired: of a server whose certificate is good, or ended a year ago.
     """

@@ -50,4 +50,4 @@ def write_file(path: Path, size: int, seed: int = 1) -> str:
 
 
 def nothing(number: int, sent: int) -> None:
-    """Progress of nobody."""
+    """Ignore progress."""

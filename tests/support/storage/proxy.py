@@ -81,7 +81,7 @@ class Proxy:
         assert parts.hostname
         with socket.create_connection((parts.hostname, parts.port or 80)) as last:
             address = last.getsockname()
-        self.connections.wait_for_all(address)  # whoever connected before was met before
+        self.connections.wait_for_all(address)  # clients that connected before were seen before
 
 
 class Connections:
@@ -109,7 +109,7 @@ class Connections:
         with self._changed:
             settled = self._changed.wait_for(lambda: last in self._met and self._open <= ours, SETTLE_SECONDS)
             self._met.clear()
-        assert settled, "somebody stays connected"
+        assert settled, "a client stays connected"
 
 
 def _own_addresses() -> set[object]:
@@ -207,7 +207,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault is Fault.RESET:
             return self._reset()
         if fault is Fault.STALL:
-            settings.proxy.connections.closed(self.client_address)  # it stands still to the end, whoever is there
+            settings.proxy.connections.closed(self.client_address)  # it stalls to the end
             settings.ended.wait()
             return self._reset()
         try:
@@ -247,9 +247,9 @@ class _Handler(BaseHTTPRequestHandler):
         sha256 = hashlib.sha256(body).digest()
         if (signed := self.headers.get("x-amz-content-sha256")) and signed != sha256.hex():
             return "XAmzContentSHA256Mismatch"
-        if (told := self.headers.get("x-amz-checksum-sha256")) and base64.b64decode(told) != sha256:
+        if (claimed := self.headers.get("x-amz-checksum-sha256")) and base64.b64decode(claimed) != sha256:
             return "BadDigest"
-        if (told := self.headers.get("content-md5")) and base64.b64decode(told) != hashlib.md5(body).digest():
+        if (claimed := self.headers.get("content-md5")) and base64.b64decode(claimed) != hashlib.md5(body).digest():
             return "BadDigest"
         return None
 

@@ -18,7 +18,7 @@ from tests.support.cli.reports import HandClock
 from tests.support.engine.drains import EVERY_KIND, Drain
 from tests.support.glaas.scripted import Calls, Script
 from tests.support.lineages import Lineage, SampleJob, cut, digest
-from tests.unit.net.test_connection_capacity import SimulatedLine
+from tests.unit.net.test_connection_capacity import SimulatedConnection
 
 SLACK_SECONDS = 1.0
 """The last second is not judged."""
@@ -55,7 +55,7 @@ def lineage(jobs: int) -> Lineage:
     return cut(made, batch=lambda: 64, labels=False)
 
 
-def publish(tmp_path: Path, jobs: int, line: Callable[[], SimulatedLine], *, batch_requests: int = 1) -> Shown:
+def publish(tmp_path: Path, jobs: int, line: Callable[[], SimulatedConnection], *, batch_requests: int = 1) -> Shown:
     """Stage a lineage over a line.  batch_requests: how many requests' time a batch of jobs or artifacts takes."""
     shown = Shown()
 
@@ -99,14 +99,16 @@ def test_300_jobs_over_a_line_of_250_ms_a_piece(
     tmp_path: Path, capacity: int, seconds: float, jitter: float, batch_requests: int
 ) -> None:
     """The run of the report: "6 s left", and it took more than five minutes."""
-    shown = publish(tmp_path, 300, lambda: SimulatedLine(capacity, seconds, jitter), batch_requests=batch_requests)
+    shown = publish(
+        tmp_path, 300, lambda: SimulatedConnection(capacity, seconds, jitter), batch_requests=batch_requests
+    )
     shown.check()
     if shown.ended_at > 60 and batch_requests == 1:
         assert shown.share > 0.5, "a long publish has an estimate"
 
 
 def test_a_publish_of_a_few_seconds_claims_nothing(tmp_path: Path) -> None:
-    shown = publish(tmp_path, 30, lambda: SimulatedLine(64, 0.05))
+    shown = publish(tmp_path, 30, lambda: SimulatedConnection(64, 0.05))
     assert shown.ended_at < 5
     assert shown.estimates == []
 
@@ -115,7 +117,7 @@ def test_a_publish_of_a_few_seconds_claims_nothing(tmp_path: Path) -> None:
 def test_a_line_of_any_capacity_is_never_told_wrongly(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
     capacity, seconds = rng.choice([1, 2, 5, 20, 100]), rng.uniform(0.02, 0.6)
-    line = SimulatedLine(capacity, seconds, rng.choice([0.0, 0.3, 1.0]), rng)
+    line = SimulatedConnection(capacity, seconds, rng.choice([0.0, 0.3, 1.0]), rng)
     publish(tmp_path, rng.randint(20, 200), lambda: line, batch_requests=rng.choice([1, 3, 8])).check()
 
 

@@ -87,7 +87,7 @@ def test_there_is_an_event_every_ten_seconds_while_waiting(
         events = Events()
         answers = [trouble() for _ in range(3)]
         calls = Calls(Script(answers, default=lambda: reply(200, OK), health=health), report=events.display.report)
-        calls.line.gate_state.answered_before = met
+        calls.connection.gate_state.answered_before = met
 
         async def work() -> None:
             try:

@@ -54,7 +54,7 @@ async def call(calls: Calls) -> Receipt:
         lambda: OSError("no route"),
     ],
 )
-def test_passing_trouble_is_passed(trouble: Callable[[], Answer]) -> None:
+def test_temporary_failures_are_retried(trouble: Callable[[], Answer]) -> None:
     async def scenario() -> None:
         calls = Calls(Script(repeated(3, trouble)))
         assert (await call(calls)).hash == "a" * 64
@@ -64,7 +64,7 @@ def test_passing_trouble_is_passed(trouble: Callable[[], Answer]) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 413, 422])
-def test_a_final_no_fails_at_once(status: int) -> None:
+def test_a_refusal_fails_at_once(status: int) -> None:
     async def scenario() -> None:
         script = Script([reply(status, b'{"detail": "because"}')])
         with pytest.raises(Refused, match="because") as caught:
@@ -77,7 +77,7 @@ def test_a_final_no_fails_at_once(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308])
-def test_a_redirect_is_not_followed_and_no_answer_of_the_registry(status: int) -> None:
+def test_a_redirect_is_not_followed(status: int) -> None:
     async def scenario() -> None:
         script = Script([reply(status, b'{"detail": "over there"}', location="https://elsewhere.example/x")])
         with pytest.raises(Transient, match=r"redirects to elsewhere\.example, which is not followed") as caught:
@@ -98,7 +98,7 @@ def test_a_redirect_is_not_followed_and_no_answer_of_the_registry(status: int) -
         (lost, MAX_ATTEMPTS, "server failing"),
     ],
 )
-def test_lasting_trouble_of_a_registry_that_answers_ends(
+def test_lasting_failures_of_a_registry_that_answers_end_the_call(
     trouble: Callable[[], Answer], attempts: int, reason: str
 ) -> None:
     async def scenario() -> None:
@@ -144,8 +144,8 @@ def test_offline_beyond_patience_ends() -> None:
     virtual.run(scenario)
 
 
-def test_a_request_that_the_server_dies_of_is_not_sent_for_ever() -> None:
-    """Somebody starts the server again each time: it always answers in the end, but never to this request."""
+def test_a_request_that_crashes_the_server_is_not_repeated_forever() -> None:
+    """The server restarts each time: it answers in the end, but never to this request."""
 
     async def scenario() -> None:
         back_at = 0.0
@@ -181,7 +181,7 @@ def test_retry_after_is_waited_for_and_costs_no_attempt(as_date: bool) -> None:
     virtual.run(scenario)
 
 
-def test_an_hour_of_throttling_is_sat_out_with_one_request_an_hour() -> None:
+def test_hours_of_throttling_cost_one_request_per_hour() -> None:
     async def scenario() -> None:
         calls = Calls(Script(repeated(5, lambda: reply(429, retry_after="3600"))), patience=float("inf"))
         await call(calls)
@@ -241,7 +241,7 @@ def test_a_rejected_credential_is_renewed_a_bounded_number_of_times(renewals: in
     virtual.run(scenario)
 
 
-def test_every_attempt_is_signed_anew() -> None:
+def test_every_attempt_is_signed_again() -> None:
     class Fresh(Signer):
         async def header(self, method: str, path: str, body: bytes | None) -> str | None:
             self.number += 1
@@ -287,7 +287,7 @@ class Shows:
     ids=["plain", "slash", "unicode", "utf-16", "quoted", "all quoted", "nested"],
 )
 @pytest.mark.parametrize("status", [401, 500])
-def test_a_credential_that_the_server_repeats_is_cut_out_of_its_words(status: int, body: bytes) -> None:
+def test_a_credential_that_the_server_repeats_is_removed_from_its_text(status: int, body: bytes) -> None:
     async def scenario() -> None:
         calls = Calls(Script([], default=lambda: reply(status, body)))
         with pytest.raises((Refused, Transient), match=r"bad token \[credential\] here") as caught:
@@ -310,7 +310,7 @@ def test_a_credential_at_the_edge_of_what_is_shown_is_not_shown_in_part() -> Non
     virtual.run(scenario)
 
 
-def test_a_reply_too_deep_to_look_through_has_no_words() -> None:
+def test_the_text_of_a_reply_that_is_nested_too_deeply_is_not_shown() -> None:
     async def scenario() -> None:
         deep = b'{"detail": "%s", "more": %s}' % (TOKEN.encode(), b"[" * 600 + b"]" * 600)
         with pytest.raises(Transient, match="is not a GLaaS registry"):
@@ -321,7 +321,7 @@ def test_a_reply_too_deep_to_look_through_has_no_words() -> None:
     virtual.run(scenario)
 
 
-def test_an_anonymous_request_names_nobody() -> None:
+def test_an_anonymous_request_has_no_credential() -> None:
     async def scenario() -> None:
         calls = Calls(Script([]))
         await call(calls)
@@ -409,10 +409,10 @@ def test_a_long_reply_on_a_slow_line_is_read_to_its_end() -> None:
 @pytest.mark.parametrize(
     "trouble", [lambda: reply(500), lambda: reply(429), lambda: reply(503, retry_after="200"), lost]
 )
-def test_asked_to_stop_it_neither_waits_nor_sends_again(trouble: Callable[[], Answer]) -> None:
+def test_after_a_stop_a_call_neither_waits_nor_sends_again(trouble: Callable[[], Answer]) -> None:
     async def scenario() -> None:
         def away() -> Answer:
-            assert calls.script.knocks < 10, "it knocks without a pause"
+            assert calls.script.probes < 10, "it probes without a pause"
             return httpx2.ConnectError("away")
 
         calls = Calls(Script([reply(200, OK)], default=trouble, health=away))
@@ -435,7 +435,7 @@ def test_asked_to_stop_it_neither_waits_nor_sends_again(trouble: Callable[[], An
     virtual.run(scenario)
 
 
-def test_a_cancelled_call_leaves_room_for_the_next() -> None:
+def test_a_cancelled_call_releases_its_slot() -> None:
     async def scenario() -> None:
         calls = Calls(Script(repeated(1, lambda: reply(503, retry_after="200"))), most=1)
         with anyio.move_on_after(1) as scope:

@@ -119,14 +119,14 @@ def test_every_reply_may_hold_more_than_is_known(endpoint: str) -> None:
         (200, b'{"message": "created"}'),
     ],
 )
-def test_where_the_status_says_it_all_a_reply_may_say_nothing(endpoint: str, status: int, body: bytes) -> None:
+def test_a_reply_may_be_empty_if_the_status_suffices(endpoint: str, status: int, body: bytes) -> None:
     read = ask(ENDPOINTS[endpoint][0], status, body)
     assert not isinstance(read, BatchReply) or read.not_accepted(2) == []
 
 
 @pytest.mark.parametrize("endpoint", ["POST /registration-sessions", "POST …/finalize", "GET /auth/access-context"])
 @pytest.mark.parametrize(("status", "body"), [(204, b""), (200, b"null"), (200, b'{"success": true}')])
-def test_where_an_id_or_a_hash_is_needed_nothing_is_not_enough(endpoint: str, status: int, body: bytes) -> None:
+def test_a_reply_without_a_required_id_or_hash_is_rejected(endpoint: str, status: int, body: bytes) -> None:
     with pytest.raises(Transient):
         ask(ENDPOINTS[endpoint][0], status, body)
 
@@ -199,23 +199,23 @@ FORMS: list[tuple[str, str, list[Any], Any]] = [
     ("endpoint", "field", "form", "meant"),
     [(endpoint, field, form, meant) for endpoint, field, forms, meant in FORMS for form in forms],
 )
-def test_a_field_is_read_in_every_form_that_leaves_no_doubt(endpoint: str, field: str, form: Any, meant: Any) -> None:
+def test_a_field_is_read_in_every_unambiguous_form(endpoint: str, field: str, form: Any, meant: Any) -> None:
     expect, body = ENDPOINTS[endpoint]
     assert getattr(asked(expect, body | {field: form}), field) == meant
 
 
 def test_every_reply_field_has_its_forms() -> None:
-    told = {(ENDPOINTS[endpoint][0], field) for endpoint, field, _, _ in FORMS}
+    covered = {(ENDPOINTS[endpoint][0], field) for endpoint, field, _, _ in FORMS}
     fields = {
         (expect, name)
         for expect in (OpenReply, BatchReply, Receipt, LegacySessionReply)
         for name in expect.model_fields
     }
-    assert fields - told == {(BatchReply, "errors")}, "errors has a table of its own"
+    assert fields - covered == {(BatchReply, "errors")}, "errors has a table of its own"
 
 
 @pytest.mark.parametrize("user", [{"id": 7, "sub": 8}, {"id": "7", "sub": "8", "email": [], "username": {}}])
-def test_whom_a_bearer_names_may_be_a_number(user: dict[str, Any]) -> None:
+def test_the_user_of_a_bearer_may_be_a_number(user: dict[str, Any]) -> None:
     read = asked(AccessContextReply, {"user": user})
     assert isinstance(read, AccessContextReply)
     assert (read.user.id, read.user.sub, read.user.email) == ("7", "8", None)
@@ -273,7 +273,7 @@ REFUSED: list[tuple[Any, list[NotAccepted]]] = [
 @pytest.mark.parametrize(
     "endpoint", ["POST …/jobs/batch", "POST …/artifacts/batch", "POST …/inputs", "POST /labels/sync"]
 )
-def test_no_word_against_an_item_means_that_it_was_taken(endpoint: str, errors: Any) -> None:
+def test_an_item_without_an_error_was_accepted(endpoint: str, errors: Any) -> None:
     expect, body = ENDPOINTS[endpoint]
     read = asked(expect, body | {"errors": errors})
     assert isinstance(read, BatchReply)
@@ -281,5 +281,5 @@ def test_no_word_against_an_item_means_that_it_was_taken(endpoint: str, errors: 
 
 
 @pytest.mark.parametrize(("errors", "meant"), REFUSED, ids=repr)
-def test_a_word_against_an_item_names_it_as_well_as_it_can(errors: Any, meant: list[NotAccepted]) -> None:
+def test_an_error_identifies_its_item_if_it_can(errors: Any, meant: list[NotAccepted]) -> None:
     assert not_accepted(errors, 2) == meant

@@ -33,11 +33,11 @@ def test_a_packed_reply_is_read(encoding: str, pack: Callable[[bytes], bytes]) -
 
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip", "\x1b[1m"])
-def test_an_encoding_that_was_not_asked_for_is_no_answer(encoding: str) -> None:
+def test_an_encoding_that_was_not_requested_is_rejected(encoding: str) -> None:
     with pytest.raises(Unreachable, match="cannot be decoded"):
         fetch(HEALTH, encoding)
 
 
-def test_what_is_no_gzip_is_no_answer() -> None:
+def test_invalid_gzip_is_rejected() -> None:
     with pytest.raises(Unreachable, match="cannot be decoded"):
         fetch(HEALTH, "gzip")

@@ -89,16 +89,16 @@ def test_a_body_is_json_or_nothing(body: bytes, document: object) -> None:
         {"success": False, "error": {"code": "E1", "message": "no"}},
     ],
 )
-def test_the_servers_words_are_found_wherever_they_stand(document: object) -> None:
+def test_the_servers_text_is_found_in_every_form(document: object) -> None:
     assert error_text(document, 400) == "no"
 
 
 @pytest.mark.parametrize("document", [None, [], "text", {}, {"detail": None}, {"error": []}, {"detail": "\x1b\x00"}])
-def test_without_words_the_status_speaks(document: object) -> None:
+def test_without_a_text_the_status_is_shown(document: object) -> None:
     assert error_text(document, 418) == "HTTP 418"
 
 
-def test_the_servers_words_are_bounded_and_on_one_line() -> None:
+def test_the_servers_text_is_bounded_and_on_one_line() -> None:
     text = error_text({"detail": "a\nb\r\n" * 10_000}, 400)
     assert len(text) <= MAX_TEXT
     assert text.startswith("a b a b")
@@ -154,7 +154,7 @@ def test_the_date_of_a_reply_does_not_change_a_retry_after_in_seconds() -> None:
     assert retry_after({"retry-after": "7", "date": date(500)}, NOW) == 7.0
 
 
-def test_no_retry_after_asks_for_nothing() -> None:
+def test_without_retry_after_there_is_no_wait() -> None:
     assert retry_after({}, NOW) is None
 
 

@@ -1,4 +1,4 @@
-"""What a client believes of a reply: servers differ in age, and some answers are hostile."""
+"""What a client accepts in a reply: servers differ in age, and some answers are hostile."""
 
 import pytest
 from pydantic import ValidationError
@@ -26,7 +26,7 @@ def test_what_is_not_clearly_advertised_is_not_supported(health: object) -> None
     assert Health.read(health).features.registration_sessions == NOTHING
 
 
-def test_what_is_advertised_is_believed_beside_what_is_unknown() -> None:
+def test_known_features_are_read_beside_unknown_ones() -> None:
     features = {"registration_sessions": {"anonymous_public": True, "time_travel": True}, "more": 1}
     assert Health.read({"features": features}).features.registration_sessions.anonymous_public
 
@@ -34,31 +34,31 @@ def test_what_is_advertised_is_believed_beside_what_is_unknown() -> None:
 @pytest.mark.parametrize(
     "session", ["", "a/b", "..", "a?b", "a#b", "a b", "a\r\nb", "é", "%2e%2e", True, [], None, "x" * 257]
 )
-def test_a_session_id_that_would_change_the_path_is_no_reply(session: object) -> None:
+def test_a_session_id_that_would_change_the_path_is_rejected(session: object) -> None:
     with pytest.raises(ValidationError):
         OpenReply.model_validate({"registration_session_id": session})
 
 
 @pytest.mark.parametrize("token", ["a b", "a\r\nX-Evil: 1", "é", "\x00", ["a"], "x" * 5000])
-def test_a_token_that_cannot_stand_in_a_header_is_no_reply(token: object) -> None:
+def test_a_token_that_is_not_valid_in_a_header_is_rejected(token: object) -> None:
     with pytest.raises(ValidationError):
         OpenReply.model_validate({"registration_session_id": "a", "registration_session_token": token})
 
 
 @pytest.mark.parametrize("session", ["5f2c", "0b9e6f6a-8a55-4f6e-b6a5-2f1d5f7a9f10", "rs_1.2~3"])
-def test_ordinary_sessions_are_believed(session: str) -> None:
+def test_ordinary_sessions_are_accepted(session: str) -> None:
     reply = {"registration_session_id": session, "registration_session_token": "eyJ.eyJ.sig_-+/="}
     assert OpenReply.model_validate(reply).registration_session_id == session
 
 
 @pytest.mark.parametrize("hash_", [None, 7, ["a" * 64], {}, True])
-def test_a_receipt_has_a_text_for_a_hash(hash_: object) -> None:
+def test_the_hash_in_a_receipt_is_text(hash_: object) -> None:
     with pytest.raises(ValidationError):
         Receipt.model_validate({"hash": hash_})
 
 
 @pytest.mark.parametrize("hash_", ["", "abc", "g" * 64, "a" * 65, "md5:" + "a" * 64])
-def test_a_text_that_is_no_hash_is_kept_to_be_judged(hash_: str) -> None:
+def test_an_invalid_hash_is_kept_for_the_receipt_check(hash_: str) -> None:
     assert Receipt.model_validate({"hash": hash_}).hash == hash_
 
 
@@ -67,13 +67,13 @@ def test_a_claim_is_bounded() -> None:
 
 
 @pytest.mark.parametrize("reply", [BatchReply, Health, LegacySessionReply])
-def test_a_reply_may_say_nothing_and_null_says_as_much(reply: type[ReplyBody]) -> None:
+def test_fields_may_be_absent_or_null(reply: type[ReplyBody]) -> None:
     nothing = dict.fromkeys(reply.model_fields)
     assert nothing
     assert reply.model_validate({}) == reply.model_validate(nothing)
 
 
-def test_only_what_matters_may_not_be_null() -> None:
+def test_required_fields_are_not_null() -> None:
     known = {"hash": "a" * 64}
     receipt = Receipt.model_validate(dict.fromkeys(Receipt.model_fields) | known)
     assert receipt == Receipt.model_validate(known)

@@ -57,7 +57,7 @@ def test_an_address_has_one_spelling(typed: str, address: str) -> None:
         "javascript:alert(1)",
     ],
 )
-def test_what_is_no_address_is_refused(typed: str) -> None:
+def test_an_invalid_address_is_refused(typed: str) -> None:
     with pytest.raises(UsageProblem) as caught:
         registry_address(typed, {"ROAR_ALLOW_HTTP": "1"})
     assert caught.value.exit_code is ExitCode.USAGE
@@ -81,7 +81,7 @@ def test_the_origin_of_an_address_is_its_scheme_host_and_port(url: str, found: s
 
 
 @pytest.mark.parametrize("allowed", ["", "0", "yes"])
-def test_nothing_goes_unencrypted_to_another_machine_unless_it_is_meant(allowed: str) -> None:
+def test_http_to_another_machine_must_be_allowed_explicitly(allowed: str) -> None:
     with pytest.raises(UsageProblem, match="unencrypted"):
         registry_address("http://glaas.example", {"ROAR_ALLOW_HTTP": allowed})
     assert registry_address("http://glaas.example", {"ROAR_ALLOW_HTTP": "1"}) == "http://glaas.example"
@@ -101,7 +101,7 @@ def test_nothing_goes_unencrypted_to_another_machine_unless_it_is_meant(allowed:
         ("", False),
     ],
 )
-def test_this_machine_is_known_by_its_names(host: str, loopback: bool) -> None:
+def test_loopback_names_are_recognised(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback
 
 

@@ -1,4 +1,4 @@
-"""Calls over a simulated line of a fixed capacity, on virtual time: it is used, and not crowded."""
+"""Calls over a simulated connection of a fixed capacity, on virtual time: it is used and not congested."""
 
 import random
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from tests.support.glaas.scripted import OK, Calls, Script, reply
 
 
 @dataclass
-class SimulatedLine(httpx2.AsyncBaseTransport):
+class SimulatedConnection(httpx2.AsyncBaseTransport):
     """Carries `capacity` requests at once, each for `seconds`; the others wait for their turn, first come first served.
 
     jitter: share of `seconds` by which one may take longer.
@@ -51,7 +51,7 @@ class SimulatedLine(httpx2.AsyncBaseTransport):
 class Outcome:
     """What came of it.  limits: after each request."""
 
-    line: SimulatedLine
+    connection: SimulatedConnection
     calls: Calls
     limits: list[int]
     took: float
@@ -62,14 +62,16 @@ class Outcome:
         return self.limits[len(self.limits) // 2 :]
 
 
-async def send(line: SimulatedLine, requests: int, *, probes: int = 3, most: int = MOST_REQUESTS) -> Outcome:
+async def send(
+    connection: SimulatedConnection, requests: int, *, probes: int = 3, most: int = MOST_REQUESTS
+) -> Outcome:
     """First some requests one by one, as a publish begins, then all the others as fast as the limit lets them."""
-    calls = Calls(Script([]), transport=line, most=most)
+    calls = Calls(Script([]), transport=connection, most=most)
     limits: list[int] = []
 
     async def call(body: bytes) -> None:
         await calls.caller.call("POST", "/api/v1/thing", body, expect=Receipt)
-        limits.append(calls.line.limit.current)
+        limits.append(calls.connection.limit.current)
 
     async with calls.caller.reporting_silence():
         for _ in range(probes):
@@ -78,45 +80,45 @@ async def send(line: SimulatedLine, requests: int, *, probes: int = 3, most: int
         async with anyio.create_task_group() as tasks:
             for number in range(requests):
                 tasks.start_soon(call, b"x" * (10 + number % 50))
-        return Outcome(line, calls, limits, anyio.current_time() - began)
+        return Outcome(connection, calls, limits, anyio.current_time() - began)
 
 
 @pytest.mark.parametrize("jitter", [0.0, 0.5])
 @pytest.mark.parametrize(("capacity", "seconds"), [(1, 0.25), (4, 0.25), (16, 0.25), (32, 0.5), (8, 1.0), (1, 1.0)])
-def test_it_ends_near_what_the_line_carries_and_causes_no_retry(capacity: int, seconds: float, jitter: float) -> None:
+def test_the_limit_settles_near_the_capacity_without_retries(capacity: int, seconds: float, jitter: float) -> None:
     async def scenario() -> None:
-        line = SimulatedLine(capacity, seconds, jitter)
-        done = await send(line, 100 + 60 * capacity)
+        connection = SimulatedConnection(capacity, seconds, jitter)
+        done = await send(connection, 100 + 60 * capacity)
         late = sorted(done.late)
         assert capacity <= late[len(late) // 2] <= 1.8 * capacity + 2, done.limits
         assert not [report for report in done.calls.reports if isinstance(report, Retrying)]
-        assert line.requests == len(done.limits), "nothing was sent twice"
-        assert line.most_under_way <= FIRST_LIMIT + 2.2 * capacity
+        assert connection.requests == len(done.limits), "nothing was sent twice"
+        assert connection.most_under_way <= FIRST_LIMIT + 2.2 * capacity
         ideal = (100 + 60 * capacity) / capacity * seconds * (1 + jitter / 2)
         assert done.took <= 1.1 * ideal + 4 * seconds
 
     virtual.run(scenario)
 
 
-def test_300_jobs_of_600_requests_over_a_line_that_takes_one_at_a_time() -> None:
+def test_300_jobs_of_600_requests_over_a_connection_that_takes_one_at_a_time() -> None:
     """The run of the report: 74 connections, and half of all requests sent twice."""
 
     async def scenario() -> None:
-        done = await send(SimulatedLine(1, 0.25), 600)
+        done = await send(SimulatedConnection(1, 0.25), 600)
         assert not done.calls.reports
         assert done.took == pytest.approx(150.0)
-        assert done.line.requests == 603
+        assert done.connection.requests == 603
         assert max(done.late) <= 3
-        assert done.line.most_under_way <= FIRST_LIMIT
+        assert done.connection.most_under_way <= FIRST_LIMIT
 
     virtual.run(scenario)
 
 
 @pytest.mark.parametrize("jitter", [0.0, 1.0])
 @pytest.mark.parametrize("seconds", [0.001, 0.05, 0.25])
-def test_a_line_that_carries_all_is_used_to_the_full_at_once(seconds: float, jitter: float) -> None:
+def test_a_connection_of_large_capacity_is_used_fully_at_once(seconds: float, jitter: float) -> None:
     async def scenario() -> None:
-        done = await send(SimulatedLine(10_000, seconds, jitter), 3_000)
+        done = await send(SimulatedConnection(10_000, seconds, jitter), 3_000)
         assert min(done.late) == MOST_REQUESTS
         first = done.limits.index(MOST_REQUESTS)
         assert first <= 3 * MOST_REQUESTS
@@ -126,10 +128,10 @@ def test_a_line_that_carries_all_is_used_to_the_full_at_once(seconds: float, jit
     virtual.run(scenario)
 
 
-def test_a_line_that_gets_worse_and_better_is_followed() -> None:
+def test_the_limit_follows_a_changing_capacity() -> None:
     async def scenario() -> None:
-        line = SimulatedLine(64, 0.25)
-        calls = Calls(Script([]), transport=line, most=MOST_REQUESTS)
+        connection = SimulatedConnection(64, 0.25)
+        calls = Calls(Script([]), transport=connection, most=MOST_REQUESTS)
         widths: list[int] = []
 
         async def keep_sending() -> None:
@@ -140,9 +142,9 @@ def test_a_line_that_gets_worse_and_better_is_followed() -> None:
             for _ in range(MOST_REQUESTS):
                 tasks.start_soon(keep_sending)
             for capacity in (64, 4, 64):
-                line.turns.total_tokens = capacity
+                connection.turns.total_tokens = capacity
                 await anyio.sleep(30)
-                widths.append(calls.line.limit.current)
+                widths.append(calls.connection.limit.current)
             tasks.cancel_scope.cancel()
         full, narrow, again = widths
         assert full == MOST_REQUESTS
@@ -152,12 +154,12 @@ def test_a_line_that_gets_worse_and_better_is_followed() -> None:
     virtual.run(scenario)
 
 
-def test_a_server_that_becomes_slower_for_good_is_not_taken_for_a_crowded_line_for_ever() -> None:
+def test_a_server_that_becomes_slower_is_not_mistaken_for_congestion_forever() -> None:
     """Every request takes five times as long from now on, however few there are."""
 
     async def scenario() -> None:
-        line = SimulatedLine(10_000, 0.2)
-        calls = Calls(Script([]), transport=line, most=MOST_REQUESTS)
+        connection = SimulatedConnection(10_000, 0.2)
+        calls = Calls(Script([]), transport=connection, most=MOST_REQUESTS)
 
         async def keep_sending() -> None:
             while True:
@@ -167,24 +169,24 @@ def test_a_server_that_becomes_slower_for_good_is_not_taken_for_a_crowded_line_f
             for _ in range(MOST_REQUESTS):
                 tasks.start_soon(keep_sending)
             await anyio.sleep(3)
-            line.seconds = 1.0
+            connection.seconds = 1.0
             await anyio.sleep(60)
             tasks.cancel_scope.cancel()
-        assert calls.line.limit.current == MOST_REQUESTS
+        assert calls.connection.limit.current == MOST_REQUESTS
 
     virtual.run(scenario)
 
 
 @pytest.mark.parametrize("jobs", [1, 3, 20])
-def test_no_more_than_the_jobs_that_a_person_allows_are_under_way(jobs: int) -> None:
+def test_the_users_maximum_is_never_exceeded(jobs: int) -> None:
     async def scenario() -> None:
-        done = await send(SimulatedLine(10_000, 0.05), 500, most=jobs)
-        assert done.line.most_under_way == jobs
+        done = await send(SimulatedConnection(10_000, 0.05), 500, most=jobs)
+        assert done.connection.most_under_way == jobs
 
     virtual.run(scenario)
 
 
-def test_few_slow_requests_among_many_do_not_narrow_the_line() -> None:
+def test_few_slow_requests_do_not_reduce_the_limit() -> None:
     async def scenario() -> None:
         limit = AdaptiveLimit(64)
         rng = random.Random(4)
@@ -204,7 +206,7 @@ def test_few_slow_requests_among_many_do_not_narrow_the_line() -> None:
     virtual.run(scenario)
 
 
-def test_kinds_of_requests_that_take_unlike_long_are_compared_with_their_own() -> None:
+def test_requests_are_compared_with_others_of_their_kind() -> None:
     async def scenario() -> None:
         limit = AdaptiveLimit(64)
 
@@ -222,12 +224,12 @@ def test_kinds_of_requests_that_take_unlike_long_are_compared_with_their_own() -
     virtual.run(scenario)
 
 
-def test_asked_to_stop_only_what_is_under_way_is_finished() -> None:
+def test_after_a_stop_only_running_requests_finish() -> None:
     """Requests that wait for a slot are not sent any more."""
 
     async def scenario() -> None:
-        line = SimulatedLine(10_000, 1.0)
-        calls = Calls(Script([]), transport=line, most=4)
+        connection = SimulatedConnection(10_000, 1.0)
+        calls = Calls(Script([]), transport=connection, most=4)
         stopped = 0
 
         async def call() -> None:
@@ -242,7 +244,7 @@ def test_asked_to_stop_only_what_is_under_way_is_finished() -> None:
                 tasks.start_soon(call)
             await anyio.sleep(0.5)
             calls.stop.set()
-        assert (line.requests, stopped) == (4, 46)
+        assert (connection.requests, stopped) == (4, 46)
         assert anyio.current_time() == 1.0
 
     virtual.run(scenario)

@@ -1,4 +1,4 @@
-"""The gate: when the network is gone everybody waits together, one knocks, and patience has an end."""
+"""The gate: while the network is away all requests wait, one probes, and patience ends."""
 
 import random
 from collections.abc import Callable
@@ -16,27 +16,27 @@ from tests.support import virtual
 CAUSE = Unreachable("no connection", silent=False)
 
 
-class GateState:
-    """What is knocked at: nobody answers while it is away."""
+class FakeServer:
+    """A server that is probed: it does not answer while it is away."""
 
     def __init__(self, away: Callable[[float], bool] = lambda now: False) -> None:
         self._away = away
-        self.knocks: list[float] = []
+        self.probes: list[float] = []
         self.reports: list[Report] = []
 
     def gate(self, patience: float = 300.0) -> Gate:
         return Gate(self._probe, patience=patience, rng=random.Random(1), report=self.reports.append)
 
     async def _probe(self) -> None:
-        self.knocks.append(anyio.current_time())
+        self.probes.append(anyio.current_time())
         await anyio.sleep(0.01)
         if self._away(anyio.current_time()):
             raise CAUSE
 
 
-def test_open_it_lets_everybody_through_at_once() -> None:
+def test_an_open_gate_never_waits() -> None:
     async def scenario() -> None:
-        gate = GateState().gate()
+        gate = FakeServer().gate()
         for _ in range(100):
             await gate.wait_until_open()
         assert anyio.current_time() == 0
@@ -44,19 +44,19 @@ def test_open_it_lets_everybody_through_at_once() -> None:
     virtual.run(scenario)
 
 
-def test_a_lonely_failure_is_the_requests_own_fault() -> None:
+def test_a_single_failure_does_not_close_the_gate() -> None:
     async def scenario() -> None:
-        door = GateState()
-        assert not await door.gate().wait_for_answer(CAUSE)
-        assert len(door.knocks) == 1
+        server = FakeServer()
+        assert not await server.gate().wait_for_answer(CAUSE)
+        assert len(server.probes) == 1
 
     virtual.run(scenario)
 
 
-def test_while_the_network_is_away_all_wait_and_one_knocks() -> None:
+def test_while_the_network_is_away_one_request_probes_and_the_others_wait() -> None:
     async def scenario() -> None:
-        door = GateState(away=lambda now: now < 60)
-        gate = door.gate()
+        server = FakeServer(away=lambda now: now < 60)
+        gate = server.gate()
         gate.answered()
         verdicts: list[bool] = []
         passed: list[float] = []
@@ -74,21 +74,21 @@ def test_while_the_network_is_away_all_wait_and_one_knocks() -> None:
             await anyio.sleep(1)
             for _ in range(20):
                 tasks.start_soon(pass_through)
-        assert verdicts == [True] * 20, "nobody's fault, no attempt is counted"
+        assert verdicts == [True] * 20, "no attempt is counted"
         assert min(passed) >= 60
         assert max(passed) <= 60 + LONGEST_PROBE_SECONDS + 0.1, "the network that comes back is noticed soon"
-        assert len(door.knocks) < 40
-        pauses = [b - a for a, b in zip(door.knocks, door.knocks[1:], strict=False)]
+        assert len(server.probes) < 40
+        pauses = [b - a for a, b in zip(server.probes, server.probes[1:], strict=False)]
         assert max(pauses) <= LONGEST_PROBE_SECONDS + 0.1
-        assert {type(report) for report in door.reports} == {Waiting}
+        assert {type(report) for report in server.reports} == {Waiting}
 
     virtual.run(scenario)
 
 
 @pytest.mark.parametrize(("met", "patience", "wait"), [(True, 300.0, 300.0), (False, 300.0, 15.0), (False, 5.0, 5.0)])
-def test_patience_ends_sooner_with_a_registry_that_was_never_met(met: bool, patience: float, wait: float) -> None:
+def test_patience_is_shorter_before_the_first_answer(met: bool, patience: float, wait: float) -> None:
     async def scenario() -> None:
-        gate = GateState(away=lambda now: True).gate(patience)
+        gate = FakeServer(away=lambda now: True).gate(patience)
         if met:
             gate.answered()
         with pytest.raises(Transient, match="cannot be reached") as caught:
@@ -104,7 +104,7 @@ def test_patience_begins_with_the_first_request_that_gets_no_reply() -> None:
     """An hour of work elsewhere, a large upload, is no hour of silence."""
 
     async def scenario() -> None:
-        gate = GateState(away=lambda now: now < 3_600 + 30).gate(300)
+        gate = FakeServer(away=lambda now: now < 3_600 + 30).gate(300)
         gate.answered()
         await anyio.sleep(3_600)
         assert await gate.wait_for_answer(CAUSE)
@@ -113,9 +113,9 @@ def test_patience_begins_with_the_first_request_that_gets_no_reply() -> None:
     virtual.run(scenario)
 
 
-def test_a_late_reply_to_somebody_else_starts_patience_anew() -> None:
+def test_a_late_reply_to_another_request_restarts_patience() -> None:
     async def scenario() -> None:
-        gate = GateState(away=lambda now: True).gate(100)
+        gate = FakeServer(away=lambda now: True).gate(100)
         gate.answered()
         async with anyio.create_task_group() as tasks:
 
@@ -131,9 +131,9 @@ def test_a_late_reply_to_somebody_else_starts_patience_anew() -> None:
     virtual.run(scenario)
 
 
-def test_those_who_waited_with_one_whose_patience_ended_find_out_for_themselves() -> None:
+def test_waiting_requests_probe_for_themselves_after_the_first_gave_up() -> None:
     async def scenario() -> None:
-        gate = GateState(away=lambda now: True).gate(10)
+        gate = FakeServer(away=lambda now: True).gate(10)
         gate.answered()
         ends: list[str] = []
 
@@ -153,10 +153,10 @@ def test_those_who_waited_with_one_whose_patience_ended_find_out_for_themselves(
     virtual.run(scenario)
 
 
-def test_if_the_one_who_knocks_is_cancelled_the_next_failure_knocks_anew() -> None:
+def test_the_next_failure_probes_if_the_probing_request_is_cancelled() -> None:
     async def scenario() -> None:
-        door = GateState(away=lambda now: now < 30)
-        gate = door.gate()
+        server = FakeServer(away=lambda now: now < 30)
+        gate = server.gate()
         gate.answered()
         with anyio.move_on_after(5):
             await gate.wait_for_answer(CAUSE)
@@ -168,17 +168,17 @@ def test_if_the_one_who_knocks_is_cancelled_the_next_failure_knocks_anew() -> No
     virtual.run(scenario)
 
 
-def test_a_server_that_asks_for_patience_holds_everybody() -> None:
+def test_retry_after_makes_all_requests_wait() -> None:
     async def scenario() -> None:
-        door = GateState()
-        gate = door.gate()
+        server = FakeServer()
+        gate = server.gate()
         gate.hold(100)
         gate.hold(7)
         async with anyio.create_task_group() as tasks:
             for _ in range(5):
                 tasks.start_soon(gate.wait_until_open)
         assert anyio.current_time() == 100
-        assert door.reports[0] == Waiting(Reason.THROTTLED, 100)
-        assert not door.knocks
+        assert server.reports[0] == Waiting(Reason.THROTTLED, 100)
+        assert not server.probes
 
     virtual.run(scenario)

@@ -31,7 +31,7 @@ async def strain(limit: AdaptiveLimit) -> None:
         slot.congested()
 
 
-async def test_it_begins_moderately_and_doubles_up_to_what_is_allowed() -> None:
+async def test_the_limit_starts_moderately_and_doubles_up_to_its_maximum() -> None:
     limit = AdaptiveLimit(64)
     assert limit.current == FIRST_LIMIT
     await succeed(limit, FIRST_LIMIT)
@@ -48,7 +48,7 @@ async def test_a_limit_that_is_not_used_does_not_grow() -> None:
 
 
 @pytest.mark.parametrize("most", [1, 2, 5])
-async def test_a_small_allowance_is_never_passed(most: int) -> None:
+async def test_a_small_maximum_is_never_exceeded(most: int) -> None:
     limit = AdaptiveLimit(most)
     await succeed(limit, 100)
     assert limit.current == most
@@ -91,7 +91,7 @@ async def test_a_round_halves_once_however_many_of_it_fail() -> None:
     assert limit.current == FIRST_LIMIT // 4
 
 
-async def test_no_more_than_the_limit_are_inside_and_the_first_to_come_is_the_first_to_go() -> None:
+async def test_slots_are_limited_and_given_in_fifo_order() -> None:
     limit = AdaptiveLimit(3)
     inside: list[int] = []
     order: list[int] = []
@@ -116,7 +116,7 @@ async def test_no_more_than_the_limit_are_inside_and_the_first_to_come_is_the_fi
     assert order == list(range(9))
 
 
-async def test_a_waiter_that_gives_up_takes_nobodys_turn() -> None:
+async def test_a_cancelled_waiter_loses_no_slot() -> None:
     limit = AdaptiveLimit(1)
     leave, got_in = anyio.Event(), anyio.Event()
     impatient = anyio.CancelScope()

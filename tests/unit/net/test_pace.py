@@ -50,7 +50,7 @@ def sent_between(logs: list[Passed], begin: float, end: float) -> int:
 
 
 @pytest.mark.parametrize("rate", [1000, RATE, 50 * RATE])
-def test_the_rate_holds_over_every_window(rate: int) -> None:
+def test_the_rate_is_kept_in_every_window(rate: int) -> None:
     logs = run(rate)
     for begin in range(0, SECONDS, 5):
         assert abs(sent_between(logs, begin, begin + 5) - 5 * rate) <= 2 * rate / SHARES
@@ -62,7 +62,7 @@ def test_uploads_that_share_a_rate_get_the_same() -> None:
 
 
 @pytest.mark.parametrize("rate", [1000, RATE])
-def test_no_upload_stands_still_for_long(rate: int) -> None:
+def test_no_upload_pauses_for_long(rate: int) -> None:
     for log in run(rate):
         times = [when for when, _ in log]
         assert max(later - earlier for earlier, later in pairwise(times)) < 1.1

@@ -72,7 +72,7 @@ async def test_a_folder_of_authorities_is_trusted(
             assert (await ask(secure.url)).status == 200
 
 
-async def test_an_authority_that_is_not_trusted_is_named_with_what_is(
+async def test_the_error_for_an_untrusted_authority_names_the_trusted_ones(
     secure: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     error = await problem(secure.url)
@@ -83,7 +83,7 @@ async def test_an_authority_that_is_not_trusted_is_named_with_what_is(
     assert secure.asked == []
 
 
-async def test_in_place_of_folders_of_authorities_the_setting_that_takes_a_file_is_named(
+async def test_the_remedy_names_the_setting_that_takes_a_file(
     secure: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copy(authority().file, tmp_path / "0a1b2c3d.0")  # by a name that is not the certificate's
@@ -95,7 +95,7 @@ async def test_in_place_of_folders_of_authorities_the_setting_that_takes_a_file_
     assert "or unset SSL_CERT_DIR" in unreadable
 
 
-async def test_a_certificate_that_ended_is_named_with_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_remedy_for_an_expired_certificate_mentions_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(authority().file))
     with serving(authority().expired) as server:
         error = await problem(server.url)
@@ -103,7 +103,7 @@ async def test_a_certificate_that_ended_is_named_with_the_clock(monkeypatch: pyt
     assert "clock" in error.next_step
 
 
-async def test_a_server_that_wants_a_certificate_of_ours_is_a_persons_turn() -> None:
+async def test_a_server_that_requires_a_client_certificate_needs_the_user() -> None:
     alert = ssl.SSLError(1, "alert")
     alert.reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED"  # as the ssl module sets it
     error = httpx2.ReadError("")
@@ -114,14 +114,14 @@ async def test_a_server_that_wants_a_certificate_of_ours_is_a_persons_turn() -> 
     assert f"{HOST} requires a client certificate" in found.what
 
 
-async def test_a_server_that_speaks_no_tls_is_no_matter_of_certificates() -> None:
+async def test_a_server_without_tls_is_not_a_certificate_problem() -> None:
     with serving() as server, pytest.raises(Unreachable, match="no TLS connection"):
         await ask(server.url.replace("http:", "https:"))
 
 
 @pytest.mark.parametrize("name", ["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
 @pytest.mark.parametrize("kind", ["missing", "no certificates", "a folder without any"])
-async def test_trusted_certificates_that_can_not_be_read_are_named(
+async def test_unreadable_certificates_are_named(
     name: str, kind: str, secure: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "trusted"
@@ -142,7 +142,7 @@ async def test_trusted_certificates_that_can_not_be_read_are_named(
     ("status", "words"),
     [(407, "407 Proxy Authentication Required"), (403, "403"), (405, "405")],
 )
-async def test_a_proxy_that_refuses_the_way_is_a_persons_turn(
+async def test_a_proxy_that_refuses_the_connection_needs_the_user(
     status: int, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serving() as proxy:
@@ -156,7 +156,7 @@ async def test_a_proxy_that_refuses_the_way_is_a_persons_turn(
     assert "secret" not in f"{error.what} {error.next_step}"
 
 
-async def test_a_proxy_that_wants_a_sign_in_over_plain_http_is_a_persons_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_proxy_that_requires_a_sign_in_over_http_needs_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     with serving() as proxy:
         proxy.answer = lambda asked: (407, {}, b"")
         monkeypatch.setenv("http_proxy", proxy.url)
@@ -166,7 +166,7 @@ async def test_a_proxy_that_wants_a_sign_in_over_plain_http_is_a_persons_turn(mo
 
 
 @pytest.mark.parametrize("status", [502, 503, 504, 429])
-async def test_a_proxy_that_can_not_reach_the_host_is_the_networks_matter(
+async def test_a_proxy_that_cannot_reach_the_host_is_a_network_problem(
     status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serving() as proxy:
@@ -189,7 +189,7 @@ async def test_a_socks_proxy_leads_to_the_registry(
 
 @pytest.mark.usefixtures("_left_open")
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-async def test_a_socks_proxy_that_refuses_is_a_persons_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_socks_proxy_that_refuses_needs_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     with socks(9) as proxy:
         monkeypatch.setenv("ALL_PROXY", proxy.url)
         proxy.code = 2
@@ -204,7 +204,7 @@ async def test_a_socks_proxy_that_refuses_is_a_persons_turn(monkeypatch: pytest.
 @pytest.mark.usefixtures("_left_open")
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("instead", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x04\x5b", b"\x05"])
-async def test_what_speaks_no_socks_is_told_as_that(instead: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_that_does_not_speak_socks_is_named(instead: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     with socks(9) as proxy:
         proxy.instead = instead
         monkeypatch.setenv("ALL_PROXY", proxy.url)
@@ -218,7 +218,7 @@ BROKEN = ["http://host:port", "ftp://host", "http://", "http://host:99999999", "
 
 @pytest.mark.parametrize("value", BROKEN)
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
-async def test_a_setting_that_is_no_proxys_is_named_without_its_value(
+async def test_an_invalid_proxy_setting_is_named_without_its_value(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -246,7 +246,7 @@ async def test_a_setting_that_is_no_proxys_is_named_without_its_value(
         ("http://127.0.0.1:9000", {"HTTP_PROXY": "http://host:port"}, ""),
     ],
 )
-def test_the_setting_for_the_host_counts_and_no_other(
+def test_only_the_proxy_setting_for_the_host_applies(
     url: str, settings: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in settings.items():
@@ -255,6 +255,6 @@ def test_the_setting_for_the_host_counts_and_no_other(
     assert (found.setting if found else "") == expected
 
 
-async def test_a_host_that_is_no_name_is_the_networks_matter() -> None:
+async def test_an_invalid_host_name_is_a_network_problem() -> None:
     with pytest.raises(Unreachable):
         await ask(f"http://{'a' * 70}.localhost")

@@ -55,10 +55,10 @@ class Calls:
 
     def __init__(self, registry: str, transport: httpx2.AsyncBaseTransport | None, *, met: bool = True) -> None:
         self.reports: list[tuple[float, Report]] = []
-        self.line = RegistryConnection(registry, most_requests=4, transport=transport)
-        self.line.gate_state.answered_before = met
+        self.connection = RegistryConnection(registry, most_requests=4, transport=transport)
+        self.connection.gate_state.answered_before = met
         self.caller = RegistryClient(
-            self.line, patience=300.0, rng=random.Random(5), clock=lambda: 0.0, report=self._report
+            self.connection, patience=300.0, rng=random.Random(5), clock=lambda: 0.0, report=self._report
         )
 
     def _report(self, report: Report) -> None:
@@ -111,7 +111,7 @@ def test_what_answers_soon_is_not_reported() -> None:
     virtual.run(scenario)
 
 
-def test_each_further_attempt_has_more_time_for_the_line_may_be_slow() -> None:
+def test_each_further_attempt_has_more_time_because_the_connection_may_be_slow() -> None:
     async def scenario() -> None:
         calls = met(server := Server(thing=[50.0]))
         await calls.call()
@@ -120,7 +120,7 @@ def test_each_further_attempt_has_more_time_for_the_line_may_be_slow() -> None:
     virtual.run(scenario)
 
 
-def test_a_request_that_is_never_answered_ends_and_is_reported_all_the_time() -> None:
+def test_a_request_that_is_never_answered_fails_and_is_reported_meanwhile() -> None:
     async def scenario() -> None:
         calls = met(server := Server(thing=[None]))
         with pytest.raises(Transient, match="no answer in time") as caught:
@@ -133,13 +133,13 @@ def test_a_request_that_is_never_answered_ends_and_is_reported_all_the_time() ->
     virtual.run(scenario)
 
 
-def test_a_registry_that_falls_silent_altogether_is_waited_for_with_patience() -> None:
+def test_a_silent_registry_is_waited_for_until_patience_ends() -> None:
     async def scenario() -> None:
         calls = met(server := Server(thing=[None], health=None))
         with pytest.raises(Transient, match="cannot be reached: no answer in time") as caught:
             await calls.call()
         assert caught.value.reason == "offline"
-        assert len(server.sent) == 1, "while the network is away nothing but knocks is sent"
+        assert len(server.sent) == 1, "while the network is away nothing but probes is sent"
         assert 300 <= anyio.current_time() <= 340
         assert calls.longest_gap <= 10
 
@@ -160,7 +160,7 @@ def test_first_contact_has_15_s(takes_long: bool, body: bytes) -> None:
     virtual.run(scenario)
 
 
-def test_a_registry_that_wakes_up_within_the_first_contact_is_met() -> None:
+def test_a_registry_that_starts_within_the_first_contact_is_reached() -> None:
     async def scenario() -> None:
         calls = unmet(server := Server(thing=[12.0], health=4.0))
         assert (await calls.call()).hash == "a" * 64
@@ -169,8 +169,8 @@ def test_a_registry_that_wakes_up_within_the_first_contact_is_met() -> None:
     virtual.run(scenario)
 
 
-def test_a_second_publish_over_the_same_line_gets_a_knock_of_its_own() -> None:
-    """The line of a daemon outlives what failed on it an hour ago."""
+def test_a_second_publish_over_the_same_connection_probes_for_itself() -> None:
+    """The connection of a daemon outlives what failed on it an hour ago."""
 
     async def scenario() -> None:
         server = Server(thing=[0.0])
@@ -204,7 +204,7 @@ def test_a_finalize_that_always_takes_long_succeeds_at_once_and_is_reported(
     virtual.run(scenario)
 
 
-def test_a_finalize_over_a_network_that_vanished_is_given_up_on_soon() -> None:
+def test_a_finalize_ends_soon_after_the_network_vanished() -> None:
     async def scenario() -> None:
         calls = met(server := Server(thing=[None, 1.0]))
 
@@ -223,7 +223,7 @@ def test_a_finalize_over_a_network_that_vanished_is_given_up_on_soon() -> None:
     virtual.run(scenario)
 
 
-def test_a_finalize_without_any_answer_is_asked_for_again_after_five_minutes() -> None:
+def test_a_finalize_without_any_answer_is_sent_again_after_five_minutes() -> None:
     async def scenario() -> None:
         calls = met(server := Server(thing=[None, 1.0]))
         await calls.call(takes_long=True)
@@ -270,7 +270,7 @@ def test_a_socket_that_accepts_and_never_answers() -> None:
         async with listening(never) as url:
             calls = Calls(url, None, met=False)
             began = anyio.current_time()
-            async with calls.line:
+            async with calls.connection:
                 with pytest.raises(Transient, match="cannot be reached: no answer in time"):
                     await calls.call()
             assert 14 <= anyio.current_time() - began < 60
@@ -298,7 +298,7 @@ def test_a_socket_that_drips_a_byte_a_second(head: bytes) -> None:
         async with listening(drip) as url:
             calls = Calls(url, None)
             began = anyio.current_time()
-            async with calls.line:
+            async with calls.connection:
                 assert (await calls.call()).hash == "a" * 64
             assert 20 <= anyio.current_time() - began < 60
             assert calls.silences
@@ -318,7 +318,7 @@ def test_a_socket_that_answers_a_finalize_after_40_s() -> None:
     async def scenario() -> None:
         async with listening(slowly) as url:
             calls = Calls(url, None)
-            async with calls.line:
+            async with calls.connection:
                 assert (await calls.call(takes_long=True)).hash == "a" * 64
             assert calls.silences
             assert not [report for _, report in calls.reports if isinstance(report, Retrying)]

@@ -21,7 +21,7 @@ _prefixes = count(1)
 
 @pytest.fixture(autouse=True)
 def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody's own credentials; botocore reads the process's environment."""
+    """No user's credentials; botocore reads the process's environment."""
     for name, value in AWS.items():
         monkeypatch.setenv(name, value)
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_REGION", "STORAGE_EMULATOR_HOST"):
@@ -118,7 +118,7 @@ def _place(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterato
 
 
 def _get(url: str) -> bytes:
-    # moto serves whoever names a key at all; the emulator does not look.
+    # moto accepts any key; the emulator does not look.
     named = {"Authorization": "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE12345/20260101/us-east-1/s3/aws4_request"}
     with urlopen(Request(url, headers=named)) as response:
         content: bytes = response.read()

@@ -55,13 +55,13 @@ def test_a_path_that_could_end_up_elsewhere_is_refused(place: str, path: str) ->
         f"gs://{POINT}",
     ],
 )
-def test_what_is_read_in_different_ways_is_refused(url: str) -> None:
+def test_an_ambiguous_destination_is_refused(url: str) -> None:
     with pytest.raises(UsageProblem):
         parse_destination(url)
 
 
 @pytest.mark.parametrize("mark", ["?", "#"])
-def test_a_letter_that_ends_a_path_is_named(mark: str) -> None:
+def test_a_character_that_ends_a_path_is_named(mark: str) -> None:
     with pytest.raises(UsageProblem) as caught:
         parse_destination(f"s3://bucket/run{mark}1")
     assert f"'{mark}'" in caught.value.what
@@ -82,7 +82,7 @@ def test_a_letter_that_ends_a_path_is_named(mark: str) -> None:
         ("/", Destination("file", "", "/")),
     ],
 )
-def test_what_says_one_place_is_that_place(url: str, address: Destination) -> None:
+def test_an_unambiguous_destination_is_parsed(url: str, address: Destination) -> None:
     assert parse_destination(url) == address
 
 
@@ -167,7 +167,7 @@ async def test_the_path_on_the_wire_is_the_one_that_is_signed_and_recorded(
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("path", ["/a/../b", "/a//b", "/./a", "/a b", "/ü"])
-async def test_an_endpoint_whose_path_is_read_in_different_ways_is_refused(path: str, bucket: Server) -> None:
+async def test_an_endpoint_with_an_ambiguous_path_is_refused(path: str, bucket: Server) -> None:
     with pytest.raises(UsageProblem, match="AWS_ENDPOINT_URL"):
         await open_store("s3://bucket/run", {"AWS_ENDPOINT_URL": bucket.url + path})
 
@@ -197,7 +197,7 @@ async def test_an_access_point_is_where_aws_says(arn: str, host: str, signed_for
 
 
 @pytest.mark.anyio
-async def test_an_access_point_of_many_regions_is_refused_in_clear_words() -> None:
+async def test_a_multi_region_access_point_is_refused_clearly() -> None:
     with pytest.raises(UsageProblem, match="multi-region access point") as caught:
         await open_store("s3://arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap/run", {})
     assert "put to the bucket" in caught.value.next_step

@@ -1,4 +1,4 @@
-"""A store that cannot be reached: everybody waits, one knocks, and the budget of attempts is for other trouble."""
+"""A store that cannot be reached: all requests wait, one probes, and attempts are counted for other failures only."""
 
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -35,7 +35,7 @@ class Network:
         self._answer = answer
         self._headers = headers
         self.sent: list[str] = []
-        self.knocks: list[str] = []
+        self.probes: list[str] = []
         self.reports: list[Report] = []
 
     async def exchange(self, client: object, request: StoreRequest) -> Reply:
@@ -46,14 +46,14 @@ class Network:
         return Reply(self._answer, self._headers, b"")
 
     async def stream(self, client: object, request: StoreRequest, content: object) -> Reply:
-        self.knocks.append(f"{request.method} {request.url} {dict(request.headers)}")
+        self.probes.append(f"{request.method} {request.url} {dict(request.headers)}")
         await self._travel()
         return Reply(403, {}, b"")
 
     @asynccontextmanager
-    async def wire(self, patience: float = 300.0, share: UploadBudget | None = None) -> AsyncIterator[StoreConnection]:
+    async def wire(self, patience: float = 300.0, budget: UploadBudget | None = None) -> AsyncIterator[StoreConnection]:
         wire = StoreConnection(
-            connections=2, report=self.reports.append, patience=patience, budget=share, rng=random.Random(1)
+            connections=2, report=self.reports.append, patience=patience, budget=budget, rng=random.Random(1)
         )
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(wire, "_exchange", self.exchange)
@@ -82,7 +82,7 @@ def run(network: Network, scenario: Callable[[StoreConnection], Awaitable[None]]
     return virtual.run(main)
 
 
-def test_a_long_absence_costs_no_attempts_and_is_noticed_when_it_ends() -> None:
+def test_a_long_outage_costs_no_attempts_and_its_end_is_noticed() -> None:
     network = Network(away=lambda now: 2 < now < 200)
 
     async def scenario(wire: StoreConnection) -> None:
@@ -96,14 +96,14 @@ def test_a_long_absence_costs_no_attempts_and_is_noticed_when_it_ends() -> None:
     assert len(network.sent) <= 102, "only what was under way is sent again"
 
 
-def test_a_knock_names_nobody_and_goes_where_the_request_went() -> None:
+def test_a_probe_has_no_credential_and_goes_to_the_host_of_the_request() -> None:
     network = Network(away=lambda now: now < 1)
 
     async def scenario(wire: StoreConnection) -> None:
         await wire.call(prepare)
 
     run(network, scenario)
-    assert set(network.knocks) == {"HEAD https://bucket.example.com/ {}"}
+    assert set(network.probes) == {"HEAD https://bucket.example.com/ {}"}
 
 
 def test_a_request_that_alone_gets_no_answer_runs_out_of_attempts() -> None:
@@ -115,7 +115,7 @@ def test_a_request_that_alone_gets_no_answer_runs_out_of_attempts() -> None:
 
     run(network, scenario)
     assert len(network.sent) == MAX_ATTEMPTS
-    assert len(network.knocks) == MAX_ATTEMPTS
+    assert len(network.probes) == MAX_ATTEMPTS
     assert sum(isinstance(report, Retrying) for report in network.reports) == MAX_ATTEMPTS - 1
 
 
@@ -143,7 +143,7 @@ def test_a_wait_ends_at_once_when_it_is_cancelled() -> None:
     assert run(network, scenario) == 3
 
 
-def test_a_request_that_ends_its_store_each_time_is_given_up() -> None:
+def test_a_request_that_crashes_its_store_each_time_fails() -> None:
     """The store is back a second later: no attempt is counted, and it would go on for ever."""
     deaths: list[float] = []
 
@@ -164,7 +164,7 @@ def test_a_request_that_ends_its_store_each_time_is_given_up() -> None:
 
 
 @pytest.mark.parametrize("headers", [{}, {"retry-after": "0"}])
-def test_a_busy_store_is_not_run_into_again_and_again(headers: Mapping[str, str]) -> None:
+def test_a_busy_store_is_not_asked_again_at_once(headers: Mapping[str, str]) -> None:
     network = Network(answer=503, headers=headers)
 
     async def scenario(wire: StoreConnection) -> None:
@@ -175,7 +175,7 @@ def test_a_busy_store_is_not_run_into_again_and_again(headers: Mapping[str, str]
     assert len(network.sent) < 300, "every two seconds"
 
 
-def test_a_request_is_signed_when_it_is_its_turn() -> None:
+def test_a_request_is_signed_right_before_it_is_sent() -> None:
     """Else it would be too old after a while in the queue."""
     signed: dict[str, float] = {}
     lags: list[float] = []
@@ -213,8 +213,8 @@ def test_a_store_in_trouble_takes_no_slot_from_another(troubled: Network) -> Non
     healthy = Network()
 
     async def main() -> float:
-        share = UploadBudget.of(2, None)
-        async with troubled.wire(share=share) as bad, healthy.wire(share=share) as good:
+        budget = UploadBudget.of(2, None)
+        async with troubled.wire(budget=budget) as bad, healthy.wire(budget=budget) as good:
             async with anyio.create_task_group() as tasks:
                 for _ in range(20):
                     tasks.start_soon(bad.call, prepare)
@@ -234,8 +234,8 @@ def test_the_requests_of_all_stores_share_their_slots() -> None:
     first, second = Network(), Network()
 
     async def main() -> float:
-        share = UploadBudget.of(2, None)
-        async with first.wire(share=share) as one, second.wire(share=share) as other:
+        budget = UploadBudget.of(2, None)
+        async with first.wire(budget=budget) as one, second.wire(budget=budget) as other:
             async with anyio.create_task_group() as tasks:
                 for wire in (one, other):
                     for _ in range(10):
@@ -245,7 +245,7 @@ def test_the_requests_of_all_stores_share_their_slots() -> None:
     assert virtual.run(main) == pytest.approx(1), "two at a time in all"
 
 
-def test_a_reply_that_drips_is_no_answer() -> None:
+def test_a_reply_that_drips_times_out() -> None:
     class Dripping:
         status_code = 200
         headers: Mapping[str, str] = NO_HEADERS
@@ -271,11 +271,11 @@ def test_a_reply_that_drips_is_no_answer() -> None:
     assert virtual.run(main) == REPLY_SECONDS
 
 
-def test_who_waited_for_a_slot_does_not_run_into_a_network_that_is_gone() -> None:
+def test_a_request_that_waited_for_a_slot_is_not_sent_during_an_outage() -> None:
     network = Network(away=lambda now: now < 5)
 
     async def main() -> None:
-        async with network.wire(share=UploadBudget.of(1, None)) as wire:
+        async with network.wire(budget=UploadBudget.of(1, None)) as wire:
             async with anyio.create_task_group() as tasks:
                 for _ in range(2):
                     tasks.start_soon(wire.call, prepare)

@@ -47,7 +47,7 @@ async def test_what_is_sent_can_be_read_back(place: Place, tmp_path: Path, size:
 
 
 @pytest.mark.parametrize("key", ["naïve 日本語.txt", "a+b&c=d%20 e~'().bin", "two\nlines", "dot.d/..x", "é/é"])
-async def test_a_key_may_hold_any_name_a_file_has(place: Place, tmp_path: Path, key: str) -> None:
+async def test_a_key_may_be_any_file_name(place: Place, tmp_path: Path, key: str) -> None:
     if place.name == "s3-moto" and "\n" in key:
         pytest.skip("moto's routes take no newline")
     path = write_file(tmp_path / "source", 1000)
@@ -67,13 +67,13 @@ async def test_a_key_that_leaves_the_destination_is_refused(place: Place, tmp_pa
             await store.begin(key, content)
 
 
-async def test_a_name_that_is_no_utf8_is_told(place: Place) -> None:
+async def test_a_name_that_is_not_utf8_is_reported(place: Place) -> None:
     async with place.store() as store:
         with pytest.raises(LocalProblem, match=r"\\udcff"):
             await store.stat("bad\udcff")
 
 
-async def test_nothing_is_where_nothing_was_put(place: Place, tmp_path: Path) -> None:
+async def test_a_missing_object_is_not_found(place: Place, tmp_path: Path) -> None:
     async with place.store() as store:
         assert await store.stat("nothing") is None
         content = await content_of(write_file(tmp_path / "source", LARGE), store)
@@ -84,16 +84,14 @@ async def test_nothing_is_where_nothing_was_put(place: Place, tmp_path: Path) ->
         await store.abort(upload)
 
 
-async def test_an_upload_that_was_just_begun_is_not_asked_for_its_parts(s3_place: Place, tmp_path: Path) -> None:
+async def test_the_parts_of_a_new_upload_are_not_listed(s3_place: Place, tmp_path: Path) -> None:
     async with s3_place.store() as store:
         await send(store, "object", await content_of(write_file(tmp_path / "source", LARGE), store))
     assert s3_place.proxy is not None
     assert sorted(seen.method for seen in s3_place.proxy.seen) == ["HEAD", "POST", "POST", "PUT", "PUT", "PUT"]
 
 
-async def test_what_is_stored_is_known_by_its_checksum_or_by_what_was_written_beside_it(
-    place: Place, tmp_path: Path
-) -> None:
+async def test_a_stored_object_is_recognised_by_its_checksum_or_metadata(place: Place, tmp_path: Path) -> None:
     async with place.store() as store:
         content = await content_of(write_file(tmp_path / "source", 1000), store)
         checksum = store.checksum_of(content) or "sha256-parts:ours"
@@ -121,13 +119,13 @@ async def test_an_object_that_is_there_is_not_sent_again(place: Place, tmp_path:
 
 
 @pytest.mark.parametrize("size", [1000, LARGE])
-async def test_what_was_stored_is_lost_once_it_is_deleted_or_another(place: Place, tmp_path: Path, size: int) -> None:
+async def test_an_object_is_lost_once_it_is_deleted_or_replaced(place: Place, tmp_path: Path, size: int) -> None:
     async with place.store() as store:
         content = await content_of(write_file(tmp_path / "source", size), store)
         stored = await transfer(store, "object", content, MemoryLedger(), parts_at_once=4, advance=nothing)
         assert stored.tag
         assert not await store.is_lost("object", content, stored.tag)
-        assert not await store.is_lost("object", content, ""), "its tag was not told, its content is the same"
+        assert not await store.is_lost("object", content, ""), "its tag is unknown, its content is the same"
         other = await content_of(write_file(tmp_path / "other", size, seed=2), store)
         await send(store, "object", other)
         assert await store.is_lost("object", content, stored.tag), "another of the same size"
@@ -137,14 +135,14 @@ async def test_what_was_stored_is_lost_once_it_is_deleted_or_another(place: Plac
         assert await store.is_lost("object", content, stored.tag)
 
 
-async def test_one_object_has_one_tag_whoever_tells_it(place: Place, tmp_path: Path) -> None:
-    """What a glance tells is known again without a question for each."""
+async def test_every_reply_gives_the_same_tag_for_an_object(place: Place, tmp_path: Path) -> None:
+    """A listing is recognised without a request for each object."""
     async with place.store() as store:
         for key, size in (("small", 1000), ("large", LARGE)):
             content = await content_of(write_file(tmp_path / key, size), store)
             stored = await transfer(store, key, content, MemoryLedger(), parts_at_once=4, advance=nothing)
             if (place.name, key) == ("s3-rclone", "large"):
-                continue  # its reply to a completion tells another ETag: asked about by itself
+                continue  # its reply to a completion has another ETag: looked up by itself
             seen = await store.stat(key)
             assert seen is not None
             assert seen.tag == stored.tag
@@ -155,7 +153,7 @@ async def test_one_object_has_one_tag_whoever_tells_it(place: Place, tmp_path: P
 
 
 @pytest.mark.parametrize("place", ["s3-rclone", "s3-moto", "gs"], indirect=True)
-async def test_who_may_not_look_believes_that_it_is_there(place: Place, tmp_path: Path) -> None:
+async def test_an_object_that_may_not_be_looked_at_is_not_lost(place: Place, tmp_path: Path) -> None:
     assert place.proxy is not None
     place.proxy.plan = lambda seen: Fault.DENIED
     async with place.store() as store:
@@ -174,7 +172,7 @@ async def test_another_object_of_the_same_size_is_replaced(place: Place, tmp_pat
 
 
 class Died(BaseException):
-    """No error of ours: nobody may catch it."""
+    """Not an error of ours: no code may catch it."""
 
 
 class Dying(MemoryLedger):
@@ -237,7 +235,7 @@ async def test_completing_twice_is_completing_once(place: Place, tmp_path: Path)
         assert store.matches(await store.complete(upload, content, parts), content)
 
 
-async def test_an_upload_that_vanished_is_told_and_begun_anew(place: Place, tmp_path: Path) -> None:
+async def test_an_upload_that_vanished_is_detected_and_restarted(place: Place, tmp_path: Path) -> None:
     path = write_file(tmp_path / "source", LARGE)
     ledger = MemoryLedger()
     async with place.store() as store:
@@ -253,7 +251,7 @@ async def test_an_upload_that_vanished_is_told_and_begun_anew(place: Place, tmp_
     assert place.read("object") == bytes_of(path)
 
 
-async def test_what_lacks_a_part_is_never_completed(place: Place, tmp_path: Path) -> None:
+async def test_an_upload_without_a_part_is_never_completed(place: Place, tmp_path: Path) -> None:
     async with place.store() as store:
         content = await content_of(write_file(tmp_path / "source", LARGE), store)
         upload = await store.begin("object", content)
@@ -264,7 +262,7 @@ async def test_what_lacks_a_part_is_never_completed(place: Place, tmp_path: Path
         assert await store.stat("object") is None
 
 
-async def test_what_an_upload_shows_is_not_its_id(place: Place, tmp_path: Path) -> None:
+async def test_the_repr_of_an_upload_does_not_show_its_id(place: Place, tmp_path: Path) -> None:
     async with place.store() as store:
         content = await content_of(write_file(tmp_path / "source", LARGE), store)
         upload = await store.begin("object", content)
@@ -272,7 +270,7 @@ async def test_what_an_upload_shows_is_not_its_id(place: Place, tmp_path: Path) 
         await store.abort(upload)
 
 
-async def test_a_copy_is_the_content_or_is_not_made(place: Place, tmp_path: Path) -> None:
+async def test_a_copy_has_the_same_content_or_is_not_made(place: Place, tmp_path: Path) -> None:
     path = write_file(tmp_path / "source", 1000)
     async with place.store() as store:
         content = await digest_file(path, md5=store.needs_md5)
@@ -288,7 +286,7 @@ async def test_a_copy_is_the_content_or_is_not_made(place: Place, tmp_path: Path
 
 
 @pytest.mark.parametrize("size", [1000, 20 * MIB])
-async def test_what_can_not_be_copied_is_sent(place: Place, tmp_path: Path, size: int) -> None:
+async def test_content_that_cannot_be_copied_is_sent(place: Place, tmp_path: Path, size: int) -> None:
     path = write_file(tmp_path / "source", size)
     async with place.store() as store:
         content = await digest_file(path, md5=store.needs_md5)

@@ -148,7 +148,7 @@ def take(settings: Settings, cloud: Cloud, folder: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("settings", [of_the_instance, of_the_container, of_an_identity_token, of_a_program])
-async def test_what_a_cloud_gives_out_is_asked_for_once(
+async def test_credentials_of_the_metadata_service_are_requested_once(
     settings: Settings, cloud: Cloud, rclone_proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take(settings, cloud, tmp_path, monkeypatch)
@@ -166,9 +166,9 @@ async def test_the_keys_are_those_of_the_profile(
     assert cloud.given == []
 
 
-# An instance's credentials are believed a while longer by botocore itself, in case its metadata service is down.
+# An instance's credentials are used a while longer by botocore itself, in case its metadata service is down.
 @pytest.mark.parametrize("settings", [of_the_container, of_an_identity_token])
-async def test_what_ends_soon_is_renewed_before_it_ends(
+async def test_credentials_that_expire_soon_are_renewed_before(
     settings: Settings, cloud: Cloud, rclone_proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cloud.lasts = lambda number: SOON if number == 1 else LATER
@@ -195,7 +195,7 @@ def a_cloud_that_is_away(cloud: Cloud, folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("settings", [no_such_token, no_such_program, a_container_elsewhere, a_cloud_that_is_away])
-async def test_what_can_not_be_had_needs_a_person(
+async def test_unavailable_credentials_need_the_user(
     settings: Settings, cloud: Cloud, rclone_proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take(settings, cloud, tmp_path, monkeypatch)

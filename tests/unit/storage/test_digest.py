@@ -50,7 +50,7 @@ async def test_the_hashes_are_those_of_the_bytes(tmp_path: Path, size: int) -> N
 
 
 @pytest.mark.parametrize("segment", [3 * MIB, 5 * MIB, 16 * MIB])
-async def test_parts_that_are_no_whole_segments_are_hashed_to_their_ends(
+async def test_parts_that_are_not_whole_segments_are_hashed_completely(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, segment: int
 ) -> None:
     monkeypatch.setattr("roar_publisher.storage.digest.SEGMENT_BYTES", segment)
@@ -58,7 +58,7 @@ async def test_parts_that_are_no_whole_segments_are_hashed_to_their_ends(
     check(await digest_file(path), Path(path).read_bytes())  # noqa: ASYNC240 - nothing else runs
 
 
-async def test_a_sparse_file_is_its_zeros(tmp_path: Path) -> None:
+async def test_a_sparse_file_is_hashed_as_zeros(tmp_path: Path) -> None:
     check(await digest_file(sparse_file(tmp_path / "sparse", 20 * MIB)), bytes(20 * MIB))
 
 
@@ -99,7 +99,7 @@ async def test_cancelled_checksums_leave_the_rest_unread(tmp_path: Path, monkeyp
     assert reads == 1
 
 
-async def test_a_link_is_what_it_leads_to(tmp_path: Path) -> None:
+async def test_a_link_is_followed(tmp_path: Path) -> None:
     target = write_file(tmp_path / "target", 1000)
     link = tmp_path / "li\nnk"
     link.symlink_to(target)
@@ -112,7 +112,7 @@ async def test_any_name_is_read_and_survives_the_journal(tmp_path: Path) -> None
     assert content_of(ObjectRow(1, "key", "url", content.size, dumps(asdict(content)))) == content
 
 
-async def test_what_is_no_readable_file_is_told(tmp_path: Path) -> None:
+async def test_an_unreadable_file_is_reported(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     (tmp_path / "dangling").symlink_to(tmp_path / "nothing")
@@ -124,16 +124,16 @@ async def test_what_is_no_readable_file_is_told(tmp_path: Path) -> None:
             assert "\0" not in caught.value.what
 
 
-async def test_a_file_that_is_gone_may_be_put_back(tmp_path: Path) -> None:
+async def test_the_remedy_for_a_missing_file_is_to_restore_it(tmp_path: Path) -> None:
     with pytest.raises(LocalProblem, match="cannot be read") as caught:
         await digest_file(str(tmp_path / "moved" / "model.bin"))
     assert "put it back" in caught.value.next_step
     assert "a link from the old path to the new one" in caught.value.next_step
 
 
-async def test_a_file_that_may_not_be_read_is_told(tmp_path: Path) -> None:
+async def test_a_file_without_permission_is_reported(tmp_path: Path) -> None:
     if os.geteuid() == 0:
-        path = Path("/proc/self/mem")  # nobody reads it from its start, whoever asks
+        path = Path("/proc/self/mem")  # it cannot be read from its start, by any user
     else:
         path = tmp_path / "secret"
         path.touch(mode=0)

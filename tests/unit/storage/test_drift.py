@@ -137,7 +137,7 @@ async def test_a_change_while_a_part_is_being_sent_is_caught(
             await transfer(store, "object", content, MemoryLedger(), parts_at_once=2, advance=advance)
 
 
-async def test_a_file_that_is_put_back_goes_on(place: Place, tmp_path: Path) -> None:
+async def test_an_upload_continues_after_its_file_was_restored(place: Place, tmp_path: Path) -> None:
     path = Path(write_file(tmp_path / "source", LARGE))
     ledger = MutatingLedger(1, lambda: rename(path, random.Random(1)))
     async with place.store() as store:
@@ -149,7 +149,7 @@ async def test_a_file_that_is_put_back_goes_on(place: Place, tmp_path: Path) -> 
         assert place.read("object") == path.read_bytes()  # noqa: ASYNC240 - nothing else runs
 
 
-async def test_a_harmless_touch_costs_a_second_look_and_no_more(tmp_path: Path) -> None:
+async def test_a_harmless_touch_only_costs_a_second_read(tmp_path: Path) -> None:
     path = write_file(tmp_path / "source", 50_000)
     content = await digest_file(path)
     os.chmod(path, 0o600)

@@ -79,7 +79,7 @@ async def test_every_part_can_be_verified_by_the_store(s3_place: Place, tmp_path
     assert checks == [{"x-amz-content-sha256", newer}] * 3
 
 
-async def test_a_body_that_is_damaged_on_its_way_is_sent_again(s3_place: Place, tmp_path: Path) -> None:
+async def test_a_body_damaged_in_transit_is_sent_again(s3_place: Place, tmp_path: Path) -> None:
     path = write_file(tmp_path / "source", 1000)
     proxy = proxy_of(s3_place)
     proxy.plan = once(Fault.DAMAGED, "PUT", "object")
@@ -101,17 +101,17 @@ async def test_a_completion_without_a_reply_is_recognised(s3_place: Place, tmp_p
     assert sum(seen.path.endswith("?uploads=") for seen in proxy.seen) == 1
 
 
-async def test_a_completion_that_a_crash_forgot_is_recognised(place: Place, tmp_path: Path) -> None:
+async def test_an_unrecorded_completion_is_recognised(place: Place, tmp_path: Path) -> None:
     path = write_file(tmp_path / "source", LARGE)
     ledger = MemoryLedger()
     await upload(place, path, ledger)
-    assert await ledger.upload() is not None, "the ledger still believes that the upload goes on"
+    assert await ledger.upload() is not None, "the ledger still has the upload"
     await upload(place, path, ledger)
     if place.proxy:
         assert sent_parts(place.proxy) == 3
 
 
-async def test_a_store_that_falls_silent_is_left_and_asked_again(s3_place: Place, tmp_path: Path) -> None:
+async def test_a_request_to_a_silent_store_times_out_and_is_repeated(s3_place: Place, tmp_path: Path) -> None:
     path = write_file(tmp_path / "source", LARGE)
     proxy = proxy_of(s3_place)
     proxy.plan = once(Fault.STALL, "PUT", PART)
@@ -141,21 +141,21 @@ async def test_credentials_that_expire_within_a_file_are_renewed(
     assert ["x-amz-security-token" in signed for signed in posts] == [False, True]
 
 
-async def test_credentials_that_stay_expired_need_a_person(s3_place: Place, tmp_path: Path) -> None:
+async def test_credentials_that_stay_expired_need_the_user(s3_place: Place, tmp_path: Path) -> None:
     path = write_file(tmp_path / "source", LARGE)
     proxy_of(s3_place).plan = once(Fault.EXPIRED, "PUT", PART, ALWAYS)
     with pytest.raises(NeedsUser, match="expired"):
         await upload(s3_place, path)
 
 
-async def test_a_question_with_expired_credentials_needs_a_person(s3_place: Place) -> None:
+async def test_a_head_with_expired_credentials_needs_the_user(s3_place: Place) -> None:
     proxy_of(s3_place).plan = once(Fault.EXPIRED, "HEAD", "", ALWAYS)
     async with s3_place.store() as store:
         with pytest.raises(NeedsUser, match="expired"):
             await store.stat("object")
 
 
-async def test_a_completion_that_speaks_of_another_content_is_looked_at(
+async def test_a_completion_with_another_checksum_is_verified(
     s3_place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("roar_publisher.storage.s3.assembled_in", lambda reply: ("etag:other", "other"))
@@ -170,7 +170,7 @@ async def test_a_completion_that_speaks_of_another_content_is_looked_at(
 
 
 @pytest.mark.parametrize("headers", [{"range": "bytes=0-262143"}, {}])
-async def test_a_session_that_takes_nothing_more_is_given_up(
+async def test_a_session_that_accepts_no_more_data_fails(
     gs_place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str]
 ) -> None:
     async with gs_place.store() as store:
@@ -189,7 +189,7 @@ async def test_a_session_that_takes_nothing_more_is_given_up(
     assert asked <= MAX_ATTEMPTS + 1
 
 
-async def test_a_copy_that_does_not_get_on_is_left(
+async def test_a_copy_without_progress_is_abandoned(
     gs_place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replies = [b'{"done": false, "totalBytesRewritten": "1", "rewriteToken": "t"}'] * 2
@@ -204,7 +204,7 @@ async def test_a_copy_that_does_not_get_on_is_left(
     assert replies == []
 
 
-async def test_a_wrong_secret_needs_a_person(
+async def test_a_wrong_secret_needs_the_user(
     rclone_proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-the-secret-of-anybody")
@@ -215,14 +215,14 @@ async def test_a_wrong_secret_needs_a_person(
     assert "not-the-secret" not in str(caught.value)
 
 
-async def test_no_credentials_need_a_person(moto_proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_missing_credentials_need_the_user(moto_proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     async with await open_store(f"s3://{BUCKET}", {"AWS_ENDPOINT_URL": moto_proxy.url}) as store:
         with pytest.raises(NeedsUser, match="no AWS credentials"):
             await store.stat("object")
 
 
-async def test_a_bucket_that_does_not_exist_is_told(moto_proxy: Proxy, gcs_proxy: Proxy, tmp_path: Path) -> None:
+async def test_a_missing_bucket_is_reported(moto_proxy: Proxy, gcs_proxy: Proxy, tmp_path: Path) -> None:
     path = write_file(tmp_path / "source", 10)
     environ = {"AWS_ENDPOINT_URL": moto_proxy.url, "STORAGE_EMULATOR_HOST": gcs_proxy.url}
     for scheme in ("s3", "gs"):
@@ -236,7 +236,7 @@ async def test_a_bucket_that_does_not_exist_is_told(moto_proxy: Proxy, gcs_proxy
     "fault", [Fault.RESET, Fault.CUT_BODY, Fault.LOST_REPLY, Fault.CUT_REPLY, Fault.SLOW_DOWN], ids=lambda f: f.name
 )
 @pytest.mark.parametrize("place_in_file", ["bytes 0-", "bytes 8388608-", "bytes 16777216-"])
-async def test_a_session_goes_on_where_it_was(
+async def test_a_session_continues_where_it_was(
     gs_place: Place, tmp_path: Path, fault: Fault, place_in_file: str
 ) -> None:
     path = write_file(tmp_path / "source", LARGE)
@@ -248,7 +248,7 @@ async def test_a_session_goes_on_where_it_was(
     assert sum("uploadType=resumable&name" in seen.path and seen.method == "POST" for seen in proxy.seen) == 1
 
 
-async def test_a_session_that_lost_bytes_is_begun_anew(gs_place: Place, tmp_path: Path) -> None:
+async def test_a_session_that_lost_bytes_is_restarted(gs_place: Place, tmp_path: Path) -> None:
     path = write_file(tmp_path / "source", LARGE)
     async with gs_place.store() as store:
         content = await digest_file(path, md5=True)

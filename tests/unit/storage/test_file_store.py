@@ -34,7 +34,9 @@ async def test_nothing_is_left_beside_the_object(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [1000, 20 * MIB])
-async def test_a_full_disk_is_told_and_gone_on_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+async def test_a_full_disk_is_reported_and_the_upload_resumes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
     def full(descriptor: int, data: bytes, offset: int) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -50,14 +52,14 @@ async def test_a_full_disk_is_told_and_gone_on_from(tmp_path: Path, monkeypatch:
     assert everything_in(tmp_path / "to") == ["object"]
 
 
-async def test_a_file_where_a_folder_should_be_is_told(tmp_path: Path) -> None:
+async def test_a_file_in_the_place_of_a_folder_is_reported(tmp_path: Path) -> None:
     content = await digest_file(write_file(tmp_path / "source", 10))
     (tmp_path / "to").write_bytes(b"")
     with pytest.raises(LocalProblem, match="cannot be written"):
         await put(tmp_path / "to", "object", content)
 
 
-async def test_a_folder_where_the_object_should_be_is_told(tmp_path: Path) -> None:
+async def test_a_folder_in_the_place_of_the_object_is_reported(tmp_path: Path) -> None:
     content = await digest_file(write_file(tmp_path / "source", 10))
     write_file(tmp_path / "to" / "object" / "inside", 1)
     with pytest.raises(LocalProblem, match="cannot be written"):
@@ -66,7 +68,7 @@ async def test_a_folder_where_the_object_should_be_is_told(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.ENOSYS])
-async def test_a_folder_that_can_not_be_synced_holds_the_object_all_the_same(
+async def test_a_folder_that_cannot_be_synced_still_stores_the_object(
     code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sync = os.fsync
@@ -99,9 +101,7 @@ async def test_an_object_reaches_the_disk_before_it_is_visible_and_its_name_afte
     assert synced[-2:] == [("content", False), ("folder", True)]
 
 
-async def test_a_folder_that_may_be_written_and_not_read_holds_the_object(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_write_only_folder_stores_the_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opening = os.open
 
     def refusing(path: str | Path, flags: int, mode: int = 0o777) -> int:
@@ -115,7 +115,7 @@ async def test_a_folder_that_may_be_written_and_not_read_holds_the_object(
 
 
 @pytest.mark.parametrize(("code", "reason"), [(errno.EIO, "destination"), (errno.EDQUOT, "disk full")])
-async def test_a_folder_that_could_not_keep_the_object_is_told(
+async def test_a_failed_sync_of_the_folder_is_reported(
     code: int, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(descriptor: int) -> None:
@@ -127,14 +127,14 @@ async def test_a_folder_that_could_not_keep_the_object_is_told(
     assert caught.value.reason == reason
 
 
-async def test_where_no_folder_can_be_it_is_the_destination_that_is_wrong(tmp_path: Path) -> None:
+async def test_a_folder_that_cannot_be_created_is_a_wrong_destination(tmp_path: Path) -> None:
     content = await digest_file(write_file(tmp_path / "source", 10))
     with pytest.raises(LocalProblem, match="cannot be written") as caught:
         await put(Path("/proc/nowhere"), "object", content)
     assert caught.value.reason == "destination"
 
 
-async def test_a_temporary_that_was_damaged_is_not_taken(tmp_path: Path) -> None:
+async def test_a_damaged_temporary_file_is_not_used(tmp_path: Path) -> None:
     content = await digest_file(write_file(tmp_path / "source", 20 * MIB))
     async with await open_store(str(tmp_path / "to"), {}) as store:
         ledger = MemoryLedger()

@@ -41,7 +41,7 @@ def place(path: Path, content: str | None) -> None:
         path.write_text(content)
 
 
-async def test_a_token_is_asked_for_once(key_file: Path, private_key: str) -> None:
+async def test_a_token_is_requested_once(key_file: Path, private_key: str) -> None:
     answer = {"access_token": "a-token", "expires_in": 3600}
     with answering(http("200 OK", json.dumps(answer).encode(), "Content-Type: application/json")) as endpoint:
         write_key(key_file, private_key, endpoint.url)
@@ -53,14 +53,14 @@ async def test_a_token_is_asked_for_once(key_file: Path, private_key: str) -> No
         assert len(endpoint.requests) == 2
 
 
-async def test_an_endpoint_that_does_not_answer_is_the_networks_turn(key_file: Path, private_key: str) -> None:
+async def test_a_token_endpoint_that_does_not_answer_is_a_network_problem(key_file: Path, private_key: str) -> None:
     with answering(b"") as endpoint:
         write_key(key_file, private_key, endpoint.url)
     with pytest.raises(Transient, match="Google credentials are unavailable"):
         await open_account({}).headers()
 
 
-async def test_an_endpoint_that_refuses_is_a_persons_turn(key_file: Path, private_key: str) -> None:
+async def test_a_token_endpoint_that_refuses_needs_the_user(key_file: Path, private_key: str) -> None:
     refusal = http("400 Bad Request", b'{"error": "invalid_grant"}', "Content-Type: application/json")
     with answering(refusal) as endpoint:
         write_key(key_file, private_key, endpoint.url)
@@ -68,7 +68,7 @@ async def test_an_endpoint_that_refuses_is_a_persons_turn(key_file: Path, privat
             await open_account({}).headers()
 
 
-async def test_a_key_that_is_none_is_a_persons_turn(key_file: Path) -> None:
+async def test_an_invalid_key_needs_the_user(key_file: Path) -> None:
     write_key(key_file, "no key", "http://127.0.0.1:9")
     with pytest.raises(NeedsUser, match="Google credentials are unavailable"):
         await open_account({}).headers()
@@ -84,7 +84,7 @@ async def test_a_key_that_is_none_is_a_persons_turn(key_file: Path) -> None:
     ],
     ids=["folder", "empty", "list", "deep"],
 )
-async def test_a_file_that_holds_no_credentials_is_named_with_its_problem(
+async def test_a_file_without_credentials_is_named_with_its_problem(
     key_file: Path, content: str | None, problem: str
 ) -> None:
     place(key_file, content)

@@ -48,14 +48,14 @@ class Store:
             status, headers, body = refusal
             return status, headers, b"" if asked.method == "HEAD" else body
         path, _, query = asked.target.partition("?")
-        told = parse_qs(query, keep_blank_values=True)
-        if asked.method == "POST" and "uploads" in told:
+        parameters = parse_qs(query, keep_blank_values=True)
+        if asked.method == "POST" and "uploads" in parameters:
             return 200, {}, b"<R><UploadId>u</UploadId></R>"
         if asked.method == "POST":
             self._keep(path, b"".join(self.parts[number] for number in sorted(self.parts)))
             return 200, {}, f"<R><ETag>{self._tag_of_parts()}</ETag></R>".encode()
-        if asked.method == "PUT" and "partNumber" in told:
-            self.parts[int(told["partNumber"][0])] = asked.body
+        if asked.method == "PUT" and "partNumber" in parameters:
+            self.parts[int(parameters["partNumber"][0])] = asked.body
             return 200, {"ETag": self._tag(asked.body)}, b""
         if asked.method == "PUT":
             self._keep(path, asked.body)
@@ -137,10 +137,10 @@ async def test_a_bucket_in_another_region_is_followed(kind: str, size: int, stor
     path = await put(store, tmp_path, size)
     assert store.objects[path] == (tmp_path / "source").read_bytes()
     elsewhere = [asked for asked in store.server.asked if in_region(asked) == "us-east-1"]
-    assert len(elsewhere) <= 2, "it is asked in the wrong region once, and nobody forgets the right one"
+    assert len(elsewhere) <= 2, "the wrong region is asked once, and the right one is kept"
 
 
-async def test_a_region_that_is_not_named_waits_for_a_person(store: Store, tmp_path: Path) -> None:
+async def test_an_unknown_region_needs_the_user(store: Store, tmp_path: Path) -> None:
     store.refuses = lambda asked: None if asked.method == "HEAD" else (301, {}, error("PermanentRedirect"))
     with pytest.raises(NeedsUser) as caught:
         await put(store, tmp_path)
@@ -228,7 +228,7 @@ async def test_checksums_that_are_not_wanted_are_not_sent(size: int, store: Stor
 
 
 @pytest.mark.parametrize("name", ["AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION"])
-async def test_a_choice_of_checksums_that_is_none_is_named(
+async def test_an_invalid_choice_of_checksums_is_named(
     name: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, "sometimes")
@@ -245,7 +245,7 @@ async def test_without_a_checksum_to_compare_the_object_is_read_back(size: int, 
 
 
 @pytest.mark.parametrize("size", [1000, LARGE])
-async def test_an_object_that_reads_back_as_another_is_told(size: int, store: Store, tmp_path: Path) -> None:
+async def test_an_object_that_reads_back_differently_is_reported(size: int, store: Store, tmp_path: Path) -> None:
     store.refuses = lambda asked: UNKNOWN_HEADERS["B2"] if checksum_headers(asked) else None
     store.tags, store.damages = False, True
     with pytest.raises(Rejected, match="is not what was sent") as caught:
@@ -253,7 +253,7 @@ async def test_an_object_that_reads_back_as_another_is_told(size: int, store: St
     assert caught.value.reason == Reason.STORED_OBJECT_DIFFERS
 
 
-async def test_who_may_not_read_back_has_to_do_with_the_md5(store: Store, tmp_path: Path) -> None:
+async def test_without_permission_to_read_back_the_md5_suffices(store: Store, tmp_path: Path) -> None:
     def refuses(asked: Asked) -> Answer | None:
         if asked.method == "GET":
             return 403, {}, error("AccessDenied")
@@ -264,7 +264,7 @@ async def test_who_may_not_read_back_has_to_do_with_the_md5(store: Store, tmp_pa
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405])
-async def test_what_answers_for_the_store_for_a_while_is_waited_for(status: int, store: Store, tmp_path: Path) -> None:
+async def test_an_intermediary_is_waited_for(status: int, store: Store, tmp_path: Path) -> None:
     waited = [(status, {"Content-Type": "text/html"}, b"<html>Sign in to this network</html>")] * 2
     store.refuses = lambda asked: waited.pop() if waited and asked.method == "PUT" else None
     path = await put(store, tmp_path)
@@ -272,9 +272,7 @@ async def test_what_answers_for_the_store_for_a_while_is_waited_for(status: int,
 
 
 @pytest.mark.parametrize("status", [404, 405, 412])
-async def test_a_refusal_without_a_word_leaves_the_publish_to_be_resumed(
-    status: int, store: Store, tmp_path: Path
-) -> None:
+async def test_a_refusal_without_a_reason_is_resumable(status: int, store: Store, tmp_path: Path) -> None:
     store.refuses = lambda asked: (status, {}, b"") if asked.method == "PUT" else None
     with pytest.raises(Transient) as caught:
         await put(store, tmp_path)
@@ -290,7 +288,7 @@ async def test_a_refusal_without_a_word_leaves_the_publish_to_be_resumed(
         ((403, {}, error("InvalidAccessKeyId")), Reason.AUTH, "AWS_ACCESS_KEY_ID"),
     ],
 )
-async def test_what_a_person_can_change_waits_for_that_person(
+async def test_what_the_user_can_change_needs_the_user(
     answer: Answer, reason: Reason, words: str, store: Store, tmp_path: Path
 ) -> None:
     store.refuses = lambda asked: None if asked.method == "HEAD" else answer
@@ -306,7 +304,7 @@ async def test_what_a_person_can_change_waits_for_that_person(
 @pytest.mark.parametrize(
     "answer", [(403, {}, error("QuotaExceeded")), (400, {}, error("XMinioAdminBucketQuotaExceeded"))]
 )
-async def test_a_bucket_that_is_full_is_no_final_refusal(answer: Answer, store: Store, tmp_path: Path) -> None:
+async def test_a_full_bucket_is_not_a_final_refusal(answer: Answer, store: Store, tmp_path: Path) -> None:
     store.refuses = lambda asked: None if asked.method == "HEAD" else answer
     with pytest.raises(LocalProblem, match="is full") as caught:
         await put(store, tmp_path)
@@ -323,7 +321,7 @@ async def test_a_key_service_that_is_busy_is_waited_for(store: Store, tmp_path: 
     assert store.objects[path] == (tmp_path / "source").read_bytes()
 
 
-async def test_a_clock_that_is_off_is_to_be_set(store: Store, tmp_path: Path) -> None:
+async def test_a_wrong_clock_is_reported(store: Store, tmp_path: Path) -> None:
     store.refuses = lambda asked: (403, {}, error("RequestTimeTooSkewed"))
     with pytest.raises(LocalProblem) as caught:
         await put(store, tmp_path)

@@ -283,9 +283,7 @@ def restore(path: str) -> None:
 
 
 @ANY_SIZE
-async def test_a_restored_file_is_read_once_more_and_then_known(
-    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_restored_file_is_read_once_more(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
 
     async def counted(path: str) -> Content:
@@ -300,11 +298,11 @@ async def test_a_restored_file_is_read_once_more_and_then_known(
     check_stored(put, paths)
     assert sorted(read) == sorted(paths.values())
     await put.drain()
-    assert len(read) == len(paths), "the journal knows the files as they are now"
+    assert len(read) == len(paths), "the journal has the files as they are now"
 
 
 @ANY_SIZE
-async def test_a_file_that_is_restored_once_it_is_stored_is_no_changed_file(place: Place, tmp_path: Path) -> None:
+async def test_a_file_that_is_restored_after_it_was_stored_is_not_changed(place: Place, tmp_path: Path) -> None:
     put, paths = await put_of_two(tmp_path, place)
 
     def restore_the_stored_one(report: Report) -> None:
@@ -317,7 +315,7 @@ async def test_a_file_that_is_restored_once_it_is_stored_is_no_changed_file(plac
 
 
 @ANY_SIZE
-async def test_what_several_files_hold_is_copied_however_often_it_is_interrupted(place: Place, tmp_path: Path) -> None:
+async def test_shared_content_is_copied_however_often_it_is_interrupted(place: Place, tmp_path: Path) -> None:
     path = write_file(tmp_path / "large", LARGE)
     paths = {key: path for key in ("first", "in/second", "third")}
     mortals = [Mortal(point) for point in range(40, 100, 7)] + [Mortal()]
@@ -357,7 +355,7 @@ async def test_a_store_that_refuses_ends_the_put_and_keeps_the_rest(
 
 
 @pytest.mark.parametrize("place", ["s3-rclone", "gs"], indirect=True)
-async def test_many_new_objects_are_not_asked_for_one_by_one(place: Place, tmp_path: Path) -> None:
+async def test_many_new_objects_are_not_looked_up_one_by_one(place: Place, tmp_path: Path) -> None:
     count = LOOKUPS_PER_PAGE + 4
     paths = {f"{number}": write_file(tmp_path / f"{number}", 100, seed=number) for number in range(count)}
     assert place.proxy is not None
@@ -372,7 +370,7 @@ async def test_many_new_objects_are_not_asked_for_one_by_one(place: Place, tmp_p
 
 
 async def write_another(place: Place, key: str, folder: Path, size: int) -> None:
-    """As somebody who writes to the same place would."""
+    """As another client that writes to the same place would."""
     async with place.store() as store:
         content = await digest_file(write_file(folder / "theirs", size, seed=999), md5=store.needs_md5)
         await store.put(key, content, lambda sent: None)
@@ -380,7 +378,7 @@ async def write_another(place: Place, key: str, folder: Path, size: int) -> None
 
 @pytest.mark.parametrize("deleted", [True, False], ids=["deleted", "overwritten"])
 @pytest.mark.parametrize("count", [4, LOOKUPS_PER_PAGE + 4])
-async def test_what_was_lost_since_it_was_stored_is_sent_again_and_told(
+async def test_objects_lost_since_they_were_stored_are_sent_again_and_reported(
     count: int, deleted: bool, place: Place, tmp_path: Path
 ) -> None:
     paths = {f"{number}": write_file(tmp_path / f"{number}", 100, seed=number) for number in range(count)}
@@ -406,8 +404,8 @@ async def test_what_was_lost_since_it_was_stored_is_sent_again_and_told(
 
 
 @pytest.mark.parametrize("place", ["s3-rclone"], indirect=True)
-async def test_what_is_being_sent_again_is_known_to_be_under_way(as_the_process_is: Place, tmp_path: Path) -> None:
-    """Else nobody would give its upload up."""
+async def test_a_repeated_upload_is_known_to_be_in_progress(as_the_process_is: Place, tmp_path: Path) -> None:
+    """Otherwise its upload would never be aborted."""
     place = as_the_process_is
     put, _ = await put_of_two(tmp_path, place)
     await put.drain()
@@ -422,7 +420,7 @@ async def test_what_is_being_sent_again_is_known_to_be_under_way(as_the_process_
 
 
 @pytest.mark.parametrize("place", ["s3-rclone", "gs"], indirect=True)
-async def test_many_stored_objects_are_looked_for_at_a_glance(place: Place, tmp_path: Path) -> None:
+async def test_many_stored_objects_are_checked_by_a_listing(place: Place, tmp_path: Path) -> None:
     count = LOOKUPS_PER_PAGE + 4
     put = Put(tmp_path / "state", place)
     await put.add({f"{number}": write_file(tmp_path / f"{number}", 100, seed=number) for number in range(count)})
@@ -433,7 +431,7 @@ async def test_many_stored_objects_are_looked_for_at_a_glance(place: Place, tmp_
     assert len(place.proxy.seen) == 1
 
 
-async def test_a_folder_that_nobody_wrote_to_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unchanged_folder_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = await digest_file(write_file(tmp_path / "source", 1000))
     async with await open_store(str(tmp_path / "stored"), {}) as store:
         stored = await store.put("key", content, lambda sent: None)
@@ -455,7 +453,7 @@ async def interrupted(folder: Path, place: Place) -> Put:
     return put
 
 
-async def test_an_abandoned_upload_is_gone_from_its_store(as_the_process_is: Place, tmp_path: Path) -> None:
+async def test_an_abandoned_upload_is_aborted_in_its_store(as_the_process_is: Place, tmp_path: Path) -> None:
     put = await interrupted(tmp_path, as_the_process_is)
     text = put.owned.paths.read_upload(1)
     assert text is not None
@@ -468,7 +466,7 @@ async def test_an_abandoned_upload_is_gone_from_its_store(as_the_process_is: Pla
 
 
 @pytest.mark.parametrize("place", ["s3-rclone"], indirect=True)
-async def test_an_upload_that_can_not_be_abandoned_stays_known(
+async def test_an_upload_that_cannot_be_aborted_stays_recorded(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put = await interrupted(tmp_path, place)

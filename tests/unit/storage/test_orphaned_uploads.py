@@ -26,7 +26,7 @@ def listing(*uploads: tuple[str, str, float], status: int = 200, date: str | Non
     return Reply(status, headers, body.encode())
 
 
-def test_it_is_of_the_key_and_of_the_time_when_it_was_asked_for() -> None:
+def test_an_orphan_has_the_key_and_the_time_of_the_request() -> None:
     earliest, latest = ASKED_AGO + SLACK_SECONDS, ASKED_AGO - LONGEST_REQUEST_SECONDS
     found = orphaned_uploads(
         listing(
@@ -62,5 +62,5 @@ def test_clocks_need_not_agree() -> None:
     ],
     ids=["refused", "without a time", "a time that is none", "without a zone", "a zone that is none", "html", "empty"],
 )
-def test_where_nothing_can_be_told_nothing_is_taken(reply: Reply) -> None:
+def test_a_listing_without_usable_times_yields_no_orphans(reply: Reply) -> None:
     assert orphaned_uploads(reply, KEY, ASKED_AGO) == []

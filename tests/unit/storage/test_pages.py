@@ -54,7 +54,7 @@ async def test_more_parts_than_a_page_holds_are_all_listed(s3_place: Place, tmp_
     assert {part.size for part in listed.values()} == {1}
 
 
-async def test_a_glance_sees_every_key_and_no_other_prefix(place: Place, tmp_path: Path) -> None:
+async def test_a_listing_has_every_key_and_no_other_prefix(place: Place, tmp_path: Path) -> None:
     content = await digest_file(write_file(tmp_path / "source", 10), md5=True)
     async with place.store() as store:
         first = await store.list_tags(QUESTIONS)
@@ -69,7 +69,7 @@ async def test_a_glance_sees_every_key_and_no_other_prefix(place: Place, tmp_pat
     assert set(found) == {f"a b/{n}é+%.txt" for n in range(1, count + 1)}
 
 
-async def test_a_glance_takes_fewer_requests_than_it_saves(s3_place: Place, tmp_path: Path) -> None:
+async def test_a_listing_takes_fewer_requests_than_it_saves(s3_place: Place, tmp_path: Path) -> None:
     content = await digest_file(write_file(tmp_path / "source", 10))
     assert s3_place.proxy is not None
     async with s3_place.store() as store:

@@ -28,7 +28,7 @@ def test_parts_grow_with_the_file(size: int, expected: int) -> None:
 @pytest.mark.parametrize(
     "size", [0, 1, 8 * MIB, 8 * MIB + 1, EIGHT_MIB_LIMIT, EIGHT_MIB_LIMIT + 1, LARGEST_OBJECT_BYTES]
 )
-def test_every_layout_is_one_that_stores_take(size: int) -> None:
+def test_every_layout_is_within_the_limits_of_stores(size: int) -> None:
     part = part_size(size)
     count = part_count(size, part)
     assert 1 <= count <= MOST_PARTS

@@ -57,7 +57,7 @@ async def test_a_destination_is_one_store(url: str, destination: str) -> None:
         "s3://user:secret@bucket/x",
     ],
 )
-async def test_what_is_no_destination_is_refused_without_repeating_it(url: str) -> None:
+async def test_an_invalid_destination_is_refused_without_repeating_it(url: str) -> None:
     with pytest.raises(UsageProblem) as caught:
         await open_store(url, {})
     assert "secret" not in str(caught.value)
@@ -82,7 +82,7 @@ def test_a_bucket_has_one_address(bucket: str, region: str, endpoint: str | None
 @pytest.mark.parametrize(
     "endpoint", ["", "ftp://x", "https://", "https://user:pw@host", "https://host?x=1", "host:9000"]
 )
-def test_an_endpoint_that_is_none_is_refused(endpoint: str) -> None:
+def test_an_invalid_endpoint_is_refused(endpoint: str) -> None:
     with pytest.raises(UsageProblem):
         locate("b", "r", endpoint, "auto")
 
@@ -120,7 +120,7 @@ s3 =
             ({"AWS_PROFILE": "lab", "AWS_REGION": "eu-north-1"}, "https://b.lab.example.com", "eu-north-1"),
         ],
     )
-    async def test_the_bucket_is_where_it_says(
+    async def test_the_configuration_determines_the_location(
         self, environ: dict[str, str], base: str, region: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         config = tmp_path / "config"
@@ -132,20 +132,20 @@ s3 =
         assert (account.place.base, account.place.region) == (base, region)
 
     @pytest.mark.anyio
-    async def test_a_profile_that_does_not_exist_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_a_missing_profile_is_reported(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AWS_PROFILE", "nobody")
         with pytest.raises(UsageProblem, match="nobody"):
             await open_account("b", {})
 
 
 @pytest.mark.parametrize("host", ["http://127.0.0.1:9", "127.0.0.1:9", "http://127.0.0.1:9/"])
-def test_an_emulator_is_asked_where_it_is(host: str) -> None:
+def test_the_address_of_an_emulator_is_used(host: str) -> None:
     assert open_google({"STORAGE_EMULATOR_HOST": host}).base == "http://127.0.0.1:9"
     assert open_google({}).base == "https://storage.googleapis.com"
 
 
 @pytest.mark.parametrize("body", [LAUGHS, b"", b"<html>", b"\xff\xfe<\0", b"not xml", LAUGHS.decode().encode("utf-16")])
-def test_what_is_no_plain_xml_is_not_read(body: bytes) -> None:
+def test_xml_with_a_document_type_is_not_read(body: bytes) -> None:
     with pytest.raises(NotXml):
         parse(body)
     assert error_in(body).code == ""
@@ -178,6 +178,6 @@ def test_a_completion_names_parts_in_order() -> None:
         (301, "PermanentRedirect", Verdict.REFUSED),
     ],
 )
-def test_a_code_says_more_than_a_status(status: int, code: str, expected: Verdict) -> None:
+def test_an_error_code_takes_precedence_over_the_status(status: int, code: str, expected: Verdict) -> None:
     body = f"<Error><Code>{code}</Code></Error>".encode() if code else b""
     assert judge_s3(Reply(status, {}, body)) is expected

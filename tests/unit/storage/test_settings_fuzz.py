@@ -352,7 +352,7 @@ def service_account(setting: pytest.MonkeyPatch, folder: Path, key: str, token_u
     setting.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(folder / "key.json"))
 
 
-async def test_what_gives_out_google_tokens_is_trusted_by_the_same_settings(
+async def test_the_issuer_of_google_tokens_is_trusted_by_the_same_settings(
     secure: Server, rsa_key: str, setting: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     service_account(setting, tmp_path, rsa_key, secure.url)
@@ -392,7 +392,7 @@ async def test_of_the_network_where_google_tokens_come_from(
 
 
 @pytest.mark.parametrize(("status", "words"), [(407, "407"), (403, "403")])
-async def test_a_proxy_that_refuses_google_tokens_is_a_persons_turn(
+async def test_a_proxy_that_refuses_google_tokens_needs_the_user(
     status: int, words: str, rsa_key: str, setting: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     service_account(setting, tmp_path, rsa_key, "https://tokens.example/token")
@@ -404,7 +404,7 @@ async def test_a_proxy_that_refuses_google_tokens_is_a_persons_turn(
     assert caught.value.reason == Reason.PROXY
 
 
-async def test_a_proxy_that_refuses_a_store_is_a_persons_turn(setting: pytest.MonkeyPatch) -> None:
+async def test_a_proxy_that_refuses_a_store_needs_the_user(setting: pytest.MonkeyPatch) -> None:
     with serving() as proxy:
         proxy.answer = lambda asked: (407, {}, b"")
         setting.setenv("HTTPS_PROXY", proxy.url)
@@ -414,7 +414,7 @@ async def test_a_proxy_that_refuses_a_store_is_a_persons_turn(setting: pytest.Mo
     assert "407" in caught.value.what
 
 
-async def test_a_store_that_speaks_no_tls_is_the_networks_matter(setting: pytest.MonkeyPatch) -> None:
+async def test_a_store_without_tls_is_a_network_problem(setting: pytest.MonkeyPatch) -> None:
     with serving() as server:
         setting.setenv("AWS_ENDPOINT_URL", server.url.replace("http:", "https:"))
         with pytest.raises(Transient, match="no TLS connection"):

@@ -53,7 +53,7 @@ async def test_a_slice_is_its_bytes_from_anywhere_on(path: Path, skip: int) -> N
 
 
 @pytest.mark.parametrize("skip", [0, MIB])
-async def test_a_changed_byte_anywhere_keeps_the_end_back(path: Path, skip: int) -> None:
+async def test_a_changed_byte_anywhere_withholds_the_last_chunk(path: Path, skip: int) -> None:
     content = await digest_file(str(path))
     with path.open("r+b") as file:
         file.seek(FIRST + random.Random(skip).randrange(SECOND - 4))
@@ -65,7 +65,7 @@ async def test_a_changed_byte_anywhere_keeps_the_end_back(path: Path, skip: int)
 
 
 @pytest.mark.parametrize("replaced", [True, False])
-async def test_a_name_that_leads_elsewhere_meanwhile_is_told(path: Path, *, replaced: bool) -> None:
+async def test_a_path_that_points_elsewhere_meanwhile_is_detected(path: Path, *, replaced: bool) -> None:
     def elsewhere() -> None:
         path.rename(path.with_name("aside"))
         if replaced:

@@ -37,28 +37,28 @@ async def numbers(content: Content, listed: Part, remembered: Mapping[int, Part]
     return set(await usable_parts(content, {1: listed}, remembered))
 
 
-async def test_what_is_remembered_is_known_by_its_tag(content: Content, known: Part) -> None:
+async def test_a_recorded_part_is_recognised_by_its_tag(content: Content, known: Part) -> None:
     for listed in (known, replace(known, sha256="")):
         assert await usable_parts(content, {1: listed}, {1: known}) == {1: known}
     assert not await numbers(content, replace(known, tag='"another"', sha256=""), {1: known})
 
 
-async def test_what_a_crash_forgot_is_known_by_the_hash_that_is_listed(content: Content, known: Part) -> None:
+async def test_an_unrecorded_part_is_recognised_by_its_listed_hash(content: Content, known: Part) -> None:
     assert await usable_parts(content, {1: known}, {}) == {1: known}
-    assert not await numbers(content, replace(known, sha256=""), {}), "nobody tells what is in it"
+    assert not await numbers(content, replace(known, sha256=""), {}), "its content is unknown"
     assert not await numbers(content, replace(known, sha256=OTHER), {})
 
 
-async def test_a_listed_hash_overrules_what_is_remembered(content: Content, known: Part) -> None:
+async def test_a_listed_hash_takes_precedence_over_the_record(content: Content, known: Part) -> None:
     assert not await numbers(content, replace(known, sha256=OTHER), {1: known})
 
 
-async def test_a_tag_that_is_the_hash_needs_no_memory(content: Content) -> None:
+async def test_a_tag_that_is_the_hash_needs_no_record(content: Content) -> None:
     listed = Part(1, PART_BYTES, content.part_blake3s[0], "")
     assert await numbers(content, listed, {}) == {1}
     assert not await numbers(content, replace(listed, tag=content.part_blake3s[1]), {})
 
 
-async def test_a_part_of_another_size_is_none_of_ours(content: Content, known: Part) -> None:
+async def test_a_part_of_another_size_is_not_ours(content: Content, known: Part) -> None:
     assert not await numbers(content, replace(known, size=PART_BYTES - 1), {1: known})
     assert await usable_parts(content, {3: known}, {3: known}) == {}
