@@ -139,7 +139,7 @@ def _rows(status: CountedStatus) -> list[tuple[str, str]]:
         ("publish", plan.id),
         ("status", f"{status.label} ({progress.state}{owner})"),
         ("reason", ": ".join(filter(None, (explain(status), as_called(progress.detail))))),
-        ("owed", "; ".join(debt.text for debt in progress.owed)),
+        ("remaining", "; ".join(debt.text for debt in progress.owed)),
         ("next", next_step(status)),
         ("hash", progress.hash or ""),
         ("url", progress.url or ""),

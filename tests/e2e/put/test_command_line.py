@@ -228,7 +228,7 @@ def test_the_tag_is_pushed_only_if_the_user_asks(who: str, make_place: MakePlace
         (folder / "config.toml").write_text("[publisher]\npush_tags = true\n")
     answer = place.put(*(("--tag",) if who == "the command line" else ()))
     assert answer.code == 0, answer.err
-    assert "owed" not in answer.out + answer.err
+    assert "still to be" not in answer.out + answer.err
     pushed = f"{head(place)}\trefs/tags/roar/{head(place)}" in tags(place, "origin")
     assert pushed is (who != "nobody")
 
