@@ -337,7 +337,7 @@ def test_not_confirmed(alone: Program, registry: str) -> None:
     check_error(alone("publish", "--public", "--json", "--registry", registry), Reason.NEEDS_CONFIRMATION)
 
 
-def test_a_state_folder_that_is_a_file(alone: Program, registry: str) -> None:
+def test_a_state_folder_that_is_a_file_is_reported(alone: Program, registry: str) -> None:
     alone.state.write_text("in the way")
     done = alone("publish", "--anonymous", "-y", "--json", "--registry", registry)
     assert (done.code, done.last["reason"]) == (1, Reason.STATE_DIRECTORY), "there is nothing to resume"

@@ -22,47 +22,47 @@ SMALLEST_DISK = 4 * 1024
 NEARLY_FULL = 256 * 1024
 FILE_LIMIT = 24 * 1024
 
-Mend = Callable[[], object]
+Repair = Callable[[], object]
 
 
 def _database(program: Program) -> Path:
     return program.cwd / ".roar" / "roar.db"
 
 
-def _replaced(path: Path, content: bytes) -> Mend:
+def _replaced(path: Path, content: bytes) -> Repair:
     """Put `content` in place of a file; returns how to put it back."""
     before = path.read_bytes()
     path.write_bytes(content)
     return lambda: path.write_bytes(before)
 
 
-def _missing_database(program: Program) -> Mend:
+def _missing_database(program: Program) -> Repair:
     database = _database(program)
     hidden = database.rename(database.with_suffix(".hidden"))
     return lambda: hidden.rename(database)
 
 
-def _database_of_noise(program: Program) -> Mend:
+def _database_of_noise(program: Program) -> Repair:
     return _replaced(_database(program), b"not a database, but long enough to be looked at" * 100)
 
 
-def _truncated_database(program: Program) -> Mend:
+def _truncated_database(program: Program) -> Repair:
     return _replaced(_database(program), _database(program).read_bytes()[:20_000])
 
 
-def _empty_database(program: Program) -> Mend:
+def _empty_database(program: Program) -> Repair:
     return _replaced(_database(program), b"")
 
 
-def _newer_schema(program: Program) -> Mend:
+def _newer_schema(program: Program) -> Repair:
     return _executed(program, "PRAGMA user_version = 99", "PRAGMA user_version = 5")
 
 
-def _no_active_session(program: Program) -> Mend:
+def _no_active_session(program: Program) -> Repair:
     return _executed(program, "UPDATE sessions SET is_active = 0", "UPDATE sessions SET is_active = 1")
 
 
-def _executed(program: Program, statement: str, undo: str) -> Mend:
+def _executed(program: Program, statement: str, undo: str) -> Repair:
     def execute(sql: str) -> None:
         with closing(sqlite3.connect(_database(program))) as connection, connection:
             connection.execute(sql)
@@ -71,43 +71,43 @@ def _executed(program: Program, statement: str, undo: str) -> Mend:
     return lambda: execute(undo)
 
 
-def _config_of_noise(program: Program) -> Mend:
+def _config_of_noise(program: Program) -> Repair:
     return _replaced(program.cwd / ".roar" / "config.toml", b"[glaas\nurl = ")
 
 
-def _config_with_a_wrong_type(program: Program) -> Mend:
+def _config_with_a_wrong_type(program: Program) -> Repair:
     return _replaced(program.cwd / ".roar" / "config.toml", b"[registration.omit]\nenabled = 'perhaps'\n")
 
 
-def _config_with_a_bad_pattern(program: Program) -> Mend:
+def _config_with_a_bad_pattern(program: Program) -> Repair:
     content = b"[[registration.omit.patterns]]\nid = 'bad'\npattern = '('\n"
     return _replaced(program.cwd / ".roar" / "config.toml", content)
 
 
-def _config_with_a_bad_scope(program: Program) -> Mend:
+def _config_with_a_bad_scope(program: Program) -> Repair:
     return _replaced(program.cwd / ".roar" / "config.toml", b"[scope]\nmode = 'publik'\n")
 
 
-def _linked(path: Path, elsewhere: Path) -> Mend:
+def _linked(path: Path, elsewhere: Path) -> Repair:
     path.rename(elsewhere)
     path.symlink_to(elsewhere)
 
-    def mend() -> None:
+    def repair() -> None:
         path.unlink()
         elsewhere.rename(path)
 
-    return mend
+    return repair
 
 
-def _linked_capture(program: Program) -> Mend:
+def _linked_capture(program: Program) -> Repair:
     return _linked(program.cwd / ".roar", program.cwd.parent / "elsewhere")
 
 
-def _linked_database(program: Program) -> Mend:
+def _linked_database(program: Program) -> Repair:
     return _linked(_database(program), program.cwd.parent / "elsewhere.db")
 
 
-def _repository_that_git_refuses(program: Program) -> Mend:
+def _repository_that_git_refuses(program: Program) -> Repair:
     return _replaced(program.cwd / ".git" / "HEAD", b"")
 
 
@@ -129,13 +129,13 @@ def _repository_that_git_refuses(program: Program) -> Mend:
         (_config_with_a_bad_scope, 1, ["publik", "roar scope use"]),
     ],
 )
-def test_a_project_that_is_not_in_order(
-    program: Program, registry: str, spoil: Callable[[Program], Mend], code: int, words: list[str]
+def test_a_broken_project_is_reported(
+    program: Program, registry: str, spoil: Callable[[Program], Repair], code: int, words: list[str]
 ) -> None:
-    mend = spoil(program)
+    repair = spoil(program)
     _refuses(program, "publish", "--public", "-y", "--registry", registry, code=code, words=words)
     assert program.publishes == []
-    mend()
+    repair()
     _succeeds(program("publish", "--public", "-y", "--registry", registry))
 
 
@@ -149,7 +149,7 @@ def test_a_project_that_is_not_in_order(
         (".gitignore", ["has not seen .gitignore"]),
     ],
 )
-def test_a_target_that_is_unknown(program: Program, registry: str, target: str, words: list[str]) -> None:
+def test_an_unknown_target_is_reported(program: Program, registry: str, target: str, words: list[str]) -> None:
     _refuses(program, "publish", target, "--public", "-y", "--registry", registry, code=2, words=words)
     assert program.publishes == []
 
@@ -164,22 +164,22 @@ def test_a_target_that_is_unknown(program: Program, registry: str, target: str, 
         ("http://[::1", ["not a http(s) URL"]),
     ],
 )
-def test_a_registry_that_is_no_address(program: Program, registry: str, words: list[str]) -> None:
+def test_an_invalid_registry_address_is_reported(program: Program, registry: str, words: list[str]) -> None:
     done = _refuses(program, "publish", "--public", "-y", "--registry", registry, code=2, words=words)
     assert "hunter2" not in done.err
 
 
-def test_outside_of_a_project(program: Program, tmp_path: Path) -> None:
+def test_a_folder_outside_of_a_project_is_reported(program: Program, tmp_path: Path) -> None:
     outside = Program(tmp_path, program.state, program.env)
     _refuses(outside, "publish", "--public", "-y", code=1, words=["no roar project here"])
 
 
-def test_a_current_folder_that_is_gone(tmp_path: Path) -> None:
+def test_a_removed_current_folder_is_reported(tmp_path: Path) -> None:
     def stand_nowhere() -> None:
-        gone = tmp_path / "gone"
-        gone.mkdir()
-        os.chdir(gone)
-        gone.rmdir()
+        removed = tmp_path / "removed"
+        removed.mkdir()
+        os.chdir(removed)
+        removed.rmdir()
 
     program = Program.within(tmp_path, tmp_path)
     for command in (["--public", "-y"], ["--resume"], ["--watch"], ["--dry-run"]):
@@ -188,7 +188,7 @@ def test_a_current_folder_that_is_gone(tmp_path: Path) -> None:
     assert program("journal", "list", before=stand_nowhere).code == 0
 
 
-def test_a_state_folder_that_is_a_file(program: Program, registry: str) -> None:
+def test_a_state_folder_that_is_a_file_is_reported(program: Program, registry: str) -> None:
     program.state.write_text("in the way")
     words = ["state folder", "ROAR_STATE_DIR"]
     _refuses(program, "publish", "--public", "-y", "--registry", registry, code=1, words=words)
@@ -196,21 +196,21 @@ def test_a_state_folder_that_is_a_file(program: Program, registry: str) -> None:
     _succeeds(program("publish", "--public", "-y", "--registry", registry))
 
 
-def test_a_state_folder_that_nobody_may_write(program: Program, registry: str) -> None:
+def test_a_read_only_state_folder_is_reported(program: Program, registry: str) -> None:
     elsewhere = Program(program.cwd, program.state, program.env | {"ROAR_STATE_DIR": "/proc/roar"})
     words = ["/proc/roar", "ROAR_STATE_DIR"]
     _refuses(elsewhere, "publish", "--public", "-y", "--registry", registry, code=1, words=words)
     _succeeds(program("publish", "--public", "-y", "--registry", registry))
 
 
-def test_a_state_folder_below_a_home_that_nobody_has(program: Program, registry: str) -> None:
+def test_a_missing_home_folder_is_reported(program: Program, registry: str) -> None:
     nobodys = Program(program.cwd, program.state, program.env | {"ROAR_STATE_DIR": "~nosuchuser/x"})
     words = ["ROAR_STATE_DIR=~nosuchuser/x", "set ROAR_STATE_DIR to a folder"]
     for arguments in (("publish", "--public", "-y", "--registry", registry), ("journal", "list"), ("daemon", "status")):
         nobodys(*arguments).blames(2, *words)
 
 
-def test_files_that_may_not_grow(program: Program, registry: str) -> None:
+def test_a_file_size_limit_is_reported(program: Program, registry: str) -> None:
     """The journal cannot be written: the file-size limit stands in for every disk that refuses."""
 
     def limit() -> None:
@@ -230,12 +230,12 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     options = f"size={NEARLY_FULL},mode=0700"
     command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(mounted)]
     if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode != 0:
-        pytest.skip("nobody may mount a small disk here")
+        pytest.skip("a small disk cannot be mounted here")
     yield mounted
     subprocess.run(["umount", str(mounted)], check=True)
 
 
-def test_a_full_disk_before_the_plan_is_kept(program: Program, registry: str, disk: Path) -> None:
+def test_a_full_disk_before_the_plan_is_kept_is_reported(program: Program, registry: str, disk: Path) -> None:
     filler = disk / "filler"
     filler.write_bytes(bytes(NEARLY_FULL - 3 * SMALLEST_DISK))
     there = Program(program.cwd, disk, program.env | {"ROAR_STATE_DIR": str(disk)})
@@ -245,7 +245,7 @@ def test_a_full_disk_before_the_plan_is_kept(program: Program, registry: str, di
     _succeeds(there("publish", "--public", "-y", "--registry", registry))
 
 
-def test_a_disk_that_fills_up_leaves_a_publish_that_resumes(program: Program, registry: str, disk: Path) -> None:
+def test_a_publish_resumes_after_the_disk_filled_up(program: Program, registry: str, disk: Path) -> None:
     there = Program(program.cwd, disk, program.env | {"ROAR_STATE_DIR": str(disk)})
     there("publish", "--anonymous", "--registry", registry).blames(4)
     [publish_id] = there.publishes
@@ -256,11 +256,11 @@ def test_a_disk_that_fills_up_leaves_a_publish_that_resumes(program: Program, re
     _succeeds(there("publish", "--resume", "-y"))
 
 
-def test_a_damaged_journal_is_named_and_the_others_stay_visible(program: Program, registry: str) -> None:
+def test_a_damaged_journal_is_reported_and_others_stay_visible(program: Program, registry: str) -> None:
     program("publish", "--anonymous", "--registry", registry).blames(4)
     [publish_id] = program.publishes
     journal = program.state / "publishes" / publish_id / "journal.db"
-    mend = _replaced(journal, b"noise" * 5000)
+    repair = _replaced(journal, b"noise" * 5000)
     done = _refuses(program, "publish", "--resume", publish_id, code=1, words=["is damaged", "publish it again"])
     assert "checkpoint" not in done.err, "nothing is kept"
     for command in ("retry", "show"):
@@ -268,17 +268,17 @@ def test_a_damaged_journal_is_named_and_the_others_stay_visible(program: Program
     listed = program("journal", "list")
     assert listed.code == 0
     assert "unreadable" in listed.out
-    mend()
+    repair()
     _succeeds(program("publish", "--resume", "-y"))
 
 
-def test_a_damaged_user_key_is_named(program: Program, registry: str) -> None:
+def test_a_damaged_user_key_is_reported(program: Program, registry: str) -> None:
     StateFolder(program.state).user_key()
     (program.state / "key").write_bytes(b"short")
     _refuses(program, "publish", "--public", "-y", "--registry", registry, code=3, words=["key is damaged", "rm "])
 
 
-def test_a_lock_that_can_not_be_opened_leaves_the_publish_to_resume(program: Program, registry: str) -> None:
+def test_a_publish_resumes_after_its_lock_could_not_be_opened(program: Program, registry: str) -> None:
     """As in a state folder that may only be read."""
     program("publish", "--anonymous", "--registry", registry).blames(4)
     [publish_id] = program.publishes
@@ -295,12 +295,12 @@ def _refuses(
     program: Program, *arguments: str, code: int, words: Sequence[str], before: Callable[[], None] | None = None
 ) -> Ended:
     """Assert that a command ends with one clear message, and for a program with a reason that documents this code."""
-    done, told = program(*arguments, before=before), program(*arguments, "--json", before=before)
+    done, event = program(*arguments, before=before), program(*arguments, "--json", before=before)
     done.blames(code, *words)
-    assert (told.code, told.last["exit_code"]) == (code, code)
-    documented = MEANINGS[Reason(told.last["reason"])].code
+    assert (event.code, event.last["exit_code"]) == (code, code)
+    documented = MEANINGS[Reason(event.last["reason"])].code
     nothing_to_resume = documented == ExitCode.INTERRUPTED and code == ExitCode.FAILED and program.publishes == []
-    assert code == documented or nothing_to_resume, f"{told.last['reason']} is documented with {documented:d}"
+    assert code == documented or nothing_to_resume, f"{event.last['reason']} is documented with {documented:d}"
     return done
 
 
@@ -322,7 +322,7 @@ def _succeeds(done: Ended) -> None:
 @pytest.mark.parametrize(
     ("name", "value"), [("HTTPS_PROXY", "http://h:port"), ("HTTPS_PROXY", "ftp://h"), ("SSL_CERT_FILE", "/nowhere.pem")]
 )
-def test_a_setting_that_bars_the_way_to_the_vouching_service_is_named(tmp_path: Path, name: str, value: str) -> None:
+def test_a_setting_that_blocks_the_identity_service_is_reported(tmp_path: Path, name: str, value: str) -> None:
     program = Program.within(tmp_path, tmp_path, **{name: value})
     done = program("registry", "serve", "--port", "0", "--treqs-url", "https://treqs.example")
     done.blames(4, name)

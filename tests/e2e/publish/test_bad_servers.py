@@ -1,4 +1,4 @@
-"""Servers that are no GLaaS: one clear message, nothing lost, nothing sent to anybody else."""
+"""Servers that are not GLaaS: one clear message, nothing lost, nothing sent to another server."""
 
 import json
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def _after_health(answer: bytes) -> Callable[[bytes], bytes]:
         (_after_health(http("403 Forbidden", b'{"detail": "no anonymous guests"}')), 1, ["no anonymous guests"]),
     ],
 )
-def test_an_answer_that_is_no_use(
+def test_an_unusable_answer_is_reported(
     program: Program, answer: bytes | Callable[[bytes], bytes], code: int, words: list[str]
 ) -> None:
     with answering(answer) as server:
@@ -65,7 +65,7 @@ def test_a_redirect_is_not_followed(program: Program) -> None:
     done.blames(3, "redirects to 127.0.0.1", "not followed")
 
 
-def test_what_a_bad_server_interrupted_is_resumed_with_a_good_one(program: Program, tmp_path: Path) -> None:
+def test_a_publish_interrupted_by_a_bad_server_resumes_with_a_good_one(program: Program, tmp_path: Path) -> None:
     with answering(http("200 OK", b"<html>")) as server:
         program("publish", "--public", "-y", "--registry", server.url).blames(3, "--resume")
     with program.started("registry", "serve", "--port", str(server.port), "--data", str(tmp_path / "data")) as good:
@@ -77,10 +77,10 @@ def test_what_a_bad_server_interrupted_is_resumed_with_a_good_one(program: Progr
     assert (done.code, done.out.splitlines()[0]) == (0, HASH)
 
 
-def test_a_registry_that_is_away_is_waited_for_in_words(program: Program, tmp_path: Path) -> None:
-    with serving(tmp_path / "data") as gone:
+def test_waiting_for_an_unreachable_registry_is_shown(program: Program, tmp_path: Path) -> None:
+    with serving(tmp_path / "data") as stopped:
         pass
-    with program.started("publish", "--public", "-y", "--json", "--registry", gone.url) as p:
+    with program.started("publish", "--public", "-y", "--json", "--registry", stopped.url) as p:
         assert p.stdout is not None
         events = (json.loads(line) for line in iter(p.stdout.readline, ""))
         waiting = next(event for event in events if event["event"] == "waiting")

@@ -1,4 +1,4 @@
-"""`--detach` as processes: planned here, carried out by a daemon, told and watched by whoever asks."""
+"""`--detach` as processes: planned here, carried out by a daemon, watched from anywhere."""
 
 import json
 import os
@@ -34,8 +34,8 @@ def program(tmp_path: Path) -> Iterator[Program]:
 
 
 @pytest.fixture
-def nobody() -> Iterator[str]:
-    """An address at which nothing answers, and that nobody else gets meanwhile."""
+def unreachable() -> Iterator[str]:
+    """An address at which nothing answers, reserved for the test."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{bound.getsockname()[1]}"
@@ -58,45 +58,45 @@ def test_the_id_is_the_result_and_the_daemon_publishes(program: Program, registr
     assert (watched.code, watched.last["event"], watched.last["hash"]) == (0, "published", HASH)
 
 
-def test_json_tells_the_id_and_how_to_watch(program: Program, registry: str) -> None:
+def test_json_contains_the_id_and_the_watch_command(program: Program, registry: str) -> None:
     left = program("publish", "--public", "-y", "--detach", "--json", "--registry", registry)
     [publish_id] = program.publishes
     watch = f"roar publish --watch {publish_id}"
     assert left.events == [{"event": "detached", "publish_id": publish_id, "resumed": False, "watch": watch}]
 
 
-def test_it_returns_without_a_network_and_the_reason_is_told(program: Program, nobody: str) -> None:
-    left = program("publish", "--public", "-y", "--detach", "-q", "--registry", nobody)
+def test_it_returns_without_a_network_and_the_reason_is_recorded(program: Program, unreachable: str) -> None:
+    left = program("publish", "--public", "-y", "--detach", "-q", "--registry", unreachable)
     assert left.code == 0
     publish_id = left.out.strip()
     until(lambda: why(program, publish_id)["reason"] == "offline")
 
 
-def test_what_the_server_puts_off_is_begun_when_it_said(program: Program) -> None:
+def test_a_retry_after_is_honoured_by_the_daemon(program: Program) -> None:
     with answering(SLOW_DOWN) as server:
         publish_id = program("publish", "--public", "-y", "--detach", "-q", "--registry", server.url).out.strip()
         until(lambda: why(program, publish_id)["reason"] == "throttled" and why(program, publish_id)["owner"] is None)
-    told = why(program, publish_id)
+    event = why(program, publish_id)
     queued = count_status(StateFolder(program.state).find(publish_id)).queued
-    assert told["next_attempt"] == queued.next_attempt is not None
+    assert event["next_attempt"] == queued.next_attempt is not None
     assert "throttled until" in program("journal", "list").out
 
 
-def test_what_names_nobody_is_agreed_to_now_or_not_at_all(program: Program, registry: str) -> None:
+def test_an_anonymous_publish_needs_consent_before_it_is_detached(program: Program, registry: str) -> None:
     refused = program("publish", "--detach", "--anonymous", "--registry", registry)
     assert refused.code == 4
     assert "needs your consent before it is left to the daemon" in refused.err
     assert program.publishes == []
 
 
-def test_a_second_one_joins_the_daemon_that_runs(program: Program, registry: str) -> None:
+def test_a_second_publish_uses_the_running_daemon(program: Program, registry: str) -> None:
     assert program("daemon", "start").code == 0
     [daemon] = daemons_of(program)
     assert program("publish", "--public", "-y", "--detach", "--registry", registry).code == 0
     assert daemons_of(program) == [daemon]
 
 
-def test_an_interrupted_one_is_handed_to_the_daemon(program: Program, registry: str) -> None:
+def test_an_interrupted_publish_can_be_left_to_the_daemon(program: Program, registry: str) -> None:
     with answering(SLOW_DOWN) as server:
         stopped = program("publish", "--public", "-y", "--registry", server.url)
     assert stopped.code == 3
@@ -106,8 +106,8 @@ def test_an_interrupted_one_is_handed_to_the_daemon(program: Program, registry: 
     until(lambda: why(program, publish_id)["reason"] == "offline")
 
 
-def test_resuming_what_the_daemon_works_on_watches_it(program: Program, nobody: str) -> None:
-    publish_id = program("publish", "--public", "-y", "--detach", "-q", "--registry", nobody).out.strip()
+def test_resuming_a_publish_of_the_daemon_watches_it(program: Program, unreachable: str) -> None:
+    publish_id = program("publish", "--public", "-y", "--detach", "-q", "--registry", unreachable).out.strip()
     until(lambda: why(program, publish_id)["owner"] is not None)
     with program.started("publish", "--resume", publish_id) as watching:
         assert watching.stderr is not None
@@ -119,19 +119,19 @@ def test_resuming_what_the_daemon_works_on_watches_it(program: Program, nobody: 
     assert len(daemons_of(program)) == 1
 
 
-def test_the_same_again_in_the_foreground_watches_it_too(program: Program, nobody: str) -> None:
-    publish_id = program("publish", "--public", "-y", "--detach", "-q", "--registry", nobody).out.strip()
+def test_publishing_the_same_in_the_foreground_watches_it(program: Program, unreachable: str) -> None:
+    publish_id = program("publish", "--public", "-y", "--detach", "-q", "--registry", unreachable).out.strip()
     until(lambda: why(program, publish_id)["owner"] is not None)
-    again = program("publish", "--public", "-y", "--detach", "--json", "--registry", nobody)
+    again = program("publish", "--public", "-y", "--detach", "--json", "--registry", unreachable)
     assert (again.code, again.last["publish_id"]) == (0, publish_id)
     assert program.publishes == [publish_id]
 
 
-def test_a_daemon_that_takes_it_while_it_is_looked_up_is_watched_too(
-    program: Program, nobody: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_publish_that_the_daemon_takes_meanwhile_is_watched(
+    program: Program, unreachable: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with no_daemon(program):
-        program("publish", "--public", "-y", "--detach", "--registry", nobody)
+        program("publish", "--public", "-y", "--detach", "--registry", unreachable)
     [publish_id] = program.publishes
     monkeypatch.chdir(program.cwd)
     monkeypatch.setenv("ROAR_STATE_DIR", str(program.state))
@@ -143,9 +143,9 @@ def test_a_daemon_that_takes_it_while_it_is_looked_up_is_watched_too(
     assert json.loads(capsys.readouterr().out)["event"] == "detached"
 
 
-def test_a_resume_changes_what_it_says_and_nothing_else(program: Program, nobody: str) -> None:
+def test_a_resume_changes_only_the_given_options(program: Program, unreachable: str) -> None:
     with no_daemon(program):
-        program("publish", "--public", "-y", "--detach", "--registry", nobody, "--limit-rate", "1M")
+        program("publish", "--public", "-y", "--detach", "--registry", unreachable, "--limit-rate", "1M")
         [publish_id] = program.publishes
         program("publish", "--resume", publish_id, "--detach", "--jobs", "2")
     with OwnedPublish.open(StateFolder(program.state).find(publish_id)) as owned:
@@ -153,19 +153,17 @@ def test_a_resume_changes_what_it_says_and_nothing_else(program: Program, nobody
     assert (queued.agreed, queued.limits) == (True, TransferLimits(jobs=2, limit_rate=1_000_000))
 
 
-def test_what_was_moved_to_another_machine_is_not_resumed_by_the_way(
-    program: Program, nobody: str, tmp_path: Path
-) -> None:
+def test_a_moved_publish_is_resumed_only_by_its_id(program: Program, unreachable: str, tmp_path: Path) -> None:
     with no_daemon(program):
-        program("publish", "--public", "-y", "--detach", "--registry", nobody)
+        program("publish", "--public", "-y", "--detach", "--registry", unreachable)
         [publish_id] = program.publishes
         program("journal", "export", publish_id, str(tmp_path / "moved"))
         program("publish", "--resume", "--detach").blames(2, "moved to another machine", f"--resume {publish_id}")
-        program("publish", "--public", "-y", "--detach", "--registry", nobody)
+        program("publish", "--public", "-y", "--detach", "--registry", unreachable)
     assert len(program.publishes) == 2
 
 
-def test_what_a_foreground_publish_leaves_the_daemon_goes_on_with(program: Program, registry: str) -> None:
+def test_the_daemon_continues_an_interrupted_foreground_publish(program: Program, registry: str) -> None:
     assert program("daemon", "start").code == 0
     with answering(http("503 Service Unavailable", b"{}", "Retry-After: 400")) as server:
         stopped = program("publish", "--public", "-y", "--registry", server.url)
@@ -178,7 +176,7 @@ def test_what_a_foreground_publish_leaves_the_daemon_goes_on_with(program: Progr
 
 @contextmanager
 def no_daemon(program: Program) -> Iterator[None]:
-    """Something that is no daemon stands in the way of each."""
+    """Each is blocked by something that is not a daemon."""
     folder = StateFolder(program.state)
     folder.user_key()
     with Lock(folder.daemon_lock):
@@ -186,7 +184,7 @@ def no_daemon(program: Program) -> Iterator[None]:
         yield
 
 
-def test_without_a_daemon_it_is_queued_all_the_same(program: Program, registry: str) -> None:
+def test_without_a_daemon_it_is_queued(program: Program, registry: str) -> None:
     with no_daemon(program):
         left = program("publish", "--public", "-y", "--detach", "--registry", registry)
     [publish_id] = program.publishes
@@ -197,7 +195,7 @@ def test_without_a_daemon_it_is_queued_all_the_same(program: Program, registry: 
     assert (watched.code, watched.last["hash"]) == (0, HASH)
 
 
-def test_a_put_is_left_to_the_daemon_with_its_files(registry: str, tmp_path: Path) -> None:
+def test_a_put_is_left_to_the_daemon(registry: str, tmp_path: Path) -> None:
     store = tmp_path / "store"
     with program_with_daemons(put_project(tmp_path), tmp_path) as program:
         order = ("put", str(store), "-m", "overnight", "--public", "-y", "--no-tag", "--registry", registry)
@@ -210,7 +208,7 @@ def test_a_put_is_left_to_the_daemon_with_its_files(registry: str, tmp_path: Pat
     assert not [name for name in kept if name.startswith(".roar-")]
 
 
-def test_what_waits_for_a_person_is_parked_and_the_desktop_says_so(registry: str, tmp_path: Path) -> None:
+def test_a_publish_that_needs_the_user_is_parked_and_notified(registry: str, tmp_path: Path) -> None:
     shown = tmp_path / "shown"
     desktop = tmp_path / "bin" / "notify-send"
     desktop.parent.mkdir()
@@ -245,12 +243,12 @@ def test_what_waits_for_a_person_is_parked_and_the_desktop_says_so(registry: str
     assert changed.name in shown.read_text()
 
 
-def test_detach_goes_with_what_makes_sense(program: Program) -> None:
+def test_detach_rejects_options_that_contradict_it(program: Program) -> None:
     program("publish", "--detach", "--dry-run").blames(2, "--detach does not go with --dry-run")
     program("publish", "--watch", "--detach").blames(2, "--watch does not go with --detach")
 
 
-def test_the_hook_hears_of_the_end(program: Program, registry: str, tmp_path: Path) -> None:
+def test_the_hook_is_run_at_the_end(program: Program, registry: str, tmp_path: Path) -> None:
     heard = tmp_path / "heard.json"
     hook = tmp_path / "hook.py"
     hook.write_text(
@@ -262,7 +260,7 @@ def test_the_hook_hears_of_the_end(program: Program, registry: str, tmp_path: Pa
     (config / "config.toml").write_text(f"[publisher]\non_done = ['python3', '{hook}']\n")
     publish_id = program("publish", "--public", "-y", "--detach", "-q", "--registry", registry).out.strip()
     until(lambda: count_status(StateFolder(program.state).find(publish_id)).queued.notified is True)
-    told = json.loads(heard.read_text())
-    assert told["ROAR_PUBLISH_ID"] == publish_id
-    assert told["ROAR_PUBLISH_HASH"] == HASH
-    assert told["ROAR_PUBLISH_STATE"] == "done"
+    event = json.loads(heard.read_text())
+    assert event["ROAR_PUBLISH_ID"] == publish_id
+    assert event["ROAR_PUBLISH_HASH"] == HASH
+    assert event["ROAR_PUBLISH_STATE"] == "done"

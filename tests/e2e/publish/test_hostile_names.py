@@ -63,7 +63,7 @@ def test_a_command_imports_nothing_from_the_project(shadowed: Program, command: 
     assert done.code == (0 if command != ["daemon", "status"] else 3), done.err
 
 
-def test_neither_does_the_daemon(shadowed: Program) -> None:
+def test_the_daemon_imports_nothing_from_the_project(shadowed: Program) -> None:
     started = shadowed("daemon", "start")
     stopped = shadowed("daemon", "stop")
 

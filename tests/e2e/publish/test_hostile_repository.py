@@ -57,7 +57,7 @@ def recording_git(folder: Path) -> Path:
     return wrapper.parent
 
 
-def test_no_command_runs_what_a_repository_configures_and_the_tag_gets_through(registry: str, tmp_path: Path) -> None:
+def test_no_command_runs_a_repositorys_configuration_and_the_tag_is_pushed(registry: str, tmp_path: Path) -> None:
     place = armed(tmp_path)
     path = f"{recording_git(tmp_path)}:{os.environ['PATH']}"
     program = Program.within(place.root, tmp_path, PATH=path, **OURS)
@@ -82,7 +82,7 @@ def test_no_command_runs_what_a_repository_configures_and_the_tag_gets_through(r
         assert place.note.exists()
 
 
-def test_a_dry_run_shows_where_every_file_really_lies(registry: str, tmp_path: Path) -> None:
+def test_a_dry_run_shows_the_real_path_of_every_file(registry: str, tmp_path: Path) -> None:
     root, outside = put_project(tmp_path), tmp_path / "outside"
     outside.mkdir()
     (outside / "weights.bin").write_text("x")

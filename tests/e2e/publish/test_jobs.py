@@ -1,4 +1,4 @@
-"""`--jobs N`: how many requests to the registry are under way at once, here and in the daemon that goes on with it."""
+"""`--jobs N`: how many concurrent requests the registry gets, here and from the daemon that continues."""
 
 import json
 
@@ -32,7 +32,7 @@ class Crowd:
 
 
 @pytest.mark.parametrize(("given", "least", "most"), [((), 4, 64), (("--jobs", "2"), 2, 2), (("--jobs", "1"), 1, 1)])
-def test_a_publish_of_lineage_alone_is_bounded_by_jobs(
+def test_jobs_bounds_a_publish_of_lineage(
     given: tuple[str, ...],
     least: int,
     most: int,

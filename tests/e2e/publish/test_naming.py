@@ -1,4 +1,4 @@
-"""What a person is told to type is what that person can type: `roar`, or `roar-publish` where that was called."""
+"""Messages name commands as they were called: `roar`, or `roar-publish`."""
 
 import subprocess
 import sys
@@ -38,9 +38,7 @@ def test_commands_are_named_roar_by_default(name: str, monkeypatch: pytest.Monke
         ("python -m roar register --bind", "python -m roar register --bind"),
     ],
 )
-def test_our_commands_lead_with_the_name_that_was_called(
-    text: str, named: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_commands_begin_with_the_name_that_was_called(text: str, named: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _called("/venv/bin/roar-publish", monkeypatch)
     assert as_called(text) == named
 
@@ -48,7 +46,7 @@ def test_our_commands_lead_with_the_name_that_was_called(
 @pytest.mark.parametrize(
     "command", [["publish", "--help"], ["journal", "retry", "--help"], ["daemon", "logs", "--help"]]
 )
-def test_help_never_names_a_command_of_ours_as_roar(command: list[str], tmp_path: Path) -> None:
+def test_help_names_commands_by_the_name_that_was_called(command: list[str], tmp_path: Path) -> None:
     done = subprocess.run([UNAMBIGUOUS, *command], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "roar-publish" in done.stdout
     assert not any(f"roar {name}" in done.stdout for name in COMMANDS)
@@ -107,16 +105,14 @@ def test_help_works_beside_a_roar_package_without_commands(
 
 
 @pytest.mark.parametrize("destination", ["hf://acme/model", "wandb://acme/run"])
-def test_a_destination_that_only_roar_cli_knows_is_handed_to_it(
-    destination: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_destination_of_roar_cli_is_passed_to_it(destination: str, monkeypatch: pytest.MonkeyPatch) -> None:
     became: list[str] = []
     monkeypatch.setattr("os.execv", lambda path, command: became.extend(command))
     run(["put", "model.bin", destination, "-m", "v1", "--public"])
     assert became[-6:] == ["put", "model.bin", destination, "-m", "v1", "--public"]
 
 
-def test_publish_to_such_a_destination_names_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_publish_to_a_destination_of_roar_cli_names_its_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["publish", "model.bin", "--to", "hf://acme/model", "-m", "v 1"]) == 2
     assert "Next: roar put model.bin hf://acme/model -m 'v 1'" in capsys.readouterr().err
 

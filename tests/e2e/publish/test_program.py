@@ -86,7 +86,7 @@ def test_completion_leaves_file_names_to_the_shell(program: Program, words: str)
 
 
 @pytest.mark.parametrize("option", ["--resume", "--watch"])
-def test_completion_goes_on_with_what_has_work_left(program: Program, registry: str, option: str) -> None:
+def test_completion_offers_publishes_with_work_left(program: Program, registry: str, option: str) -> None:
     program("publish", "--public", "-y", "--registry", registry)
     [ended] = program.publishes
     program("publish", "@1", "--anonymous", "--registry", registry).blames(4)
@@ -100,7 +100,7 @@ def _completed(program: Program, words: str) -> list[str]:
     return Program(program.cwd, program.state, program.env | asked)().out.splitlines()
 
 
-def test_completion_is_silent_where_nothing_can_be_read(program: Program) -> None:
+def test_completion_is_empty_if_nothing_can_be_read(program: Program) -> None:
     program.state.write_text("in the way")
     words = {"_ROAR_COMPLETE": "bash_complete", "COMP_WORDS": "roar journal show ", "COMP_CWORD": "3"}
     done = Program(program.cwd, program.state, program.env | words)()
@@ -157,6 +157,6 @@ def test_registry_serve_explains_a_port_that_is_taken(program: Program, registry
     done.blames(1, f"127.0.0.1:{port}", "choose another --port")
 
 
-def test_registry_serve_explains_data_that_can_not_be_kept(program: Program, tmp_path: Path) -> None:
+def test_registry_serve_explains_an_unwritable_data_folder(program: Program, tmp_path: Path) -> None:
     (tmp_path / "data").write_text("in the way")
     program("registry", "serve", "--data", str(tmp_path / "data")).blames(1, "--data")

@@ -26,7 +26,7 @@ def test_the_result_on_stdout_is_the_hash_and_the_url(program: Program, registry
     assert "Public, published anonymously." in done.err
 
 
-def test_quiet_says_nothing_else(program: Program, registry: str) -> None:
+def test_quiet_prints_nothing_else(program: Program, registry: str) -> None:
     done = program("publish", "--public", "-y", "-q", "--registry", registry)
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith(HASH)
@@ -51,13 +51,13 @@ def test_json_is_one_documented_object_a_line_and_published_is_the_last(program:
     assert done.last == {"event": "published", "hash": HASH, "url": url} | counts | whom
 
 
-def test_a_target_is_published_alone(program: Program, registry: str) -> None:
+def test_only_the_target_is_published(program: Program, registry: str) -> None:
     done = program("publish", "@1", "--public", "-y", "--json", "--registry", registry)
     assert done.code == 0
     assert done.last["jobs"] == 1
 
 
-def test_nobody_to_ask_and_no_yes_stops_with_the_command_that_goes_on(program: Program, registry: str) -> None:
+def test_without_a_terminal_and_yes_it_stops_with_the_next_command(program: Program, registry: str) -> None:
     stopped = program("publish", "--anonymous", "--registry", registry)
     [publish_id] = program.publishes
     stopped.blames(4, "needs your consent", f"roar publish --resume {publish_id} --yes")
@@ -92,14 +92,14 @@ def test_resume_without_anything_interrupted_is_a_usage_error(program: Program) 
     program("publish", "--resume").blames(2, "no publish of", "is interrupted", "roar journal list --all")
 
 
-def test_resuming_what_is_done_tells_its_result_again(program: Program, registry: str) -> None:
+def test_resuming_a_finished_publish_shows_its_result(program: Program, registry: str) -> None:
     first = program("publish", "--public", "-y", "-q", "--registry", registry)
     again = program("publish", "--resume", program.publishes[0][:4])
     assert (again.code, again.out) == (0, first.out)
     assert "Published earlier" in again.err
 
 
-def test_a_registry_that_refuses_for_good_fails_and_resume_says_how_to_retry(program: Program) -> None:
+def test_a_final_refusal_fails_and_resume_names_retry(program: Program) -> None:
     with answering(http("400 Bad Request", b'{"detail": "not today"}')) as server:
         failed = program("publish", "--public", "-y", "--json", "--registry", server.url)
     [publish_id] = program.publishes
@@ -116,7 +116,7 @@ def test_a_cancelled_publish_is_not_resumed(program: Program, registry: str) -> 
     program("publish", "--resume", publish_id).blames(2, "was cancelled")
 
 
-def test_what_another_process_works_on_is_left_alone(program: Program, registry: str) -> None:
+def test_a_publish_of_another_process_is_left_alone(program: Program, registry: str) -> None:
     program("publish", "--anonymous", "--registry", registry).blames(4)
     [publish_id] = program.publishes
     with Lock(program.state / "publishes" / publish_id / "lock"):
@@ -146,7 +146,7 @@ def test_a_signal_stops_cleanly_with_the_command_that_resumes(program: Program, 
     assert rest.last["next"] == f"roar publish --resume {publish_id} (or cancel it: {cancel})"
 
 
-def test_secrets_stop_a_run_that_nobody_watches_before_anything_is_kept(program: Program, registry: str) -> None:
+def test_secrets_stop_an_unattended_run_before_anything_is_kept(program: Program, registry: str) -> None:
     _put_secret_into_a_command(program)
     stopped = program("publish", "--public", "--registry", registry)
     stopped.blames(4, "1 secret", "--yes")
@@ -155,7 +155,7 @@ def test_secrets_stop_a_run_that_nobody_watches_before_anything_is_kept(program:
     assert program("publish", "--public", "-y", "-q", "--registry", registry).code == 0
 
 
-def test_without_flag_scope_and_sign_in_nothing_is_begun(program: Program) -> None:
+def test_without_flag_scope_and_sign_in_nothing_is_started(program: Program) -> None:
     program("publish").blames(4, "you are not signed in", "rerun with --public")
     assert program.publishes == []
 
@@ -185,17 +185,17 @@ def test_a_dry_run_shows_everything_and_touches_nothing(program: Program) -> Non
 def test_the_hash_of_a_dry_run_is_the_one_that_is_published(program: Program, registry: str, redacted: bool) -> None:
     if redacted:
         _put_secret_into_a_command(program)
-    told = program("publish", "--dry-run", "-q", "--public", "--registry", registry).out.strip()
+    dry_run = program("publish", "--dry-run", "-q", "--public", "--registry", registry).out.strip()
     done = program("publish", "--public", "-y", "-q", "--registry", registry)
-    assert done.out.split()[0] == told
+    assert done.out.split()[0] == dry_run
 
 
-def test_only_the_users_own_word_publishes_secrets(program: Program, registry: str) -> None:
+def test_only_the_user_can_allow_secrets(program: Program, registry: str) -> None:
     _put_secret_into_a_command(program)
     (program.cwd / ".roar" / "config.toml").write_text("[registration.omit]\nenabled = false\n")
-    told = program("publish", "--dry-run", "--json", "--public").events[0]
-    assert told["redactions"] == {"github-token": 1}
-    assert ["enabled = false" in note and "--no-redact" in note for note in told["notes"]] == [True]
+    dry_run = program("publish", "--dry-run", "--json", "--public").events[0]
+    assert dry_run["redactions"] == {"github-token": 1}
+    assert ["enabled = false" in note and "--no-redact" in note for note in dry_run["notes"]] == [True]
     assert "enabled = false" in program("publish", "--dry-run", "--public").out
     program("publish", "--public", "--registry", registry).blames(4, "1 secret", "--yes")
     done = program("publish", "--public", "-y", "--json", "--registry", registry)
@@ -224,7 +224,7 @@ def test_a_dry_run_says_where_the_publish_would_stop(program: Program) -> None:
         (["one", "two"], "unexpected extra argument"),
     ],
 )
-def test_what_does_not_fit_together_is_a_usage_error(program: Program, arguments: list[str], words: str) -> None:
+def test_contradicting_options_are_a_usage_error(program: Program, arguments: list[str], words: str) -> None:
     done = program("publish", *arguments)
     assert done.code == 2
     assert words.lower() in " ".join(done.err.lower().split())
@@ -233,12 +233,12 @@ def test_what_does_not_fit_together_is_a_usage_error(program: Program, arguments
 @pytest.mark.parametrize(
     "arguments", [["--as-blake3", "model.bin"], ["--bind", "model.bin"], ["--no-bind", "model.bin"]]
 )
-def test_what_only_roar_cli_does_is_refused_with_its_command(program: Program, arguments: list[str]) -> None:
+def test_an_option_of_roar_cli_is_refused_with_its_command(program: Program, arguments: list[str]) -> None:
     done = program("register", *arguments)
     done.blames(2, f"-m roar register {' '.join(arguments)}")
 
 
-def test_a_reader_that_goes_away_does_not_stop_the_publish(program: Program, registry: str) -> None:
+def test_a_closed_pipe_does_not_stop_the_publish(program: Program, registry: str) -> None:
     with program.started("publish", "--public", "-y", "--json", "--registry", registry) as p:
         assert p.stdout is not None
         p.stdout.close()
@@ -260,7 +260,7 @@ def _contents(folder: Path) -> dict[Path, bytes]:
     return {path: content for path in files if (content := path.read_bytes())}
 
 
-def test_a_project_without_git_is_published_and_that_is_said(program: Program, registry: str, tmp_path: Path) -> None:
+def test_a_project_without_git_is_published_with_a_note(program: Program, registry: str, tmp_path: Path) -> None:
     (program.cwd / ".git").rename(tmp_path / "git")
     shown = program("publish", "--public", "--dry-run", "--registry", registry)
     assert "git       the lineage names no git commit" in shown.out

@@ -17,7 +17,7 @@ def honest() -> Liar:
     return Liar(HASH, jobs=2, inputs=6, outputs=6)
 
 
-def test_a_receipt_that_does_not_match_is_told_kept_and_asked_for_again(program: Program) -> None:
+def test_a_mismatching_receipt_is_reported_kept_and_requested_again(program: Program) -> None:
     with honest().served() as liar:
         liar.lies["finalize"] = lambda answer: answer | {"hash": OTHER}
         done = program("publish", "--public", "-y", "--registry", liar.url)
@@ -47,7 +47,7 @@ def test_a_program_reads_the_reason(program: Program) -> None:
     assert "it counts 1 jobs, but 2 were sent" in last["what"]
 
 
-def test_labels_that_were_not_taken_make_the_exit_code_and_every_look_at_it(program: Program) -> None:
+def test_rejected_labels_set_the_exit_code_of_every_view(program: Program) -> None:
     with honest().served() as liar:
         liar.lies["labels/batch"] = lambda answer: answer | {"created": 0}
         done = program("publish", "--public", "-y", "--json", "--registry", liar.url)
@@ -63,7 +63,7 @@ def test_labels_that_were_not_taken_make_the_exit_code_and_every_look_at_it(prog
     assert (why["status"], why["reason"], why["exit_code"]) == ("done", "receipt", 1)
 
 
-def test_a_page_elsewhere_is_named_by_its_host_alone(program: Program) -> None:
+def test_a_page_on_another_host_is_shown_by_its_host(program: Program) -> None:
     with honest().served() as liar:
         liar.lies["finalize"] = lambda answer: answer | {"url": f"https://evil.example/dag/{HASH}"}
         done = program("publish", "--public", "-y", "--registry", liar.url)

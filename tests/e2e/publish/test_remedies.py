@@ -45,14 +45,14 @@ def _next(summary: CountedStatus) -> str:
     return next_step(summary)
 
 
-def test_where_a_store_wants_a_sign_in_it_is_the_stores(put: CountedStatus) -> None:
+def test_a_store_sign_in_names_the_command_of_the_store(put: CountedStatus) -> None:
     resume = f"roar publish --resume {put.plan.id}"
     assert _next(put) == f"sign in to the object store (aws sso login, or set AWS_PROFILE); then: {resume}"
     at_google = replace(put, plan=replace(put.plan, destination="gs://bucket/run"))
     assert _next(at_google).startswith("sign in to the object store (gcloud auth application-default login)")
 
 
-def test_where_the_registry_wants_a_sign_in_it_is_roars(put: CountedStatus) -> None:
+def test_a_registry_sign_in_names_the_command_of_roar(put: CountedStatus) -> None:
     resume = f"roar publish --resume {put.plan.id}"
     stored = replace(put, objects=ObjectTally(2, 2, 200, 200))
     asked = replace(put, progress=replace(put.progress, state=State.AUTH_SELECT))
@@ -69,7 +69,7 @@ def test_where_the_registry_wants_a_sign_in_it_is_roars(put: CountedStatus) -> N
         (SENDING, Reason.THROTTLED, "the registry asks to wait"),
     ],
 )
-def test_who_is_waited_for_is_named(reports: tuple[Report, ...], reason: Reason, words: str) -> None:
+def test_a_wait_names_the_server(reports: tuple[Report, ...], reason: Reason, words: str) -> None:
     meter = Meter(HandClock())
     for report in (*reports, Waiting(reason, 3.0)):
         meter.take(report)
@@ -77,7 +77,7 @@ def test_who_is_waited_for_is_named(reports: tuple[Report, ...], reason: Reason,
 
 
 @pytest.mark.parametrize("url", ["foo", "", "http://vouching.example", "https://me@vouching.example"])
-def test_an_address_that_may_not_vouch_is_blamed_on_its_option(program: Program, url: str) -> None:
+def test_an_invalid_identity_service_is_reported_with_its_option(program: Program, url: str) -> None:
     program("registry", "serve", "--treqs-url", url).blames(2, "error: --treqs-url")
 
 
@@ -91,7 +91,7 @@ def test_an_address_that_may_not_vouch_is_blamed_on_its_option(program: Program,
         (("project", "member", "acme/models", "alice"), "project"),
     ],
 )
-def test_what_is_taken_or_unknown_is_listed_by_the_command_that_is_named(
+def test_a_duplicate_or_unknown_name_points_to_the_list_command(
     program: Program, tmp_path: Path, arguments: tuple[str, ...], group: str
 ) -> None:
     data = ("--data", str(tmp_path / "my registry"))
@@ -102,7 +102,7 @@ def test_what_is_taken_or_unknown_is_listed_by_the_command_that_is_named(
 
 
 @pytest.mark.parametrize("arguments", [("user", "list"), ("user", "remove", "bob"), ("token", "issue", "bob")])
-def test_a_registry_that_is_not_there_is_not_made_by_looking(
+def test_reading_a_missing_registry_does_not_create_it(
     program: Program, tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     data = tmp_path / "no" / "registry"
@@ -111,7 +111,7 @@ def test_a_registry_that_is_not_there_is_not_made_by_looking(
     assert not data.parent.exists()
 
 
-def test_a_put_takes_the_words_that_its_job_is_recorded_with(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_put_accepts_the_option_names_of_its_recorded_command(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[Options] = []
     monkeypatch.setattr("roar_publisher.cli.publish.publishing.run", taken.append)
     ours = ("--dataset", "--name", "weights")
@@ -123,7 +123,7 @@ def test_a_put_takes_the_words_that_its_job_is_recorded_with(monkeypatch: pytest
     )
 
 
-def test_where_the_registry_is_away_before_there_is_a_plan_nothing_is_left_to_resume(
+def test_an_unreachable_registry_before_the_plan_leaves_nothing_to_resume(
     program: Program, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def away(*_: object, **__: object) -> list[str]:

@@ -41,7 +41,7 @@ def issuer_of(program: Program, publish_id: str) -> str:
     return count_status(StateFolder(program.state).find(publish_id)).plan.registry
 
 
-def test_what_was_typed_before_may_stand_beside_resume(program: Program, registry: str, interrupted: str) -> None:
+def test_resume_accepts_the_options_of_the_first_command(program: Program, registry: str, interrupted: str) -> None:
     """Arrow-up, and --resume at the end."""
     with answering(AWAY, port=int(issuer_of(program, interrupted).rpartition(":")[2])) as server:
         again = program("publish", "--public", "-y", "--registry", server.url + "/", "--json", "--resume")
@@ -59,14 +59,14 @@ def test_what_was_typed_before_may_stand_beside_resume(program: Program, registr
     ],
 )
 @pytest.mark.parametrize("verb", ["--resume", "--watch"])
-def test_a_contradiction_names_what_was_frozen_and_what_goes_on(
+def test_a_contradiction_names_the_frozen_value_and_the_next_command(
     program: Program, interrupted: str, typed: list[str], frozen_words: str, verb: str
 ) -> None:
     refused = program("publish", *typed, verb)
     refused.blames(2, f"publish {interrupted} was planned for", frozen_words, f"roar publish {verb} {interrupted}")
 
 
-def test_without_an_id_the_newest_that_agrees_is_meant(program: Program, interrupted: str) -> None:
+def test_without_an_id_the_newest_matching_publish_is_resumed(program: Program, interrupted: str) -> None:
     with answering(AWAY) as server:
         newer = stopped_at(server.url, program, "@1", "--public", "-y")
     for typed, meant in (([], newer), (["@1"], newer)):
@@ -79,7 +79,7 @@ def test_without_an_id_the_newest_that_agrees_is_meant(program: Program, interru
 
 
 def _meant(program: Program, *typed: str) -> str:
-    """Which publish `--resume` goes on with; nothing answers any more where any of them began."""
+    """Which publish `--resume` continues. Their registries no longer answer."""
     with program.started("publish", *typed, "--resume", "--json") as process:
         assert process.stdout is not None
         planned = process.stdout.readline()
@@ -88,20 +88,20 @@ def _meant(program: Program, *typed: str) -> str:
     return str(Ended(0, planned, "").last["publish_id"])
 
 
-def test_nothing_is_interrupted_and_what_to_type_is_said(program: Program, registry: str) -> None:
+def test_without_an_interrupted_publish_the_next_command_is_named(program: Program, registry: str) -> None:
     command = ["publish", "@1", "--public", "--registry", registry]
     program(*command, "--resume").blames(2, f"next: roar publish @1 --public --registry {registry}")
     done = program(*command, "-y", "-q")
     program("publish", "--resume").blames(2, "is interrupted", "is published", done.out.splitlines()[1])
 
 
-def test_the_newest_has_failed_and_retry_is_named(program: Program) -> None:
+def test_a_failed_newest_publish_names_retry(program: Program) -> None:
     with answering(http("400 Bad Request", b'{"detail": "not today"}')) as server:
         failed = stopped_at(server.url, program, "--public", "-y")
     program("publish", "--resume").blames(2, "has failed", f"roar journal retry {failed}")
 
 
-def test_a_put_is_resumed_as_it_was_typed(program: Program, tmp_path: Path) -> None:
+def test_a_put_is_resumed_by_the_command_that_was_typed(program: Program, tmp_path: Path) -> None:
     notes = tmp_path / "notes.txt"
     notes.write_text("notes")
     put = ["put", str(notes), str(tmp_path / "stored"), "-m", "v1", "--public"]
@@ -126,7 +126,7 @@ def test_consent_on_the_command_line_is_part_of_the_plan(folder: StateFolder) ->
             assert made.journal.queue.read().agreed is agreed
 
 
-def test_who_agreed_before_a_kill_is_not_asked_again(program: Program, registry: str) -> None:
+def test_consent_survives_a_kill(program: Program, registry: str) -> None:
     with answering(AWAY) as server:
         with program.started("publish", "--anonymous", "-y", "--json", "--registry", server.url) as process:
             assert process.stdout is not None
@@ -141,7 +141,7 @@ def test_who_agreed_before_a_kill_is_not_asked_again(program: Program, registry:
 
 
 @pytest.mark.parametrize("answer", [AWAY, REFUSES])
-def test_before_anything_is_opened_another_registry_may_be_named(
+def test_another_registry_can_be_named_before_a_session_is_opened(
     program: Program, registry: str, answer: bytes
 ) -> None:
     with answering(answer) as server:
@@ -152,7 +152,7 @@ def test_before_anything_is_opened_another_registry_may_be_named(
     assert "readdressed" in [row["event"] for row in history]
 
 
-def test_the_hint_names_that_way(program: Program) -> None:
+def test_the_hint_names_the_option_for_another_registry(program: Program) -> None:
     with answering(http("404 Not Found", b"<html>nginx</html>")) as server:
         stopped = program("publish", "--public", "-y", "--json", "--registry", server.url)
     [publish_id] = program.publishes
@@ -160,7 +160,7 @@ def test_the_hint_names_that_way(program: Program) -> None:
     assert stopped.last["next"].endswith(f"{resume}; if the address is wrong: {resume} --registry URL")
 
 
-def test_what_a_registry_has_opened_stays_there(folder: StateFolder) -> None:
+def test_an_opened_publish_keeps_its_registry(folder: StateFolder) -> None:
     with frozen(folder, cut(chain(1))) as made:
         for event in (Event.PROBED, Event.SELECTED, Event.OPENED):
             made.journal.checkpoint(event)
@@ -171,7 +171,7 @@ def test_what_a_registry_has_opened_stays_there(folder: StateFolder) -> None:
     assert f"roar journal cancel {made.paths.id}" in refused.value.next_step
 
 
-def test_what_the_old_registry_said_is_forgotten(folder: StateFolder) -> None:
+def test_answers_of_the_old_registry_are_forgotten(folder: StateFolder) -> None:
     with frozen(folder, cut(chain(1))) as made:
         made.journal.checkpoint(Event.PROBED, capabilities={"authenticated": True})
         made.journal.checkpoint(Event.SELECTED, identity="glaas:user:7", credential="ssh")

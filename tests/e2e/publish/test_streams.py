@@ -43,7 +43,7 @@ def shell(program: Program) -> Shell:
 
 
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), STANDARD], ids=str)
-def test_closed_streams_stop_nothing(shell: Shell, registry: str, closed: tuple[int, ...]) -> None:
+def test_closed_streams_do_not_stop_a_publish(shell: Shell, registry: str, closed: tuple[int, ...]) -> None:
     redirections = " ".join(f"{number}>&-" for number in closed)
     publish = ("publish", "--public", "-y", "--registry", registry)
     for arguments in (publish, (*publish, "--dry-run"), ("journal", "list")):
@@ -53,7 +53,7 @@ def test_closed_streams_stop_nothing(shell: Shell, registry: str, closed: tuple[
     assert HASH in shell(("journal", "list"), "").out
 
 
-def test_no_file_gets_the_number_of_a_closed_stream(shell: Shell, registry: str) -> None:
+def test_no_file_gets_the_descriptor_of_a_closed_stream(shell: Shell, registry: str) -> None:
     code = (
         "import os, runpy, sys; from publisher import __main__ as program;"
         "program.run = lambda arguments: sum(os.fstat(n).st_rdev != os.stat(os.devnull).st_rdev for n in (0, 1, 2));"
@@ -82,24 +82,26 @@ def test_no_file_gets_the_number_of_a_closed_stream(shell: Shell, registry: str)
     ids=" ".join,
 )
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_full_stdout_is_named_on_stderr(shell: Shell, registry: str, arguments: list[str], unbuffered: str) -> None:
+def test_a_full_stdout_is_reported_on_stderr(
+    shell: Shell, registry: str, arguments: list[str], unbuffered: str
+) -> None:
     shell.program("publish", "--anonymous", "--registry", registry).blames(4)
     (shell.program.state / "daemon.log").write_text("a line\n")
     shell.program.env["PYTHONUNBUFFERED"] = unbuffered
     shell(arguments, ">/dev/full").blames(1, "stdout cannot be written: no space left")
 
 
-def test_a_full_stderr_leaves_the_exit_code(shell: Shell) -> None:
+def test_a_full_stderr_does_not_change_the_exit_code(shell: Shell) -> None:
     assert shell(["journal", "show", "ffffffff"], "2>/dev/full").code == 2
 
 
-def test_a_publish_whose_result_nobody_can_read_is_published(shell: Shell, registry: str) -> None:
+def test_a_publish_without_readable_output_is_published(shell: Shell, registry: str) -> None:
     done = shell(["publish", "--public", "-y", "--registry", registry], ">/dev/full")
     assert (done.code, "Published 2 jobs" in done.err) == (0, True)
 
 
 @pytest.mark.parametrize("arguments", [[], ["journal"], ["registry", "user"]], ids=str)
-def test_a_group_alone_shows_its_help_as_it_is(program: Program, arguments: list[str]) -> None:
+def test_a_group_without_a_command_shows_its_help(program: Program, arguments: list[str]) -> None:
     done = program(*arguments)
     assert (done.code, done.out) == (2, "")
     assert done.err == program(*arguments, "--help").out
@@ -114,7 +116,9 @@ def test_a_group_alone_shows_its_help_as_it_is(program: Program, arguments: list
         ("--private contradicts --public", "--private contradicts --public."),
     ],
 )
-def test_what_was_typed_is_not_capitalised(what: str, sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_at_the_beginning_are_not_capitalised(
+    what: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert report_error(UsageProblem(what), as_json=False) == 2
     assert capsys.readouterr().err == f"Error: {sentence}\n"
 
@@ -137,6 +141,6 @@ def test_the_command_that_resumes_is_named_once() -> None:
     ],
     ids=str,
 )
-def test_an_empty_value_is_not_taken_for_none(program: Program, arguments: list[str], name: str) -> None:
+def test_an_empty_value_is_rejected(program: Program, arguments: list[str], name: str) -> None:
     program(*arguments, "--public", "-y").blames(2, f"error: {name} is empty")
     assert program.publishes == []

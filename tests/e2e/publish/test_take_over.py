@@ -1,4 +1,4 @@
-"""Taking a publish over from the daemon, and from nobody else."""
+"""Taking a publish over from the daemon only."""
 
 import os
 import threading
@@ -23,7 +23,7 @@ from tests.support.lineages import chain, cut, frozen
 LINEAGE = cut(chain(2))
 
 
-def test_what_nobody_works_on_is_taken_at_once_and_unclaimed(folder: StateFolder) -> None:
+def test_an_unowned_publish_is_taken_at_once_without_a_claim(folder: StateFolder) -> None:
     with frozen(folder, LINEAGE) as owned:
         paths = owned.paths
     with take_over(paths, folder) as owned:
@@ -32,7 +32,7 @@ def test_what_nobody_works_on_is_taken_at_once_and_unclaimed(folder: StateFolder
     assert owner(paths.lock) is None
 
 
-def test_the_daemon_is_asked_by_a_claim_that_lasts_until_the_end(folder: StateFolder) -> None:
+def test_the_claim_lasts_until_the_end(folder: StateFolder) -> None:
     """Here, the daemon is this process, which holds its lock and the publish."""
     clock = HandClock()
     held = frozen(folder, LINEAGE)
@@ -51,7 +51,7 @@ def test_the_daemon_is_asked_by_a_claim_that_lasts_until_the_end(folder: StateFo
         assert owner(paths.claim) is None
 
 
-def test_a_daemon_that_does_not_let_go_is_not_waited_for_longer(folder: StateFolder) -> None:
+def test_waiting_for_the_daemon_is_bounded(folder: StateFolder) -> None:
     clock = HandClock()
     began = clock.now
     with frozen(folder, LINEAGE) as held, Lock(folder.daemon_lock):
@@ -61,7 +61,7 @@ def test_a_daemon_that_does_not_let_go_is_not_waited_for_longer(folder: StateFol
     assert RELEASE_SECONDS <= clock.now - began < RELEASE_SECONDS + 1
 
 
-def test_another_terminal_keeps_what_it_works_on(folder: StateFolder) -> None:
+def test_a_publish_of_another_terminal_is_not_taken(folder: StateFolder) -> None:
     with frozen(folder, LINEAGE) as held:
         with pytest.raises(Owned, match=f"pid {os.getpid()}"), take_over(held.paths, folder):
             pass
@@ -95,7 +95,7 @@ def held_up(program: Program) -> Iterator[str]:
         over.set()
 
 
-def test_what_the_daemon_works_on_is_cancelled(program: Program, held_up: str) -> None:
+def test_a_publish_of_the_daemon_can_be_cancelled(program: Program, held_up: str) -> None:
     cancelled = program("journal", "cancel", held_up)
     assert cancelled.code == 0, cancelled.err
     assert count_status(StateFolder(program.state).find(held_up)).progress.state is State.CANCELLED
@@ -103,7 +103,7 @@ def test_what_the_daemon_works_on_is_cancelled(program: Program, held_up: str) -
     assert (owner(paths.lock), owner(paths.claim)) == (None, None)
 
 
-def test_what_the_daemon_works_on_is_exported_and_then_left_alone(program: Program, held_up: str) -> None:
+def test_a_publish_of_the_daemon_can_be_exported(program: Program, held_up: str) -> None:
     file = program.state.parent / "moved.tar"
     exported = program("journal", "export", held_up, str(file))
     assert exported.code == 0, exported.err
@@ -112,7 +112,7 @@ def test_what_the_daemon_works_on_is_exported_and_then_left_alone(program: Progr
     assert (answer["reason"], answer["parked"], answer["owner"]) == ("exported", True, None)
 
 
-def test_the_list_says_that_the_daemon_has_it(program: Program, held_up: str) -> None:
+def test_the_list_names_the_daemon_as_owner(program: Program, held_up: str) -> None:
     [facts] = program("journal", "list", "--json").events
     assert facts["status"] == "running"
     line = program("journal", "list").out.splitlines()[1]

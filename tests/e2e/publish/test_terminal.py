@@ -114,7 +114,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 """Makes the terminal the one that Ctrl-C comes from, then becomes the program."""
 
 
-def test_a_person_who_agrees_publishes(program: Program, registry: str) -> None:
+def test_a_yes_publishes(program: Program, registry: str) -> None:
     with at_terminal(program, "publish", "--anonymous", "--registry", registry) as terminal:
         terminal.wait_for("Publish it? [y/N]")
         terminal.type("y\n")
@@ -124,7 +124,7 @@ def test_a_person_who_agrees_publishes(program: Program, registry: str) -> None:
         assert words in terminal.text
 
 
-def test_a_person_who_does_not_agree_publishes_nothing(program: Program, registry: str) -> None:
+def test_a_no_publishes_nothing(program: Program, registry: str) -> None:
     with at_terminal(program, "publish", "--anonymous", "--registry", registry) as terminal:
         terminal.wait_for("Publish it? [y/N]")
         terminal.type("\n")
@@ -136,7 +136,7 @@ def test_a_person_who_does_not_agree_publishes_nothing(program: Program, registr
     program("publish", "--resume").blames(2, "is interrupted")
 
 
-def test_who_agreed_is_not_asked_again_after_a_stop(program: Program) -> None:
+def test_consent_survives_a_stop(program: Program) -> None:
     """Nothing answers after the question, so it is stopped there; the next run has the answer in its journal."""
     health = http("200 OK", b'{"features": {"registration_sessions": {"anonymous_public": true}}}')
     away = http("503 Service Unavailable", b"{}", "Retry-After: 30")
@@ -151,7 +151,7 @@ def test_who_agreed_is_not_asked_again_after_a_stop(program: Program) -> None:
     assert count_status(StateFolder(program.state).find(publish_id)).queued.agreed
 
 
-def test_ctrl_c_at_the_question_stops_at_once(program: Program, registry: str) -> None:
+def test_ctrl_c_at_a_prompt_stops_at_once(program: Program, registry: str) -> None:
     with at_terminal(program, "publish", "--anonymous", "--registry", registry) as terminal:
         terminal.wait_for("Publish it? [y/N]")
         terminal.type(CTRL_C)
@@ -173,7 +173,7 @@ def test_ctrl_c_twice_while_it_waits_stops_with_the_command_that_resumes(program
     assert "Traceback" not in terminal.text
 
 
-def test_secrets_are_named_by_shape_before_anything_is_kept(program: Program, registry: str) -> None:
+def test_secrets_are_confirmed_by_shape_before_anything_is_kept(program: Program, registry: str) -> None:
     with closing(sqlite3.connect(program.cwd / ".roar" / "roar.db")) as connection, connection:
         connection.execute("UPDATE jobs SET command = command || ' ' || ? WHERE step_number = 1", [SECRET])
     with at_terminal(program, "publish", "--public", "--registry", registry) as terminal:
@@ -186,7 +186,7 @@ def test_secrets_are_named_by_shape_before_anything_is_kept(program: Program, re
     assert SECRET not in terminal.shown
 
 
-def test_a_passphrase_is_asked_for_and_not_shown(program: Program, registry: str) -> None:
+def test_a_passphrase_is_read_without_echo(program: Program, registry: str) -> None:
     _locked_key(Path(program.env["HOME"]), "open sesame")
     with at_terminal(program, "publish", "--public", "--registry", registry) as terminal:
         terminal.wait_for("assphrase")
@@ -199,7 +199,7 @@ def test_a_passphrase_is_asked_for_and_not_shown(program: Program, registry: str
     assert "sesame" not in terminal.shown
 
 
-def test_ctrl_c_at_the_passphrase_stops_and_shows_typing_again(program: Program, registry: str) -> None:
+def test_ctrl_c_at_the_passphrase_stops_and_restores_the_echo(program: Program, registry: str) -> None:
     _locked_key(Path(program.env["HOME"]), "open sesame")
     with at_terminal(program, "publish", "--public", "--registry", registry) as terminal:
         terminal.wait_for("assphrase")
@@ -237,9 +237,7 @@ def test_ctrl_c_does_not_wait_for_a_large_file_to_be_read(program: Program, tmp_
     assert program.publishes == []
 
 
-def test_a_bundle_is_imported_only_by_a_person_who_has_read_what_it_would_do(
-    program: Program, registry: str, tmp_path: Path
-) -> None:
+def test_a_bundle_is_imported_only_after_confirmation(program: Program, registry: str, tmp_path: Path) -> None:
     program("publish", "--anonymous", "--registry", registry).blames(4)
     file, there = tmp_path / "moved.tar", Program(program.cwd, tmp_path / "there", program.env.copy())
     there.env["ROAR_STATE_DIR"] = str(there.state)

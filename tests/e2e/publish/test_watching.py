@@ -109,7 +109,7 @@ def test_every_state_is_reported_even_between_two_polls(watched: Watched) -> Non
     ]
 
 
-def test_what_was_acknowledged_before_is_planned_and_what_comes_is_progress(watched: Watched) -> None:
+def test_earlier_acknowledgements_are_not_progress(watched: Watched) -> None:
     watched.enter(*STAGING)
     first, second = watched.unacknowledged(Kind.JOBS)
     watched.acknowledge(first)
@@ -129,7 +129,7 @@ def test_a_lost_session_starts_again(watched: Watched) -> None:
     assert (planned[0].acknowledged[Kind.JOBS], planned[-1].acknowledged[Kind.JOBS]) == (4, 0)
 
 
-def test_files_are_followed_to_the_part_and_then_the_lineage(watched: Watched) -> None:
+def test_parts_of_files_and_then_the_lineage_are_reported(watched: Watched) -> None:
     journal = watched.owned.journal
     journal.objects.add(ObjectRow(seq, key, f"s3://b/{key}", 100, "{}") for seq, key in ((1, "a"), (2, "b")))
     watched.enter(*STAGING)
@@ -155,7 +155,7 @@ def test_files_are_followed_to_the_part_and_then_the_lineage(watched: Watched) -
     ]
 
 
-def test_what_an_owner_waits_for_is_told_and_told_again_while_it_lasts(watched: Watched) -> None:
+def test_a_wait_of_the_owner_is_repeated_while_it_lasts(watched: Watched) -> None:
     watched.enter(*STAGING)
     journal = watched.owned.journal
     wait: list[Act] = [lambda: journal.note_wait(Reason.OFFLINE), *[lambda: None] * 17, lambda: journal.note_wait("")]
@@ -163,7 +163,7 @@ def test_what_an_owner_waits_for_is_told_and_told_again_while_it_lasts(watched: 
     assert [report for report in reports if isinstance(report, Waiting)] == [Waiting(Reason.OFFLINE, 4.0)] * 2
 
 
-def test_why_an_earlier_run_stopped_is_not_what_its_owner_waits_for(watched: Watched) -> None:
+def test_the_reason_of_an_earlier_stop_is_not_a_wait(watched: Watched) -> None:
     watched.enter(*STAGING)
     watched.owned.journal.note(reason=Reason.OFFLINE, detail="the registry could not be reached")
     reports = watched.reports_of(*[lambda: None] * 3)
@@ -271,7 +271,7 @@ def test_a_parked_publish_waits_for_the_user_even_with_a_daemon(watched: Watched
     assert f"roar publish --resume {watched.owned.paths.id}" in halt.value.next_step
 
 
-def test_while_a_daemon_runs_a_queued_publish_is_waited_for(watched: Watched) -> None:
+def test_a_queued_publish_is_watched_while_a_daemon_runs(watched: Watched) -> None:
     watched.owned.journal.note(reason=Reason.THROTTLED, detail="leave me alone")
     watched.owned.journal.queue.postpone(attempts=1, until=watched.clock.now + 10)
     paths = watched.owned.paths
@@ -290,7 +290,7 @@ def test_while_a_daemon_runs_a_queued_publish_is_waited_for(watched: Watched) ->
     ]
 
 
-def test_ctrl_c_stops_watching_alone(watched: Watched) -> None:
+def test_ctrl_c_stops_only_watching(watched: Watched) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt
 

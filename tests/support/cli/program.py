@@ -63,7 +63,7 @@ class Program:
         return cls(cwd, state, {name: value for name, value in env.items() if name != "SSH_AUTH_SOCK"})
 
     def __call__(self, *arguments: str, before: Callable[[], None] | None = None) -> Ended:
-        """Run it to its end, with nobody at its terminal.
+        """Run it to its end, without a terminal.
 
         before: called in the new process first. Without it, a fork of a process that has imported the program does.
         """

@@ -1,4 +1,4 @@
-"""Servers on loopback that are no GLaaS, or a slow one."""
+"""Servers on loopback that are not GLaaS, or slow."""
 
 import socket
 import threading
@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 
 ANSWER_SECONDS = 30
-"""After so long a connection that says nothing is given up."""
+"""Seconds after which a silent connection is closed."""
 
 
 @dataclass
@@ -50,7 +50,7 @@ def _serve(listener: socket.socket, answer: bytes | Callable[[bytes], bytes], se
 
 
 def _request(connection: socket.socket) -> bytes:
-    """One request with its body, as far as Content-Length tells."""
+    """One request with its body, as long as Content-Length says."""
     received = b""
     while b"\r\n\r\n" not in received:
         chunk = connection.recv(65536)

@@ -19,7 +19,7 @@ def publish(folder: StateFolder) -> OwnedPublish:
     return frozen(folder, LINEAGE)
 
 
-def test_it_is_parked_and_both_ways_on_are_named(publish: OwnedPublish) -> None:
+def test_a_stopped_publish_is_parked_with_both_next_commands(publish: OwnedPublish) -> None:
     error = park_stopped(publish)
     resume, cancel = f"roar publish --resume {publish.paths.id}", f"roar journal cancel {publish.paths.id}"
     assert (error.exit_code, error.next_step) == (ExitCode.CTRL_C, f"{resume} (or cancel it: {cancel})")
@@ -34,7 +34,7 @@ def test_an_ended_publish_is_not_changed(publish: OwnedPublish) -> None:
     assert not read_status(publish.paths).queued.parked
 
 
-def test_what_the_daemon_has_taken_meanwhile_goes_on_there(publish: OwnedPublish) -> None:
+def test_a_publish_that_the_daemon_took_meanwhile_continues_there(publish: OwnedPublish) -> None:
     publish.release()
     with OwnedPublish.open(publish.paths):
         error = park_stopped(publish)
@@ -43,7 +43,7 @@ def test_what_the_daemon_has_taken_meanwhile_goes_on_there(publish: OwnedPublish
     assert not read_status(publish.paths).queued.parked
 
 
-def test_an_error_after_finalize_says_that_the_lineage_is_out(publish: OwnedPublish) -> None:
+def test_an_error_after_finalize_says_that_the_lineage_is_published(publish: OwnedPublish) -> None:
     url = "https://registry.example/dag/" + "ab" * 32
     for event in (Event.PROBED, Event.SELECTED, Event.OPENED, Event.STAGED):
         publish.journal.checkpoint(event)
@@ -58,7 +58,7 @@ def test_an_error_after_finalize_says_that_the_lineage_is_out(publish: OwnedPubl
 @pytest.mark.parametrize(
     ("reason", "named"), [(Reason.OFFLINE, True), (Reason.NOT_GLAAS, True), (Reason.DISK_FULL, False)]
 )
-def test_another_registry_is_named_where_the_address_may_be_wrong(
+def test_another_registry_is_named_if_the_address_may_be_wrong(
     publish: OwnedPublish, reason: Reason, named: bool
 ) -> None:
     publish.release()
