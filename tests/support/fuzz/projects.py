@@ -160,7 +160,9 @@ def _bytes(case: Case, root: Path, outside: Path) -> None:
     rng = case.rng
     name = rng.choice(("roar.db", "roar.db", "roar.db", "roar.db-wal", "roar.db-journal", "roar.db-shm"))
     file = root / ".roar" / name
-    content = bytearray(file.read_bytes() if file.is_file() else b"\x37\x7f\x06\x82" + bytes(4_000))
+    content = bytearray(file.read_bytes() if file.is_file() else b"")
+    if len(content) < 100:  # not there, or emptied by an attack before this one
+        content = bytearray(b"\x37\x7f\x06\x82" + bytes(4_000))
     kind = rng.choice(
         ("flips", "flips in the header", "a shorter file", "an empty file", "no database", "a longer file")
     )
