@@ -23,7 +23,9 @@ from tests.support.auth.markers import forms, shown, shown_below
 from tests.support.auth.openssh import PASSPHRASE, add_to_agent, running_agent
 from tests.support.cli.program import PATIENCE
 from tests.support.lineage.captured import git
+from tests.support.sampling import sample
 
+CREDENTIALS = ("bearer", "environment", "key", "agent", "nothing")
 IN_A_COMMAND = "ghp_c4n4ryc4n4ryc4n4ryc4n4ryc4n4ryc4n4ry"
 IN_THE_REMOTE = "canary-of-the-git-remote"
 IN_THE_ADDRESS = "canary-of-the-registry-address"
@@ -154,7 +156,7 @@ def key_markers(key: Path) -> dict[str, str]:
     return {f"private key, line {number}": line for number, line in enumerate(lines) if number >= 2}
 
 
-@pytest.fixture(params=["bearer", "environment", "key", "agent", "nothing"])
+@pytest.fixture(params=CREDENTIALS)
 def watched(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Watched]:
     """A desk with one credential, and with secrets in its project."""
     (tmp_path / "tmp").mkdir()
@@ -217,7 +219,16 @@ def as_others_write_it(words: str) -> bytes:
     return f'{{"detail": "{escaped}"}}'.encode()
 
 
-@pytest.mark.parametrize("write", [as_json, as_others_write_it])
+WRITTEN = sample(
+    "repeated credentials",
+    [(credential, write) for credential in CREDENTIALS for write in (as_json, as_others_write_it)],
+    0,
+    lambda case: case[0],
+    lambda case: case[1],
+)
+
+
+@pytest.mark.parametrize(("watched", "write"), WRITTEN, indirect=["watched"])
 def test_a_registry_that_repeats_what_it_is_shown_puts_it_nowhere(
     watched: Watched, write: Callable[[str], bytes]
 ) -> None:

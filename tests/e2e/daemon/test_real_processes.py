@@ -148,6 +148,6 @@ def test_whichever_process_dies_every_publish_is_published_once(tmp_path: Path) 
         assert set(ends.read_text().split("\n")) - {""} == {f"{one.paths.id} {one.progress.hash}" for one in found}
         check_clean(program)
         resumed = sum(" started -> " in line for line in log_of(program)) - len(found)
-        assert resumed > 0, "no daemon died at work"
+        assert resumed > 0 or not EXHAUSTIVE, "no daemon died at work"  # few kills may all come between two publishes
         assert not list(temporary.iterdir())
         print(f"{len(found)} publishes, resumed {resumed} times, {trouble.done}")  # noqa: T201

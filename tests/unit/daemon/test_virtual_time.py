@@ -257,8 +257,12 @@ def test_a_server_that_fails_for_an_hour_is_asked_less_and_less(tmp_path: Path, 
     on(tmp_path, scenario)
 
 
-def test_a_server_that_loses_every_session_is_asked_less_and_less_and_then_no_more(tmp_path: Path) -> None:
+def test_a_server_that_loses_every_session_is_asked_less_and_less_and_then_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Everything is sent again each time, so an acceptance does not count as progress."""
+    attempts = MAX_ATTEMPTS if EXHAUSTIVE else 20
+    monkeypatch.setattr("roar_publisher.daemon.schedule.MAX_ATTEMPTS", attempts)
 
     async def scenario(machine: Machine) -> None:
         paths = machine.leave(2)
@@ -271,7 +275,7 @@ def test_a_server_that_loses_every_session_is_asked_less_and_less_and_then_no_mo
             first = len(machine.requests)
             await anyio.sleep(HOUR)
             assert len(machine.requests) - first < first / 2
-            await anyio.sleep(MAX_ATTEMPTS * LONGEST_RETRY_SECONDS)
+            await anyio.sleep(attempts * LONGEST_RETRY_SECONDS)
             assert machine.status(paths).queued.parked
             assert daemon.lives == 2
 
