@@ -263,9 +263,9 @@ def test_no_token_is_in_the_files_and_no_repr_shows_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "no single line"),
-        ("one two\nthree four", "no single line"),
-        ("-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n-----END OPENSSH PRIVATE KEY-----", "no single line"),
+        ("", "not one line"),
+        ("one two\nthree four", "not one line"),
+        ("-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n-----END OPENSSH PRIVATE KEY-----", "not one line"),
         ("ssh-dss AAAA", "kind of key"),
         ("ssh-ed25519-cert-v01@openssh.com AAAA", "kind of key"),
         ("ssh-ed25519 ####", "damaged"),

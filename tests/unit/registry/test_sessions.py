@@ -132,7 +132,7 @@ async def test_a_closed_session_never_expires(registry: Registry) -> None:
     assert await session.finalize() == receipt
 
 
-async def test_a_token_dies_a_while_after_finalize_and_lives_again_for_who_opens_the_session_again(
+async def test_a_token_expires_some_time_after_finalize_and_is_renewed_by_opening_the_session_again(
     registry: Registry,
 ) -> None:
     session = await registry.open("mine")
@@ -143,6 +143,6 @@ async def test_a_token_dies_a_while_after_finalize_and_lives_again_for_who_opens
     registry.clock.now += 1
     bodies: dict[str, Json] = {"/finalize": {}, "/labels/batch": {"labels": []}, "/jobs/batch": {"jobs": []}}
     for path, body in bodies.items():
-        assert "over" in refused(await session.post(path, body), 401)
+        assert "expired" in refused(await session.post(path, body), 401)
     await registry.open("mine")
     assert await session.finalize() == receipt
