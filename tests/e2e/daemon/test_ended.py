@@ -67,8 +67,8 @@ async def test_the_hook_gets_everything_in_variables(
 ) -> None:
     out = tmp_path / "out"
     code = (
-        f"import json, os; told = {{n: v for n, v in os.environ.items() if 'PUBLISH' in n}};"
-        f"open({str(out)!r}, 'w').write(json.dumps(told))"
+        f"import json, os; facts = {{n: v for n, v in os.environ.items() if 'PUBLISH' in n}};"
+        f"open({str(out)!r}, 'w').write(json.dumps(facts))"
     )
 
     await notify_end(DONE, python(code), notify=False, log=log)

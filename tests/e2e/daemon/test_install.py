@@ -117,7 +117,7 @@ class Manager:
         script = self.folder / "systemctl"
         script.write_text(
             "#!/bin/sh\n"
-            f'echo "$*" >> {shlex.quote(str(self._told))}\n'
+            f'echo "$*" >> {shlex.quote(str(self._order_file))}\n'
             'case "$2" in\n'
             f"show-environment) exit {0 if answers else 1} ;;\n"
             f'"{refuses}") echo "it is masked" >&2; exit 1 ;;\n'
@@ -128,13 +128,13 @@ class Manager:
         script.chmod(0o755)
 
     @property
-    def _told(self) -> Path:
-        return self.folder / "told"
+    def _order_file(self) -> Path:
+        return self.folder / "orders"
 
     def orders(self) -> list[str]:
         """Return its orders since the last call, except the probes."""
-        lines = self._told.read_text().splitlines()
-        self._told.unlink()
+        lines = self._order_file.read_text().splitlines()
+        self._order_file.unlink()
         return [line for line in lines if "show-environment" not in line]
 
 

@@ -86,7 +86,7 @@ class Trouble:
 @contextmanager
 def hooked(folder: Path) -> Iterator[Path]:
     """Provide a home whose configuration reports every end to a file; yields that file."""
-    ends = folder / "told"
+    ends = folder / "ends"
     config = folder / "home" / ".config" / "roar" / "config.toml"
     config.parent.mkdir(parents=True)
     config.write_text(
