@@ -84,8 +84,8 @@ def not_accepted(errors: Any, items: int) -> list[NotAccepted]:
         return [NotAccepted(None)] * min(count(errors), items)
     if isinstance(errors, list):
         positional = len(errors) == items
-        told = ((_entry(entry), place if positional else None) for place, entry in enumerate(errors))
-        found = [_placed(entry, place) for entry, place in told if entry is not None]
+        entries = ((_entry(entry), place if positional else None) for place, entry in enumerate(errors))
+        found = [_placed(entry, place) for entry, place in entries if entry is not None]
     else:
         found = list(_by_key(errors))
     return [entry if (entry.place or 0) < items else NotAccepted(None, entry.name, entry.why) for entry in found]
@@ -121,9 +121,9 @@ def _entry(value: Any) -> NotAccepted | None:
 
 
 def _object(value: dict[str, Any]) -> NotAccepted | None:
-    said = [value[key] for key in WORDS if key in value]
-    taken = _yes(value.get("success")) or _yes(value.get("ok")) or bool(said and not any(said))
-    if not value or (taken and not find_text(value.get("error"))):
+    texts = [value[key] for key in WORDS if key in value]
+    accepted = _yes(value.get("success")) or _yes(value.get("ok")) or bool(texts and not any(texts))
+    if not value or (accepted and not find_text(value.get("error"))):
         return None
     place = next((value[key] for key in PLACES if _whole(value.get(key))), None)
     if place is None and isinstance(value.get("loc"), list):
@@ -158,8 +158,8 @@ def as_text(value: object) -> object:
 
 def optional_text(value: object) -> str | None:
     """Return a text that nothing depends on, stripped, or None."""
-    told = as_text(value)
-    return told.strip() or None if isinstance(told, str) else None
+    text = as_text(value)
+    return text.strip() or None if isinstance(text, str) else None
 
 
 def flag(value: object) -> bool:

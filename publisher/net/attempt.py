@@ -51,7 +51,7 @@ class Sender:
         as the registry accepts no more connections.
         """
         sending = partial(self._exchange.send, method, path, body, authorization, within=within)
-        with self.silence.asked(within):
+        with self.silence.running(within):
             return await (self._while_connected(sending) if within > LONGEST_ANSWER_SECONDS else sending())
 
     async def probe(self) -> None:

@@ -77,7 +77,7 @@ class Exchange:
         self._transport = transport
         self._route: Route | None = None  # created by the first request, whose caller can record its errors
         self._clients: list[httpx2.AsyncClient] = []
-        self._under_way: list[int] = []  # requests, by client
+        self._in_flight: list[int] = []  # requests, by client
         self._prober: httpx2.AsyncClient | None = None  # keeps no connection, because an old one may be dead
 
     async def __aenter__(self) -> Self:
@@ -104,11 +104,11 @@ class Exchange:
         if body is not None:
             headers["Content-Type"] = "application/json"
         chosen = self._least_busy()
-        self._under_way[chosen] += 1
+        self._in_flight[chosen] += 1
         try:
             return await self._exchange(self._clients[chosen], method, path, body, headers, within)
         finally:
-            self._under_way[chosen] -= 1
+            self._in_flight[chosen] -= 1
 
     async def probe(self, path: str, *, within: float = PROBE_SECONDS) -> None:
         """Request `path` over a new connection. Raises Unreachable unless a whole reply of any kind came."""
@@ -152,10 +152,10 @@ class Exchange:
 
     def _least_busy(self) -> int:
         """Return the index of the client with the fewest requests, a new one if all are busy and more are allowed."""
-        if min(self._under_way, default=1) and len(self._clients) < self._connections:
+        if min(self._in_flight, default=1) and len(self._clients) < self._connections:
             self._clients.append(self._new_client(kept=1, connect=CONNECT_SECONDS))
-            self._under_way.append(0)
-        return self._under_way.index(min(self._under_way))
+            self._in_flight.append(0)
+        return self._in_flight.index(min(self._in_flight))
 
 
 async def _read(response: httpx2.Response, limit: anyio.CancelScope) -> bytes:

@@ -114,15 +114,15 @@ class AdaptiveLimit:
     async def slot(self) -> AsyncIterator[Slot]:
         """Wait for a slot in FIFO order. Leaving the block releases it, also on cancellation."""
         while self._in_flight >= self.current:
-            room = anyio.Event()
-            self._waiting.append(room)
+            ready = anyio.Event()
+            self._waiting.append(ready)
             try:
-                await room.wait()
+                await ready.wait()
             except BaseException:
-                if room.is_set():  # the slot that was offered to this task goes to another one
+                if ready.is_set():  # the slot that was offered to this task goes to another one
                     self._wake()
                 else:
-                    self._waiting.remove(room)
+                    self._waiting.remove(ready)
                 raise
         self._in_flight += 1
         slot = Slot(self._round, self._in_flight)

@@ -16,7 +16,7 @@ NOTICE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Asked:
+class _RunningRequest:
     """A running request. Times are anyio's. until: when it times out."""
 
     at: float
@@ -28,20 +28,20 @@ class Silence:
 
     def __init__(self, report: Reporter) -> None:
         self._report = report
-        self._asked: dict[_Asked, None] = {}  # oldest first
-        self._some = anyio.Event()
+        self._running: dict[_RunningRequest, None] = {}  # oldest first
+        self._any_running = anyio.Event()
 
     @contextmanager
-    def asked(self, within: float) -> Iterator[None]:
+    def running(self, within: float) -> Iterator[None]:
         """Register a running request for the length of the block. within: its timeout in seconds."""
         now = anyio.current_time()
-        asked = _Asked(now, now + within)
-        self._asked[asked] = None
-        self._some.set()
+        request = _RunningRequest(now, now + within)
+        self._running[request] = None
+        self._any_running.set()
         try:
             yield
         finally:
-            del self._asked[asked]
+            del self._running[request]
 
     def reported(self) -> AbstractAsyncContextManager[None]:
         """Report the oldest request without an answer every NOTICE_SECONDS during the block."""
@@ -50,10 +50,10 @@ class Silence:
     async def _watch(self) -> NoReturn:
         reported_at = float("-inf")
         while True:
-            oldest = next(iter(self._asked), None)
+            oldest = next(iter(self._running), None)
             if oldest is None:
-                self._some = anyio.Event()
-                await self._some.wait()
+                self._any_running = anyio.Event()
+                await self._any_running.wait()
                 continue
             left = max(oldest.at, reported_at) + NOTICE_SECONDS - anyio.current_time()
             if left > 0:

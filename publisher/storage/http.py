@@ -35,7 +35,7 @@ REPLY_SECONDS = 60.0
 POOL_CONNECTIONS = 2
 """Connections per pool. Each request examines all connections of its pool several times (see `net.exchange`)."""
 PROBER = -1
-"""The place of the client for reachability probes."""
+"""The pool for reachability probes."""
 
 # Below WARNING, these loggers write URLs, signatures and headers.
 for _name in ("botocore", "google.auth", "urllib3"):
@@ -115,8 +115,8 @@ class StoreConnection:
     ) -> None:
         self._trust = trust or TrustedCertificates.chosen(os.environ)
         self._routes: dict[str, Route] = {}  # by origin; a bucket may turn out to be in another region
-        self._clients: dict[tuple[str, int], httpx2.AsyncClient] = {}  # by origin and place, created when first needed
-        self._under_way = [0] * -(-connections // POOL_CONNECTIONS)  # requests in flight, by place
+        self._clients: dict[tuple[str, int], httpx2.AsyncClient] = {}  # by origin and pool, created when first needed
+        self._in_flight = [0] * -(-connections // POOL_CONNECTIONS)  # requests in flight, by pool
         self._reply_seconds = reply_seconds
         budget = budget or UploadBudget.of(connections, None)
         self._paces = [found for found in (pace, budget.pace) if found is not None]
@@ -141,14 +141,14 @@ class StoreConnection:
         Raises Unreachable if no complete reply arrived, NeedsUser if a certificate, a proxy or their settings prevent
         the request, FileChanged from a body that must not be sent.
         """
-        route, chosen = self._route(request.url), self._under_way.index(min(self._under_way))
-        self._under_way[chosen] += 1
+        route, chosen = self._route(request.url), self._in_flight.index(min(self._in_flight))
+        self._in_flight[chosen] += 1
         try:
             reply = await self._exchange(self._client(request.url, chosen), request)
         except FAILURES as error:
             route.failed(error)
         finally:
-            self._under_way[chosen] -= 1
+            self._in_flight[chosen] -= 1
         route.check(reply.status)
         return reply
 
@@ -158,14 +158,14 @@ class StoreConnection:
             self._routes[origin] = Route(url, self._trust)
         return self._routes[origin]
 
-    def _client(self, url: str, place: int) -> httpx2.AsyncClient:
-        """Return the client of a place, whose pool it shares; PROBER is the place for probes.
+    def _client(self, url: str, pool: int) -> httpx2.AsyncClient:
+        """Return the client of a pool; PROBER is the pool for probes.
 
         A probe needs no slot, because unanswered requests may hold all of them, and reuses no existing connection.
         """
-        key = (_origin(url), place)
+        key = (_origin(url), pool)
         if key not in self._clients:
-            probes = place == PROBER
+            probes = pool == PROBER
             seconds = min(self._reply_seconds, CONNECT_SECONDS) if probes else self._reply_seconds
             most, kept = (1, 0) if probes else (POOL_CONNECTIONS, POOL_CONNECTIONS)
             self._clients[key] = self._route(url).client(

@@ -67,8 +67,8 @@ def is_expired(method: str, reply: Reply) -> bool:
 
 def region_in(reply: Reply) -> str:
     """Return the bucket's region if a refusal contains it; otherwise empty."""
-    told = reply.headers.get("x-amz-bucket-region") or error_in(reply.body).region
-    return told if _REGION.fullmatch(told) else ""
+    region = reply.headers.get("x-amz-bucket-region") or error_in(reply.body).region
+    return region if _REGION.fullmatch(region) else ""
 
 
 def may_refuse_header(method: str, reply: Reply) -> bool:
