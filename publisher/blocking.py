@@ -32,8 +32,3 @@ def one_at_a_time() -> RunBlocking:
         return await to_thread.run_sync(functools.partial(call, *args, **kwargs), limiter=limiter)
 
     return run
-
-
-async def inline(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a blocking call directly, for tests with virtual time, which does not wait for threads."""
-    return call(*args, **kwargs)

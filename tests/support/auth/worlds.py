@@ -42,6 +42,7 @@ from roar_publisher.state.lock import Lock
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.record import Progress
+from tests.support.blocking import inline
 from tests.support.faults.items import Item, acknowledged_items, items_of_request
 from tests.support.faults.mortal import Crash, Life, MortalJournal
 from tests.support.faults.simulation import COUNTS, Broken
@@ -307,11 +308,6 @@ class World(httpx2.AsyncBaseTransport):
 def key_of(name: str) -> asyncssh.SSHKey:
     """A user's key, the same in all worlds."""
     return asyncssh.generate_private_key("ssh-ed25519")
-
-
-async def inline(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Blocking calls right here: virtual time does not wait for threads."""
-    return call(*args, **kwargs)
 
 
 def crash_in(error: BaseException) -> Crash:

@@ -23,7 +23,7 @@ import httpx2
 import trio
 
 from roar_publisher.auth.keyring import Keyring
-from roar_publisher.blocking import RunBlocking, inline
+from roar_publisher.blocking import RunBlocking
 from roar_publisher.daemon.dependencies import Dependencies
 from roar_publisher.daemon.hooks import EndedPublish
 from roar_publisher.daemon.service import Daemon
@@ -39,6 +39,7 @@ from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.record import Learned, Progress
 from roar_publisher.state.status import PublishStatus
 from roar_publisher.state.status_reader import read_status
+from tests.support.blocking import inline
 from tests.support.faults.items import Item, acknowledged_items, items_of_request
 from tests.support.faults.mortal import WatchedUnits
 from tests.support.faults.simulation import EPOCH, Broken, _at_once

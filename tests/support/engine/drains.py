@@ -7,7 +7,6 @@ from typing import cast
 
 import anyio
 
-from roar_publisher.blocking import inline
 from roar_publisher.engine.journal import AsyncJournal
 from roar_publisher.engine.run import Run
 from roar_publisher.engine.staging.pipeline import Pipeline
@@ -15,6 +14,7 @@ from roar_publisher.report import Report, Reporter
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.limits import TransferLimits
 from roar_publisher.state.units import NODES, Kind, Unit
+from tests.support.blocking import inline
 from tests.support.lineages import Lineage, cut, plan_of
 
 EVERY_KIND = tuple(kind for kind in Kind if kind is not Kind.LABELS)

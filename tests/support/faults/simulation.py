@@ -23,7 +23,6 @@ from trio.testing import MockClock
 
 from roar_publisher.auth.choice import Choice
 from roar_publisher.auth.keyring import Keyring
-from roar_publisher.blocking import inline
 from roar_publisher.engine.run import Frontend, Resources
 from roar_publisher.engine.worker import work
 from roar_publisher.glaas.features import RegistrationSessionFeatures
@@ -37,6 +36,7 @@ from roar_publisher.state.lock import Lock
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.record import Progress
+from tests.support.blocking import inline
 from tests.support.faults.items import Item, acknowledged_items, items_of_request
 from tests.support.faults.mortal import Crash, Life, MortalJournal
 from tests.support.faults.weather import FaultyTransport, Weather

@@ -20,7 +20,8 @@ from roar_publisher.registry.api.app import create_app
 from roar_publisher.state.file import JournalFile
 from roar_publisher.state.machine import State
 from roar_publisher.state.publish import OwnedPublish
-from tests.support.auth.worlds import World, inline
+from tests.support.auth.worlds import World
+from tests.support.blocking import inline
 from tests.support.lineages import chain, cut
 from tests.support.send_policies import policy_for
 

@@ -12,7 +12,7 @@ from typing import ParamSpec, TypeVar, cast
 import anyio
 import pytest
 
-from roar_publisher.blocking import RunBlocking, inline
+from roar_publisher.blocking import RunBlocking
 from roar_publisher.engine.journal import AsyncFiles, AsyncJournal
 from roar_publisher.engine.run import Run
 from roar_publisher.engine.staging import uploader
@@ -27,6 +27,7 @@ from roar_publisher.storage.digest import digest_file
 from roar_publisher.storage.slices import OnSent
 from roar_publisher.storage.source import Content, FileChanged, Slice
 from roar_publisher.storage.store import LOOKUPS_PER_PAGE, ObjectStore, Part, StoredObject, Upload
+from tests.support.blocking import inline
 from tests.support.lineages import cut, plan_of
 from tests.support.storage.memory import write_file
 from tests.unit.storage.conftest import Place
