@@ -15,6 +15,12 @@ from roar_publisher.state.reasons import Reason
 ROOT = Path(__file__).parents[3]
 NAMES = ("SQLite", "Google", "SSH", "AWS", "NFS")
 """Words that begin with a capital wherever they are."""
+PRIVATE = re.compile(
+    r"\b(nobody|somebody|whoever|everybody|told|tells?|mend|knock|twin|goes on|go on|anew|can't|can not)\b"
+    r"|(?<!there )\bis no (?!longer|such)",
+    re.IGNORECASE,
+)
+"""Words and phrases that plain English does without."""
 HOLE = "{}"
 """Stands for what an f-string inserts."""
 
@@ -99,12 +105,18 @@ def test_the_next_step_is_a_command_or_an_instruction_without_a_full_stop() -> N
     assert wrong == set()
 
 
+@pytest.mark.parametrize("kind", MESSAGES)
+def test_messages_are_plain_english(kind: str) -> None:
+    assert {(module, message) for module, message in MESSAGES[kind] if PRIVATE.search(message)} == set()
+
+
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_has_a_short_meaning(reason: Reason) -> None:
     meaning = MEANINGS[reason].text
     assert not meaning.endswith(".")
     assert len(meaning) <= 100
     assert meaning.startswith(NAMES) or not re.match("[A-Z][a-z]", meaning)
+    assert not PRIVATE.search(meaning)
 
 
 def test_one_function_makes_sentences_of_an_error(capsys: pytest.CaptureFixture[str]) -> None:
