@@ -56,14 +56,17 @@ class HostStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishStatus:
-    """The status of one publish. owner: the pid that works on it, or None."""
+    """The status of one publish. owner: the pid that works on it, or None.
+
+    Two are equal if the publish is unchanged.
+    """
 
     paths: PublishPaths
     plan: Plan
     progress: Progress
     queued: Queued
     owner: int | None
-    host: HostStatus = field(repr=False)
+    host: HostStatus = field(repr=False, compare=False)
 
     @property
     def live(self) -> bool:
