@@ -94,7 +94,7 @@ async def test_only_a_stop_by_a_person_waits_for_that_person(publishing: Publish
     assert not publishing.queued().parked
 
 
-async def test_a_network_that_is_lost_in_a_terminal_is_nobodys_stop(publishing: Publishing) -> None:
+async def test_a_lost_network_does_not_count_as_a_stop_by_the_user(publishing: Publishing) -> None:
     publishing.intercept = lambda sent: httpx2.Response(503, headers={"Retry-After": "3600"})
     with pytest.raises(Transient):
         await publishing.run(attended=True, patience=1.0)
@@ -139,7 +139,7 @@ async def test_a_registry_without_health_is_an_older_one(publishing: Publishing,
 
 @pytest.mark.parametrize("body", [b"", b"<html>Error response</html>", b"[]", b'"Not Found"'])
 @pytest.mark.parametrize("status", [401, 403, 404, 405])
-async def test_a_web_server_that_is_no_registry_is_sent_nothing(
+async def test_a_web_server_that_is_not_a_registry_receives_nothing(
     publishing: Publishing, status: int, body: bytes
 ) -> None:
     publishing.intercept = instead("health", lambda: httpx2.Response(status, content=body))
@@ -205,7 +205,7 @@ async def test_opening_is_asked_for_under_the_same_name_until_the_session_is_los
 
 
 @pytest.mark.parametrize("token", [None, "", "line\r\nbreak", "é"])
-async def test_a_session_without_a_usable_token_is_no_session(publishing: Publishing, token: str | None) -> None:
+async def test_a_session_without_a_usable_token_is_rejected(publishing: Publishing, token: str | None) -> None:
     reply = {"registration_session_id": "rs", "registration_session_token": token}
     publishing.intercept = instead("registration-sessions", lambda: answer(200, **reply))
     if not token:
@@ -220,7 +220,7 @@ async def test_a_session_without_a_usable_token_is_no_session(publishing: Publis
 
 
 @pytest.mark.parametrize("call", ["jobs/batch", "artifacts/batch", "inputs", "outputs", "finalize"])
-async def test_a_session_that_is_lost_is_opened_and_staged_anew(publishing: Publishing, call: str) -> None:
+async def test_a_lost_session_is_opened_and_staged_again(publishing: Publishing, call: str) -> None:
     publishing.intercept = before(call, lambda: publishing.do("DELETE FROM sessions"))
     progress = await publishing.run()
     assert (progress.state, progress.epoch) == (State.DONE, 1)
@@ -264,7 +264,7 @@ async def test_a_registry_that_rejects_every_token_needs_a_person(publishing: Pu
     assert publishing.events().count("credential-rejected") == MAX_SETBACKS
 
 
-async def test_a_session_that_somebody_finalized_meanwhile_gives_its_receipt(publishing: Publishing) -> None:
+async def test_a_session_that_was_finalized_meanwhile_returns_its_receipt(publishing: Publishing) -> None:
     """The journal is an older copy: it believes that the session is open."""
     publishing.intercept = instead("finalize", lambda: httpx2.Response(200, content=b"<html>"))
     with pytest.raises(Transient):
@@ -399,7 +399,7 @@ def lose_links(publishing: Publishing, *, most: int) -> None:
         publishing.do(f"UPDATE graphs SET {kind} = ({left})")
 
 
-async def test_counts_that_differ_once_are_staged_anew(publishing: Publishing) -> None:
+async def test_counts_that_differ_once_are_staged_again(publishing: Publishing) -> None:
     publishing.intercept = before("finalize", lambda: lose_links(publishing, most=1))
     progress = await publishing.run()
     assert (progress.state, progress.recounts) == (State.DONE, 1)
@@ -489,7 +489,7 @@ async def test_labels_that_are_refused_do_not_undo_the_publish(publishing: Publi
     assert any(isinstance(report, Noted) and "roar label sync" in report.text for report in publishing.reports)
 
 
-async def test_marks_in_a_roar_db_that_is_gone_are_owed_to_nobody(publishing: Publishing) -> None:
+async def test_marks_in_a_missing_roar_db_are_not_owed(publishing: Publishing) -> None:
     progress = await publishing.run()
     assert progress.owed == ()
     assert any(isinstance(report, Noted) and "there is no /nowhere" in report.text for report in publishing.reports)
@@ -526,7 +526,7 @@ async def test_an_older_registry_that_names_another_hash_is_refused(folder: Stat
     assert f"it registered {'b' * 64}" in progress.detail
 
 
-async def test_a_fallback_that_failed_goes_on_where_it_was(folder: StateFolder) -> None:
+async def test_a_failed_fallback_continues_where_it_stopped(folder: StateFolder) -> None:
     publishing = Publishing(folder, LINEAGE, features=None)
     publishing.intercept = instead("outputs", lambda: answer(422, detail="not like this"))
     assert (await publishing.run()).state is State.FAILED
@@ -610,7 +610,7 @@ async def test_a_token_that_can_not_be_removed_does_not_stop_a_publish_that_is_o
 
 
 @pytest.mark.parametrize("body", NOT_JSON, ids=lambda body: repr(body[:12]))
-async def test_what_is_no_json_in_the_middle_of_a_publish_stands_in_the_registrys_way(
+async def test_a_reply_that_is_not_json_during_a_publish_comes_from_an_intermediary(
     publishing: Publishing, body: bytes
 ) -> None:
     publishing.intercept = lambda sent: httpx2.Response(200, content=body) if sent.call == "jobs/batch" else None

@@ -122,7 +122,7 @@ def test_a_front_that_stays_interrupts_and_the_next_process_waits_as_well(front:
     run_virtually(scenario, 0)
 
 
-def test_a_front_that_is_there_from_the_beginning_is_no_registry(tmp_path: Path) -> None:
+def test_an_intermediary_that_answers_first_is_not_a_registry(tmp_path: Path) -> None:
     async def scenario() -> None:
         world, _ = behind("404 HTML", lambda path, now: True, tmp_path)
         end = await world.live(Weather(random.Random(1)), patience=300)

@@ -123,7 +123,7 @@ FINALIZE_LIES: dict[str, tuple[Lie, str]] = {
 
 
 @pytest.mark.parametrize(("lie", "words"), FINALIZE_LIES.values(), ids=list(FINALIZE_LIES))
-def test_a_receipt_that_contradicts_what_was_sent_is_no_publication(folder: StateFolder, lie: Lie, words: str) -> None:
+def test_a_contradictory_receipt_fails_the_publish(folder: StateFolder, lie: Lie, words: str) -> None:
     with Liar.of(LINEAGE).served() as liar:
         liar.lies["finalize"] = lie
         client = Client.of(folder, liar.url)
@@ -187,7 +187,9 @@ LABEL_LIES: dict[str, tuple[Lie, str]] = {
 
 @pytest.mark.parametrize("staged", [True, False], ids=["staged", "legacy"])
 @pytest.mark.parametrize(("lie", "words"), LABEL_LIES.values(), ids=list(LABEL_LIES))
-def test_labels_that_were_not_taken_are_told_and_kept(folder: StateFolder, lie: Lie, words: str, staged: bool) -> None:
+def test_labels_that_were_not_accepted_are_reported_and_recorded(
+    folder: StateFolder, lie: Lie, words: str, staged: bool
+) -> None:
     with Liar.of(LINEAGE, staged=staged).served() as liar:
         liar.lies["labels/batch"] = liar.lies["labels/sync"] = lie
         client = Client.of(folder, liar.url)
@@ -215,7 +217,7 @@ HONEST: dict[str, Lie] = {
 
 
 @pytest.mark.parametrize("lie", HONEST.values(), ids=list(HONEST))
-def test_what_a_server_does_not_say_is_no_lie(folder: StateFolder, lie: Lie) -> None:
+def test_missing_fields_are_not_judged(folder: StateFolder, lie: Lie) -> None:
     with Liar.of(LINEAGE).served() as liar:
         liar.lies["finalize"] = lie
         client = Client.of(folder, liar.url)
@@ -259,7 +261,7 @@ def test_a_hash_is_not_compared_where_it_cannot_be_known(folder: StateFolder) ->
     assert (progress.state, progress.hash) == (State.DONE, OTHER)
 
 
-def test_a_hash_that_names_another_publisher_is_told(folder: StateFolder) -> None:
+def test_a_hash_that_names_another_publisher_is_reported(folder: StateFolder) -> None:
     hashes = {ANONYMOUS_IDENTITY: LINEAGE.hash, "treqs:user:7": OTHER}
     with Liar.of(LINEAGE, name=OTHER).served() as liar:
         client = Client.of(folder, liar.url, published=hashes)

@@ -75,7 +75,7 @@ async def test_what_has_no_endpoint_travels_with_the_links(
     assert {link["size"] for link in links} == {7}
 
 
-async def test_links_of_real_plans_tell_sizes_only_where_no_endpoint_was_told(folder: StateFolder) -> None:
+async def test_links_of_real_plans_carry_sizes_only_without_an_endpoint(folder: StateFolder) -> None:
     def bare(item: dict[str, Any]) -> None:
         item.pop("size")
 

@@ -71,7 +71,7 @@ async def agreed(choice: object) -> bool:
 
 @pytest.mark.parametrize("named_by", [None, NamedBy.PROJECT, NamedBy.BUNDLE, "", "--REGISTRY", ["--registry"], 1])
 @pytest.mark.anyio
-async def test_what_goes_on_sends_nothing_to_it(folder: StateFolder, named_by: object) -> None:
+async def test_a_resumed_publish_sends_nothing_to_an_unaccepted_registry(folder: StateFolder, named_by: object) -> None:
     listening = Listening()
     error = await gone_on(folder, named_by, listening)
     assert isinstance(error, NeedsUser)
@@ -82,7 +82,7 @@ async def test_what_goes_on_sends_nothing_to_it(folder: StateFolder, named_by: o
 
 @pytest.mark.parametrize("named_by", [NamedBy.OPTION, NamedBy.ENVIRONMENT, NamedBy.USER, NamedBy.DEFAULT])
 @pytest.mark.anyio
-async def test_what_was_accepted_when_it_was_planned_goes_on(folder: StateFolder, named_by: NamedBy) -> None:
+async def test_a_registry_accepted_at_planning_stays_accepted(folder: StateFolder, named_by: NamedBy) -> None:
     listening = Listening()
     await gone_on(folder, named_by.value, listening)
     assert listening.heard
