@@ -124,7 +124,7 @@ def test_without_any_locks_nothing_is_begun_and_what_is_safe_is_said(
     monkeypatch.setattr("roar_publisher.state.lock.fcntl.fcntl", refuse)
     path = tmp_path / "lock"
     path.write_text(str(os.getpid()))
-    with pytest.raises(LocalProblem, match="Two processes could then work on the same publish") as caught:
+    with pytest.raises(LocalProblem, match="two processes could then work on the same publish") as caught:
         Lock(path).acquire()
     assert "a folder on a local disk" in caught.value.next_step
     assert owner(path) is None

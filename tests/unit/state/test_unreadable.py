@@ -74,7 +74,7 @@ def test_what_the_integrity_check_does_not_confirm_is_no_damage(paths: PublishPa
 def test_the_disk_is_asked_what_sqlite_does_not_tell(
     paths: PublishPaths, monkeypatch: pytest.MonkeyPatch, number: int, reason: str, words: str, code: int
 ) -> None:
-    monkeypatch.setattr(file, "refusal", lambda folder: OSError(number, os.strerror(number)))
+    monkeypatch.setattr(file, "probe_write", lambda folder: OSError(number, os.strerror(number)))
     problem = problem_of(paths, failing(code))
     assert (problem.reason, problem.exit_code) == (reason, ExitCode.INTERRUPTED)
     assert words in problem.what + problem.next_step
