@@ -86,7 +86,7 @@ def test_a_retry_after_is_honoured_by_the_daemon(program: Program) -> None:
 def test_an_anonymous_publish_needs_consent_before_it_is_detached(program: Program, registry: str) -> None:
     refused = program("publish", "--detach", "--anonymous", "--registry", registry)
     assert refused.code == 4
-    assert "needs your consent before it is left to the daemon" in refused.err
+    assert "needs your consent before the daemon takes it" in refused.err
     assert program.publishes == []
 
 
