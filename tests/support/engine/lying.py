@@ -51,6 +51,8 @@ class Liar:
             yield self
 
     def _respond(self, request: bytes) -> bytes:
+        if not request:  # a cancelled request may close its connection before it is sent
+            return b""
         head, _, body = request.partition(b"\r\n\r\n")
         path = head.split(b" ")[1].decode().partition("?")[0]
         before, last = path.split("/")[-2:]
