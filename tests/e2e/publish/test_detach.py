@@ -112,7 +112,7 @@ def test_resuming_a_publish_of_the_daemon_watches_it(program: Program, unreachab
     until(lambda: why(program, publish_id)["owner"] is not None)
     with program.started("publish", "--resume", publish_id) as watching:
         assert watching.stderr is not None
-        until(lambda: "the daemon works on" in (watching.stderr.readline() if watching.stderr else ""))
+        until(lambda: "the daemon already works on" in (watching.stderr.readline() if watching.stderr else ""))
         watching.send_signal(2)
         out, err = watching.communicate(timeout=PATIENCE)
     assert (watching.returncode, out) == (130, ""), err
