@@ -10,7 +10,7 @@ from roar_publisher.cli.importpath import prefer_installed
 
 
 def main() -> None:
-    """Run the command line of this process, and exit with a code of `state.errors.ExitCode`."""
+    """Run the command line of this process, and exit with a code of `exit_codes.ExitCode`."""
     prefer_installed()  # before anything else is imported
     from roar_publisher.cli.display.streams import open_closed
 

@@ -7,21 +7,21 @@ command line (`UsageProblem`). Exceptions of libraries are translated where the 
 """
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import Enum, auto
 
 from roar_publisher.state.reasons import Reason
 
 
-class ExitCode(IntEnum):
-    """The exit code of the process, as docs/publishing.md documents it."""
+class Conclusion(Enum):
+    """How a command ends. `exit_codes` gives each one its exit code."""
 
-    PUBLISHED = 0
-    FAILED = 1
-    USAGE = 2
-    INTERRUPTED = 3
-    NEEDS_USER = 4
-    OWNED = 5
-    CTRL_C = 130
+    PUBLISHED = auto()
+    FAILED = auto()
+    USAGE = auto()
+    INTERRUPTED = auto()
+    NEEDS_USER = auto()
+    OWNED = auto()
+    STOPPED = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class PublisherError(Exception):
     publish_id: the publish concerned, for callers that may not know it.
     """
 
-    exit_code = ExitCode.FAILED
+    conclusion = Conclusion.FAILED
     reason = Reason.FAILED
     publish_id = ""
 
@@ -85,7 +85,7 @@ class Transient(PublisherError):
     probe_url: the URL that does not answer; empty if something answers.
     """
 
-    exit_code = ExitCode.INTERRUPTED
+    conclusion = Conclusion.INTERRUPTED
     reason = Reason.OFFLINE
 
     def __init__(
@@ -106,7 +106,7 @@ class Transient(PublisherError):
 class Rejected(PublisherError):
     """The server's answer is final: the same request gets the same answer."""
 
-    exit_code = ExitCode.FAILED
+    conclusion = Conclusion.FAILED
     reason = Reason.REJECTED
 
 
@@ -122,27 +122,27 @@ class LocalProblem(PublisherError):
         self, what: str, *, kept: str = "", next_step: str = "", reason: Reason | None = None, resumable: bool = False
     ) -> None:
         super().__init__(what, kept=kept, next_step=next_step, reason=reason)
-        self.exit_code = ExitCode.INTERRUPTED if resumable else ExitCode.FAILED
+        self.conclusion = Conclusion.INTERRUPTED if resumable else Conclusion.FAILED
 
 
 class NeedsUser(PublisherError):
     """Only the user can continue: by a sign-in, a confirmation or a choice."""
 
-    exit_code = ExitCode.NEEDS_USER
+    conclusion = Conclusion.NEEDS_USER
     reason = Reason.NEEDS_CONFIRMATION
 
 
 class Owned(PublisherError):
     """Another process is working on this publish."""
 
-    exit_code = ExitCode.OWNED
+    conclusion = Conclusion.OWNED
     reason = Reason.OWNED
 
 
 class Interrupted(PublisherError):
     """The user or the system stopped the process (Ctrl-C, SIGTERM). Everything acknowledged is checkpointed."""
 
-    exit_code = ExitCode.CTRL_C
+    conclusion = Conclusion.STOPPED
     reason = Reason.INTERRUPTED
 
     def __init__(self, what: str = "stopped on request", *, kept: str = "", next_step: str = "") -> None:
@@ -152,5 +152,5 @@ class Interrupted(PublisherError):
 class UsageProblem(PublisherError):
     """The command line names something that does not exist, or its parts contradict each other."""
 
-    exit_code = ExitCode.USAGE
+    conclusion = Conclusion.USAGE
     reason = Reason.USAGE

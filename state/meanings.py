@@ -1,4 +1,4 @@
-"""What each reason means, who must act, and the exit code.
+"""What each reason means, who must act, and how a command that meets it ends.
 
 Who must act decides what the daemon does: it parks what needs the user, and retries everything else.
 """
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from roar_publisher.state.errors import ExitCode
+from roar_publisher.state.errors import Conclusion
 from roar_publisher.state.reasons import Reason
 
 
@@ -26,37 +26,37 @@ class Turn(StrEnum):
 class Meaning:
     """The meaning of a code. turn: who must act next. text: a short explanation.
 
-    code: the exit code of `roar publish` for this reason if there is a publish. INTERRUPTED becomes FAILED if there is
+    conclusion: how `roar publish` ends with this reason if there is a publish. INTERRUPTED becomes FAILED if there is
     nothing to resume yet.
     """
 
     turn: Turn
     text: str
-    code: ExitCode
+    conclusion: Conclusion
 
 
 def _resumable(turn: Turn, text: str) -> Meaning:
-    return Meaning(turn, text, ExitCode.INTERRUPTED)
+    return Meaning(turn, text, Conclusion.INTERRUPTED)
 
 
-def _needs_user(text: str, code: ExitCode = ExitCode.NEEDS_USER) -> Meaning:
-    return Meaning(Turn.USER, text, code)
+def _needs_user(text: str, conclusion: Conclusion = Conclusion.NEEDS_USER) -> Meaning:
+    return Meaning(Turn.USER, text, conclusion)
 
 
 def _final(text: str) -> Meaning:
-    return Meaning(Turn.USER, text, ExitCode.FAILED)
+    return Meaning(Turn.USER, text, Conclusion.FAILED)
 
 
 MEANINGS: Mapping[Reason, Meaning] = {
     Reason.QUEUED: _resumable(Turn.DAEMON, "left to the daemon, not started yet"),
     Reason.RUNNING: _resumable(Turn.NONE, "in progress"),
-    Reason.PUBLISHED: Meaning(Turn.NONE, "published", ExitCode.PUBLISHED),
-    Reason.OWED: Meaning(Turn.DAEMON, "published, but work that follows is not finished", ExitCode.PUBLISHED),
-    Reason.OWNED: Meaning(Turn.NONE, "another process works on it", ExitCode.OWNED),
-    Reason.INTERRUPTED: Meaning(Turn.DAEMON, "asked to stop (Ctrl-C, SIGTERM)", ExitCode.CTRL_C),
+    Reason.PUBLISHED: Meaning(Turn.NONE, "published", Conclusion.PUBLISHED),
+    Reason.OWED: Meaning(Turn.DAEMON, "published, but work that follows is not finished", Conclusion.PUBLISHED),
+    Reason.OWNED: Meaning(Turn.NONE, "another process works on it", Conclusion.OWNED),
+    Reason.INTERRUPTED: Meaning(Turn.DAEMON, "asked to stop (Ctrl-C, SIGTERM)", Conclusion.STOPPED),
     Reason.CRASHED: _resumable(Turn.DAEMON, "its process ended unexpectedly"),
-    Reason.CANCELLED: Meaning(Turn.NONE, "cancelled by the user", ExitCode.USAGE),
-    Reason.EXPORTED: _needs_user("moved to another machine with `roar journal export`", ExitCode.INTERRUPTED),
+    Reason.CANCELLED: Meaning(Turn.NONE, "cancelled by the user", Conclusion.USAGE),
+    Reason.EXPORTED: _needs_user("moved to another machine with `roar journal export`", Conclusion.INTERRUPTED),
     Reason.IMPORTED: _needs_user("imported with `roar journal import`; nothing is sent before you resume it"),
     Reason.OFFLINE: _resumable(Turn.NETWORK, "the registry or the object store cannot be reached"),
     Reason.NO_ANSWER: _resumable(Turn.SERVER, "the registry has a request and does not answer it"),
@@ -93,20 +93,20 @@ MEANINGS: Mapping[Reason, Meaning] = {
         "its registry was named by a project or a bundle, and you have not accepted it"
     ),
     Reason.NO_SESSIONS: _needs_user("without registration sessions, the registry would make everything public at once"),
-    Reason.FILE_CHANGED: _needs_user("a file differs from what was planned", ExitCode.INTERRUPTED),
-    Reason.UNREADABLE: _needs_user("a file cannot be read", ExitCode.INTERRUPTED),
-    Reason.NOT_A_FILE: _needs_user("the path of a file no longer leads to a file", ExitCode.INTERRUPTED),
-    Reason.DESTINATION: _needs_user("the destination folder cannot be used", ExitCode.INTERRUPTED),
+    Reason.FILE_CHANGED: _needs_user("a file differs from what was planned", Conclusion.INTERRUPTED),
+    Reason.UNREADABLE: _needs_user("a file cannot be read", Conclusion.INTERRUPTED),
+    Reason.NOT_A_FILE: _needs_user("the path of a file no longer leads to a file", Conclusion.INTERRUPTED),
+    Reason.DESTINATION: _needs_user("the destination folder cannot be used", Conclusion.INTERRUPTED),
     Reason.REGION: _needs_user("the bucket is in another region, which the store does not name"),
     Reason.ACCESS_DENIED: _needs_user("the credentials do not allow writing there"),
-    Reason.CONFIG: _needs_user("a config.toml cannot be read, or is invalid", ExitCode.INTERRUPTED),
-    Reason.CORRUPT: _needs_user("roar.db is damaged", ExitCode.INTERRUPTED),
-    Reason.NO_DATABASE: _needs_user("there is no roar.db", ExitCode.INTERRUPTED),
-    Reason.SCHEMA: _needs_user("this release does not know the schema of roar.db", ExitCode.INTERRUPTED),
-    Reason.USAGE: _needs_user("the command line, the environment or a profile is invalid", ExitCode.USAGE),
-    Reason.NEWER_JOURNAL: _needs_user("a newer release wrote its journal", ExitCode.FAILED),
-    Reason.DAMAGED_JOURNAL: _needs_user("the journal is damaged: publish it again", ExitCode.FAILED),
-    Reason.DEFECT: _needs_user("a defect of this program", ExitCode.FAILED),
+    Reason.CONFIG: _needs_user("a config.toml cannot be read, or is invalid", Conclusion.INTERRUPTED),
+    Reason.CORRUPT: _needs_user("roar.db is damaged", Conclusion.INTERRUPTED),
+    Reason.NO_DATABASE: _needs_user("there is no roar.db", Conclusion.INTERRUPTED),
+    Reason.SCHEMA: _needs_user("this release does not know the schema of roar.db", Conclusion.INTERRUPTED),
+    Reason.USAGE: _needs_user("the command line, the environment or a profile is invalid", Conclusion.USAGE),
+    Reason.NEWER_JOURNAL: _needs_user("a newer release wrote its journal", Conclusion.FAILED),
+    Reason.DAMAGED_JOURNAL: _needs_user("the journal is damaged: publish it again", Conclusion.FAILED),
+    Reason.DEFECT: _needs_user("a defect of this program", Conclusion.FAILED),
     Reason.REJECTED: _final("the server refused it finally"),
     Reason.OVERLAP: _final("some of its jobs belong to another published lineage"),
     Reason.COUNTS_DIFFER: _final("the registry's counts of jobs or links differ from what was sent"),

@@ -135,7 +135,7 @@ class PublishStatus:
     def meaning(self) -> Meaning:
         """The meaning of the reason. If it is parked, the user acts next, whatever the reason."""
         found = MEANINGS[self.reason]
-        return Meaning(Turn.USER, found.text, found.code) if self.parked else found
+        return Meaning(Turn.USER, found.text, found.conclusion) if self.parked else found
 
     @property
     def owned_by_daemon(self) -> bool:

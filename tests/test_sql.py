@@ -19,7 +19,7 @@ CHOSEN_HERE: dict[str, set[str]] = {
     "publisher/lineage/labels.py": {"columns"},
     "publisher/lineage/targets.py": {"kind", "table"},
     "publisher/lineage/upstream.py": {"jobs", "links"},
-    "publisher/planning/put/recording.py": {"', '.join('?' * len(row))", "', '.join(columns)", "entity", "table"},
+    "publisher/planning/put/record_writer.py": {"', '.join('?' * len(row))", "', '.join(columns)", "entity", "table"},
     "publisher/planning/put/sources.py": {"condition", "table"},
     "publisher/registry/store/graphs.py": {"columns", "kind", "place", "table", "values"},
     "publisher/registry/store/database.py": {"len(migrations)"},

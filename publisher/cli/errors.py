@@ -2,7 +2,7 @@
 
 from roar_publisher.cli.display.streams import StdoutLost
 from roar_publisher.state.debts import Debt
-from roar_publisher.state.errors import ExitCode, Interrupted, LocalProblem, PublisherError, UsageProblem
+from roar_publisher.state.errors import Conclusion, Interrupted, LocalProblem, PublisherError, UsageProblem
 from roar_publisher.state.reasons import Reason
 
 WRONG_ADDRESS = frozenset({Reason.OFFLINE, Reason.NOT_GLAAS, Reason.SERVER_FAILING})
@@ -33,7 +33,7 @@ class Unfinished(PublisherError):
             next_step=_then_resume(cause.next_step, resume),
             reason=cause.reason,
         )
-        self.exit_code = ExitCode.INTERRUPTED if cause.exit_code is ExitCode.FAILED else cause.exit_code
+        self.conclusion = Conclusion.INTERRUPTED if cause.conclusion is Conclusion.FAILED else cause.conclusion
         self.publish_id = publish_id
 
 

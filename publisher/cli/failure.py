@@ -11,7 +11,8 @@ from roar_publisher.cli.display.output import Output
 from roar_publisher.cli.display.streams import StdoutLost, columns
 from roar_publisher.cli.display.text import printable, wrapped
 from roar_publisher.cli.errors import OutputLost
-from roar_publisher.state.errors import Diagnostics, ExitCode, PublisherError, sentence
+from roar_publisher.exit_codes import ExitCode, exit_code_of
+from roar_publisher.state.errors import Diagnostics, PublisherError, sentence
 
 DEBUG = "ROAR_DEBUG"
 """Set to 1 to show where a defect occurred."""
@@ -38,7 +39,7 @@ def report_error(error: BaseException, *, as_json: bool) -> int:
         out.line(json.dumps(event))
     else:
         what = sentence(texts.what)
-        _write_sentences(err, what if code is ExitCode.CTRL_C else f"Error: {what}")
+        _write_sentences(err, what if code is ExitCode.STOPPED else f"Error: {what}")
         _write_sentences(err, texts.kept)
         if texts.next_step:
             err.line(f"Next: {printable(texts.next_step)}")
@@ -48,14 +49,14 @@ def report_error(error: BaseException, *, as_json: bool) -> int:
 def _describe(error: BaseException) -> tuple[ExitCode, str, Diagnostics]:
     match error:
         case PublisherError():
-            return error.exit_code, error.reason, error.diagnostics()
+            return exit_code_of(error.conclusion), error.reason, error.diagnostics()
         case click.UsageError():
             command = error.ctx.command_path if error.ctx else "roar"
             return ExitCode.USAGE, "usage", Diagnostics(error.format_message(), "", f"{command} --help")
         case click.ClickException():
             return ExitCode.USAGE, "usage", Diagnostics(error.format_message(), "", "")
         case KeyboardInterrupt() | click.Abort():
-            return ExitCode.CTRL_C, "interrupted", Diagnostics("Stopped on request", "", "")
+            return ExitCode.STOPPED, "interrupted", Diagnostics("Stopped on request", "", "")
         case _:
             return ExitCode.FAILED, "defect", _defect(error)
 

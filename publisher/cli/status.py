@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from roar_publisher.auth.clock import clock_advice_in
 from roar_publisher.cli.display.naming import as_called
 from roar_publisher.cli.display.words import REMEDIES
+from roar_publisher.exit_codes import exit_code_of
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.lock import owner
 from roar_publisher.state.machine import State
@@ -136,7 +137,7 @@ def reason_facts(status: CountedStatus) -> dict[str, Any]:
         "parked": shared["parked"],
         "attempts": shared["attempts"],
         "next_attempt": shared["next_attempt"],
-        "exit_code": int(status.meaning.code),
+        "exit_code": int(exit_code_of(status.meaning.conclusion)),
         "next": shared["next"],
     }
 
@@ -156,7 +157,7 @@ def unreadable_facts(paths: PublishPaths, problem: LocalProblem) -> dict[str, An
         "parked": False,
         "attempts": 0,
         "next_attempt": None,
-        "exit_code": int(found.code),
+        "exit_code": int(exit_code_of(found.conclusion)),
         "next": as_called(problem.next_step),
     }
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import roar_publisher
-from roar_publisher.state.errors import ExitCode, LocalProblem
+from roar_publisher.exit_codes import ExitCode
+from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.lock import owner
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import Reason

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from roar_publisher.state.errors import ExitCode, LocalProblem
+from roar_publisher.state.errors import Conclusion, LocalProblem
 from roar_publisher.state.lock import owner
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import PublishPaths, StateFolder
@@ -86,7 +86,7 @@ class PublishIndex:
             return _Known(stamp if settled else None, read_status(paths))
         except LocalProblem as problem:
             # A temporary error can go away without a change of the file.
-            temporary = problem.exit_code is ExitCode.INTERRUPTED
+            temporary = problem.conclusion is Conclusion.INTERRUPTED
             return _Known(stamp if settled and not temporary else None, None)
 
 

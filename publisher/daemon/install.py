@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from roar_publisher.daemon.background import COMMAND, START_SECONDS, STOP_SECONDS, import_path, stop, wait_for
-from roar_publisher.state.errors import ExitCode, LocalProblem
+from roar_publisher.exit_codes import ExitCode
+from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.home import home
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.private import forget_private, write_private

@@ -18,7 +18,7 @@ from roar_publisher.lineage.targets import may_be_hash
 from roar_publisher.net.connection import RegistryConnection
 from roar_publisher.planning.plans import PublishRequest
 from roar_publisher.report import Reporter
-from roar_publisher.state.errors import ExitCode, LocalProblem, NeedsUser, Transient, sentence
+from roar_publisher.state.errors import Conclusion, LocalProblem, NeedsUser, Transient, sentence
 
 PATIENCE_SECONDS = 300.0
 """Seconds to wait for a registry that is unreachable; one that never answered gets less (`net.gate`)."""
@@ -80,7 +80,7 @@ class _IdentityLookup:
             problem.what = f"{sentence(problem.what)} {self.keyring.why_unusable}".strip()
             problem.kept = "Nothing was sent or kept."
             if isinstance(problem, LocalProblem):
-                problem.exit_code = ExitCode.FAILED  # there is nothing to resume
+                problem.conclusion = Conclusion.FAILED  # there is nothing to resume
             raise problem
         return identities
 

@@ -5,6 +5,7 @@ import sys
 
 import click
 
+from roar_publisher.exit_codes import exit_code_of
 from roar_publisher.state.errors import Owned, PublisherError
 from roar_publisher.state.paths import StateFolder
 
@@ -52,7 +53,7 @@ def run(quiet: bool) -> int:
             log.error("%s; next: %s", error.what, error.next_step)
         if not quiet:
             raise
-        return int(error.exit_code)
+        return int(exit_code_of(error.conclusion))
     except Exception:
         log.exception("stopped by a defect")
         raise

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from roar_publisher.cli.ids import complete_publish
+from roar_publisher.exit_codes import exit_code_of
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.meanings import MEANINGS
 from roar_publisher.state.paths import StateFolder
@@ -41,7 +42,7 @@ def _reasons() -> str:
     for reason, meaning in MEANINGS.items():
         first, *rest = textwrap.wrap(meaning.text, HELP_COLUMNS - width - len("      999  "))
         lines += [
-            f"  {reason:<{width}}  {meaning.code:>3}  {first}",
+            f"  {reason:<{width}}  {exit_code_of(meaning.conclusion):>3}  {first}",
             *(f"  {'':<{width}}       {line}" for line in rest),
         ]
     return "\n".join(["\b", *lines])

@@ -21,6 +21,7 @@ from roar_publisher.cli.display.text import count, one_line, printable, size
 from roar_publisher.cli.publish.registry_acceptance import registry_source
 from roar_publisher.cli.publish.request import known_identities, possible_choices
 from roar_publisher.engine.credentials import user_keyring
+from roar_publisher.exit_codes import ExitCode
 from roar_publisher.lineage.batches import Sink
 from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.lineage.explain import Explanation, explain
@@ -29,7 +30,6 @@ from roar_publisher.lineage.plan import PlanSummary
 from roar_publisher.planning.plans import Draft, Planner, PublishRequest, PutPlan, lineage_planner
 from roar_publisher.planning.put.request import PutRequest
 from roar_publisher.report import Noted, Report
-from roar_publisher.state.errors import ExitCode
 from roar_publisher.state.objects import ObjectRow
 from roar_publisher.storage.source import shown
 

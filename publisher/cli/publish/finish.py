@@ -3,7 +3,7 @@
 from roar_publisher.cli.display.base import Display
 from roar_publisher.cli.display.result import Result
 from roar_publisher.cli.errors import Unconfirmed
-from roar_publisher.state.errors import ExitCode
+from roar_publisher.exit_codes import ExitCode
 
 
 def finish(display: Display, result: Result, *, again: bool) -> int:

@@ -14,7 +14,7 @@ from roar_publisher.cli.publish.prompts import Prompter
 from roar_publisher.cli.publish.request import possible_choices, put_request, require_publishable
 from roar_publisher.planning.candidates import candidate_identities
 from roar_publisher.planning.plans import Planner, PublishRequest
-from roar_publisher.state.errors import ExitCode, Interrupted, Transient
+from roar_publisher.state.errors import Conclusion, Interrupted, Transient
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.tasks import until_stopped
 
@@ -74,7 +74,7 @@ class Preparation:
                 ask_if_known=not self.options.detach,
             )
         except Transient as away:
-            away.exit_code = ExitCode.FAILED
+            away.conclusion = Conclusion.FAILED
             away.kept = "Nothing was sent or kept, because only the registry knows whom the credential names."
             away.next_step = away.next_step or "repeat the command when the registry answers, or add --registry URL"
             raise

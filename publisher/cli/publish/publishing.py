@@ -28,12 +28,13 @@ from roar_publisher.cli.publish.stopping import park_stopped, unfinished_error
 from roar_publisher.engine.credentials import user_keyring
 from roar_publisher.engine.run import Frontend
 from roar_publisher.engine.worker import work
+from roar_publisher.exit_codes import ExitCode
 from roar_publisher.lineage.project import current_folder
 from roar_publisher.planning.freezing import FrozenPlan, freeze
 from roar_publisher.planning.plans import PublishRequest
 from roar_publisher.report import Noted
 from roar_publisher.state.descriptors import raise_limit
-from roar_publisher.state.errors import ExitCode, LocalProblem, Owned, PublisherError
+from roar_publisher.state.errors import Conclusion, LocalProblem, Owned, PublisherError
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.publish import OwnedPublish
@@ -117,7 +118,7 @@ class _Publishing:
                 again=self._options.put is not None and self._options.put.again,
             )
         except LocalProblem as problem:
-            if problem.exit_code is ExitCode.INTERRUPTED:
+            if problem.conclusion is Conclusion.INTERRUPTED:
                 raise NotStarted(problem) from problem
             raise
         except Owned as owned:

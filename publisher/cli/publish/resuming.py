@@ -13,7 +13,7 @@ from roar_publisher.cli.publish.plan_check import (
     typed_command,
 )
 from roar_publisher.lineage.project import find_project
-from roar_publisher.state.errors import ExitCode, LocalProblem, Owned, PublisherError, UsageProblem
+from roar_publisher.state.errors import Conclusion, LocalProblem, Owned, PublisherError, UsageProblem
 from roar_publisher.state.machine import State
 from roar_publisher.state.meanings import ELSEWHERE
 from roar_publisher.state.paths import PublishPaths, StateFolder
@@ -137,7 +137,7 @@ class _Candidates:
 
 def is_temporary(problem: LocalProblem) -> bool:
     """Return whether a journal is only temporarily unreadable. Its publish exists, and may belong to this project."""
-    return problem.exit_code is ExitCode.INTERRUPTED
+    return problem.conclusion is Conclusion.INTERRUPTED
 
 
 def unreadable_error(paths: PublishPaths, problem: LocalProblem) -> LocalProblem:

@@ -24,7 +24,7 @@ from roar_publisher.cli.publish.signals import stop_by_exception
 from roar_publisher.cli.status import explain, next_step
 from roar_publisher.lineage.project import current_folder, find_project
 from roar_publisher.report import Noted
-from roar_publisher.state.errors import ExitCode, Interrupted, LocalProblem, PublisherError, UsageProblem
+from roar_publisher.state.errors import Conclusion, Interrupted, LocalProblem, PublisherError, UsageProblem
 from roar_publisher.state.machine import State
 from roar_publisher.state.meanings import Turn
 from roar_publisher.state.paths import PublishPaths, StateFolder
@@ -70,9 +70,9 @@ class Halted(PublisherError):
         publish_id, meaning = status.plan.id, status.meaning
         because = f"{status.reason}: {status.progress.detail or meaning.text}"
         if meaning.turn is Turn.USER:
-            what, code, or_else = "waits for you", meaning.code, ""
+            what, conclusion, or_else = "waits for you", meaning.conclusion, ""
         else:
-            what, code = "is not being worked on, and no daemon runs", ExitCode.INTERRUPTED
+            what, conclusion = "is not being worked on, and no daemon runs", Conclusion.INTERRUPTED
             or_else = "" if status.label == QUEUED else ", or: roar daemon start"
         super().__init__(
             f"publish {publish_id} {what} ({because})",
@@ -80,7 +80,7 @@ class Halted(PublisherError):
             next_step=f"{next_step(status)}{or_else}",
             reason=status.reason,
         )
-        self.exit_code = code
+        self.conclusion = conclusion
         self.publish_id = publish_id
 
 

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Receive, Send
 
 from roar_publisher.auth.choice import Flag
 from roar_publisher.auth.identity import identity_of_key
-from roar_publisher.state.errors import ExitCode, NeedsUser
+from roar_publisher.state.errors import Conclusion, NeedsUser
 from roar_publisher.state.machine import State
 from roar_publisher.state.record import Progress
 from tests.support.auth.worlds import ALICE, BY_KEY, World, key_of
@@ -60,7 +60,7 @@ def test_a_base_that_breaks_signatures_stops_instead_of_publishing_anonymously(f
         world.make_key()
         end = await world.live()
         assert isinstance(end, NeedsUser), end
-        assert end.exit_code is ExitCode.NEEDS_USER
+        assert end.conclusion is Conclusion.NEEDS_USER
         assert f"A proxy may change the path {BASE}" in end.what
         assert "the registry's own address" in end.next_step
         assert ("--anonymous" in end.next_step) == (flag is Flag.PUBLIC)

@@ -16,7 +16,7 @@ from roar_publisher.auth.choice import Flag
 from roar_publisher.auth.identity import identity_of_key
 from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.report import Noted
-from roar_publisher.state.errors import ExitCode, NeedsUser
+from roar_publisher.state.errors import Conclusion, NeedsUser
 from roar_publisher.state.machine import State
 from roar_publisher.state.record import Progress
 from tests.support.auth.worlds import ALICE, BOB, BY_BEARER, BY_KEY, World, key_of
@@ -137,7 +137,7 @@ def test_the_decision_for_each_credential(credential: str, state: str, flag: Fla
 def stopped(world: World, end: object, credential: str, flag: Flag, outcome: str) -> None:
     """Assert that nothing was sent, and that the user reads which credential failed, why, and what to do."""
     assert isinstance(end, NeedsUser), end
-    assert end.exit_code is ExitCode.NEEDS_USER
+    assert end.conclusion is Conclusion.NEEDS_USER
     assert all(sent.status >= 400 for sent in world.calls("/registration-sessions"))
     names = {"roar login": ("sign-in",), "~/.ssh": (".ssh/id_ed25519", "SSH key"), "ROAR_SSH_KEY": ("key",)}
     assert any(name in end.what for name in names.get(credential, (credential,))), end.what

@@ -13,7 +13,7 @@ import pytest
 from roar_publisher.auth.choice import Flag
 from roar_publisher.cli.status import next_step
 from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
-from roar_publisher.state.errors import ExitCode, LocalProblem, NeedsUser
+from roar_publisher.state.errors import Conclusion, LocalProblem, NeedsUser
 from roar_publisher.state.limits import MOST_REQUESTS
 from roar_publisher.state.machine import State
 from roar_publisher.state.record import Progress
@@ -131,7 +131,7 @@ async def disturbed(root: Path, death: Death, number: int) -> None:
 def needs_a_person(world: World, end: object) -> None:
     """Assert that a publish waits for its credential, and that its journal knows why."""
     assert isinstance(end, NeedsUser), end
-    assert (end.exit_code, end.reason) == (ExitCode.NEEDS_USER, "auth")
+    assert (end.conclusion, end.reason) == (Conclusion.NEEDS_USER, "auth")
     assert end.next_step
     progress = world.progress()
     assert (progress.state, progress.reason, progress.detail) == (State.AUTH_SELECT, "auth", end.what)
@@ -197,7 +197,7 @@ def test_another_users_sign_in_does_not_continue_it(memory: Path) -> None:
         end = await world.live()
         if not isinstance(end, Progress):
             assert isinstance(end, NeedsUser), end
-            assert (end.exit_code, end.reason) == (ExitCode.NEEDS_USER, "auth")
+            assert (end.conclusion, end.reason) == (Conclusion.NEEDS_USER, "auth")
             world.sign_in(ALICE)
             end = await world.live()
         assert isinstance(end, Progress), end
@@ -323,7 +323,7 @@ def test_a_clock_that_is_off_is_reported_with_the_difference(
         world.clock_ahead = 0.0
         if isinstance(end, LocalProblem):
             advice = f"set this machine's clock {'forward' if ahead > 0 else 'back'} by 1 h"
-            assert (end.exit_code, end.reason, end.next_step) == (ExitCode.INTERRUPTED, "clock", advice)
+            assert (end.conclusion, end.reason, end.next_step) == (Conclusion.INTERRUPTED, "clock", advice)
             standing = count_status(world.paths, HostStatus(world.now()))
             assert (standing.reason, next_step(standing)) == (
                 "clock",

@@ -9,7 +9,7 @@ import pytest
 from roar_publisher.auth.choice import Flag
 from roar_publisher.auth.identity import identity_of_key
 from roar_publisher.cli.status import next_step
-from roar_publisher.state.errors import ExitCode, NeedsUser
+from roar_publisher.state.errors import Conclusion, NeedsUser
 from roar_publisher.state.machine import State
 from roar_publisher.state.record import Progress
 from roar_publisher.state.status import HostStatus
@@ -66,11 +66,11 @@ def test_without_sessions_nothing_private_is_sent_and_both_remedies_are_named(
         world.instead = without_sessions
         end = await world.live()
         assert isinstance(end, NeedsUser), end
-        assert (end.exit_code, end.reason) == (ExitCode.NEEDS_USER, "no sessions")
+        assert (end.conclusion, end.reason) == (Conclusion.NEEDS_USER, "no sessions")
         assert f"upgraded, then: roar publish --resume {world.paths.id}" in end.next_step
         assert "roar publish --public" in end.next_step
         standing = count_status(world.paths, HostStatus(world.now()))
-        assert (standing.meaning.turn, standing.meaning.code) == ("person", ExitCode.NEEDS_USER)
+        assert (standing.meaning.turn, standing.meaning.conclusion) == ("person", Conclusion.NEEDS_USER)
         assert "--public" in next_step(standing)
         assert [sent.path for sent in world.sent if sent.method == "POST"] == ["/api/v1/registration-sessions"]
         world.instead = lambda path: None
@@ -96,7 +96,7 @@ def test_without_sessions_a_credential_that_fails_half_way_waits_for_the_user(cr
         world.instead = dead
         end = await world.live()
         assert isinstance(end, NeedsUser), end
-        assert (end.exit_code, end.reason) == (ExitCode.NEEDS_USER, "auth")
+        assert (end.conclusion, end.reason) == (Conclusion.NEEDS_USER, "auth")
         assert world.progress().state is State.FALLBACK
         world.instead = without_sessions
         end = await world.live()
@@ -139,7 +139,7 @@ def test_where_the_owner_of_a_key_belongs_is_learned_from_the_next_sign_in(signs
 
 def waits_for_sign_in(world: World, end: object) -> None:
     assert isinstance(end, NeedsUser), end
-    assert (end.exit_code, end.reason) == (ExitCode.NEEDS_USER, "auth")
+    assert (end.conclusion, end.reason) == (Conclusion.NEEDS_USER, "auth")
     assert "refresh with bearer auth first" in end.what
     assert "roar login" in end.next_step
     assert world.progress().state is State.FINALIZE

@@ -13,7 +13,7 @@ import pytest
 
 from roar_publisher.auth.choice import Flag
 from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
-from roar_publisher.state.errors import ExitCode, Transient
+from roar_publisher.state.errors import Conclusion, Transient
 from roar_publisher.state.machine import LIVE, State
 from roar_publisher.state.record import Progress
 from tests.support.auth.desk import Desk, alices_desk
@@ -103,7 +103,7 @@ def test_wherever_a_call_is_redirected_nothing_is_sent_there_and_the_publish_con
         world.call, world.place, world.status = call, place, status
         end = await world.live()
         assert isinstance(end, Transient), end
-        assert (end.exit_code, end.reason) == (ExitCode.INTERRUPTED, "not glaas")
+        assert (end.conclusion, end.reason) == (Conclusion.INTERRUPTED, "not glaas")
         assert "which is not followed" in end.what
         assert end.next_step
         assert world.progress().state in LIVE

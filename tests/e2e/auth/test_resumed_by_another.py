@@ -11,7 +11,7 @@ import pytest
 
 from roar_publisher.auth.choice import Flag
 from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
-from roar_publisher.state.errors import ExitCode, NeedsUser
+from roar_publisher.state.errors import Conclusion, NeedsUser
 from roar_publisher.state.machine import State
 from roar_publisher.state.record import Progress
 from tests.support.auth.worlds import ALICE, BOB, BY_BEARER, BY_KEY, World
@@ -60,7 +60,7 @@ def test_another_users_credential_does_not_continue_it(
         give(world, BOB)
         end = await world.live()
         assert isinstance(end, NeedsUser), end
-        assert (end.exit_code, end.reason) == (ExitCode.NEEDS_USER, "auth")
+        assert (end.conclusion, end.reason) == (Conclusion.NEEDS_USER, "auth")
         assert f"started as {identity} and would continue as " in end.what
         assert ("The lineage is published" in end.kept) == (before.hash is not None)
         assert [sent.path for sent in world.sent[sent:]] == ["/api/v1/auth/me"]
@@ -138,7 +138,7 @@ def test_a_publish_with_an_identity_does_not_become_anonymous(
         world.instead = an_older_registry if older else lambda path: None
         end = await world.live()
         assert isinstance(end, NeedsUser), end
-        assert (end.exit_code, end.reason) == (ExitCode.NEEDS_USER, "auth")
+        assert (end.conclusion, end.reason) == (Conclusion.NEEDS_USER, "auth")
         assert f"was planned to name {person}" in end.what
         for way_out in ("roar login", "ROAR_ACCESS_TOKEN", f"--resume {world.paths.id}", "--anonymous"):
             assert way_out in end.next_step

@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 
 from roar_publisher.daemon.schedule import LONGEST_LATENESS_SECONDS
+from roar_publisher.exit_codes import exit_code_of
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.meanings import MEANINGS, Turn
 from roar_publisher.state.paths import PublishPaths, StateFolder
@@ -86,7 +87,7 @@ def check_reason(answer: Why, reason: Reason, turn: Turn | None = None) -> None:
     """Assert that the answer is this reason, with all that belongs to it.  turn: where it is not the reason's."""
     meaning = MEANINGS[reason]
     assert answer["reason"] == reason, answer
-    expected = (meaning.code, turn or meaning.turn, meaning.text)
+    expected = (exit_code_of(meaning.conclusion), turn or meaning.turn, meaning.text)
     assert (answer["exit_code"], answer["turn"], answer["meaning"]) == expected
 
 
@@ -278,7 +279,7 @@ def test_the_daemon_waits_as_long_as_it_was_asked_to(environment: Environment) -
 
 
 def code_of(reason: Reason) -> int:
-    return int(MEANINGS[reason].code)
+    return int(exit_code_of(MEANINGS[reason].conclusion))
 
 
 @pytest.fixture

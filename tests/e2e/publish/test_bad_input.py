@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.state.errors import ExitCode
+from roar_publisher.exit_codes import ExitCode, exit_code_of
 from roar_publisher.state.meanings import MEANINGS
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import Reason
@@ -298,7 +298,7 @@ def _refuses(
     done, event = program(*arguments, before=before), program(*arguments, "--json", before=before)
     done.blames(code, *words)
     assert (event.code, event.last["exit_code"]) == (code, code)
-    documented = MEANINGS[Reason(event.last["reason"])].code
+    documented = exit_code_of(MEANINGS[Reason(event.last["reason"])].conclusion)
     nothing_to_resume = documented == ExitCode.INTERRUPTED and code == ExitCode.FAILED and program.publishes == []
     assert code == documented or nothing_to_resume, f"{event.last['reason']} is documented with {documented:d}"
     return done

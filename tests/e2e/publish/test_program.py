@@ -11,7 +11,7 @@ import pytest
 from roar_publisher.__main__ import run
 from roar_publisher.cli import app
 from roar_publisher.cli.commands import COMMANDS
-from roar_publisher.state.errors import ExitCode
+from roar_publisher.exit_codes import ExitCode
 from roar_publisher.state.paths import StateFolder
 from tests.support.checkout import CHECKOUT
 from tests.support.cli.program import PATIENCE, Program

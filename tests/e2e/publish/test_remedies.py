@@ -12,8 +12,9 @@ from roar_publisher.cli.display.live import draw
 from roar_publisher.cli.display.meter import Meter
 from roar_publisher.cli.publish.options import Options, PutOptions
 from roar_publisher.cli.status import next_step
+from roar_publisher.exit_codes import ExitCode
 from roar_publisher.report import Entered, ObjectsPlanned, Planned, Report, Waiting
-from roar_publisher.state.errors import ExitCode, Transient
+from roar_publisher.state.errors import Transient
 from roar_publisher.state.machine import Event, State
 from roar_publisher.state.objects import ObjectTally
 from roar_publisher.state.paths import StateFolder

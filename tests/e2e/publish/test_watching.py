@@ -13,8 +13,9 @@ from roar_publisher.cli.display.base import QuietDisplay
 from roar_publisher.cli.display.output import Output
 from roar_publisher.cli.display.result import Result
 from roar_publisher.cli.publish.watching import Halted, PublishWatch, WatchStopped
+from roar_publisher.exit_codes import ExitCode, exit_code_of
 from roar_publisher.report import Advanced, Entered, Noted, ObjectsPlanned, ObjectStored, Planned, Report, Sent, Waiting
-from roar_publisher.state.errors import ExitCode, LocalProblem, PublisherError, UsageProblem
+from roar_publisher.state.errors import Conclusion, LocalProblem, PublisherError, UsageProblem
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import Event, State
@@ -188,7 +189,7 @@ def test_a_publish_that_had_ended_before(watched: Watched) -> None:
 def test_a_failed_publish_is_the_failure_that_publishing_it_would_be(watched: Watched) -> None:
     with pytest.raises(PublisherError, match="no room for you") as failure:
         watched.watch(lambda: watched.enter(Event.REJECTED, reason=Reason.REJECTED, detail="no room for you"))
-    assert (failure.value.exit_code, failure.value.reason) == (ExitCode.FAILED, "rejected")
+    assert (failure.value.conclusion, failure.value.reason) == (Conclusion.FAILED, "rejected")
 
 
 def test_a_cancelled_publish(watched: Watched) -> None:
@@ -201,7 +202,7 @@ def test_without_an_owner_and_a_daemon_the_watch_halts(watched: Watched) -> None
     watched.owned.release()
     with pytest.raises(Halted, match="is not being worked on, and no daemon runs") as halt:
         watched.watch()
-    assert (halt.value.exit_code, halt.value.reason) == (ExitCode.INTERRUPTED, "offline")
+    assert (halt.value.conclusion, halt.value.reason) == (Conclusion.INTERRUPTED, "offline")
     assert halt.value.next_step.startswith(f"roar publish --resume {watched.owned.paths.id}")
     assert "roar daemon start" in halt.value.next_step
 
@@ -267,7 +268,7 @@ def test_a_parked_publish_waits_for_the_user_even_with_a_daemon(watched: Watched
     watched.owned.release()
     with Lock(watched.folder.daemon_lock), pytest.raises(Halted, match=r"waits for you .*fix this") as halt:
         watched.watch()
-    assert halt.value.exit_code == code
+    assert exit_code_of(halt.value.conclusion) == code
     assert f"roar publish --resume {watched.owned.paths.id}" in halt.value.next_step
 
 
@@ -296,7 +297,7 @@ def test_ctrl_c_stops_only_watching(watched: Watched) -> None:
 
     with pytest.raises(WatchStopped) as stop:
         watched.watch(interrupt)
-    assert stop.value.exit_code == ExitCode.CTRL_C
+    assert stop.value.conclusion == Conclusion.STOPPED
     assert stop.value.kept == f"Publish {watched.owned.paths.id} continues."
 
 

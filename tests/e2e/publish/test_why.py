@@ -7,6 +7,7 @@ from typing import cast
 import pytest
 
 from roar_publisher.cli.status import explain, next_step
+from roar_publisher.exit_codes import exit_code_of
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import Event
 from roar_publisher.state.meanings import MEANINGS
@@ -114,7 +115,7 @@ def test_show_why_answers_with_one_code_and_its_exit_code(
     assert asked.code == 0
     [answer] = asked.events
     assert (answer["reason"], answer["detail"]) == (reason, "what happened")
-    assert (answer["turn"], answer["exit_code"]) == (MEANINGS[reason].turn, MEANINGS[reason].code)
+    assert (answer["turn"], answer["exit_code"]) == (MEANINGS[reason].turn, exit_code_of(MEANINGS[reason].conclusion))
     shown = program("journal", "show", owned.paths.id, "--why").out
     for words in (reason, MEANINGS[reason].text, "what happened", answer["next"]):
         assert words in shown
@@ -132,4 +133,4 @@ def test_why_of_a_damaged_journal_is_an_answer(program: Program) -> None:
 def test_every_code_is_in_the_help(program: Program) -> None:
     shown = " ".join(program("journal", "show", "--help").out.split())
     for reason, meaning in MEANINGS.items():
-        assert f"{reason} {meaning.code:d} {meaning.text}" in shown
+        assert f"{reason} {exit_code_of(meaning.conclusion):d} {meaning.text}" in shown

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from roar_publisher.state.errors import ExitCode
+from roar_publisher.exit_codes import ExitCode
 from tests.e2e.put.conftest import MakePlace
 from tests.support.put.place import MESSAGE, Place
 from tests.support.storage.servers import BUCKET

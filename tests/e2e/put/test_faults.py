@@ -6,7 +6,7 @@ from threading import Lock
 
 import pytest
 
-from roar_publisher.state.errors import ExitCode
+from roar_publisher.exit_codes import ExitCode
 from tests.e2e.put.conftest import MakePlace
 from tests.support.put.destinations import KINDS, S3
 from tests.support.put.place import Place

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.state.errors import ExitCode
+from roar_publisher.exit_codes import ExitCode
 from tests.e2e.put.conftest import MakePlace
 from tests.e2e.put.test_faults import after_bodies, sign_in
 from tests.support.put.destinations import KINDS

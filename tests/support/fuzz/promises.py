@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from roar_publisher.state.errors import ExitCode
+from roar_publisher.exit_codes import ExitCode
 from tests.support.fuzz.program import Ended, Place
 
 CPU_SECONDS = 20.0

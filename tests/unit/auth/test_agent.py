@@ -10,7 +10,7 @@ from anyio.abc import SocketStream
 from roar_publisher.auth import agent as agent_module
 from roar_publisher.auth.agent import Agent
 from roar_publisher.glaas.signature import ssh_string
-from roar_publisher.state.errors import ExitCode, NeedsUser
+from roar_publisher.state.errors import Conclusion, NeedsUser
 from tests.support.auth.fake_agent import serving
 
 LIMIT = 1000  # bytes; small, so that an answer beyond it is sent in one go
@@ -35,7 +35,7 @@ async def test_a_bad_answer_needs_the_user(case: str, tmp_path: Path, monkeypatc
         assert await agent.why_unavailable(KEY)
         with pytest.raises(NeedsUser, match="does not sign with the key SHA256:") as caught:
             await agent.sign(KEY, b"data")
-    assert caught.value.exit_code is ExitCode.NEEDS_USER
+    assert caught.value.conclusion is Conclusion.NEEDS_USER
     assert "ssh-add" in caught.value.next_step
 
 

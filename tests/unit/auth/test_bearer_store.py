@@ -18,7 +18,7 @@ from roar_publisher.auth import private_file
 from roar_publisher.auth.bearer_store import BearerStore, Post, RefreshRefused
 from roar_publisher.auth.secret import Secret
 from roar_publisher.auth.signin import Document, SignIn
-from roar_publisher.state.errors import ExitCode, LocalProblem, NeedsUser, Rejected, Transient
+from roar_publisher.state.errors import Conclusion, LocalProblem, NeedsUser, Rejected, Transient
 from tests.support.auth.signed_in import ACCESS, NOW, REFRESH, STATE, Renewing, auth_json, saved, store
 from tests.support.checkout import CHECKOUT
 
@@ -308,7 +308,7 @@ async def test_a_full_disk_shows_before_the_server_is_asked(tmp_path: Path, monk
         patch.setattr(os, "pwrite", full)
         with pytest.raises(LocalProblem, match="No space left") as caught:
             await bearer.refresh(server, FIRST, NOW)
-    assert caught.value.exit_code is ExitCode.INTERRUPTED
+    assert caught.value.conclusion is Conclusion.INTERRUPTED
     assert server.asked == []
     assert saved(tmp_path) == STATE
     assert files(tmp_path) == ["auth.json", "auth.json.lock"]

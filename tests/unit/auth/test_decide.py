@@ -18,7 +18,7 @@ from roar_publisher.auth.decide import (
     RepoScope,
     decide,
 )
-from roar_publisher.state.errors import ExitCode
+from roar_publisher.state.errors import Conclusion
 
 STAGES = Capabilities(anonymous_public=True, server_hash=True)
 NO_CREDENTIAL = HeldCredentials(bearer=False)
@@ -132,7 +132,7 @@ def test_public_by_default_says_so_and_a_flag_does_not() -> None:
 
 def test_the_stop_for_an_unset_scope_names_every_way_out() -> None:
     problem = decide(Flag.NONE, UNSET, NO_CREDENTIAL, STAGES).problem()
-    assert problem.exit_code is ExitCode.NEEDS_USER
+    assert problem.conclusion is Conclusion.NEEDS_USER
     assert problem.reason == "auth"
     assert problem.what == "no flag, and the repo has no scope; you are not signed in, and public is never a default"
     assert problem.next_step == (

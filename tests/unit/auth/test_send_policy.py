@@ -10,7 +10,7 @@ from roar_publisher.auth.send_policy import SendPolicy
 from roar_publisher.auth.signin import SignIn
 from roar_publisher.auth.trust import Issuer, Trust, TrustStore
 from roar_publisher.lineage.config import DEFAULT_REGISTRY
-from roar_publisher.state.errors import ExitCode, LocalProblem, NeedsUser
+from roar_publisher.state.errors import Conclusion, LocalProblem, NeedsUser
 from tests.support.send_policies import policy_for
 
 OWN, THEIRS = "https://own.example", "https://theirs.example"
@@ -52,7 +52,7 @@ def test_a_registry_is_accepted_by_its_origin(
     if not accepted:
         with pytest.raises(NeedsUser, match=asked.origin) as caught:
             asked.check("0badcafe")
-        assert caught.value.exit_code is ExitCode.NEEDS_USER
+        assert caught.value.conclusion is Conclusion.NEEDS_USER
         assert f"roar registry trust {asked.origin}" in caught.value.next_step
         assert "--resume 0badcafe" in caught.value.next_step
 

@@ -10,7 +10,7 @@ from roar_publisher.auth.agent import Agent
 from roar_publisher.auth.secret import Secret
 from roar_publisher.auth.sshkey import PASSPHRASE_ATTEMPTS, KeyLocation, SshSigner, find_key, load_signer
 from roar_publisher.glaas.signature import fingerprint, signing_payload
-from roar_publisher.state.errors import ExitCode, NeedsUser
+from roar_publisher.state.errors import Conclusion, NeedsUser
 from tests.support.auth.fake_agent import FakeAgent, SoftwareSecurityKey
 from tests.support.auth.openssh import (
     KEY_TYPES,
@@ -113,7 +113,7 @@ async def test_a_key_that_stays_locked_needs_the_user(answer: Secret | None, tmp
         await load_signer(key, agent=None, ask=ask)
     assert asked == (PASSPHRASE_ATTEMPTS if answer else 1)
     assert f"ssh-add {key}" in caught.value.next_step
-    assert caught.value.exit_code is ExitCode.NEEDS_USER
+    assert caught.value.conclusion is Conclusion.NEEDS_USER
 
 
 @pytest.mark.anyio

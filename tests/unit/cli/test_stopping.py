@@ -3,7 +3,7 @@
 import pytest
 
 from roar_publisher.cli.publish.stopping import park_stopped, unfinished_error
-from roar_publisher.state.errors import ExitCode, LocalProblem, Transient
+from roar_publisher.state.errors import Conclusion, LocalProblem, Transient
 from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
@@ -22,7 +22,7 @@ def publish(folder: StateFolder) -> OwnedPublish:
 def test_a_stopped_publish_is_parked_with_both_next_commands(publish: OwnedPublish) -> None:
     error = park_stopped(publish)
     resume, cancel = f"roar publish --resume {publish.paths.id}", f"roar journal cancel {publish.paths.id}"
-    assert (error.exit_code, error.next_step) == (ExitCode.CTRL_C, f"{resume} (or cancel it: {cancel})")
+    assert (error.conclusion, error.next_step) == (Conclusion.STOPPED, f"{resume} (or cancel it: {cancel})")
     found = read_status(publish.paths)
     assert (found.queued.parked, found.reason, found.owner) == (True, "interrupted", None)
     publish.release()

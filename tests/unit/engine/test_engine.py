@@ -12,7 +12,7 @@ from roar_publisher.engine.loop import MAX_SETBACKS
 from roar_publisher.glaas.features import RegistrationSessionFeatures
 from roar_publisher.registry.api.app import ALL_FEATURES
 from roar_publisher.report import Entered, Noted
-from roar_publisher.state.errors import ExitCode, Interrupted, NeedsUser, Transient
+from roar_publisher.state.errors import Conclusion, Interrupted, NeedsUser, Transient
 from roar_publisher.state.machine import Event, State
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
@@ -77,7 +77,7 @@ async def test_asked_to_stop_before_it_began_it_says_how_to_go_on(publishing: Pu
     publishing.stop.set()
     with pytest.raises(Interrupted) as caught:
         await publishing.run()
-    assert caught.value.exit_code is ExitCode.CTRL_C
+    assert caught.value.conclusion is Conclusion.STOPPED
     assert publishing.sent == []
     assert publishing.progress().reason == "interrupted"
 
@@ -158,7 +158,7 @@ async def test_a_web_server_that_is_not_a_registry_receives_nothing(
 async def test_without_consent_nothing_is_published_and_the_publish_waits(publishing: Publishing) -> None:
     with pytest.raises(NeedsUser) as caught:
         await publishing.run(confirmed=False)
-    assert caught.value.exit_code is ExitCode.NEEDS_USER
+    assert caught.value.conclusion is Conclusion.NEEDS_USER
     assert publishing.progress().state is State.AUTH_SELECT
     assert publishing.progress().reason == "needs confirmation"
     assert [sent.call for sent in publishing.sent] == ["health"]
@@ -588,7 +588,7 @@ async def test_a_registry_that_answers_nonsense_is_said_to_be_none(publishing: P
     publishing.intercept = lambda sent: httpx2.Response(200, content=body) if sent.call == "jobs/batch" else None
     with pytest.raises(Transient, match="is not a GLaaS registry") as caught:
         await publishing.run()
-    assert caught.value.exit_code is ExitCode.INTERRUPTED
+    assert caught.value.conclusion is Conclusion.INTERRUPTED
     assert publishing.progress().state is State.STAGE
     publishing.intercept = lambda sent: None
     assert (await publishing.run()).state is State.DONE
@@ -616,7 +616,7 @@ async def test_a_reply_that_is_not_json_during_a_publish_comes_from_an_intermedi
     publishing.intercept = lambda sent: httpx2.Response(200, content=body) if sent.call == "jobs/batch" else None
     with pytest.raises(Transient, match="something in front of the registry answers in its place") as caught:
         await publishing.run(patience=0)
-    assert (caught.value.exit_code, caught.value.reason) == (ExitCode.INTERRUPTED, "front")
+    assert (caught.value.conclusion, caught.value.reason) == (Conclusion.INTERRUPTED, "front")
     assert publishing.progress().state is State.STAGE
     publishing.intercept = lambda sent: None
     assert (await publishing.run()).state is State.DONE

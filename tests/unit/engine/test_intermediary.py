@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from roar_publisher.report import Waiting
-from roar_publisher.state.errors import ExitCode, Transient
+from roar_publisher.state.errors import Conclusion, Transient
 from roar_publisher.state.machine import State
 from roar_publisher.state.record import Progress
 from tests.support.faults.simulation import World, run_virtually
@@ -111,7 +111,7 @@ def test_a_front_that_stays_interrupts_and_the_next_process_waits_as_well(front:
         calm = Weather(random.Random(1))
         end = await world.live(calm, patience=300)
         assert isinstance(end, Transient), end
-        assert (end.reason, end.exit_code) == ("front", ExitCode.INTERRUPTED)
+        assert (end.reason, end.conclusion) == ("front", Conclusion.INTERRUPTED)
         assert "in front of the registry" in end.what
         assert end.next_step
         resumed = await world.live(calm, patience=300)
@@ -127,7 +127,7 @@ def test_an_intermediary_that_answers_first_is_not_a_registry(tmp_path: Path) ->
         world, _ = behind("404 HTML", lambda path, now: True, tmp_path)
         end = await world.live(Weather(random.Random(1)), patience=300)
         assert isinstance(end, Transient), end
-        assert (end.reason, end.exit_code) == ("not glaas", ExitCode.INTERRUPTED)
+        assert (end.reason, end.conclusion) == ("not glaas", Conclusion.INTERRUPTED)
         assert anyio.current_time() < 10
         assert set(world.requests) == {"/api/v1/health"}, "a web server is not sent the lineage"
 

@@ -12,7 +12,7 @@ import pytest
 from roar_publisher.auth.choice import Decision
 from roar_publisher.report import Noted
 from roar_publisher.state.debts import Debt, DebtKind
-from roar_publisher.state.errors import ExitCode, LocalProblem
+from roar_publisher.state.errors import Conclusion, LocalProblem
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
@@ -88,7 +88,7 @@ async def test_a_record_that_cannot_be_written_is_owed_and_paid_once(publishing:
         sent = len(publishing.sent)
         with pytest.raises(LocalProblem, match="published, but the record of the put in roar") as caught:
             await publishing.run()
-    assert (caught.value.reason, caught.value.exit_code) == (Reason.BUSY, ExitCode.INTERRUPTED)
+    assert (caught.value.reason, caught.value.conclusion) == (Reason.BUSY, Conclusion.INTERRUPTED)
     assert (owed(publishing), put_jobs(project), mark(project)) == (["record", "marks"], 0, None)
     found = count_status(publishing.paths)
     assert (found.owes, found.live, found.reason) == (True, False, Reason.OWED)

@@ -16,7 +16,7 @@ from roar_publisher.lineage.database import NEWEST_SCHEMA, open_database
 from roar_publisher.lineage.database_errors import database_problem
 from roar_publisher.lineage.plan import PlanSummary, build_plan
 from roar_publisher.lineage.project import find_project
-from roar_publisher.state.errors import ExitCode, LocalProblem
+from roar_publisher.state.errors import Conclusion, LocalProblem
 from roar_publisher.state.temporary import sqlite_folder
 from tests.support.lineage.captured import captured_project
 from tests.support.lineage.recorder import Recorder
@@ -168,7 +168,7 @@ def test_a_damaged_database_is_one_clear_error(tmp_path: Path, damage: Callable[
     assert what in caught.value.what
     assert "roar.db" in caught.value.what
     assert caught.value.next_step
-    assert caught.value.exit_code is ExitCode.FAILED
+    assert caught.value.conclusion is Conclusion.FAILED
 
 
 def test_a_database_damaged_in_the_middle_is_an_error(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from roar_publisher.lineage.plan import build_plan
 from roar_publisher.lineage.project import find_project
 from roar_publisher.lineage.publication import mark_published, published_hashes
-from roar_publisher.state.errors import ExitCode, LocalProblem
+from roar_publisher.state.errors import Conclusion, LocalProblem
 from roar_publisher.state.units import Kind, Unit
 from tests.support.lineage import roarcli
 from tests.support.lineage.captured import captured_project
@@ -129,7 +129,7 @@ def test_a_lock_of_roar_is_waited_for_and_then_reported(database: Path, monkeypa
         with pytest.raises(LocalProblem) as caught:
             mark(database)
         assert "locked by another process" in caught.value.what
-        assert caught.value.exit_code is ExitCode.INTERRUPTED
+        assert caught.value.conclusion is Conclusion.INTERRUPTED
         writer.execute("ROLLBACK")
     assert rows(database, "SELECT synced_at FROM sessions") == [(None,)]
     mark(database)

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from roar_publisher.net.address import is_loopback, origin_of, registry_address
-from roar_publisher.state.errors import ExitCode, UsageProblem
+from roar_publisher.state.errors import Conclusion, UsageProblem
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_an_address_has_one_spelling(typed: str, address: str) -> None:
 def test_an_invalid_address_is_refused(typed: str) -> None:
     with pytest.raises(UsageProblem) as caught:
         registry_address(typed, {"ROAR_ALLOW_HTTP": "1"})
-    assert caught.value.exit_code is ExitCode.USAGE
+    assert caught.value.conclusion is Conclusion.USAGE
     assert "password" not in caught.value.what
     assert "abc" not in caught.value.what
 

@@ -14,7 +14,7 @@ from roar_publisher.net.certificates import TrustedCertificates
 from roar_publisher.net.exchange import Exchange, Reply
 from roar_publisher.net.proxies import proxy_for
 from roar_publisher.net.route import Unreachable, user_problem
-from roar_publisher.state.errors import ExitCode, NeedsUser
+from roar_publisher.state.errors import Conclusion, NeedsUser
 from roar_publisher.state.meanings import MEANINGS, Turn
 from roar_publisher.state.reasons import Reason
 from tests.support.net.servers import HOST, Server, authority, serving, socks
@@ -40,7 +40,7 @@ async def problem(registry: str) -> NeedsUser:
     with pytest.raises(NeedsUser) as caught:
         await ask(registry)
     found = MEANINGS[caught.value.reason]
-    assert (found.turn, found.code) == (Turn.USER, ExitCode.NEEDS_USER)
+    assert (found.turn, found.conclusion) == (Turn.USER, Conclusion.NEEDS_USER)
     assert "resume" in caught.value.next_step
     return caught.value
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.state.errors import ExitCode, LocalProblem
+from roar_publisher.state.errors import Conclusion, LocalProblem
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import Event, State
 from roar_publisher.state.units import Kind, Unit
@@ -64,7 +64,7 @@ def assert_it_says_so_and_goes_on(journal: Journal, make_room: Callable[[], obje
     with pytest.raises(LocalProblem, match="disk is full") as caught:
         journal.units.add([Unit(10_000, Kind.JOBS, None, 1, 0, random.Random(7).randbytes(ROOM))])
     assert caught.value.reason == "disk full"
-    assert caught.value.exit_code is ExitCode.INTERRUPTED
+    assert caught.value.conclusion is Conclusion.INTERRUPTED
     assert "--resume" in caught.value.next_step
     assert journal.units.tally() == before
     make_room()

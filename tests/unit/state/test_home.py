@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from roar_publisher.__main__ import run
-from roar_publisher.state.errors import ExitCode, UsageProblem
+from roar_publisher.exit_codes import ExitCode
+from roar_publisher.state.errors import UsageProblem
 from roar_publisher.state.home import NO_HOME, home, home_to_read
 
 FOLDERS = ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "ROAR_STATE_DIR")

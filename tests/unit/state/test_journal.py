@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.state.errors import ExitCode, LocalProblem
+from roar_publisher.state.errors import Conclusion, LocalProblem
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import Event, ImpossibleEvent, State
 from roar_publisher.state.reasons import Reason
@@ -274,11 +274,11 @@ def test_tables_that_this_sqlite_can_not_parse_are_no_damage(journal: Journal, p
     path.write_bytes(content.replace(b"CREATE TABLE", b"CREATE TABEL", 1))
     with pytest.raises(LocalProblem) as caught:
         Journal(path)
-    assert (caught.value.reason, caught.value.exit_code) == ("journal", ExitCode.INTERRUPTED)
+    assert (caught.value.reason, caught.value.conclusion) == ("journal", Conclusion.INTERRUPTED)
 
 
 def test_a_journal_that_can_not_be_opened_is_kept_and_resumed_later(tmp_path: Path) -> None:
     with pytest.raises(LocalProblem) as caught:
         Journal(tmp_path)
-    assert (caught.value.reason, caught.value.exit_code) == ("journal", ExitCode.INTERRUPTED)
+    assert (caught.value.reason, caught.value.conclusion) == ("journal", Conclusion.INTERRUPTED)
     assert caught.value.next_step == "move that away, then: roar publish --resume"

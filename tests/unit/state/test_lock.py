@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.state.errors import ExitCode, LocalProblem, Owned
+from roar_publisher.state.errors import Conclusion, LocalProblem, Owned
 from roar_publisher.state.lock import Lock, owner
 from tests.support.checkout import TESTS
 from tests.support.processes import line_of, running
@@ -20,7 +20,7 @@ def test_a_second_process_is_refused_and_told_who_owns_it(tmp_path: Path) -> Non
         assert line_of(holder) == "locked"
         with pytest.raises(Owned, match=f"pid {holder.pid}") as caught:
             Lock(tmp_path / "lock").acquire()
-        assert caught.value.exit_code is ExitCode.OWNED
+        assert caught.value.conclusion is Conclusion.OWNED
         assert owner(tmp_path / "lock") == holder.pid
 
 
@@ -83,7 +83,7 @@ def test_a_longer_pid_of_an_earlier_owner_leaves_no_digits_behind(tmp_path: Path
 def test_a_lock_that_cannot_be_opened_is_a_local_problem(tmp_path: Path) -> None:
     with pytest.raises(LocalProblem, match="cannot be opened") as caught:
         Lock(tmp_path / "missing" / "lock").acquire()
-    assert caught.value.exit_code is ExitCode.INTERRUPTED, "the publish is whole"
+    assert caught.value.conclusion is Conclusion.INTERRUPTED, "the publish is whole"
 
 
 def test_the_lock_file_is_private(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_why_a_lock_can_not_be_opened_has_its_own_reason(
     monkeypatch.setattr("roar_publisher.state.lock.os.open", refuse)
     with pytest.raises(LocalProblem) as caught:
         Lock(tmp_path / "lock").acquire()
-    assert (caught.value.reason, caught.value.exit_code) == (reason, ExitCode.INTERRUPTED)
+    assert (caught.value.reason, caught.value.conclusion) == (reason, Conclusion.INTERRUPTED)
 
 
 def test_an_owner_on_another_machine_is_named_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from roar_publisher.state.errors import ExitCode, LocalProblem, Owned
+from roar_publisher.state.errors import Conclusion, LocalProblem, Owned
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import Event, State
 from roar_publisher.state.paths import StateFolder
@@ -98,7 +98,7 @@ def test_a_journal_that_can_not_be_reached_is_no_missing_plan(folder: StateFolde
     paths.journal.symlink_to(paths.journal)
     with pytest.raises(LocalProblem, match="cannot be used") as caught:
         count_status(paths)
-    assert (caught.value.reason, caught.value.exit_code) == ("journal", ExitCode.INTERRUPTED)
+    assert (caught.value.reason, caught.value.conclusion) == ("journal", Conclusion.INTERRUPTED)
 
 
 def test_a_folder_that_this_user_may_not_enter_hides_no_other() -> None:

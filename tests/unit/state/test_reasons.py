@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from roar_publisher.state import errors
-from roar_publisher.state.errors import ExitCode, LocalProblem, PublisherError
+from roar_publisher.state.errors import Conclusion, LocalProblem, PublisherError
 from roar_publisher.state.meanings import MEANINGS
 from roar_publisher.state.reasons import Reason, reason_of
 from tests.support.checkout import CHECKOUT
@@ -23,8 +23,8 @@ def reasons(value: ast.expr) -> list[Reason]:
     ]
 
 
-def raised() -> Iterator[tuple[str, Reason, ExitCode]]:
-    """Yield where an error of `state.errors` is made with a reason, the reason, and the exit code of the error."""
+def raised() -> Iterator[tuple[str, Reason, Conclusion]]:
+    """Yield where an error of `state.errors` is made with a reason, the reason, and its conclusion."""
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text())):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
@@ -34,9 +34,9 @@ def raised() -> Iterator[tuple[str, Reason, ExitCode]]:
                 continue
             arguments = {keyword.arg: keyword.value for keyword in node.keywords}
             resumable = kind is LocalProblem and "resumable" in arguments
-            exit_code = LocalProblem("", resumable=resumable).exit_code if kind is LocalProblem else kind.exit_code
+            conclusion = LocalProblem("", resumable=resumable).conclusion if kind is LocalProblem else kind.conclusion
             for reason in reasons(arguments["reason"]) if "reason" in arguments else []:
-                yield f"{path.relative_to(CHECKOUT)}:{node.lineno}", reason, exit_code
+                yield f"{path.relative_to(CHECKOUT)}:{node.lineno}", reason, conclusion
 
 
 def test_every_reason_has_a_meaning() -> None:
@@ -48,19 +48,19 @@ def test_a_code_of_a_newer_release_is_replaced() -> None:
     assert reason_of("of a newer release", otherwise=Reason.LOCAL) is Reason.LOCAL
 
 
-def test_an_error_has_the_exit_code_of_its_reason() -> None:
-    """An error that leaves nothing to resume has 1 in place of 3; the command makes 3 of it if something is left."""
+def test_an_error_concludes_as_its_reason_does() -> None:
+    """An error that leaves nothing to resume is FAILED; the command makes it INTERRUPTED if something is left."""
     found = list(raised())
     assert len({reason for _, reason, _ in found}) > 40, "the search finds too little"
     wrong = [
-        (place, reason, int(exit_code))
-        for place, reason, exit_code in found
-        if exit_code != MEANINGS[reason].code
-        and (exit_code, MEANINGS[reason].code) != (ExitCode.FAILED, ExitCode.INTERRUPTED)
+        (place, reason, conclusion)
+        for place, reason, conclusion in found
+        if conclusion is not MEANINGS[reason].conclusion
+        and (conclusion, MEANINGS[reason].conclusion) != (Conclusion.FAILED, Conclusion.INTERRUPTED)
     ]
     assert wrong == []
 
 
 @pytest.mark.parametrize("reason", [Reason.JOURNAL, Reason.DISK_FULL, Reason.STATE_DIRECTORY, Reason.CONFIG])
 def test_a_local_cause_leaves_a_publish_to_resume(reason: Reason) -> None:
-    assert MEANINGS[reason].code is ExitCode.INTERRUPTED
+    assert MEANINGS[reason].conclusion is Conclusion.INTERRUPTED

@@ -11,7 +11,7 @@ import pytest
 
 from roar_publisher.state import damage, file
 from roar_publisher.state.damage import is_damaged
-from roar_publisher.state.errors import ExitCode, LocalProblem
+from roar_publisher.state.errors import Conclusion, LocalProblem
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.status_reader import count_all, count_status
@@ -55,7 +55,7 @@ def problem_of(paths: PublishPaths, error: sqlite3.Error) -> LocalProblem:
 )
 def test_what_the_integrity_check_does_not_confirm_is_no_damage(paths: PublishPaths, code: int) -> None:
     problem = problem_of(paths, failing(code))
-    assert (problem.reason, problem.exit_code) == ("journal", ExitCode.INTERRUPTED)
+    assert (problem.reason, problem.conclusion) == ("journal", Conclusion.INTERRUPTED)
     assert "at this moment" in problem.what
     assert problem.kept == "Everything up to the last checkpoint is kept."
     assert problem.next_step.endswith(f"then: roar publish --resume {paths.id}")
@@ -76,7 +76,7 @@ def test_the_disk_is_asked_what_sqlite_does_not_tell(
 ) -> None:
     monkeypatch.setattr(file, "probe_write", lambda folder: OSError(number, os.strerror(number)))
     problem = problem_of(paths, failing(code))
-    assert (problem.reason, problem.exit_code) == (reason, ExitCode.INTERRUPTED)
+    assert (problem.reason, problem.conclusion) == (reason, Conclusion.INTERRUPTED)
     assert words in problem.what + problem.next_step
 
 
@@ -96,7 +96,7 @@ def test_what_is_lost_is_damaged(paths: PublishPaths) -> None:
     assert is_damaged(paths.journal)
     with pytest.raises(LocalProblem) as caught:
         count_status(paths)
-    assert (caught.value.reason, caught.value.exit_code) == ("damaged journal", ExitCode.FAILED)
+    assert (caught.value.reason, caught.value.conclusion) == ("damaged journal", Conclusion.FAILED)
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_without_descriptors_a_publish_is_there_and_the_limit_is_named(
 ) -> None:
     with pytest.raises(LocalProblem) as caught:
         count_status(paths)
-    assert (caught.value.reason, caught.value.exit_code) == ("too many files", ExitCode.INTERRUPTED)
+    assert (caught.value.reason, caught.value.conclusion) == ("too many files", Conclusion.INTERRUPTED)
     assert "ulimit -n" in caught.value.next_step
     assert f"roar publish --resume {paths.id}" in caught.value.next_step
 

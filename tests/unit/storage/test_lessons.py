@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from roar_publisher.state.errors import ExitCode, LocalProblem, NeedsUser, Rejected, Transient, UsageProblem
+from roar_publisher.state.errors import Conclusion, LocalProblem, NeedsUser, Rejected, Transient, UsageProblem
 from roar_publisher.state.meanings import MEANINGS, Turn
 from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.destinations import open_store
@@ -295,7 +295,7 @@ async def test_what_the_user_can_change_needs_the_user(
     with pytest.raises(NeedsUser) as caught:
         await put(store, tmp_path)
     assert caught.value.reason == reason
-    assert (MEANINGS[reason].turn, MEANINGS[reason].code) == (Turn.USER, ExitCode.NEEDS_USER)
+    assert (MEANINGS[reason].turn, MEANINGS[reason].conclusion) == (Turn.USER, Conclusion.NEEDS_USER)
     assert words in caught.value.next_step
     store.refuses = lambda asked: None
     await put(store, tmp_path)
@@ -308,7 +308,7 @@ async def test_a_full_bucket_is_not_a_final_refusal(answer: Answer, store: Store
     store.refuses = lambda asked: None if asked.method == "HEAD" else answer
     with pytest.raises(LocalProblem, match="is full") as caught:
         await put(store, tmp_path)
-    assert (caught.value.reason, caught.value.exit_code) == (Reason.DISK_FULL, ExitCode.INTERRUPTED)
+    assert (caught.value.reason, caught.value.conclusion) == (Reason.DISK_FULL, Conclusion.INTERRUPTED)
     assert "quota" in caught.value.next_step
     store.refuses = lambda asked: None
     await put(store, tmp_path)

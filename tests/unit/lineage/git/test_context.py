@@ -9,7 +9,7 @@ import pytest
 
 from roar_publisher.lineage.git.context import GitContext, describe_missing_git, is_shareable, read_git_context
 from roar_publisher.lineage.git.run import PAUSES
-from roar_publisher.state.errors import ExitCode, LocalProblem
+from roar_publisher.state.errors import Conclusion, LocalProblem
 from tests.support.lineage.captured import git
 
 NOTHING = GitContext(None, None, None)
@@ -150,7 +150,7 @@ def test_a_repository_that_git_cannot_read_is_an_error(repo: Path, damage: Calla
     assert str(repo) in problem.what
     assert "\n" not in problem.what
     assert f"git -C {repo} status" in problem.next_step
-    assert (problem.reason, problem.exit_code) == ("git", ExitCode.FAILED)
+    assert (problem.reason, problem.conclusion) == ("git", Conclusion.FAILED)
 
 
 def test_a_repository_of_another_user_is_reported_with_the_remedy_of_git(

@@ -11,7 +11,7 @@ import pytest
 from roar_publisher.lineage.publication import mark_published
 from roar_publisher.planning.put.record import PutRecord
 from roar_publisher.planning.put.record_writer import record_put
-from roar_publisher.state.errors import ExitCode, LocalProblem
+from roar_publisher.state.errors import Conclusion, LocalProblem
 from tests.support.put.projects import NOW, plan, put_project, request, write
 
 
@@ -111,7 +111,7 @@ def test_a_put_is_recorded_entirely_or_not_at_all(database: Path, record: PutRec
     before = dump(database)
     with pytest.raises(LocalProblem, match="UNIQUE constraint") as caught:
         record_put(database, record)
-    assert caught.value.exit_code is ExitCode.INTERRUPTED
+    assert caught.value.conclusion is Conclusion.INTERRUPTED
     assert dump(database) == before
 
 

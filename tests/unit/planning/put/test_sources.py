@@ -12,7 +12,7 @@ from roar_publisher.planning.put.prepare import digest_sources, put_planner
 from roar_publisher.planning.put.request import Digested, Source
 from roar_publisher.planning.put.sources import resolve_sources
 from roar_publisher.report import Noted, ObjectsPlanned, Report, Sent
-from roar_publisher.state.errors import ExitCode, LocalProblem, PublisherError, UsageProblem
+from roar_publisher.state.errors import Conclusion, LocalProblem, PublisherError, UsageProblem
 from tests.support.put.projects import put_project, request
 
 
@@ -265,7 +265,7 @@ def test_a_file_that_disappears_before_it_is_read_is_named(root: Path) -> None:
     (root / "model.bin").unlink()
     with pytest.raises(PublisherError, match=r"model\.bin cannot be read") as caught:
         digested(*sources)
-    assert caught.value.exit_code is ExitCode.INTERRUPTED
+    assert caught.value.conclusion is Conclusion.INTERRUPTED
 
 
 def test_without_a_database_there_is_nothing_to_put(root: Path) -> None:
