@@ -1,4 +1,4 @@
-"""Makes `publisher/lineage/secret_rules.json` from gitleaks' rules and our own.
+"""Makes `publisher/lineage/redaction/secret_rules.json` from gitleaks' rules and our own.
 
     python scripts/secret_rules.py gitleaks.toml
 
@@ -14,7 +14,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-TABLE = Path(__file__).resolve().parent.parent / "publisher" / "lineage" / "secret_rules.json"
+TABLE = Path(__file__).resolve().parent.parent / "publisher" / "lineage" / "redaction" / "secret_rules.json"
 CONTEXT = r"[\w.-]{0,50}?"
 """How gitleaks begins a rule that needs the vendor's name nearby."""
 LEFT_OUT = {

@@ -84,7 +84,7 @@ def _expression(pattern: str) -> object:
 
 @cache
 def _by_keyword() -> tuple[tuple[str, tuple[_Rule, ...]], ...]:
-    file = resources.files("roar_publisher.lineage").joinpath("secret_rules.json")
+    file = resources.files("roar_publisher.lineage.redaction").joinpath("secret_rules.json")
     table = json.loads(file.read_text(encoding="utf-8"))
     rules: dict[str, list[_Rule]] = {}
     for row in table["rules"]:
