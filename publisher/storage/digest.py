@@ -15,7 +15,7 @@ import blake3 as blake3_package
 from anyio import from_thread, to_thread
 
 from roar_publisher.storage.parts import part_size
-from roar_publisher.storage.source import Content, FileChanged, fence_of, opened
+from roar_publisher.storage.source import Content, FileChanged, file_stamp, opened
 
 SEGMENT_BYTES = 2 * 1024 * 1024
 OnRead = Callable[[int], None]
@@ -37,7 +37,7 @@ async def confirm(content: Content) -> None:
 
     Costs one `stat`. If only the change time differs, the file is read again.
     """
-    now = await to_thread.run_sync(fence_of, content.path)
+    now = await to_thread.run_sync(file_stamp, content.path)
     if not content.fence.admits(now):
         raise FileChanged(content.path)
     if now != content.fence and (await digest_file(content.path)).blake3 != content.blake3:
@@ -65,7 +65,7 @@ def _digest(path: str, progress: OnRead, md5: bool) -> Content:
             read += len(segment)
             progress(len(segment))
             from_thread.check_cancelled()
-        if read != fence.size or fence_of(path) != fence:
+        if read != fence.size or file_stamp(path) != fence:
             raise FileChanged(path)
     return Content(
         path,

@@ -113,7 +113,7 @@ def opened(path: str) -> Iterator[tuple[int, FileStamp]]:
         os.close(descriptor)
 
 
-def fence_of(path: str) -> FileStamp:
+def file_stamp(path: str) -> FileStamp:
     """Return the current fence of a path. Raises LocalProblem if there is none."""
     try:
         return _fence(os.stat(path))
@@ -121,7 +121,7 @@ def fence_of(path: str) -> FileStamp:
         raise unreadable(path, error) from error
 
 
-def fence_without_links(path: Path) -> FileStamp:
+def file_stamp_without_links(path: Path) -> FileStamp:
     """Return the fence of an absolute path, none of whose components may be a link.
 
     Raises OSError if one is a link.
@@ -142,7 +142,7 @@ def fence_without_links(path: Path) -> FileStamp:
 
 def check(slice_: Slice) -> None:
     """Raise FileChanged if the file's inode, size or modification time has changed since it was digested."""
-    if not slice_.fence.admits(fence_of(slice_.path)):
+    if not slice_.fence.admits(file_stamp(slice_.path)):
         raise FileChanged(slice_.path)
 
 

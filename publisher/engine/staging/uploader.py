@@ -26,7 +26,7 @@ from roar_publisher.state.paths import PublishPaths
 from roar_publisher.state.record import Plan
 from roar_publisher.storage.destinations import open_store
 from roar_publisher.storage.digest import confirm, digest_file
-from roar_publisher.storage.source import Content, FileChanged, FileStamp, fence_of
+from roar_publisher.storage.source import Content, FileChanged, FileStamp, file_stamp
 from roar_publisher.storage.store import ObjectStore, StoredObject
 from roar_publisher.storage.transfer import transfer
 from roar_publisher.tasks import background, for_each, until_stopped
@@ -195,7 +195,7 @@ class ObjectUploader:
     async def _restored(self, row: ObjectRow) -> Content:
         """Return the updated content of a replaced file with the same bytes. Raises FileChanged if the bytes differ."""
         before = content_of(row)
-        if (await anyio.to_thread.run_sync(fence_of, before.path)).size != before.size:
+        if (await anyio.to_thread.run_sync(file_stamp, before.path)).size != before.size:
             raise FileChanged(before.path)
         now = await digest_file(before.path)
         if now.blake3 != before.blake3:

@@ -22,7 +22,7 @@ from roar_publisher.report import Noted, ObjectsPlanned, Reporter, Sent
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.storage.destinations import open_store
 from roar_publisher.storage.digest import OnRead, digest_file
-from roar_publisher.storage.source import fence_of, shown
+from roar_publisher.storage.source import file_stamp, shown
 from roar_publisher.tasks import for_each
 
 FILES_AT_ONCE = 8
@@ -108,7 +108,7 @@ def _not_stored(root: Path, left_out: Sequence[Path]) -> str:
 
 
 def _total_size(sources: Sequence[Source]) -> int:
-    return sum(fence_of(str(source.path)).size for source in sources)
+    return sum(file_stamp(str(source.path)).size for source in sources)
 
 
 class _ReadProgress:

@@ -27,7 +27,7 @@ from roar_publisher.lineage.targets import active_session
 from roar_publisher.planning.put.request import Digested, PutRequest, Source
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.reasons import Reason
-from roar_publisher.storage.source import FileChanged, fence_without_links, shown
+from roar_publisher.storage.source import FileChanged, file_stamp_without_links, shown
 from roar_publisher.storage.store import RENAME, check_key
 
 _STEP = re.compile(r"@(\d{1,9})")
@@ -77,7 +77,7 @@ def refuse_replaced(request: PutRequest, digested: Iterable[Digested]) -> None:
     for one in read:
         path = one.source.path
         try:
-            now = fence_without_links(Path(os.path.realpath(path, strict=True)))
+            now = file_stamp_without_links(Path(os.path.realpath(path, strict=True)))
         except OSError as error:
             raise FileChanged(str(path)) from error
         if not one.content.fence.admits(now):

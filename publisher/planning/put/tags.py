@@ -221,9 +221,9 @@ def _borrow_objects(root: Path, folder: Path) -> GitResult:
 
 def _commits_in(shallow: Path) -> str:
     """Return the lines of git's file `shallow` that are commits; the file may be a link to anything."""
-    with opened(str(shallow)) as (descriptor, fence):
-        if fence.size > _SHALLOW_LIMIT:
-            raise LocalProblem(f"{shallow} has {fence.size:,} bytes, more than {_SHALLOW_LIMIT:,}", reason=Reason.GIT)
+    with opened(str(shallow)) as (descriptor, stamp):
+        if stamp.size > _SHALLOW_LIMIT:
+            raise LocalProblem(f"{shallow} has {stamp.size:,} bytes, more than {_SHALLOW_LIMIT:,}", reason=Reason.GIT)
         with os.fdopen(descriptor, encoding="ascii", errors="replace", closefd=False) as file:
             lines = file.read(_SHALLOW_LIMIT).splitlines()
     return "".join(f"{line}\n" for line in lines if _COMMIT.fullmatch(line))

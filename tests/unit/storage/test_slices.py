@@ -12,7 +12,7 @@ from roar_publisher.state.errors import LocalProblem
 from roar_publisher.storage.digest import digest_file
 from roar_publisher.storage.parts import MIB
 from roar_publisher.storage.slices import SEND_BYTES, chunks
-from roar_publisher.storage.source import FileChanged, Slice, fence_of
+from roar_publisher.storage.source import FileChanged, Slice, file_stamp
 from tests.support.storage.memory import write_file
 
 pytestmark = pytest.mark.anyio
@@ -58,7 +58,7 @@ async def test_a_changed_byte_anywhere_withholds_the_last_chunk(path: Path, skip
     with path.open("r+b") as file:
         file.seek(FIRST + random.Random(skip).randrange(SECOND - 4))
         file.write(b"\0\0\0\0")
-    reader = Reader(replace(content.part(2), fence=fence_of(str(path))), skip)
+    reader = Reader(replace(content.part(2), fence=file_stamp(str(path))), skip)
     with pytest.raises(FileChanged):
         await reader.read()
     assert len(reader.got) < SECOND - skip
