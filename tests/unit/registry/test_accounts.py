@@ -141,3 +141,10 @@ def test_a_migration_that_fails_leaves_the_tables_as_they_were() -> None:
     assert tables == ["one"]
     assert connection.execute("PRAGMA user_version").fetchone() == (1,)
     connection.close()
+
+
+def test_the_last_statement_of_a_migration_needs_no_semicolon() -> None:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(connection, ["CREATE TABLE one (a);\nCREATE TABLE two (a)"])
+    assert [name for (name,) in connection.execute("SELECT name FROM sqlite_master ORDER BY name")] == ["one", "two"]
+    connection.close()
