@@ -31,6 +31,7 @@ from roar_publisher.engine.steps.fallback import fallback
 from roar_publisher.engine.steps.finalize import finalize
 from roar_publisher.engine.steps.open import open_session
 from roar_publisher.engine.steps.probe import probe
+from roar_publisher.engine.steps.sessions import is_anonymous
 from roar_publisher.engine.steps.stage import stage
 from roar_publisher.report import Entered
 from roar_publisher.state.errors import Interrupted, NeedsUser, PublisherError, Rejected, Transient
@@ -75,7 +76,7 @@ async def publish(run: Run, progress: Progress) -> Progress:
         event = outcome.event
         setbacks += event in SETBACKS
         if setbacks > MAX_SETBACKS:
-            await _stop_after_setbacks(run, outcome)
+            await _stop_after_setbacks(run, progress, outcome)
         progress = await run.journal.checkpoint(event, **outcome.learned)
     run.report(Entered(progress.state, event))
     return progress
@@ -112,8 +113,11 @@ async def _note(run: Run, error: PublisherError) -> NoReturn:
     raise error
 
 
-async def _stop_after_setbacks(run: Run, outcome: Outcome) -> NoReturn:
+async def _stop_after_setbacks(run: Run, progress: Progress, outcome: Outcome) -> NoReturn:
     what = f"the registry repeatedly rejects requests: {outcome.learned['detail']}"
     if outcome.event is Event.CREDENTIAL_REJECTED:
-        await _note(run, NeedsUser(what, next_step="sign in again (`roar login`), then resume", reason=Reason.AUTH))
+        remedy = "sign in again (`roar login`), then resume"
+        if is_anonymous(progress):  # the session's token is not a sign-in
+            remedy = f"resume later, or publish again: roar journal cancel {run.plan.id}; roar publish"
+        await _note(run, NeedsUser(what, next_step=remedy, reason=Reason.AUTH))
     await _note(run, Transient(what, reason=Reason.SESSION_LOST))

@@ -1,1 +1,1 @@
-"""The GLaaS client: wire format, calls, retries and signatures."""
+"""The GLaaS client: wire format, calls, replies and signatures."""

@@ -4,7 +4,7 @@
 | --- | --- |
 | 2xx | ACCEPTED, if the caller can read it, else GARBLED (HTML of a proxy, nothing, truncated JSON) |
 | 429, 503 | BUSY: wait as long as the server asks, else back off; not counted as an attempt |
-| 408, 425, other 5xx | FAILED: back off, a bounded number of attempts |
+| 408, 425, other 5xx | FAILED: back off, a bounded number of attempts (`glaas.answers` takes more of them for BUSY) |
 | 3xx | REDIRECTED: never followed; a network that requires a sign-in redirects everything |
 | 501, other 4xx | REFUSED: final |
 | from something else than the server | INTERMEDIARY (`glaas.answers.judge_answer`) |

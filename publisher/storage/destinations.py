@@ -17,7 +17,7 @@ from roar_publisher.storage.kinds import STORES
 from roar_publisher.storage.store import ObjectStore
 
 CONNECTIONS = 32
-"""Default maximum of concurrent requests to one store (`--jobs`)."""
+"""Default maximum of concurrent requests to one store. A publish passes that of its limits (`--jobs`)."""
 PATIENCE_SECONDS = 300.0
 """How long to wait for a store that is unreachable or throttles (503 SlowDown). After that, the rest is left to a
 resume."""

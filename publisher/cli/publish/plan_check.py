@@ -1,7 +1,7 @@
 """Compares what is typed beside `--resume` or `--watch` with the frozen plan of a publish.
 
 Users often recall the previous command and add `--resume`. Options that agree with the frozen plan are accepted. For
-a contradiction_error, the error names what was frozen.
+a contradiction, the error names what was frozen.
 """
 
 import json

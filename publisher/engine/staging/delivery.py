@@ -30,7 +30,7 @@ async def deliver_unit(run: Run, unit: Unit, route: UnitRoute, authorize: Author
     """Send a unit and return the registry's reply once it has every item.
 
     Raises Rejected, naming the items, if the registry did not accept some of them or if its counts are impossible.
-    Raises what `Caller.call` raises.
+    Raises what `RegistryClient.call` raises.
     """
     path, body = route.request(unit)
     try:

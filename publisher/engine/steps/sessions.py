@@ -32,6 +32,11 @@ def prepared_hash(run: Run, progress: Progress) -> str:
     return run.plan.provisional[progress.identity or ANONYMOUS_IDENTITY]
 
 
+def is_anonymous(progress: Progress) -> bool:
+    """Return whether the publish names no user, so that its session has a token of its own."""
+    return progress.identity in (None, ANONYMOUS_IDENTITY)
+
+
 class _SessionToken:
     """The Authorizer for an anonymous session: its only credential, as it is on disk when a step begins."""
 

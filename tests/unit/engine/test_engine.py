@@ -260,6 +260,7 @@ async def test_a_registry_that_rejects_every_token_needs_a_person(publishing: Pu
     with pytest.raises(NeedsUser, match="who are you") as caught:
         await publishing.run()
     assert caught.value.reason == "auth"
+    assert "roar journal cancel" in caught.value.next_step, "the user is not signed in"
     assert publishing.progress().state is State.STAGE
     assert publishing.events().count("credential-rejected") == MAX_SETBACKS
 

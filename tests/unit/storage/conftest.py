@@ -68,7 +68,75 @@ class Place:
             yield store
 
 
-@pytest.fixture(params=["file", "s3-rclone", "s3-moto", "gs"])
+def _place(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    place = MAKERS[kind](request, f"run {next(_prefixes)}", tmp_path)
+    if place.proxy:
+        place.proxy.seen.clear()
+    yield place
+    if place.proxy:
+        place.proxy.plan = lambda seen: None
+
+
+def _in_folder(request: pytest.FixtureRequest, prefix: str, tmp_path: Path) -> Place:
+    root = tmp_path / "stored"
+    return Place(
+        "file", root.as_uri(), {}, lambda key: (root / key).read_bytes(), lambda key: (root / key).unlink(), None
+    )
+
+
+def _in_rclone(request: pytest.FixtureRequest, prefix: str, tmp_path: Path) -> Place:
+    folder: Path = request.getfixturevalue("rclone_folder")
+    proxy: Proxy = request.getfixturevalue("rclone_proxy")
+    return _in_s3("s3-rclone", proxy, prefix, lambda key: (folder / BUCKET / prefix / key).read_bytes())
+
+
+def _in_moto(request: pytest.FixtureRequest, prefix: str, tmp_path: Path) -> Place:
+    proxy: Proxy = request.getfixturevalue("moto_proxy")
+    return _in_s3("s3-moto", proxy, prefix, lambda key: _get(f"{proxy.url}/{BUCKET}/{quote(f'{prefix}/{key}')}"))
+
+
+def _in_s3(name: str, proxy: Proxy, prefix: str, read: Callable[[str], bytes]) -> Place:
+    def delete(key: str) -> None:
+        client_of(proxy.url).delete_object(Bucket=BUCKET, Key=f"{prefix}/{key}")
+
+    return Place(name, f"s3://{BUCKET}/{prefix}", {"AWS_ENDPOINT_URL": proxy.url}, read, delete, proxy)
+
+
+def _in_gcs(request: pytest.FixtureRequest, prefix: str, tmp_path: Path) -> Place:
+    proxy: Proxy = request.getfixturevalue("gcs_proxy")
+    objects = f"{proxy.url}/storage/v1/b/{BUCKET}/o/"
+
+    def delete(key: str) -> None:
+        urlopen(Request(objects + quote(f"{prefix}/{key}", safe=""), method="DELETE")).close()
+
+    return Place(
+        "gs",
+        f"gs://{BUCKET}/{prefix}",
+        {"STORAGE_EMULATOR_HOST": proxy.url},
+        lambda key: _get(objects + quote(f"{prefix}/{key}", safe="") + "?alt=media"),
+        delete,
+        proxy,
+    )
+
+
+MAKERS: dict[str, Callable[[pytest.FixtureRequest, str, Path], Place]] = {
+    "file": _in_folder,
+    "s3-rclone": _in_rclone,
+    "s3-moto": _in_moto,
+    "gs": _in_gcs,
+}
+"""A new kind of store is added here; the contract suite then runs against it."""
+
+
+def _get(url: str) -> bytes:
+    # moto accepts any key; the emulator does not look.
+    named = {"Authorization": "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE12345/20260101/us-east-1/s3/aws4_request"}
+    with urlopen(Request(url, headers=named)) as response:
+        content: bytes = response.read()
+        return content
+
+
+@pytest.fixture(params=list(MAKERS))
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     """Each kind of store, with a prefix of its own."""
     yield from _place(str(request.param), request, tmp_path)
@@ -83,43 +151,3 @@ def s3_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
 @pytest.fixture
 def gs_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     yield from _place("gs", request, tmp_path)
-
-
-def _place(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    prefix = f"run {next(_prefixes)}"
-    if kind == "file":
-        root = tmp_path / "stored"
-        yield Place(
-            kind, root.as_uri(), {}, lambda key: (root / key).read_bytes(), lambda key: (root / key).unlink(), None
-        )
-        return
-    proxy: Proxy = request.getfixturevalue(
-        {"s3-rclone": "rclone_proxy", "s3-moto": "moto_proxy"}.get(kind, "gcs_proxy")
-    )
-    proxy.seen.clear()
-    if kind == "s3-rclone":
-        folder: Path = request.getfixturevalue("rclone_folder")
-        read: Callable[[str], bytes] = lambda key: (folder / BUCKET / prefix / key).read_bytes()  # noqa: E731
-    elif kind == "s3-moto":
-        read = lambda key: _get(f"{proxy.url}/{BUCKET}/{quote(f'{prefix}/{key}')}")  # noqa: E731
-    else:
-        name = f"{proxy.url}/storage/v1/b/{BUCKET}/o/"
-        read = lambda key: _get(name + quote(f"{prefix}/{key}", safe="") + "?alt=media")  # noqa: E731
-    if kind == "gs":
-        environ = {"STORAGE_EMULATOR_HOST": proxy.url}
-        delete: Callable[[str], None] = lambda key: urlopen(  # noqa: E731
-            Request(name + quote(f"{prefix}/{key}", safe=""), method="DELETE")
-        ).close()
-    else:
-        environ = {"AWS_ENDPOINT_URL": proxy.url}
-        delete = lambda key: client_of(proxy.url).delete_object(Bucket=BUCKET, Key=f"{prefix}/{key}")  # noqa: E731
-    yield Place(kind, f"{'gs' if kind == 'gs' else 's3'}://{BUCKET}/{prefix}", environ, read, delete, proxy)
-    proxy.plan = lambda seen: None
-
-
-def _get(url: str) -> bytes:
-    # moto accepts any key; the emulator does not look.
-    named = {"Authorization": "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE12345/20260101/us-east-1/s3/aws4_request"}
-    with urlopen(Request(url, headers=named)) as response:
-        content: bytes = response.read()
-        return content
