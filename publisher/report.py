@@ -81,7 +81,7 @@ class ObjectStored:
 class Waiting:
     """What the publish waits for, and the maximum seconds until it does something else.
 
-    reason: OFFLINE, THROTTLED by the server, FRONT for an intermediary that answers in its place, or NO_ANSWER to a
+    reason: OFFLINE, THROTTLED by the server, INTERMEDIARY for one that answers in its place, or NO_ANSWER to a
     running request.
     """
 

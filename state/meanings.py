@@ -65,7 +65,9 @@ MEANINGS: Mapping[Reason, Meaning] = {
     Reason.SERVER_FINALIZING: _resumable(Turn.SERVER, "the registry is still closing the session"),
     Reason.SESSION_LOST: _resumable(Turn.SERVER, "the registry repeatedly loses the session"),
     Reason.NOT_GLAAS: _resumable(Turn.SERVER, "what answers is not a GLaaS registry: a proxy, or a wrong address"),
-    Reason.FRONT: _resumable(Turn.SERVER, "a proxy, a firewall or a sign-in page answers instead of the registry"),
+    Reason.INTERMEDIARY: _resumable(
+        Turn.SERVER, "a proxy, a firewall or a sign-in page answers instead of the registry"
+    ),
     Reason.NOT_S3: _resumable(Turn.SERVER, "what answers is not an S3-compatible store"),
     Reason.NOT_GCS: _resumable(Turn.SERVER, "what answers is not Google's object store"),
     Reason.UPLOAD_VANISHED: _resumable(Turn.SERVER, "the object store lost an upload; it is started again"),

@@ -30,7 +30,7 @@ class Reason(StrEnum):
     SERVER_FINALIZING = "server finalizing"
     SESSION_LOST = "session lost"
     NOT_GLAAS = "not glaas"
-    FRONT = "front"
+    INTERMEDIARY = "front"
     NOT_S3 = "not s3"
     NOT_GCS = "not gcs"
     UPLOAD_VANISHED = "upload vanished"

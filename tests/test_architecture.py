@@ -364,3 +364,13 @@ def test_packages_know_each_other_in_no_circle() -> None:
     while leaves := {source for source, targets in edges.items() if not targets & set(edges)}:
         edges = {source: targets for source, targets in edges.items() if source not in leaves}
     assert edges == {}
+
+
+def test_no_two_public_classes_have_one_name() -> None:
+    places: dict[str, list[str]] = {}
+    for name, tree in sources():
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(name)
+    found = {name: modules for name, modules in places.items() if len(set(map(_in_repository, modules))) > 1}
+    assert found == {}

@@ -102,9 +102,9 @@ def no_answer(verdict: Verdict, reply: Reply, registry: str, *, recognised: bool
             )
         case Verdict.INTERMEDIARY if recognised:
             return Transient(
-                f"something in front of the registry answers in its place: HTTP {reply.status}, not as GLaaS does",
+                f"an intermediary answers in place of the registry: HTTP {reply.status}, not as GLaaS does",
                 next_step="check the proxy, the firewall or the network's sign-in page",
-                reason=Reason.FRONT,
+                reason=Reason.INTERMEDIARY,
             )
         case _:
             return Transient(

@@ -147,7 +147,7 @@ class RetryLoop:
                 seconds = intermediary_pause(attempts.intermediaries, self._rng)
                 if anyio.current_time() - since + seconds > self._patience:
                     return True
-                self._gate.hold(seconds, Reason.FRONT)
+                self._gate.hold(seconds, Reason.INTERMEDIARY)
             case Verdict.FAILED:
                 await self._pause_after_failure(text, attempts, Reason.SERVER_FAILING)
             case _:

@@ -34,7 +34,7 @@ DELAYS: dict[str, str] = {
     Reason.OFFLINE: "the registry cannot be reached",
     Reason.NO_ANSWER: "no answer yet",
     Reason.THROTTLED: "the registry asks to wait",
-    Reason.FRONT: "something in front of the registry answers in its place",
+    Reason.INTERMEDIARY: "an intermediary answers in place of the registry",
     Reason.SERVER_FAILING: "the server fails",
     Reason.SERVER_FINALIZING: "the registry is still closing the session",
     Reason.DISK_FULL: "the disk is full",

@@ -244,7 +244,7 @@ def test_a_server_that_fails_for_an_hour_is_asked_less_and_less(tmp_path: Path, 
             start = trio.current_time()
             machine.home.outages = [Outage(network_state, start, start + HOUR)]
             await anyio.sleep(HOUR / 2)
-            reason = Reason.SERVER_FAILING if network_state is NetworkState.FAILING else Reason.FRONT
+            reason = Reason.SERVER_FAILING if network_state is NetworkState.FAILING else Reason.INTERMEDIARY
             # One may be asked for again at this very moment.
             assert {found.reason for found in machine.all()} - {Reason.OWNED} == {reason}
             assert all(0 < found.queued.attempts < 15 for found in machine.all())

@@ -615,7 +615,7 @@ async def test_a_reply_that_is_not_json_during_a_publish_comes_from_an_intermedi
     publishing: Publishing, body: bytes
 ) -> None:
     publishing.intercept = lambda sent: httpx2.Response(200, content=body) if sent.call == "jobs/batch" else None
-    with pytest.raises(Transient, match="something in front of the registry answers in its place") as caught:
+    with pytest.raises(Transient, match="an intermediary answers in place of the registry") as caught:
         await publishing.run(patience=0)
     assert (caught.value.conclusion, caught.value.reason) == (Conclusion.INTERRUPTED, "front")
     assert publishing.progress().state is State.STAGE
