@@ -1,4 +1,4 @@
-"""Something in front of the registry answers in its place, in the middle of a publish: an outage, and never a no.
+"""An intermediary answers in place of the registry during a publish: an outage, never a refusal.
 
 On virtual time: what a proxy does for minutes takes milliseconds here.
 """
@@ -105,14 +105,14 @@ def test_a_front_is_waited_out_and_nothing_is_sent_twice(call: str, front: str, 
 
 
 @pytest.mark.parametrize("front", ["404 HTML", "401 HTML", "200 of a sign-in page"])
-def test_a_front_that_stays_interrupts_and_the_next_process_waits_as_well(front: str, tmp_path: Path) -> None:
+def test_an_intermediary_that_stays_interrupts_and_the_next_process_waits_as_well(front: str, tmp_path: Path) -> None:
     async def scenario() -> None:
         world, _ = behind(front, Spell("/inputs", 500), tmp_path)
         calm = Weather(random.Random(1))
         end = await world.live(calm, patience=300)
         assert isinstance(end, Transient), end
         assert (end.reason, end.conclusion) == ("front", Conclusion.INTERRUPTED)
-        assert "in front of the registry" in end.what
+        assert "in place of the registry" in end.what
         assert end.next_step
         resumed = await world.live(calm, patience=300)
         assert isinstance(resumed, Progress), resumed
