@@ -9,8 +9,7 @@ import click
 from roar_publisher import __version__
 from roar_publisher.cli.commands import COMMANDS, SUBSTITUTES, CommandEntry
 from roar_publisher.cli.display.naming import name_in_help, program_name
-from roar_publisher.cli.display.output import Output
-from roar_publisher.cli.display.streams import name_failures
+from roar_publisher.cli.display.streams import help_width, name_failures
 from roar_publisher.cli.roar_cli import REPAIR, roar_cli_commands, roar_cli_installed, roar_script_note
 
 
@@ -21,7 +20,7 @@ class Program(click.Group):
         return [*_entries(), *_only_in_roar_cli(_entries())]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        entry = _entries().get(cmd_name)
+        entry = COMMANDS.get(cmd_name) or _entries().get(cmd_name)  # our own need no search for roar-cli
         if entry is None:
             return _FILE_ARGUMENTS if ctx.resilient_parsing else None
         command = getattr(importlib.import_module(entry.module), cmd_name)
@@ -67,6 +66,14 @@ def start(arguments: Sequence[str]) -> int:
     """Run one of roar-publisher's commands and return its exit code. Raises whatever the command raises."""
     name_failures()
     if note := roar_script_note():
+        from roar_publisher.cli.display.output import Output
+
         Output(sys.stderr).line(f"Note: {note}")
-    result = roar.main(list(arguments), prog_name=program_name(), standalone_mode=False, obj=tuple(arguments))
+    result = roar.main(
+        list(arguments),
+        prog_name=program_name(),
+        standalone_mode=False,
+        obj=tuple(arguments),
+        terminal_width=help_width(sys.stdout),
+    )
     return result if isinstance(result, int) else 0

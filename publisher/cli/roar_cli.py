@@ -1,11 +1,9 @@
 """Finds roar-cli in the same environment: its commands, and which package installed the `roar` script."""
 
-import importlib.util
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from pathlib import Path
 
 from roar_publisher.cli import importpath
 from roar_publisher.cli.display.naming import DEFAULT, UNAMBIGUOUS
@@ -21,8 +19,17 @@ REPAIR = "pip install --force-reinstall --no-deps roar-cli"
 
 def roar_cli_installed() -> bool:
     """Return whether roar-cli can be imported. Imports nothing."""
-    spec = importlib.util.find_spec(PACKAGE)
+    from importlib.util import find_spec
+
+    spec = find_spec(PACKAGE)
     return spec is not None and spec.origin is not None  # a plain folder of that name has no origin
+
+
+def only_in_roar_cli(destination: str) -> bool:
+    """Return whether only roar-cli stores files at a destination."""
+    from urllib.parse import urlsplit
+
+    return urlsplit(destination).scheme in SCHEMES
 
 
 def roar_cli_commands() -> Mapping[str, str]:
@@ -60,8 +67,8 @@ def roar_script_note() -> str | None:
 
     Both packages install one. The one installed last is present, and uninstalling either removes it.
     """
-    called = Path(sys.argv[0])
-    missing = called.name == UNAMBIGUOUS and called.is_absolute() and not called.with_name(DEFAULT).exists()
+    folder, name = os.path.split(sys.argv[0])
+    missing = name == UNAMBIGUOUS and os.path.isabs(folder) and not os.path.exists(os.path.join(folder, DEFAULT))
     if not missing or not roar_cli_installed():
         return None
     return f"the `roar` command is missing, and roar-cli is installed; to restore it: {REPAIR}"

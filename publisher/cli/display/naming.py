@@ -3,9 +3,9 @@
 Messages and help texts are written with `roar`. Before output, it is replaced by the name that the user can type.
 """
 
+import os
 import re
 import sys
-from pathlib import Path
 
 import click
 
@@ -17,7 +17,7 @@ _OURS = re.compile(r"(?<!-m )\broar (?=(?:publish|register|put|journal|daemon|re
 
 def program_name() -> str:
     """Return the name under which this process was called, or `roar` under `python -m roar_publisher`."""
-    return UNAMBIGUOUS if Path(sys.argv[0]).name == UNAMBIGUOUS else DEFAULT
+    return UNAMBIGUOUS if os.path.basename(sys.argv[0]) == UNAMBIGUOUS else DEFAULT
 
 
 def as_called(text: str) -> str:

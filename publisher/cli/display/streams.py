@@ -10,6 +10,7 @@ from typing import TextIO
 STREAMS = {0: ("stdin", "r"), 1: ("stdout", "w"), 2: ("stderr", "w")}
 """Their names in `sys`, and the mode for each."""
 USUAL_COLUMNS = 80
+NARROWEST_HELP = 50
 
 DUMB_TERMINALS = frozenset({"", "dumb", "unknown"})
 """Values of TERM for terminals that cannot move the cursor."""
@@ -40,6 +41,11 @@ def columns(stream: TextIO) -> int:
         return os.get_terminal_size(stream.fileno()).columns or USUAL_COLUMNS
     except (OSError, ValueError):
         return USUAL_COLUMNS
+
+
+def help_width(stream: TextIO) -> int:
+    """Return the width of help texts: as click computes it, but without `shutil`, which imports four compressors."""
+    return max(min(columns(stream), USUAL_COLUMNS) - 2, NARROWEST_HELP)
 
 
 class StdoutLost(OSError):

@@ -1,15 +1,13 @@
 """`roar publish` and `roar register`: the command lines. The implementation in `publishing` is imported when needed."""
 
-import shlex
 import sys
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
 
 from roar_publisher.cli.parameters import build, declare
 from roar_publisher.cli.publish.options import Options, PutOptions
-from roar_publisher.cli.roar_cli import SCHEMES
+from roar_publisher.cli.roar_cli import only_in_roar_cli
 from roar_publisher.state.errors import UsageProblem
 
 HELP = """\
@@ -105,7 +103,9 @@ def read_options(*, destination: str | None, message: str | None, **given: Any) 
         raise UsageProblem("--to and -m go together", next_step='roar publish model.pt --to s3://bucket/run -m "v1"')
     put, target = None, given["target"]
     if destination is not None and message is not None:
-        if urlsplit(destination).scheme in SCHEMES:
+        if only_in_roar_cli(destination):
+            import shlex
+
             words = ("roar", "put", target or "", destination, "-m", message)
             raise UsageProblem("only roar-cli stores files there", next_step=shlex.join(word for word in words if word))
         sources = (target,) if target is not None else ()
@@ -125,6 +125,8 @@ def _run(options: Options) -> int:
 
 def _use_roar_cli(options: list[str]) -> UsageProblem:
     """Return the error that names the roar-cli command for the request as typed."""
+    import shlex
+
     typed = shlex.join(sys.argv[2:])
     return UsageProblem(
         f"{' and '.join(options)}: only roar-cli's own register can do that",

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from roar_publisher.auth.choice import Flag
 from roar_publisher.cli.ids import complete_file, complete_live
 from roar_publisher.cli.parameters import option
 from roar_publisher.state.errors import UsageProblem
 from roar_publisher.state.limits import TransferLimits
+
+if TYPE_CHECKING:
+    from roar_publisher.auth.choice import Flag
 
 FILES = frozenset({"a source"})
 """The argument that names a file. The file name is checked when the file is read."""
@@ -101,8 +104,10 @@ class Options:
             _reject_with("--detach", {"--dry-run": self.dry_run})
 
     @property
-    def flag(self) -> Flag:
+    def flag(self) -> "Flag":
         """The visibility that was typed."""
+        from roar_publisher.auth.choice import Flag
+
         if self.anonymous:
             return Flag.ANONYMOUS
         if self.private:

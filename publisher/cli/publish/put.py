@@ -1,7 +1,6 @@
 """`roar put`: the command line. The implementation is in `publishing`, which is imported when needed."""
 
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
 
@@ -9,7 +8,7 @@ from roar_publisher.cli.ids import complete_file
 from roar_publisher.cli.parameters import build, declare
 from roar_publisher.cli.publish.command import EXIT_CODES, JSON
 from roar_publisher.cli.publish.options import Options, PutOptions
-from roar_publisher.cli.roar_cli import SCHEMES, run_roar_cli
+from roar_publisher.cli.roar_cli import only_in_roar_cli, run_roar_cli
 from roar_publisher.storage.kinds import STORES
 
 HELP = """\
@@ -61,7 +60,7 @@ def put(
     from roar_publisher.cli.publish.publishing import run
 
     *sources, destination = arguments
-    if urlsplit(destination).scheme in SCHEMES:
+    if only_in_roar_cli(destination):
         return run_roar_cli(typed)
     given |= {"name": name or step_name, "dataset": dataset or as_dataset}
     wanted = build(PutOptions, given, sources=tuple(sources), destination=destination)
