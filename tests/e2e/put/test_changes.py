@@ -146,7 +146,7 @@ def test_a_change_before_a_resume_stops_the_resume(kind: str, make_place: MakePl
     rewrite(path, random.Random(0))
     answer = place.resume()
     assert answer.code == ExitCode.INTERRUPTED, answer.err
-    assert "large-0.bin changed" in answer.err
+    assert "large-0.bin has changed" in answer.err
     place.check_not_published()
 
 
@@ -219,7 +219,7 @@ def test_a_copy_with_one_changed_byte_stops_the_put(kind: str, make_place: MakeP
         rewrite(path, random.Random(seed))
         answer = place.resume()
         assert answer.code == ExitCode.INTERRUPTED, answer.err
-        assert "large-0.bin changed" in answer.err
+        assert "large-0.bin has changed" in answer.err
         place.check_not_published()
         place.discard()
 
