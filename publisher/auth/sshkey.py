@@ -151,7 +151,7 @@ def _cannot_sign(path: Path, files: KeyFiles, why: str) -> NeedsUser:
 
 
 def _unlock(path: Path, private: Secret, ask: AskPassphrase) -> SshSigner:
-    """AskPassphrase for the passphrase until it is correct, at most `PASSPHRASE_ATTEMPTS` times."""
+    """Ask for the passphrase until it is correct, at most `PASSPHRASE_ATTEMPTS` times."""
     for _ in range(PASSPHRASE_ATTEMPTS):
         passphrase = ask(f"Passphrase of {path}: ")
         if passphrase is None:

@@ -16,7 +16,7 @@ from roar_publisher.auth.choice import Choice
 from roar_publisher.auth.secret import Secret
 from roar_publisher.cli.display.streams import columns
 from roar_publisher.cli.display.text import count, printable, wrapped
-from roar_publisher.state.errors import NeedsUser
+from roar_publisher.state.errors import Interrupted, NeedsUser
 from roar_publisher.tasks import until_stopped
 
 YES = frozenset({"y", "yes"})
@@ -112,9 +112,10 @@ class Prompter:
             return True
 
     def passphrase(self, prompt: str) -> Secret | None:
-        """Read a passphrase without echo. Blocks its thread.
+        """Read a passphrase without echo. Blocks its thread. Returns None if it is empty.
 
-        Returns None if it is empty, or if the process is asked to stop.
+        Raises Interrupted if the process is asked to stop. An empty answer would let the work end with an error about
+        its credential before the stop cancels it.
         """
         with self._display.paused(), _without_echo():
             _prompt(prompt)
@@ -125,7 +126,7 @@ class Prompter:
                         return Secret(text) if text else None
             finally:
                 click.echo(err=True)
-        return None
+        raise Interrupted
 
 
 async def _read_line(stop: anyio.Event) -> str:

@@ -96,7 +96,7 @@ def test_an_object_deleted_before_a_resume_is_sent_again(kind: str, step: str, m
     place.seen.clear()
     resumed = place.resume()
     assert resumed.code == 0, resumed.err
-    assert f"1 of {len(place.files)} objects were stored before, and are gone" in resumed.err
+    assert f"1 of {len(place.files)} stored objects are missing from the store" in resumed.err
     assert place.check_published_once() == journal.provisional
     if place.destination.proxy:
         assert place.destination.parts_sent(place.seen, {}) == [("deeper/small-1.bin", 1)]

@@ -235,7 +235,7 @@ def test_consent_given_on_another_machine_does_not_count(
 def test_without_a_terminal_or_yes_nothing_is_imported(world: World, imports: Import) -> None:
     before = everything(world)
     answer = imports(world.bundle, yes=False)
-    answer.blames(4, "requires your consent", "nothing was imported", "--yes")
+    answer.blames(4, "needs your consent", "nothing was imported", "--yes")
     assert "to the registry https://registry.example" in answer.err
     assert everything(world) == before
 
