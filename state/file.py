@@ -8,10 +8,10 @@ its path: closing any other handle drops SQLite's locks (POSIX).
 import errno
 import sqlite3
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from roar_publisher.state import schema
 from roar_publisher.state.damage import damaged, is_damaged, reports_damage
@@ -21,7 +21,6 @@ from roar_publisher.state.private import create_private
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import check_own
 from roar_publisher.state.schema import is_full, migrate, refuse_newer
-from roar_publisher.state.sqlite import Database
 from roar_publisher.state.system_errors import SystemProblem, explain_os_error, probe_write
 
 BUSY_TIMEOUT_MS = 10_000
@@ -55,7 +54,7 @@ class JournalFile:
                 check_same_thread=False,
                 timeout=BUSY_TIMEOUT_MS / 1000,
             )
-            self.db = Database(connection, execute_plugins=False)
+            self.db = connection
             try:
                 if read_only:
                     connection.execute("PRAGMA query_only = ON")
@@ -78,17 +77,28 @@ class JournalFile:
     def outdated(self) -> bool:
         """Whether an older release wrote the file and no owner has opened it since, which would migrate it."""
         with self.translated():
-            return bool(schema.journal_migrations.pending(self.db))
+            return schema.outdated(self.db)
 
     @property
     def data_version(self) -> int:
         """A number that changes whenever another connection commits a change."""
         with self.translated():
-            return int(self.db.conn.execute("PRAGMA data_version").fetchone()[0])
+            return int(self.db.execute("PRAGMA data_version").fetchone()[0])
 
     def close(self) -> None:
         """Close the file. Closing twice is harmless."""
-        self.db.conn.close()
+        self.db.close()
+
+    def rows(self, sql: str) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a query by column name. Call inside `transaction` or `translated`."""
+        cursor = self.db.execute(sql)
+        names = [column for column, *_ in cursor.description]
+        return (dict(zip(names, row, strict=True)) for row in cursor)
+
+    def insert(self, table: str, row: Mapping[str, Any]) -> None:
+        """Insert a row. Call inside `transaction`."""
+        places = ", ".join("?" * len(row))
+        self.db.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})", list(row.values()))
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -96,18 +106,18 @@ class JournalFile:
 
         It is IMMEDIATE, because a deferred one that reads first can fail at once with BUSY when it writes.
         """
-        nested = self.db.conn.in_transaction
+        nested = self.db.in_transaction
         if nested:
             yield
             return
         with self.translated():
-            self.db.conn.execute("BEGIN IMMEDIATE")
+            self.db.execute("BEGIN IMMEDIATE")
             try:
                 yield
-                self.db.conn.execute("COMMIT")
+                self.db.execute("COMMIT")
             except BaseException:
-                if self.db.conn.in_transaction:
-                    self.db.conn.execute("ROLLBACK")
+                if self.db.in_transaction:
+                    self.db.execute("ROLLBACK")
                 raise
 
     @contextmanager

@@ -20,8 +20,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from roar_publisher.state import schema
+from roar_publisher.state.migrations import upgrade
 from roar_publisher.state.private import create_private
-from roar_publisher.state.sqlite import Database
 
 TABLES = ("plan", "progress", "queue", "units", "events", "objects")
 """The tables that are copied. `parts` is not: parts belong to uploads whose names are not exported."""
@@ -31,7 +31,7 @@ LEAST_STEPS = 20_000_000
 """Instructions of SQLite's virtual machine that any file may take; about a second."""
 STEPS_A_BYTE = 50
 STEPS_AT_ONCE = 10_000
-_MIGRATIONS = schema.journal_migrations.migrations_table
+_MIGRATIONS = schema.MIGRATIONS_TABLE
 _MOST_ENTRIES = 100
 """Entries of a schema: more than any release makes."""
 _PRAGMAS = frozenset({"trusted_schema", "cell_size_check", "quick_check"})
@@ -67,12 +67,12 @@ def copy_foreign_journal(foreign: Path, ours: Path) -> None:
         with closing(sqlite3.connect(ours, isolation_level=None)) as target:
             # A partial copy is useless, so the file is synced only once, when it is complete.
             target.execute("PRAGMA synchronous = OFF")
-            _apply(Database(target, execute_plugins=False), len(names))
+            upgrade(target, most=len(names))
             target.execute("BEGIN IMMEDIATE")
             for table in TABLES:
                 _copy_table(source, target, table)
             target.execute("COMMIT")
-            schema.migrate(Database(target, execute_plugins=False))
+            schema.migrate(target)
     with ours.open("rb") as file:
         os.fsync(file.fileno())
 
@@ -124,8 +124,8 @@ def _applied(source: sqlite3.Connection) -> list[str]:
     if [entry for entry in _entries(source) if entry[2] == _MIGRATIONS] != ours:
         raise ForeignSchema("no table of migrations")
     wanted = f"SELECT migration_set, name FROM {_MIGRATIONS} NOT INDEXED"
-    names = [name for owner, name in source.execute(wanted).fetchmany(_MOST_ENTRIES) if owner == "journal"]
-    known = [migration.name for migration in schema.journal_migrations.pending(Database(memory=True))]
+    names = [name for owner, name in source.execute(wanted).fetchmany(_MOST_ENTRIES) if owner == schema.MIGRATION_SET]
+    known = list(schema.MIGRATIONS)
     if names[: len(known)] == known and len(names) > len(known):
         raise schema.newer()
     if not names or names != known[: len(names)]:
@@ -143,14 +143,8 @@ def _check_schema(source: sqlite3.Connection, names: Sequence[str]) -> None:
 def _made(migrations: int) -> Iterator[sqlite3.Connection]:
     """Yield an in-memory database made by the first `migrations` migrations."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        _apply(Database(connection, execute_plugins=False), migrations)
+        upgrade(connection, most=migrations)
         yield connection
-
-
-def _apply(db: Database, migrations: int) -> None:
-    """Apply the first `migrations` migrations."""
-    later = schema.journal_migrations.pending(db)[migrations:]
-    schema.journal_migrations.apply(db, stop_before=[migration.name for migration in later])
 
 
 def _copy_table(source: sqlite3.Connection, target: sqlite3.Connection, table: str) -> None:

@@ -34,6 +34,7 @@ from roar_publisher.state.record import (
     Plan,
     Progress,
 )
+from roar_publisher.state.schema import has_table
 from roar_publisher.state.units import Units
 
 _JSON_COLUMNS = frozenset(
@@ -65,15 +66,15 @@ class Journal(JournalFile):
         plan.
         """
         with self.transaction():
-            self.db.table("plan").insert(_to_row(asdict(plan)))
+            self.insert("plan", _to_row(asdict(plan)))
             start = Progress(updated_at=self._clock())
-            self.db.table("progress").insert(_to_row({"id": plan.id} | asdict(start)))
+            self.insert("progress", _to_row({"id": plan.id} | asdict(start)))
             self.queue.configure(agreed=agreed)
 
     def frozen(self) -> bool:
         """Return whether planning has finished. A journal without a frozen plan never sent anything."""
         with self.translated():
-            return self.db["plan"].exists() and self.db["plan"].count > 0
+            return has_table(self.db, "plan") and any(self.rows("SELECT 1 FROM plan LIMIT 1"))
 
     def plan(self) -> Plan:
         """Return the frozen plan. Raises LocalProblem if there is none."""
@@ -113,14 +114,15 @@ class Journal(JournalFile):
         if event is Event.COUNTS_DIFFER:
             changes["recounts"] = before.recounts + 1
         self._update("progress", changes)
-        self.db.table("events").insert(
+        self.insert(
+            "events",
             {
                 "at": changes["updated_at"],
                 "event": event.value,
                 "source": before.state.value,
                 "target": target.value,
                 "detail": changes["detail"],
-            }
+            },
         )
 
     @property
@@ -182,7 +184,7 @@ class Journal(JournalFile):
         decided = {name: value for name, value in self.plan().intent.items() if name not in LOCAL_SETTINGS}
         intent = json.dumps(decided | {"ssh_key": ""}, sort_keys=True)
         with self.translated(), closing(sqlite3.connect(copy, isolation_level=None)) as target:
-            self.db.conn.backup(target)
+            self.db.backup(target)
             target.execute("UPDATE plan SET intent = ?", [intent])
             delete_parts(target)
             target.execute("VACUUM")
@@ -207,7 +209,7 @@ class Journal(JournalFile):
     def note_wait(self, reason: Reason | Literal[""]) -> None:
         """Record what the owner waits for now; "" when it continues. Keeps the reason of a publish that stopped."""
         with self.transaction():
-            self.db.conn.execute("UPDATE progress SET reason = ? WHERE detail = ''", [reason])
+            self.db.execute("UPDATE progress SET reason = ? WHERE detail = ''", [reason])
 
     def remember(self, **learned: Unpack[Learned]) -> None:
         """Record something learned in the middle of a step. Does not change the state."""
@@ -217,7 +219,7 @@ class Journal(JournalFile):
     def history(self) -> list[Checkpoint]:
         """Return every checkpoint, oldest first."""
         with self.translated():
-            rows = self.db.query("SELECT at, event, source, target, detail FROM events ORDER BY id")
+            rows = self.rows("SELECT at, event, source, target, detail FROM events ORDER BY id")
             return [Checkpoint(**row) for row in rows]
 
     # ---------------------------------------------------------------- rows
@@ -225,11 +227,11 @@ class Journal(JournalFile):
     def _update(self, table: str, changes: Mapping[str, Any]) -> None:
         row = _to_row(changes)
         assignments = ", ".join(f"{column} = ?" for column in row)
-        self.db.conn.execute(f"UPDATE {table} SET {assignments}", list(row.values()))
+        self.db.execute(f"UPDATE {table} SET {assignments}", list(row.values()))
 
     def _only_row(self, table: str) -> dict[str, Any]:
         with self.translated():
-            row = next(iter(self.db[table].rows), None) if self.db[table].exists() else None
+            row = next(self.rows(f"SELECT * FROM {table}"), None) if has_table(self.db, table) else None
         if row is None:
             raise LocalProblem(
                 f"{self.path} holds no finished plan",

@@ -65,7 +65,7 @@ class Objects:
     def add(self, rows: Iterable[ObjectRow]) -> None:
         """Write objects in one transaction. Called during planning."""
         with self._file.transaction():
-            self._file.db.conn.executemany(
+            self._file.db.executemany(
                 "INSERT INTO objects (seq, key, url, size, content) VALUES (?, ?, ?, ?, ?)",
                 ((row.seq, row.key, row.url, row.size, row.content) for row in rows),
             )
@@ -74,9 +74,7 @@ class Objects:
         """Return every object in order, or only those that are not known to be stored."""
         where = " WHERE stored = 0" if only_missing else ""
         with self._file.translated():
-            rows = self._file.db.conn.execute(
-                f"SELECT seq, key, url, size, content, tag FROM objects{where} ORDER BY seq"
-            )
+            rows = self._file.db.execute(f"SELECT seq, key, url, size, content, tag FROM objects{where} ORDER BY seq")
             return [ObjectRow(*row) for row in rows]
 
     def revise(self, seq: int, content: str) -> None:
@@ -87,26 +85,26 @@ class Objects:
         """Replace the information about objects' files, by seq, in one transaction."""
         rows = ((content, seq) for seq, content in contents.items())
         with self._file.transaction():
-            self._file.db.conn.executemany("UPDATE objects SET content = ? WHERE seq = ?", rows)
+            self._file.db.executemany("UPDATE objects SET content = ? WHERE seq = ?", rows)
 
     def stored(self, tags: Iterable[tuple[int, str]]) -> None:
         """Record that the store has these objects, verified, as (seq, tag). Forgets their parts."""
         rows = list(tags)
         with self._file.transaction():
-            self._file.db.conn.executemany(
+            self._file.db.executemany(
                 "UPDATE objects SET stored = 1, tag = ? WHERE seq = ?", [(tag, seq) for seq, tag in rows]
             )
-            self._file.db.conn.executemany("DELETE FROM parts WHERE seq = ?", [(seq,) for seq, _ in rows])
+            self._file.db.executemany("DELETE FROM parts WHERE seq = ?", [(seq,) for seq, _ in rows])
 
     def lost(self, seqs: Iterable[int]) -> None:
         """Record that the store no longer has these objects."""
         with self._file.transaction():
-            self._file.db.conn.executemany("UPDATE objects SET stored = 0 WHERE seq = ?", [(seq,) for seq in seqs])
+            self._file.db.executemany("UPDATE objects SET stored = 0 WHERE seq = ?", [(seq,) for seq in seqs])
 
     def acknowledge_part(self, seq: int, part: PartRow) -> None:
         """Record that the store has a part of an object."""
         with self._file.transaction():
-            self._file.db.conn.execute(
+            self._file.db.execute(
                 "INSERT OR REPLACE INTO parts (seq, number, size, tag, sha256) VALUES (?, ?, ?, ?, ?)",
                 [seq, part.number, part.size, part.tag, part.sha256],
             )
@@ -114,7 +112,7 @@ class Objects:
     def parts(self, seq: int) -> list[PartRow]:
         """Return the parts of an object that the store acknowledged."""
         with self._file.translated():
-            rows = self._file.db.conn.execute(
+            rows = self._file.db.execute(
                 "SELECT number, size, tag, sha256 FROM parts WHERE seq = ? ORDER BY number", [seq]
             )
             return [PartRow(*row) for row in rows]
@@ -122,12 +120,12 @@ class Objects:
     def forget_parts(self, seq: int) -> None:
         """Forget the parts of an object, because their upload is gone."""
         with self._file.transaction():
-            self._file.db.conn.execute("DELETE FROM parts WHERE seq = ?", [seq])
+            self._file.db.execute("DELETE FROM parts WHERE seq = ?", [seq])
 
     def tally(self) -> ObjectTally:
         """Return how many objects and bytes there are, and how many are stored."""
         with self._file.translated():
-            row = self._file.db.conn.execute(
+            row = self._file.db.execute(
                 "SELECT count(*), coalesce(sum(stored), 0), coalesce(sum(size), 0), coalesce(sum(size * stored), 0)"
                 " FROM objects"
             ).fetchone()
@@ -136,7 +134,7 @@ class Objects:
     def progress(self) -> dict[int, ObjectProgress]:
         """Return the progress of every object, by seq, in order."""
         with self._file.translated():
-            rows = self._file.db.conn.execute(
+            rows = self._file.db.execute(
                 "SELECT o.seq, key, o.size, CASE WHEN stored THEN o.size ELSE coalesce(sent, 0) END, stored"
                 " FROM objects o LEFT JOIN (SELECT seq, sum(size) AS sent FROM parts GROUP BY seq) p ON p.seq = o.seq"
                 " ORDER BY o.seq"

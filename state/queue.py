@@ -10,6 +10,7 @@ from typing import Any
 
 from roar_publisher.state.file import JournalFile
 from roar_publisher.state.limits import DEFAULT_LIMITS, TransferLimits
+from roar_publisher.state.schema import has_table
 
 STOPPED_BY_USER = "stopped with Ctrl-C or SIGTERM"
 """The detail of a publish that the user stopped. It is parked until the user continues it."""
@@ -51,7 +52,8 @@ class Queue:
     def read(self) -> Queued:
         """Return the row, or the defaults if there is none."""
         with self._file.translated():
-            row = next(iter(self._file.db["queue"].rows), None) if self._file.db["queue"].exists() else None
+            exists = has_table(self._file.db, "queue")
+            row = next(self._file.rows("SELECT * FROM queue"), None) if exists else None
         if row is None:
             return Queued()
         limits = TransferLimits(**{name: row.pop(column) for name, column in LIMIT_COLUMNS.items()})
@@ -96,4 +98,4 @@ class Queue:
     def _write(self, **changes: Any) -> None:
         assignments = ", ".join(f"{column} = ?" for column in changes)
         with self._file.transaction():
-            self._file.db.conn.execute(f"UPDATE queue SET {assignments}", list(changes.values()))
+            self._file.db.execute(f"UPDATE queue SET {assignments}", list(changes.values()))

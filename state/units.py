@@ -72,24 +72,24 @@ class Units:
         """Write units in one transaction. Called during planning, before the plan is frozen."""
         rows = ((u.seq, u.part, u.kind.value, u.job_uid, u.items, u.after, _pack(u.body)) for u in units)
         with self._file.transaction():
-            self._file.db.conn.executemany(
+            self._file.db.executemany(
                 "INSERT INTO units (seq, part, kind, job_uid, items, after, body) VALUES (?, ?, ?, ?, ?, ?, ?)", rows
             )
 
     def acknowledge(self, units: Sequence[tuple[int, int]]) -> None:
         """Mark units, given as (seq, part), as received by the server, in one transaction."""
         with self._file.transaction():
-            self._file.db.conn.executemany("UPDATE units SET acked = 1 WHERE seq = ? AND part = ?", units)
+            self._file.db.executemany("UPDATE units SET acked = 1 WHERE seq = ? AND part = ?", units)
 
     def forget_acknowledgements(self) -> None:
         """Record that no unit counts as received."""
         with self._file.transaction():
-            self._file.db.conn.execute("UPDATE units SET acked = 0 WHERE acked = 1")
+            self._file.db.execute("UPDATE units SET acked = 0 WHERE acked = 1")
 
     def split(self, whole: Unit, halves: tuple[Unit, Unit]) -> tuple[Unit, Unit]:
         """Replace a unit that the server found too large by two, and return them with their part numbers."""
         with self._file.transaction():
-            connection = self._file.db.conn
+            connection = self._file.db
             row = connection.execute("SELECT max(part) FROM units WHERE seq = ?", [whole.seq]).fetchone()
             first, second = replace(halves[0], part=whole.part), replace(halves[1], part=row[0] + 1)
             connection.execute("DELETE FROM units WHERE seq = ? AND part = ?", [whole.seq, whole.part])
@@ -105,7 +105,7 @@ class Units:
         page: list[Unit] = []
         size = 0
         with self._file.translated():
-            cursor = self._file.db.conn.execute(
+            cursor = self._file.db.execute(
                 "SELECT seq, part, kind, job_uid, items, after, body FROM units"
                 f" WHERE seq > ? AND acked = 0 AND kind IN ({', '.join('?' * len(names))})"
                 " ORDER BY seq, part",
@@ -124,7 +124,7 @@ class Units:
         """Return the seq of every unacknowledged unit of `kinds`, ascending, with one entry per part."""
         names = [kind.value for kind in kinds]
         with self._file.translated():
-            rows = self._file.db.conn.execute(
+            rows = self._file.db.execute(
                 f"SELECT seq FROM units WHERE acked = 0 AND kind IN ({', '.join('?' * len(names))}) ORDER BY seq", names
             )
             return [row[0] for row in rows]
@@ -132,16 +132,14 @@ class Units:
     def bodies(self, kind: Kind) -> Iterator[bytes]:
         """Yield the body of every unit of one kind, in order, acknowledged or not."""
         with self._file.translated():
-            cursor = self._file.db.conn.execute(
-                "SELECT body FROM units WHERE kind = ? ORDER BY seq, part", [kind.value]
-            )
+            cursor = self._file.db.execute("SELECT body FROM units WHERE kind = ? ORDER BY seq, part", [kind.value])
             for (body,) in cursor:
                 yield zlib.decompress(body)
 
     def tally(self) -> dict[Kind, Tally]:
         """Return the number of units and items per kind, planned and acknowledged."""
         with self._file.translated():
-            rows = self._file.db.conn.execute(
+            rows = self._file.db.execute(
                 "SELECT kind, count(*), sum(acked), sum(items), sum(items * acked) FROM units GROUP BY kind"
             )
             return {Kind(kind): Tally(*counts) for kind, *counts in rows}

@@ -185,7 +185,7 @@ def addresses(destination: str, key: str) -> Sequence[str]:
 
 def _rows(journal: Journal, table: str, order: str) -> Iterator[dict[str, Any]]:
     with journal.translated():
-        yield from journal.db.query(f"SELECT * FROM {table} ORDER BY {order}")
+        yield from journal.rows(f"SELECT * FROM {table} ORDER BY {order}")
 
 
 def _only_row(journal: Journal, table: str) -> dict[str, Any]:

@@ -151,7 +151,7 @@ def test_a_registry_that_would_get_everything_unencrypted_is_refused(
     program: Program, interrupted: str, there: Program, tmp_path: Path
 ) -> None:
     with Journal(StateFolder(program.state).find(interrupted).journal) as journal:
-        journal.db.conn.execute("UPDATE plan SET registry = 'http://registry.example'")
+        journal.db.execute("UPDATE plan SET registry = 'http://registry.example'")
     assert program("journal", "export", interrupted, str(tmp_path / "moved.tar")).code == 0
     there("journal", "import", str(tmp_path / "moved.tar")).blames(2, "would send all data unencrypted")
     assert there.publishes == []
@@ -173,7 +173,7 @@ def test_an_export_holds_no_key_no_part_and_no_remains_of_what_was_deleted(
 ) -> None:
     remains = "remains of a row " * 1_000
     with Journal(StateFolder(program.state).find(interrupted).journal) as journal:
-        journal.db.conn.execute("UPDATE plan SET intent = json_set(intent, '$.ssh_key', '/home/me/.ssh/id_work')")
+        journal.db.execute("UPDATE plan SET intent = json_set(intent, '$.ssh_key', '/home/me/.ssh/id_work')")
         journal.note(reason=Reason.AUTH, detail=remains)
         journal.note(reason=Reason.AUTH, detail="")
     assert program("journal", "export", interrupted, str(tmp_path / "moved.tar")).code == 0

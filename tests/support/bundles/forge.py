@@ -90,11 +90,10 @@ def with_record(members: Members, change: Callable[[Any], Any]) -> Members:
 def columns() -> list[tuple[str, str, str]]:
     """Return (table, column, declared type) of every column of a journal."""
     from roar_publisher.state.foreign import TABLES
-    from roar_publisher.state.schema import journal_migrations
-    from roar_publisher.state.sqlite import Database
+    from roar_publisher.state.schema import create
 
-    db = Database(memory=True)
-    journal_migrations.apply(db)
-    return [
-        (table, row[1], row[2]) for table in TABLES for row in db.conn.execute(f"PRAGMA table_info({table})").fetchall()
-    ]
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        create(db)
+        return [
+            (table, row[1], row[2]) for table in TABLES for row in db.execute(f"PRAGMA table_info({table})").fetchall()
+        ]

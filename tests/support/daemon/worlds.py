@@ -411,7 +411,7 @@ def _journal_of(machine: Machine) -> type[Journal]:
         def __init__(self, path: Path, *, clock: Callable[[], float], read_only: bool = False) -> None:
             super().__init__(path, clock=clock, read_only=read_only)
             self.units = WatchedUnits(self, lambda: machine.note_acknowledged(self))
-            self.db.conn.execute("PRAGMA synchronous = OFF")
+            self.db.execute("PRAGMA synchronous = OFF")
 
         @contextmanager
         def transaction(self) -> Iterator[None]:

@@ -26,7 +26,7 @@ class Drain:
 
     def __init__(self, path: Path, lineage: Lineage | None = None, *, units: list[Unit] | None = None) -> None:
         self.journal = Journal(path)
-        self.journal.db.conn.execute("PRAGMA synchronous = OFF")
+        self.journal.db.execute("PRAGMA synchronous = OFF")
         self.units = units if units is not None else (lineage or cut([])).units
         self.journal.units.add(self.units)
         self.journal.freeze(plan_of(lineage or cut([]), "00c0ffee"))
@@ -55,7 +55,7 @@ class Drain:
 
     @property
     def acknowledged(self) -> set[tuple[int, int]]:
-        rows = self.journal.db.conn.execute("SELECT seq, part FROM units WHERE acked = 1")
+        rows = self.journal.db.execute("SELECT seq, part FROM units WHERE acked = 1")
         return {(seq, part) for seq, part in rows}
 
     @property

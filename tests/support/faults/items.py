@@ -43,7 +43,7 @@ def acknowledged_items(journal: Journal, lineage_hash: str) -> set[Item]:
     """The items of every unit that the journal holds as acknowledged, under the uids that they travel by."""
     staged = journal.progress().remote_session is not None
     items: set[Item] = set()
-    rows = journal.db.conn.execute("SELECT seq, kind, job_uid FROM units WHERE acked = 1 GROUP BY seq, kind, job_uid")
+    rows = journal.db.execute("SELECT seq, kind, job_uid FROM units WHERE acked = 1 GROUP BY seq, kind, job_uid")
     wanted = {seq: (Kind(kind), job_uid or "") for seq, kind, job_uid in rows}
     for seq, body in _acknowledged_bodies(journal):
         kind, job_uid = wanted[seq]
@@ -52,7 +52,7 @@ def acknowledged_items(journal: Journal, lineage_hash: str) -> set[Item]:
 
 
 def _acknowledged_bodies(journal: Journal) -> Iterable[tuple[int, bytes]]:
-    for seq, body in journal.db.conn.execute("SELECT seq, body FROM units WHERE acked = 1"):
+    for seq, body in journal.db.execute("SELECT seq, body FROM units WHERE acked = 1"):
         yield seq, zlib.decompress(body)
 
 

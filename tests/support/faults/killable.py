@@ -78,7 +78,7 @@ def count_commits(moments: Moments) -> None:
 
     @contextmanager
     def counted(journal: Journal) -> Iterator[None]:
-        if journal.db.conn.in_transaction:  # a part of another transaction, without a commit of its own
+        if journal.db.in_transaction:  # a part of another transaction, without a commit of its own
             with transaction(journal):
                 yield
             return

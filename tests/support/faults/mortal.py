@@ -83,7 +83,7 @@ class MortalJournal(Journal):
         self._watch = watch
         super().__init__(path, clock=clock)
         self.units = WatchedUnits(self, lambda: watch(self))
-        self.db.conn.execute("PRAGMA synchronous = OFF")  # processes die here, the power does not fail
+        self.db.execute("PRAGMA synchronous = OFF")  # processes die here, the power does not fail
 
     def checkpoint(self, event: Event, **learned: Unpack[Learned]) -> Progress:
         progress = super().checkpoint(event, **learned)
@@ -92,7 +92,7 @@ class MortalJournal(Journal):
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        if self.db.conn.in_transaction:  # a part of another transaction, without a commit of its own
+        if self.db.in_transaction:  # a part of another transaction, without a commit of its own
             with super().transaction():
                 yield
             return

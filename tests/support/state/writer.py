@@ -18,7 +18,7 @@ def hold_lock(folder: Path) -> None:
 def stop_inside_transaction(folder: Path) -> None:
     """Leave a hot journal: pages are in the database file, the commit is not."""
     journal = Journal(folder / "journal.db")
-    connection = journal.db.conn
+    connection = journal.db
     connection.execute("PRAGMA cache_size = 1")
     connection.execute("PRAGMA cache_spill = 1")
     connection.execute("BEGIN IMMEDIATE")

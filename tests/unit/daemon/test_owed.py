@@ -23,7 +23,7 @@ from tests.support.daemon.worlds import Machine
 def in_database(path: PublishPaths, database: Path) -> None:
     """Make it a publish from this roar.db."""
     with OwnedPublish.open(path) as owned, owned.journal.transaction():
-        owned.journal.db.conn.execute("UPDATE plan SET roar_db = ?", [str(database)])
+        owned.journal.db.execute("UPDATE plan SET roar_db = ?", [str(database)])
 
 
 def damaged(database: Path) -> Callable[[], object]:
@@ -88,7 +88,7 @@ def test_nothing_is_paid_before_the_end_is_reported(tmp_path: Path, database: Pa
                 await machine.until(lambda: machine.status(paths).owes, WORK_SECONDS)
         for notified, waits in ((False, False), (True, True), (None, True)):
             with OwnedPublish.open(paths) as owned, owned.journal.transaction():
-                owned.journal.db.conn.execute("UPDATE queue SET told = ?, parked = 0", [notified])
+                owned.journal.db.execute("UPDATE queue SET told = ?, parked = 0", [notified])
             waiting = PublishIndex(machine.folder).waiting(frozenset())
             assert bool(waiting) is waits, notified
 

@@ -276,8 +276,8 @@ async def test_a_session_that_was_finalized_meanwhile_returns_its_receipt(publis
     first = await publishing.run()
     journal.write_bytes(older)
     with OwnedPublish.open(publishing.paths) as owned:
-        owned.journal.db.conn.execute("UPDATE progress SET state = 'stage'")
-        owned.journal.db.conn.execute("UPDATE units SET acked = 0")
+        owned.journal.db.execute("UPDATE progress SET state = 'stage'")
+        owned.journal.db.execute("UPDATE units SET acked = 0")
     publishing.paths.write_session_token(publishing.tokens()[0].decode())
     second = await publishing.run()
     assert (second.state, second.hash) == (State.DONE, first.hash)

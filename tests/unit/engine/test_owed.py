@@ -137,7 +137,7 @@ async def test_a_tag_that_git_does_not_make_is_owed_with_its_command(
     plan_without = publishing.paths
     with OwnedPublish.open(plan_without) as other, other.journal.transaction():
         tags = json.dumps([[f"roar/{commit}", commit, "", ""]])
-        other.journal.db.conn.execute("UPDATE plan SET tags = ?, project = ?", [tags, str(project)])
+        other.journal.db.execute("UPDATE plan SET tags = ?, project = ?", [tags, str(project)])
     await publishing.run()
     (debt,) = publishing.progress().owed
     assert (debt.what, debt.command) == (DebtKind.TAG, f"git tag roar/{commit} {commit}")

@@ -85,7 +85,7 @@ def test_a_full_disk_is_said_and_the_journal_works_again_once_there_is_room(tmp_
 
 def test_a_full_database_is_treated_like_a_full_disk(tmp_path: Path) -> None:
     with fresh_journal(tmp_path / "journal.db") as journal:
-        connection = journal.db.conn
+        connection = journal.db
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         connection.execute(f"PRAGMA max_page_count = {pages}")
         assert_it_says_so_and_goes_on(journal, lambda: connection.execute("PRAGMA max_page_count = 1000000"))

@@ -211,8 +211,8 @@ def test_bodies_of_a_kind_come_whether_acknowledged_or_not(journal: Journal) -> 
 
 def test_what_is_committed_is_on_the_disk(journal: Journal) -> None:
     """The pragmas that only a power failure would test; FULL is 2. With a write-ahead log, other rules would hold."""
-    (synchronous,) = journal.db.conn.execute("PRAGMA synchronous").fetchone()
-    (mode,) = journal.db.conn.execute("PRAGMA journal_mode").fetchone()
+    (synchronous,) = journal.db.execute("PRAGMA synchronous").fetchone()
+    (mode,) = journal.db.execute("PRAGMA journal_mode").fetchone()
     assert (synchronous, mode) == (2, "truncate")
 
 
@@ -260,7 +260,7 @@ def test_a_file_that_is_no_journal_is_a_local_problem(path: Path) -> None:
 
 
 def test_a_body_that_does_not_unpack_is_damage(journal: Journal) -> None:
-    journal.db.conn.execute("UPDATE units SET body = x'00' WHERE seq = 1")
+    journal.db.execute("UPDATE units SET body = x'00' WHERE seq = 1")
     with pytest.raises(LocalProblem) as caught:
         pending(journal)
     assert caught.value.reason == "damaged journal"

@@ -1,13 +1,14 @@
 """Migrations: a journal of this release opens in the next, one of a newer release is not touched."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from sqlite_utils import Database, Migrations
 
 from roar_publisher.daemon.index import PublishIndex
-from roar_publisher.state import schema
+from roar_publisher.state import migrations, schema
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.lock import Lock
@@ -55,14 +56,34 @@ def test_the_first_migration_is_as_it_was_released(tmp_path: Path) -> None:
 
     restore(tmp_path / "then.db", FIRST_RELEASE.read_text())
     connection = sqlite3.connect(tmp_path / "now.db")
-    schema.m001_first_tables(Database(connection))
+    migrations.m001_first_tables(Database(connection))
     connection.close()
     assert tables(tmp_path / "now.db") == tables(tmp_path / "then.db")
 
 
+def test_a_new_journal_is_as_the_migrations_make_it() -> None:
+    """Bundles are compared with it, statement by statement."""
+
+    def content(connection: sqlite3.Connection) -> list[list[object]]:
+        queries = (
+            "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name",
+            f"SELECT migration_set, name FROM {schema.MIGRATIONS_TABLE} ORDER BY id",
+            "SELECT * FROM queue",
+        )
+        return [connection.execute(query).fetchall() for query in queries]
+
+    with (
+        closing(sqlite3.connect(":memory:", isolation_level=None)) as made,
+        closing(sqlite3.connect(":memory:", isolation_level=None)) as migrated,
+    ):
+        schema.create(made)
+        migrations.upgrade(migrated)
+        assert content(made) == content(migrated)
+
+
 def with_later_migration(monkeypatch: pytest.MonkeyPatch, *, fails: bool = False) -> None:
     later = Migrations("journal")
-    later()(schema.m001_first_tables)
+    later()(migrations.m001_first_tables)
 
     @later()
     def m002_next_release(db: Database) -> None:
@@ -70,7 +91,8 @@ def with_later_migration(monkeypatch: pytest.MonkeyPatch, *, fails: bool = False
         if fails:
             raise sqlite3.OperationalError("half-way")
 
-    monkeypatch.setattr(schema, "journal_migrations", later)
+    monkeypatch.setattr(migrations, "journal_migrations", later)
+    monkeypatch.setattr(schema, "MIGRATIONS", ("m001_first_tables", "m002_next_release"))
 
 
 def columns(path: Path) -> set[str]:
@@ -85,6 +107,7 @@ def test_a_journal_of_a_newer_release_is_refused_and_untouched(
     read_only: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "journal.db"
+    restore(path, FIRST_RELEASE.read_text())
     with monkeypatch.context() as next_release:
         with_later_migration(next_release)
         Journal(path).close()

@@ -118,7 +118,7 @@ class Put:
     def __init__(self, folder: Path, place: Place) -> None:
         self.place = place
         self.owned = OwnedPublish.create(StateFolder(folder))
-        self.owned.journal.db.conn.execute("PRAGMA synchronous = OFF")
+        self.owned.journal.db.execute("PRAGMA synchronous = OFF")
         self.plan = replace(plan_of(cut([]), self.owned.paths.id), destination=place.url)
         self.reports: list[Report] = []
         self.stop = anyio.Event()

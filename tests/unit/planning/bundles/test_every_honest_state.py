@@ -84,7 +84,7 @@ def readdressed(journal: Journal) -> None:
 def moved(folder: Path, flag: Flag, scope: RepoScope, advance: Callable[[Journal], None]) -> Iterator[Journal]:
     with frozen(StateFolder(folder / "here"), cut(chain(6)), registry="https://registry.example") as owned:
         intent = owned.journal.plan().intent | {"flag": flag.value, "scope": asdict(scope)}
-        owned.journal.db.conn.execute("UPDATE plan SET intent = ?", [json.dumps(intent)])
+        owned.journal.db.execute("UPDATE plan SET intent = ?", [json.dumps(intent)])
         advance(owned.journal)
         pack(owned.paths, owned.journal, None, folder / "bundle")
     with unpacked(folder / "bundle", StateFolder(folder / "there")) as publish:
