@@ -13,8 +13,10 @@ class swallows cancellation and does not run on trio, so the machine is synchron
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
+from typing import TYPE_CHECKING
 
-from transitions import Machine, MachineError
+if TYPE_CHECKING:
+    from transitions import Machine
 
 
 class State(StrEnum):
@@ -118,7 +120,9 @@ class _Position:
 
 
 @cache
-def _machine() -> Machine:
+def _machine() -> "Machine":
+    from transitions import Machine
+
     return Machine(
         model=None,
         states=[state.value for state in State],
@@ -137,6 +141,8 @@ def next_state(state: State, event: Event, *, recounts: int = 0) -> State:
     recounts: how often COUNTS_DIFFER has happened to this publish. Beyond `MAX_RECOUNTS` it leads to FAILED.
     Raises ImpossibleEvent if the table has no row for the event.
     """
+    from transitions import MachineError  # only here, because most readers of a state move nothing
+
     position = _Position(recounts)
     machine = _machine()
     machine.add_model(position, initial=state.value)

@@ -17,8 +17,8 @@
 Folders are 0700.
 """
 
+import os
 import re
-import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -185,7 +185,7 @@ class StateFolder:
         """Make the folder of a new publish under a name that `all_publishes` skips until `make_visible`."""
         with _state_problems(self.root):
             self.make()
-            folder = self.publishes / f".{secrets.token_hex(4)}"
+            folder = self.publishes / f".{os.urandom(4).hex()}"
             folder.mkdir(mode=0o700)
             return PublishPaths(folder)
 
@@ -227,7 +227,7 @@ class StateFolder:
         with exclusively(self.root / "key.lock"):
             key = read_private(path)
             if key is None:
-                key = secrets.token_bytes(KEY_BYTES)
+                key = os.urandom(KEY_BYTES)
                 write_private(path, key)
             return key
 

@@ -10,7 +10,6 @@ Nothing here is needed again. What cannot be removed now is silently left to the
 """
 
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -48,6 +47,8 @@ def remove_unplanned(paths: PublishPaths) -> bool:
                 with Journal(paths.journal) as journal:
                     if journal.frozen():
                         return False
+            import shutil
+
             shutil.rmtree(paths.folder)
     except (PublisherError, OSError):
         return False
@@ -87,6 +88,8 @@ def remove_folder_leftovers(folder: StateFolder, *, now: Callable[[], float] = t
 def _remove_planning(path: Path, now: float) -> None:
     lock = path / "lock"
     if owner(lock) is None and (_was_locked(lock) or now - path.stat().st_mtime >= YOUNG_SECONDS):
+        import shutil
+
         shutil.rmtree(path, ignore_errors=True)
 
 

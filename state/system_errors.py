@@ -6,7 +6,6 @@ disk again with a small file.
 
 import errno
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +61,8 @@ def probe_write(folder: Path) -> OSError | None:
 
     Leaves nothing behind.
     """
+    import tempfile
+
     try:
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(bytes(PROBE_BYTES))

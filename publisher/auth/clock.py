@@ -5,7 +5,6 @@ It imports nothing heavy, because `roar daemon status` and `roar journal list` u
 
 import re
 from datetime import UTC
-from email.utils import parsedate_to_datetime
 
 TOLERANCE_S = 30.0
 """Maximum difference that network delay and the whole seconds of a Date header can explain."""
@@ -18,6 +17,8 @@ def clock_skew(server_date: str | None, now: float) -> str | None:
     server_date: the `Date` header of the reply.
     now: Unix seconds, when the reply arrived.
     """
+    from email.utils import parsedate_to_datetime
+
     try:
         date = parsedate_to_datetime(server_date or "")
     except ValueError:

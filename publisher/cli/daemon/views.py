@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.text import Text
 
 from roar_publisher.cli.display import tables
 from roar_publisher.cli.display.naming import as_called
@@ -30,6 +29,8 @@ from roar_publisher.state.status import CountedStatus, PublishStatus
 from roar_publisher.state.status_reader import count_status, read_status
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from roar_publisher.daemon.install import Installed
 
 
@@ -97,6 +98,8 @@ def _position(status: PublishStatus) -> QueuePosition:
 
 def _row(status: CountedStatus) -> tuple[list[str | Text], str]:
     """Return the table cells of a publish, and the text that explains its status."""
+    from rich.text import Text
+
     plan = status.plan
     project = Text(printable(Path(plan.project).name))
     why = "; ".join(filter(None, (explain(status), next_step(status))))

@@ -1,17 +1,22 @@
-"""Prints tables to stdout, fitted to its width."""
+"""Prints tables to stdout, fitted to its width. rich is imported when there is a table to print."""
+
+from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 import click
-from rich.console import Console, RenderableType
-from rich.table import Table
-from rich.text import Text
 
 from roar_publisher.cli.display import streams
 from roar_publisher.cli.display.streams import DUMB_TERMINALS
 from roar_publisher.cli.display.text import one_line, printable, wrapped
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+    from rich.text import Text
 
 GAP = 2
 """The number of blanks between columns."""
@@ -23,7 +28,7 @@ UNBROKEN = frozenset({"next", "hash", "url"})
 PIPED_WIDTH = 1000
 """The width if stdout is not a terminal. Nothing is folded or cut."""
 
-Rows = Sequence[tuple[Sequence[str | Text], str]]
+Rows: TypeAlias = "Sequence[tuple[Sequence[str | Text], str]]"
 """The cells of each row, and its note."""
 
 
@@ -85,6 +90,8 @@ def _parts(note: str) -> list[str]:
 
 
 def _table(names: Sequence[str], right: Sequence[str]) -> Table:
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for name in names:
         table.add_column(name, no_wrap=True, justify="right" if name in right else "left")
@@ -107,6 +114,8 @@ def _console(width: int) -> Console:
 
     Without it, rich assumes 80 columns on a dumb terminal, whatever the width.
     """
+    from rich.console import Console
+
     return Console(highlight=False, markup=False, emoji=False, width=width, height=HEIGHT)
 
 

@@ -1,14 +1,14 @@
 """The output of `roar journal list` and `show`. Both only read."""
 
+from __future__ import annotations
+
 import json
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.table import Table
-from rich.text import Text
 
 from roar_publisher.cli.display import tables
 from roar_publisher.cli.display.naming import as_called
@@ -21,6 +21,10 @@ from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Checkpoint
 from roar_publisher.state.status import CountedStatus, Status
 from roar_publisher.state.status_reader import count_all, count_status
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
 
 COLOURS = {
     Status.RUNNING: "cyan",
@@ -86,6 +90,8 @@ def show_one(paths: PublishPaths, *, as_json: bool) -> None:
 
 def _row(entry: Entry) -> tuple[list[str | Text], str]:
     """Return the table cells of a publish, and the text that explains its status."""
+    from rich.text import Text
+
     if not isinstance(entry, CountedStatus):
         paths, problem = entry
         status = Text(Status.UNREADABLE, style=COLOURS[Status.UNREADABLE])
@@ -157,6 +163,9 @@ def _rows(status: CountedStatus) -> list[tuple[str, str]]:
 
 
 def _history(history: list[Checkpoint]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for name in ("AT", "EVENT", "STATE"):
         table.add_column(name, no_wrap=True)

@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from roar_publisher.auth.bearer_store import BearerStore
 from roar_publisher.auth.choice import Capabilities, Choice, Decision, HeldCredentials, Probe
@@ -12,15 +13,16 @@ from roar_publisher.auth.decide import decide
 from roar_publisher.auth.identity import ANONYMOUS_IDENTITY, identity_of_sign_in
 from roar_publisher.auth.keyring import Keyring
 from roar_publisher.cli.publish.options import Options, PutOptions
-from roar_publisher.daemon.settings import user_settings
 from roar_publisher.lineage.boundary import FOLLOW, refuse_linked_database
 from roar_publisher.lineage.config import NamedRegistry
 from roar_publisher.lineage.project import find_project
 from roar_publisher.net.address import registry_address
 from roar_publisher.planning.plans import PublishRequest
-from roar_publisher.planning.put.request import PutRequest
 from roar_publisher.state.home import home_to_read
 from roar_publisher.state.record import NamedBy
+
+if TYPE_CHECKING:
+    from roar_publisher.planning.put.request import PutRequest
 
 
 def read_request(options: Options, cwd: Path, environ: Mapping[str, str]) -> PublishRequest:
@@ -43,8 +45,11 @@ def read_request(options: Options, cwd: Path, environ: Mapping[str, str]) -> Pub
     return PublishRequest(project, target, cwd, registry_address(named.url, environ), options.flag, named.by)
 
 
-def put_request(options: PutOptions, request: PublishRequest, *, follow_links: bool = False) -> PutRequest:
+def put_request(options: PutOptions, request: PublishRequest, *, follow_links: bool = False) -> "PutRequest":
     """Return what a put is asked to store. Raises LocalProblem if the user's settings are invalid."""
+    from roar_publisher.daemon.settings import user_settings
+    from roar_publisher.planning.put.request import PutRequest
+
     return PutRequest(
         project=request.project,
         sources=options.sources,

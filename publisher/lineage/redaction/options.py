@@ -8,6 +8,7 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from roar_publisher.lineage.redaction.names import Secrecy, secrecy
 from roar_publisher.lineage.redaction.rules import Span
@@ -66,7 +67,6 @@ _OPTIONS = (
     _Option("smbclient|smbget|rpcclient|net", "U|-user", after="%"),
     _Option(r"lftp|ncftp\w*", "u", after=","),
 )
-_ROWS = tuple((row, row.command(), row.option()) for row in _OPTIONS)
 _ANY_PROGRAM = re.compile("|".join(row.programs for row in _OPTIONS))
 _PORTS = re.compile(r"[\d.]*:?\d+:\d+(?:/\w+)?\Z")
 """Ports, as in `docker run --name mysql -p 3306:3306`."""
@@ -77,38 +77,36 @@ _PAIR = re.compile(r"(?<![\w-])([A-Za-z_][\w-]{0,127}+)[ \t]++(?=[^\s=:-])")
 _STORES = re.compile(r"\bkubectl create secret\b|\bvault (?:kv put|kv patch|write)\b")
 _LITERAL = re.compile(r"(?<!\S)(?:--from-literal[= ][\"']?)?[A-Za-z_][\w.-]{0,127}+=(?=[^\s@=])")
 
-_PLACES: tuple[tuple[re.Pattern[str], Secrecy], ...] = tuple(
-    (re.compile(pattern), kind)
-    for kind, pattern in (
-        # A password after the user, and perhaps after a file.
-        (Secrecy.PASSWORD, rf"\bhtpasswd{_GAP}-[A-Za-mo-z]{{0,6}}b[A-Za-mo-z]{{0,6}}{_GAP}{_WORD}{_GAP}{_WORD}{_GAP}"),
-        (
-            Secrecy.PASSWORD,
-            rf"\bhtpasswd{_GAP}-[A-Za-z]{{0,6}}(?:n[A-Za-z]{{0,6}}b|bn)[A-Za-z]{{0,6}}{_GAP}{_WORD}{_GAP}",
-        ),
-        (Secrecy.PASSWORD, rf"\bpoetry config{_GAP}http-basic\.{_WORD}{_GAP}{_WORD}{_GAP}"),
-        (Secrecy.PASSWORD, rf"\bmc{_GAP}(?:alias set|config host add){_GAP}{_WORD}{_GAP}{_WORD}{_GAP}{_WORD}{_GAP}"),
-        (Secrecy.PASSWORD, rf"\b(?:sqlplus|sqlldr|impdp|expdp){_GAP}(?:-\w{{1,8}}{_GAP}){{0,3}}\w{{1,64}}/"),
-        (Secrecy.PASSWORD, r"\bjdbc:oracle:\w{1,16}:\w{1,64}/"),
-        (Secrecy.PASSWORD, r"(?<=\s)/p:"),
-        (Secrecy.TOKEN, rf"\b(?:_auth(?:Token)?|authtoken){_GAP}"),
-        (Secrecy.SECRET, rf"\bpulumi config set{_GAP}--secret{_GAP}{_WORD}{_GAP}"),
-        (Secrecy.VAGUE, rf"\blogin{_GAP}(?=[^\s-])"),
-        (Secrecy.TOKEN, r"\blogin\([^()\n]{0,64}?\bkey[ \t]{0,4}=[ \t]{0,4}"),
-        # `auth=("me", "password")`, as in requests.
-        (
-            Secrecy.PASSWORD,
-            r"(?:\bauth[ \t]{0,4}=[ \t]{0,4}|\w{0,16}Auth)"
-            r"\([ \t]{0,4}\\?[\"'][^\"'\n]{0,128}\\?[\"'][ \t]{0,4},[ \t]{0,4}",
-        ),
-        # What a program reads from its standard input.
-        (
-            Secrecy.PASSWORD,
-            rf"\b(?:\w{{0,16}}passwd|login|signin|-stdin|--with-token|--passphrase-fd{_GAP}\d)\b"
-            r"[^;|&\n]{0,128}?<<<[ \t]{0,4}",
-        ),
-    )
+_PLACES = (
+    # A password after the user, and perhaps after a file.
+    (Secrecy.PASSWORD, rf"\bhtpasswd{_GAP}-[A-Za-mo-z]{{0,6}}b[A-Za-mo-z]{{0,6}}{_GAP}{_WORD}{_GAP}{_WORD}{_GAP}"),
+    (
+        Secrecy.PASSWORD,
+        rf"\bhtpasswd{_GAP}-[A-Za-z]{{0,6}}(?:n[A-Za-z]{{0,6}}b|bn)[A-Za-z]{{0,6}}{_GAP}{_WORD}{_GAP}",
+    ),
+    (Secrecy.PASSWORD, rf"\bpoetry config{_GAP}http-basic\.{_WORD}{_GAP}{_WORD}{_GAP}"),
+    (Secrecy.PASSWORD, rf"\bmc{_GAP}(?:alias set|config host add){_GAP}{_WORD}{_GAP}{_WORD}{_GAP}{_WORD}{_GAP}"),
+    (Secrecy.PASSWORD, rf"\b(?:sqlplus|sqlldr|impdp|expdp){_GAP}(?:-\w{{1,8}}{_GAP}){{0,3}}\w{{1,64}}/"),
+    (Secrecy.PASSWORD, r"\bjdbc:oracle:\w{1,16}:\w{1,64}/"),
+    (Secrecy.PASSWORD, r"(?<=\s)/p:"),
+    (Secrecy.TOKEN, rf"\b(?:_auth(?:Token)?|authtoken){_GAP}"),
+    (Secrecy.SECRET, rf"\bpulumi config set{_GAP}--secret{_GAP}{_WORD}{_GAP}"),
+    (Secrecy.VAGUE, rf"\blogin{_GAP}(?=[^\s-])"),
+    (Secrecy.TOKEN, r"\blogin\([^()\n]{0,64}?\bkey[ \t]{0,4}=[ \t]{0,4}"),
+    # `auth=("me", "password")`, as in requests.
+    (
+        Secrecy.PASSWORD,
+        r"(?:\bauth[ \t]{0,4}=[ \t]{0,4}|\w{0,16}Auth)"
+        r"\([ \t]{0,4}\\?[\"'][^\"'\n]{0,128}\\?[\"'][ \t]{0,4},[ \t]{0,4}",
+    ),
+    # What a program reads from its standard input.
+    (
+        Secrecy.PASSWORD,
+        rf"\b(?:\w{{0,16}}passwd|login|signin|-stdin|--with-token|--passphrase-fd{_GAP}\d)\b"
+        r"[^;|&\n]{0,128}?<<<[ \t]{0,4}",
+    ),
 )
+"""What stands before a secret, and of which kind it is. Compiled when a text hints at one of them."""
 _ECHO = re.compile(rf"\b(?:echo|printf){_GAP}(?:-[neE]{{1,3}}{_GAP})?(?:[\"']?%s(?:\\n)?[\"']?{_GAP})?(?=[^\s|;&-])")
 _READS_PASSWORD = re.compile(
     r"[\"']?[ \t]{0,4}\|[^;|&\n]{0,128}?(?:-stdin\b|--with-token\b|--passphrase-fd\b|\bsudo\b[^;|&\n]{0,64}? -S\b"
@@ -121,11 +119,11 @@ def option_secrets(quoted: QuotedText) -> Iterator[Span]:
     """Yield the passwords in program-specific options and positions. The spans of one row do not overlap."""
     text = quoted.text
     if "-" in text and _ANY_PROGRAM.search(text):
-        for row, program, option in _ROWS:
+        for row, program, option in _rows():
             for start, end in _commands(quoted, program):
                 yield from _values(quoted, row, option, start, end)
     if _PLACE_HINT.search(text):
-        for pattern, kind in _PLACES:
+        for pattern, kind in _places():
             for match in pattern.finditer(text):
                 yield from _checked(quoted, match, kind, "password-place")
     for start, end in _commands(quoted, _CONFIGURES):
@@ -173,6 +171,17 @@ def _values(quoted: QuotedText, row: _Option, option: re.Pattern[str], start: in
         value = text[extent.start : min(extent.end, extent.start + MOST_EXAMINED)]
         if is_secret_value(value, Secrecy.PASSWORD) and not _PORTS.match(value):
             yield Span(*extent, "password-option", context=match.start())
+
+
+@cache
+def _rows() -> Sequence[tuple[_Option, re.Pattern[str], re.Pattern[str]]]:
+    """Return the options with their patterns. They are compiled when a text hints at one of the programs."""
+    return [(row, row.command(), row.option()) for row in _OPTIONS]
+
+
+@cache
+def _places() -> Sequence[tuple[re.Pattern[str], Secrecy]]:
+    return [(re.compile(pattern), kind) for kind, pattern in _PLACES]
 
 
 def _checked(quoted: QuotedText, match: re.Match[str], kind: Secrecy, rule: str) -> Iterator[Span]:
