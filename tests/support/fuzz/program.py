@@ -24,7 +24,7 @@ from tests.support.fuzz.wire import Network
 T = TypeVar("T")
 TICK_SECONDS = 30.0
 """Virtual seconds between two looks of the display; there are hours of them."""
-THREADS_SECONDS = 0.2
+THREADS_SECONDS = 0.05
 """Real seconds of rest after which the clock jumps, where threads work: they are not seen."""
 REGISTRY = "http://127.0.0.1:8123"
 PASSED_ON = ("PATH", "LANG", "TMPDIR", "LD_LIBRARY_PATH")
