@@ -21,7 +21,9 @@ WORK = 20
 JOBS = 50
 """Of each publish that the daemon works on in between."""
 SETTLED_SECONDS = 10.0
-WATCHED_SECONDS = 60.0
+WINDOWS = 5
+WINDOW_SECONDS = 12.0
+"""A daemon at rest is watched for so many windows, one after the other."""
 REST_SECONDS = 75.0
 """After so long without work a daemon has begun anew."""
 DAEMON = (sys.executable, "-P", "-m", "roar_publisher", "daemon", "run", "--quiet")
@@ -46,33 +48,30 @@ def idle_daemon(folder: Path, say: Callable[[str], None]) -> list[Idle]:
         _ended(state)
     environ = os.environ | {"ROAR_STATE_DIR": str(state.root), "HOME": str(folder)}
     with registry(folder / "data", delay=0.0) as url, _daemon(environ) as daemon:
-        measured = [_watch(daemon, "before work", say)]
+        measured = _watch(daemon, "before work", say)
         say(f"{WORK} publishes of {JOBS} jobs")
         work = [_queued(state, cut(chain(JOBS + number)), url) for number in range(WORK)]
         while not all(read_status(paths).progress.state is State.DONE for paths in work):
             time.sleep(1)
         measured.append(Idle("right after work", float("nan"), *_memory(daemon.pid)))
         time.sleep(REST_SECONDS)
-        measured.append(_watch(daemon, "after work, begun anew", say))
+        measured += _watch(daemon, "after work, begun anew", say)
     return measured
 
 
-def table(measured: list[Idle]) -> str:
-    """As lines for people."""
-    lines = [f"\na daemon at rest, {ENDED} ended publishes", f"  {'':26}{'CPU %':>8}{'RSS MiB':>9}{'own MiB':>9}"]
-    lines += [f"  {row.when:26}{row.cpu:8.3f}{row.resident:9.1f}{row.own:9.1f}" for row in measured]
-    return "\n".join(lines) + "\n"
-
-
-def _watch(daemon: "subprocess.Popen[bytes]", when: str, say: Callable[[str], None]) -> Idle:
-    say(f"a daemon at rest, {when}, for {WATCHED_SECONDS:.0f} s")
+def _watch(daemon: "subprocess.Popen[bytes]", when: str, say: Callable[[str], None]) -> list[Idle]:
+    """One `Idle` for each window."""
+    say(f"a daemon at rest, {when}, for {WINDOWS * WINDOW_SECONDS:.0f} s")
     time.sleep(SETTLED_SECONDS)
-    if daemon.poll() is not None:
-        raise Failed(f"the daemon ended with {daemon.returncode}")
-    before, began = _cpu_seconds(daemon.pid), time.monotonic()
-    time.sleep(WATCHED_SECONDS)
-    cpu = (_cpu_seconds(daemon.pid) - before) / (time.monotonic() - began)
-    return Idle(when, 100 * cpu, *_memory(daemon.pid))
+    windows = []
+    for _ in range(WINDOWS):
+        if daemon.poll() is not None:
+            raise Failed(f"the daemon ended with {daemon.returncode}")
+        before, began = _cpu_seconds(daemon.pid), time.monotonic()
+        time.sleep(WINDOW_SECONDS)
+        cpu = (_cpu_seconds(daemon.pid) - before) / (time.monotonic() - began)
+        windows.append(Idle(when, 100 * cpu, *_memory(daemon.pid)))
+    return windows
 
 
 @contextmanager

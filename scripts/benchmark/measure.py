@@ -1,11 +1,11 @@
 """Running one client against one fresh registry, and what the kernel says that it cost."""
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from pathlib import Path
 SHOWN = 2000
 """Characters of a failed program's output that are shown: the last ones."""
 MEBIBYTE = 1024 * 1024
-KIBIBYTE = 1024
+LAUNCHER = Path(__file__).with_name("launcher.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +26,6 @@ class Cost:
     peak_mib: float
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One measured client.  ratio: its wall time over that of ours in the same setting."""
-
-    setting: str
-    client: str
-    cost: Cost
-    ratio: float
-
-
 def median(costs: Sequence[Cost]) -> Cost:
     """The cost of the run with the median wall time."""
     return sorted(costs, key=lambda cost: cost.wall)[len(costs) // 2]
@@ -45,27 +35,39 @@ class Failed(Exception):
     """A measured program failed; the text is its output."""
 
 
+def launched(command: Sequence[str], report: Path) -> list[str]:
+    """`command` as `benchmark.launcher` starts it, which writes its cost to `report`."""
+    return [sys.executable, "-I", "-S", str(LAUNCHER), str(report), *command]
+
+
 def run(command: Sequence[str], *, cwd: Path, environ: Mapping[str, str]) -> tuple[Cost, str]:
     """Run `command` to its end; what it cost, and what it wrote.  Raises Failed."""
-    output = cwd.parent / "output"
+    output, report = cwd.parent / "output", cwd.parent / "cost"
     with output.open("wb") as file:
-        began = time.perf_counter()
-        process = subprocess.Popen(
-            command, cwd=cwd, env=environ, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT
+        done = subprocess.run(
+            launched(command, report),
+            cwd=cwd,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
         )
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
     text = output.read_text("utf-8", "replace")
-    if process.returncode:
-        raise Failed(f"{' '.join(command)} ended with {process.returncode}:\n{text[-SHOWN:]}")
-    return Cost(wall, usage.ru_utime + usage.ru_stime, _peak_mib(usage.ru_maxrss)), text
+    if done.returncode:
+        raise Failed(f"{' '.join(command)} ended with {done.returncode}:\n{text[-SHOWN:]}")
+    return Cost(**json.loads(report.read_text("utf-8"))), text
 
 
 @contextmanager
-def registry(data: Path, *, delay: float, record: Path | None = None) -> Iterator[str]:
-    """A registry in a process of its own on fresh `data`, with so many seconds of delay a request; gives its URL."""
+def registry(
+    data: Path, *, delay: float, record: Path | None = None, hold: tuple[int, Path] | None = None
+) -> Iterator[str]:
+    """A registry in a process of its own on fresh `data`, with so many seconds of delay a request; gives its URL.
+
+    `hold` is a number of bytes, and a file: see `benchmark.server`.
+    """
     options = ["--delay", str(delay), *(["--record", str(record)] if record else [])]
+    options += ["--hold", *map(str, hold)] if hold else []
     command = [sys.executable, "-m", "benchmark.server", str(data), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -87,7 +89,3 @@ def fresh_copy(project: Path, folder: Path) -> Iterator[tuple[Path, dict[str, st
         yield folder / "project", environ
     finally:
         shutil.rmtree(folder)
-
-
-def _peak_mib(maxrss: int) -> float:
-    return maxrss * (1 if sys.platform == "darwin" else KIBIBYTE) / MEBIBYTE

@@ -1,13 +1,13 @@
 """The registry that every client is measured against: the shipped app, made slower on purpose, and able to record.
 
-    python -m benchmark.server DATA [--delay SECONDS] [--record FILE]
+    python -m benchmark.server DATA [--delay SECONDS] [--record FILE] [--hold BYTES FILE]
 
 The delay stands in for a network: it is awaited for each request before the app sees it, so requests that are under way
-together wait together.  Prints its address as the first line, and runs until SIGTERM.
+together wait together.  With `--hold`, FILE appears once bodies of so many BYTES have come, and no request gets a reply
+as long as it exists: this is when a client is killed.  Prints its address as the first line, and runs until SIGTERM.
 """
 
 import argparse
-import json
 import signal
 import socket
 import sys
@@ -19,6 +19,7 @@ import anyio
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from benchmark.recording import Sent
 from roar_publisher.registry.api.app import create_app
 from roar_publisher.registry.data import Store
 
@@ -40,7 +41,7 @@ class Delayed:
 
 
 class Recorded:
-    """Writes each POST as one JSON line (path, body) to `file`, in the order of arrival."""
+    """Writes each POST to `file` (`benchmark.recording`)."""
 
     def __init__(self, app: ASGIApp, file: IO[str]) -> None:
         self._app = app
@@ -51,16 +52,38 @@ class Recorded:
             await self._app(scope, receive, send)
             return
         body = bytearray()
+        encoding = dict(scope["headers"]).get(b"content-encoding", b"").decode()
 
         async def recorded() -> Message:
             message = await receive()
             if message["type"] == "http.request":
                 body.extend(message.get("body", b""))
                 if not message.get("more_body"):
-                    self._file.write(json.dumps({"path": scope["path"], "body": body.decode()}) + "\n")
+                    self._file.write(Sent(scope["path"], bytes(body), encoding).to_line())
             return message
 
         await self._app(scope, recorded, send)
+
+
+class Held:
+    """Creates `file` once bodies of `limit` bytes have come, and drops the requests that come while it exists."""
+
+    def __init__(self, app: ASGIApp, limit: int, file: Path) -> None:
+        self._app = app
+        self._left = limit
+        self._file = file
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        before = self._left
+        self._left -= int(headers.get(b"content-length", b"0"))
+        if self._left <= 0 < before:
+            self._file.touch()
+        if self._file.exists():
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            return
+        await self._app(scope, receive, send)
 
 
 def main() -> None:
@@ -70,6 +93,9 @@ def main() -> None:
         app: ASGIApp = create_app(store, body_limit=BODY_LIMIT)
         if arguments.delay:
             app = Delayed(app, arguments.delay)
+        if arguments.hold:
+            limit, file = arguments.hold
+            app = Held(app, int(limit), Path(file))
         if arguments.record:
             app = Recorded(app, stack.enter_context(arguments.record.open("w", encoding="utf-8")))
         _serve(app)
@@ -93,6 +119,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("data", type=Path)
     parser.add_argument("--delay", type=float, default=0.0, metavar="SECONDS")
     parser.add_argument("--record", type=Path, metavar="FILE")
+    parser.add_argument("--hold", nargs=2, metavar=("BYTES", "FILE"))
     return parser.parse_args()
 
 

@@ -12,9 +12,10 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.measure import MEBIBYTE, SHOWN, Cost, Failed, Row, median
+from benchmark.measure import MEBIBYTE, SHOWN, Cost, Failed, launched
 from tests.support.storage.servers import AWS, far_away, moto, rclone
 
 LARGE_BYTES = 2048 * MEBIBYTE
@@ -34,12 +35,23 @@ def _moto(folder: Path) -> Iterator[str]:
 SERVERS: Mapping[str, Server] = {"rclone": rclone, "moto": _moto}
 
 
-def compare_uploads(folder: Path, delays: Sequence[float], server: Server, say: Callable[[str], None]) -> list[Row]:
-    """Both clients, with both kinds of files, at every delay a request (seconds)."""
-    rows = []
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What is uploaded: bytes of the large file, and the number of small ones."""
+
+    large_bytes: int = LARGE_BYTES
+    small_files: int = SMALL_FILES
+
+
+def measure_uploads(
+    folder: Path, delays: Sequence[float], server: Server, files: Files, say: Callable[[str], None]
+) -> Iterator[tuple[str, dict[str, list[Cost]]]]:
+    """Every setting, with the costs of each client in it."""
     for name, source in {
-        f"one file of {LARGE_BYTES // MEBIBYTE:,} MiB": _files(folder / "large", 1, LARGE_BYTES),
-        f"{SMALL_FILES:,} files of {SMALL_BYTES // 1000} kB": _files(folder / "small", SMALL_FILES, SMALL_BYTES),
+        f"one file of {files.large_bytes // MEBIBYTE:,} MiB": _files(folder / "large", 1, files.large_bytes),
+        f"{files.small_files:,} files of {SMALL_BYTES // 1000} kB": _files(
+            folder / "small", files.small_files, SMALL_BYTES
+        ),
     }.items():
         for delay in delays:
             setting = f"{name}, {delay * 1000:.0f} ms a request"
@@ -48,10 +60,7 @@ def compare_uploads(folder: Path, delays: Sequence[float], server: Server, say: 
             for _ in range(ROUNDS):
                 for client, costs in runs.items():
                     costs.append(_upload(CLIENTS[client], source, delay, server))
-            medians = {client: median(costs) for client, costs in runs.items()}
-            ours = medians["roar put"].wall
-            rows += [Row(setting, client, cost, cost.wall / ours) for client, cost in medians.items()]
-    return rows
+            yield setting, runs
 
 
 def _files(folder: Path, count: int, size: int) -> Path:
@@ -76,7 +85,9 @@ def _upload(client: str, source: Path, delay: float, server: Server) -> Cost:
 def _run(client: str, source: Path, url: str) -> Cost:
     command = [sys.executable, "-m", "benchmark.uploader", client, str(source)]
     environ = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    done = subprocess.run(command, env=environ | AWS | {"AWS_ENDPOINT_URL": url}, capture_output=True, text=True)
+    # The client measures itself; the launcher keeps the memory of this process out of that.
+    launcher = launched(command, Path(os.devnull))
+    done = subprocess.run(launcher, env=environ | AWS | {"AWS_ENDPOINT_URL": url}, capture_output=True, text=True)
     if done.returncode:
         raise Failed(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-SHOWN:]}")
     return Cost(**json.loads(done.stdout))

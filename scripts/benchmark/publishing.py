@@ -1,0 +1,106 @@
+"""Runs clients that publish the same synthetic project, each to a fresh registry."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from itertools import count
+from pathlib import Path
+
+from benchmark.measure import Cost, fresh_copy, registry, run
+from benchmark.person import give_key
+
+LINKS_PER_JOB = 10
+DELAYS = (0.0, 0.05)
+"""Seconds that a request takes longer than the server needs for it."""
+
+PUBLISH = (sys.executable, "-m", "roar_publisher", "publish", "--public", "-y", "-q")
+ANONYMOUS = (sys.executable, "-m", "roar_publisher", "publish", "--anonymous", "-y", "-q")
+ROAR_CLI = (sys.executable, "-m", "roar", "register", "--public", "-y")
+
+
+class Bench:
+    """One session of measuring, in a folder that is thrown away."""
+
+    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+        self.folder = folder
+        self.say = say
+        self._runs = count(1)
+
+    def project(self, jobs: int) -> Path:
+        """A project of so many jobs.
+
+        Made by a process of its own: the memory of this one would count as that of its children.
+        """
+        project = self.folder / f"project-{jobs}"
+        if not project.exists():
+            self.say(f"making a project of {jobs:,} jobs")
+            command = [sys.executable, "-m", "tests.support.synthetic", str(project)]
+            subprocess.run(
+                [*command, "--jobs", str(jobs), "--links", str(LINKS_PER_JOB)], check=True, capture_output=True
+            )
+        return project
+
+    def recording(self, jobs: int) -> Path:
+        """The requests of a publish of such a project, as `benchmark.server` writes them."""
+        recording = self.folder / f"recording-{jobs}"
+        if not recording.exists():
+            self.output(PUBLISH, jobs, 0.0, record=recording)
+        return recording
+
+    def fresh(self, jobs: int) -> AbstractContextManager[tuple[Path, dict[str, str]]]:
+        """A copy of the project, and the environment to publish it in."""
+        return fresh_copy(self.project(jobs), self.next_folder())
+
+    def next_folder(self) -> Path:
+        """The path of a folder that no other run has."""
+        return self.folder / f"run-{next(self._runs)}"
+
+    def client(self, command: Sequence[str], jobs: int, delay: float, *, signed: bool = False) -> Cost:
+        """What it costs to run `command` on a project of so many jobs.  Raises `Failed`."""
+        return self.output(command, jobs, delay, signed=signed)[0]
+
+    def output(
+        self, command: Sequence[str], jobs: int, delay: float, *, record: Path | None = None, signed: bool = False
+    ) -> tuple[Cost, str]:
+        """The same, with what the command wrote."""
+        self.say(f"{' '.join(command[2:4] if command[1] == '-m' else command[3:4])}, {setting(jobs, delay)}")
+        with self.fresh(jobs) as (cwd, environ):
+            folder = cwd.parent
+            if signed:
+                give_key(folder, folder / "data")
+            with registry(folder / "data", delay=delay, record=record) as url:
+                filled = [part.replace("{url}", url) for part in command]
+                return run(filled, cwd=cwd, environ=environ | {"GLAAS_URL": url})
+
+    def forget(self, jobs: int) -> None:
+        """Remove a project that is not needed any more: large ones fill a disk in memory."""
+        shutil.rmtree(self.folder / f"project-{jobs}", ignore_errors=True)
+
+    def in_turn(
+        self, commands: Mapping[str, Sequence[str]], jobs: int, delay: float, runs: int
+    ) -> dict[str, list[Cost]]:
+        """The costs of several commands that run one after the other, `runs` times."""
+        costs: dict[str, list[Cost]] = {name: [] for name in commands}
+        for _ in range(runs):
+            for name, command in commands.items():
+                costs[name].append(self.client(command, jobs, delay))
+        return costs
+
+    def signing(self, jobs: int, delay: float, runs: int) -> tuple[list[Cost], list[Cost]]:
+        """The costs of an anonymous publish and of one that is signed by an SSH key, in turn."""
+        anonymous, signed = [], []
+        for _ in range(runs):
+            anonymous.append(self.client(ANONYMOUS, jobs, delay))
+            signed.append(self.client(PUBLISH, jobs, delay, signed=True))
+        return anonymous, signed
+
+    def bare_loop(self, jobs: int) -> tuple[str, ...]:
+        """The command of the bare client loop."""
+        return (sys.executable, "-m", "benchmark.bare", "{url}", str(self.recording(jobs)))
+
+
+def setting(jobs: int, delay: float) -> str:
+    """The size of a project and the delay, as figures name them."""
+    return f"{jobs:,} jobs, {delay * 1000:.0f} ms a request"
