@@ -1,13 +1,11 @@
-"""Chooses the display for a run."""
+"""Chooses the display for a run, and imports no other."""
 
 import os
 import sys
 import time
 
 from roar_publisher.cli.display.base import Display, QuietDisplay
-from roar_publisher.cli.display.jsonlines import JsonDisplay
 from roar_publisher.cli.display.output import Output
-from roar_publisher.cli.display.plain import PlainDisplay
 from roar_publisher.cli.display.streams import DUMB_TERMINALS
 from roar_publisher.cli.publish.options import Options
 
@@ -16,6 +14,8 @@ def choose_display(options: Options) -> Display:
     """Return a display: JSON lines, none, live or plain lines, as requested or as stderr permits."""
     out = Output(sys.stdout)
     if options.as_json:
+        from roar_publisher.cli.display.jsonlines import JsonDisplay
+
         return JsonDisplay(out, time.monotonic)
     if options.quiet:
         return QuietDisplay(out)
@@ -25,4 +25,6 @@ def choose_display(options: Options) -> Display:
         from roar_publisher.cli.display.live import LiveDisplay
 
         return LiveDisplay(out, Console(stderr=True), time.monotonic, verbose=options.verbose)
+    from roar_publisher.cli.display.plain import PlainDisplay
+
     return PlainDisplay(out, Output(sys.stderr), time.monotonic, verbose=options.verbose)

@@ -22,7 +22,6 @@ from roar_publisher.cli.publish.preparing import Preparation
 from roar_publisher.cli.publish.prompts import Declined, Prompter
 from roar_publisher.cli.publish.registry_acceptance import accept_registry_of_plan, accept_registry_of_request
 from roar_publisher.cli.publish.request import put_request, read_request
-from roar_publisher.cli.publish.resuming import find_publish
 from roar_publisher.cli.publish.signals import run_with_signals, stop_by_exception
 from roar_publisher.cli.publish.stopping import park_stopped, unfinished_error
 from roar_publisher.engine.credentials import user_keyring
@@ -74,6 +73,8 @@ class _Publishing:
     def run(self) -> int:
         if self._options.resume is None:
             return self._start_new(read_request(self._options, current_folder(), os.environ))
+        from roar_publisher.cli.publish.resuming import find_publish
+
         found = find_publish(self._options, self._folder, current_folder())
         if found.progress.state is State.DONE and not found.owes:
             return finish(self._display, Result(found.plan, found.progress, found.objects), again=True)

@@ -6,7 +6,7 @@ import click
 
 from roar_publisher.cli.ids import complete_file
 from roar_publisher.cli.parameters import build, declare
-from roar_publisher.cli.publish.command import EXIT_CODES, JSON
+from roar_publisher.cli.publish.command import EXIT_CODES, JSON, run_publish
 from roar_publisher.cli.publish.options import Options, PutOptions
 from roar_publisher.cli.roar_cli import only_in_roar_cli, run_roar_cli
 from roar_publisher.storage.kinds import STORES
@@ -57,11 +57,9 @@ def put(
 ) -> int:
     # The hidden options are roar-cli's names. They occur in the recorded command of a put job, which can be typed
     # here again.
-    from roar_publisher.cli.publish.publishing import run
-
     *sources, destination = arguments
     if only_in_roar_cli(destination):
         return run_roar_cli(typed)
     given |= {"name": name or step_name, "dataset": dataset or as_dataset}
     wanted = build(PutOptions, given, sources=tuple(sources), destination=destination)
-    return run(build(Options, given, put=wanted))
+    return run_publish(build(Options, given, put=wanted))
