@@ -87,7 +87,7 @@ class Progress:
     recounts: int = 0
     reason: str = ""
     detail: str = ""
-    capabilities: dict[str, bool] = field(default_factory=dict)
+    capabilities: dict[str, bool | int] = field(default_factory=dict)
     credential: str | None = None
     identity: str | None = None
     why: str | None = None
@@ -116,7 +116,7 @@ class Learned(TypedDict, total=False):
 
     reason: Reason | Literal[""]
     detail: str
-    capabilities: dict[str, bool]
+    capabilities: dict[str, bool | int]
     credential: str | None
     identity: str | None
     why: str | None

@@ -30,6 +30,9 @@ class Kind(StrEnum):
 NODES = frozenset({Kind.COMPOSITE, Kind.JOBS, Kind.ARTIFACTS})
 """Kinds that other units may depend on. Links depend on nodes; labels wait for finalize."""
 
+LINKS = frozenset({Kind.INPUTS, Kind.OUTPUTS})
+"""Kinds whose items are the links of one job."""
+
 
 @dataclass(frozen=True, slots=True)
 class Unit:

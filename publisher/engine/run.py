@@ -24,6 +24,8 @@ PATIENCE_SECONDS = 300.0
 """How long a foreground publish waits for an unreachable server before it stops and leaves the rest to `--resume`."""
 SIGNATURE_HOST = "ssh_signature_host"
 """Key in the journal's capabilities: whether the registry checks the host that an SSH signature names."""
+MAX_BODY_BYTES = "max_body_bytes"
+"""Key in the journal's capabilities: the size up to which the registry reads a `links/batch`, if it says so."""
 
 
 @dataclass(frozen=True, slots=True)

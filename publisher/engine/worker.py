@@ -64,7 +64,7 @@ async def work(
             recognised=progress.state is not State.PROBE,
         )
         if progress.state is not State.PROBE:
-            keyring.signed_host.learn(progress.capabilities.get(SIGNATURE_HOST, False))
+            keyring.signed_host.learn(bool(progress.capabilities.get(SIGNATURE_HOST)))
         run = Run(
             plan=plan,
             limits=limits,

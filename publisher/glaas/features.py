@@ -5,6 +5,7 @@ from typing import Self
 from pydantic import BaseModel, field_validator
 
 from roar_publisher.glaas.replies import ReplyBody
+from roar_publisher.glaas.wire import LARGEST_INTEGER
 
 
 def _object_or_nothing(value: object) -> object:
@@ -15,6 +16,11 @@ def _is_true(value: object) -> bool:
     return value is True
 
 
+def _size_or_nothing(value: object) -> int | None:
+    known = isinstance(value, int) and not isinstance(value, bool) and 0 < value <= LARGEST_INTEGER
+    return value if isinstance(value, int) and known else None
+
+
 class RegistrationSessionFeatures(ReplyBody):
     """The features of registration sessions. What is absent or not a boolean is not supported."""
 
@@ -22,6 +28,7 @@ class RegistrationSessionFeatures(ReplyBody):
     anonymous_public: bool = False
     finalize_server_authoritative_hash: bool = False
     finalize_expected_counts: bool = False
+    links_batch: bool = False
 
     _only_true = field_validator("*", mode="before")(_is_true)
 
@@ -30,12 +37,15 @@ class Features(ReplyBody):
     """`features` of `GET /health`. Any level may be absent.
 
     ssh_signature_host: the registry checks which host an SSH signature was made for (`glaas.signature`).
+    max_body_bytes: the size up to which a `links/batch` is read; None if the registry does not give it.
     """
 
     registration_sessions: RegistrationSessionFeatures = RegistrationSessionFeatures()
     ssh_signature_host: bool = False
+    max_body_bytes: int | None = None
 
     _only_true = field_validator("ssh_signature_host", mode="before")(_is_true)
+    _only_size = field_validator("max_body_bytes", mode="before")(_size_or_nothing)
     _tolerant = field_validator("registration_sessions", mode="before")(_object_or_nothing)
 
 

@@ -20,6 +20,8 @@ ANONYMOUS_PUBLIC: Final = "anonymous_public"
 """The `mode` of an anonymous registration session."""
 DEFAULT_BODY_LIMIT = 100 * 1024
 """The size in bytes up to which GLaaS reads a request body (`protocol.md §2`)."""
+LINKS_BATCH_LIMIT = 1024 * 1024
+"""The size in bytes up to which our registry reads a `links/batch`, which it advertises as `max_body_bytes`."""
 
 LARGEST_INTEGER = 2**63 - 1
 """The largest integer that SQLite stores."""
@@ -163,6 +165,20 @@ class LinksRequest(RequestBody):
     """`…/jobs/:uid/inputs` and `/outputs`."""
 
     artifacts: Items[Link]
+
+
+class JobLinks(RequestBody):
+    """The inputs or the outputs of one job."""
+
+    job_uid: Name
+    kind: Literal["inputs", "outputs"]
+    artifacts: Items[Link]
+
+
+class LinksBatchRequest(RequestBody):
+    """`…/links/batch`: the links of several jobs."""
+
+    links: Items[JobLinks]
 
 
 class ViewEdge(RequestBody):

@@ -7,7 +7,7 @@ lets later units overtake those that are not ready, and bounds the memory.
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from roar_publisher.state.units import NODES, Unit
 
@@ -53,11 +53,18 @@ class Window:
         self._units = [*self._units[self._skip :], *units]
         self._skip = 0
 
-    def take(self, level: float) -> Unit | None:
-        """Remove and return the first unit that the watermark allows, or None."""
+    def put_back(self, units: Iterable[Unit]) -> None:
+        """Put units that were taken before the others."""
+        self._units = [*units, *self._units[self._skip :]]
+        self._skip = 0
+
+    def take(self, level: float, suits: Callable[[Unit], bool] = lambda unit: True) -> Unit | None:
+        """Remove and return the first unit that the watermark allows; None if there is none or it does not suit."""
         for index in range(self._skip, len(self._units)):
             unit = self._units[index]
             if unit.after <= level:
+                if not suits(unit):
+                    return None
                 if index == self._skip:
                     self._skip += 1
                 else:

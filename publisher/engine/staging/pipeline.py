@@ -1,14 +1,16 @@
 """Sends every unacknowledged unit as soon as it is ready, as many at once as the server accepts.
 
-One task hands out the units, one task per unit delivers it, and one task commits the acknowledgements. The window and
-the number of requests in flight bound the memory, whatever the size of the plan.
+One task hands out the units, one task per request delivers what it carries, and one task commits the acknowledgements.
+A request carries one unit, or a group of them if the registry can take one (`steps.link_groups`). The window, the
+requests and the bytes in flight bound the memory, whatever the size of the plan.
 
     journal ──page──▶ window ──ready──▶ deliver (≤ most at once) ──reply──▶ acknowledgements ──group──▶ journal
                         ▲                                            │
                         └──────────────── watermark ◀────────────────┘
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Protocol
 
 import anyio
 from anyio.abc import TaskGroup
@@ -17,33 +19,49 @@ from roar_publisher.engine.run import Run
 from roar_publisher.engine.staging.acks import Acknowledgements
 from roar_publisher.engine.staging.delivery import describe_oversized_item
 from roar_publisher.engine.staging.order import Watermark, Window
-from roar_publisher.engine.staging.requests import halves
+from roar_publisher.engine.staging.requests import TOO_LARGE, halves
 from roar_publisher.glaas.client import Refused
 from roar_publisher.report import Advanced
 from roar_publisher.state.errors import Interrupted, Rejected
 from roar_publisher.state.units import NODES, Kind, Unit
 from roar_publisher.tasks import background, task_group
 
-PAGE_UNITS = 256
+PAGE_UNITS = 1024
 PAGE_BYTES = 2 * 1024 * 1024
-TOO_LARGE = 413
+BYTES_IN_FLIGHT = 6 * 1024 * 1024
+"""While the requests in flight hold as many bytes of units, no other is begun."""
 
 Deliver = Callable[[Unit], Awaitable[None]]
+
+
+class Groups(Protocol):
+    """Sends several units in one request (`steps.link_groups`)."""
+
+    def gather(self, first: Unit, take: Callable[[Callable[[Unit], bool]], Unit | None]) -> list[Unit]:
+        """Return a unit and the ready ones that are sent with it, removed by `take`."""
+        ...
+
+    async def deliver(self, units: Sequence[Unit]) -> tuple[list[Unit], list[Unit]]:
+        """Send units in one request. Return those that the server has, and those to send in another way."""
+        ...
 
 
 class Pipeline:
     """Sends the units of some kinds. Use one instance per drain.
 
     deliver: sends one unit and returns when the server has it. It is called again for a unit whose reply was lost.
+    groups: sends several units together; None if each is sent alone.
     """
 
-    def __init__(self, run: Run, kinds: Iterable[Kind], deliver: Deliver) -> None:
+    def __init__(self, run: Run, kinds: Iterable[Kind], deliver: Deliver, groups: Groups | None = None) -> None:
         self._run = run
         self._kinds = frozenset(kinds)
         self._deliver = deliver
+        self._groups = groups
         self._acks = Acknowledgements[tuple[int, int]](run.journal.units.acknowledge)
         self._window = Window()
-        self._in_flight = 0  # written by the event loop's tasks, between awaits
+        self._in_flight = 0  # requests; written by the event loop's tasks, between awaits
+        self._bytes_in_flight = 0
         self._changed = anyio.Event()  # set after an acknowledgement or a stop
         self._drained = False
         self._too_large: int | None = None  # the size of the smallest body that the server found too large
@@ -76,12 +94,11 @@ class Pipeline:
                 if page:
                     past = page[-1].seq
                     self._window.extend(page)
-            unit = None
-            if not stopping and self._in_flight < self._run.limits.requests:
-                unit = self._window.take(self._watermark.level)
-            if unit is not None:
+            units = [] if stopping else self._take()
+            if units:
                 self._in_flight += 1
-                tasks.start_soon(self._send, unit)
+                self._bytes_in_flight += _size(units)
+                tasks.start_soon(self._send, units)
             elif self._in_flight == 0 and (stopping or (exhausted and not len(self._window))):
                 self._drained = exhausted and not len(self._window)
                 return
@@ -89,11 +106,28 @@ class Pipeline:
                 await self._changed.wait()
                 self._changed = anyio.Event()
 
-    async def _send(self, unit: Unit) -> None:
+    def _take(self) -> list[Unit]:
+        """Remove and return the units of the next request; none if it has to wait."""
+        if self._in_flight >= self._run.limits.requests or self._bytes_in_flight >= BYTES_IN_FLIGHT:
+            return []
+        level = self._watermark.level
+        first = self._window.take(level)
+        if first is None or self._groups is None:
+            return [] if first is None else [first]
+        return self._groups.gather(first, lambda suits: self._window.take(level, suits))
+
+    async def _send(self, units: Sequence[Unit]) -> None:
         try:
-            await self._deliver_fitting(unit)
+            if self._groups is not None and len(units) > 1:
+                taken, others = await self._groups.deliver(units)
+                for unit in taken:
+                    self._acknowledge(unit)
+                self._window.put_back(others)
+            else:
+                await self._deliver_fitting(units[0])
         finally:
             self._in_flight -= 1
+            self._bytes_in_flight -= _size(units)
             self._changed.set()
 
     async def _deliver_fitting(self, unit: Unit) -> None:
@@ -111,15 +145,22 @@ class Pipeline:
                     ) from error
                 self._too_large = min(self._too_large or len(unit.body), len(unit.body))
             else:
-                self._acks.add((unit.seq, unit.part))
-                self._watermark.acknowledged(unit)
-                self._changed.set()
-                self._run.report(Advanced(unit.kind, unit.items, len(unit.body)))
+                self._acknowledge(unit)
                 return
         self._watermark.split(unit)
         for half in await self._run.journal.units.split(unit, halves(unit)):
             await self._deliver_fitting(half)
 
+    def _acknowledge(self, unit: Unit) -> None:
+        self._acks.add((unit.seq, unit.part))
+        self._watermark.acknowledged(unit)
+        self._changed.set()
+        self._run.report(Advanced(unit.kind, unit.items, len(unit.body)))
+
     async def _watch_for_stop(self) -> None:
         await self._run.stop.wait()
         self._changed.set()
+
+
+def _size(units: Iterable[Unit]) -> int:
+    return sum(len(unit.body) for unit in units)

@@ -4,8 +4,10 @@ Missing counts are not judged. Requests are repeated, and servers count existing
 below the number of artifacts or links sent is not a contradiction. A higher count is one.
 """
 
+from collections.abc import Sequence
+
 from roar_publisher.glaas.replies import BatchReply
-from roar_publisher.state.units import Kind, Unit
+from roar_publisher.state.units import LINKS, Kind, Unit
 
 
 def contradiction(reply: BatchReply, unit: Unit) -> str:
@@ -14,11 +16,18 @@ def contradiction(reply: BatchReply, unit: Unit) -> str:
         case Kind.JOBS:
             return _job_contradiction(reply, unit.items)
         case Kind.INPUTS:
-            return _too_many(reply.inputs_linked, unit)
+            return _too_many(reply.inputs_linked, unit.items, unit.kind)
         case Kind.OUTPUTS:
-            return _too_many(reply.outputs_linked, unit)
+            return _too_many(reply.outputs_linked, unit.items, unit.kind)
         case Kind.ARTIFACTS | Kind.COMPOSITE | Kind.LABELS:
-            return _too_many(_accepted_items(reply), unit)
+            return _too_many(_accepted_items(reply), unit.items, unit.kind)
+
+
+def group_contradiction(reply: BatchReply, units: Sequence[Unit]) -> str:
+    """Return what is impossible in a reply to several units of links, as a clause; empty if nothing is."""
+    sent = {kind: sum(unit.items for unit in units if unit.kind is kind) for kind in LINKS}
+    inputs = _too_many(reply.inputs_linked, sent[Kind.INPUTS], Kind.INPUTS)
+    return inputs or _too_many(reply.outputs_linked, sent[Kind.OUTPUTS], Kind.OUTPUTS)
 
 
 def unaccounted_labels(reply: BatchReply, items: int) -> int:
@@ -46,7 +55,7 @@ def _accepted_items(reply: BatchReply) -> int:
     return sum(number or 0 for number in (reply.created, reply.updated, reply.existing, reply.noops or reply.unchanged))
 
 
-def _too_many(count: int | None, unit: Unit) -> str:
-    if count is None or 0 <= count <= unit.items:
+def _too_many(count: int | None, items: int, kind: Kind) -> str:
+    if count is None or 0 <= count <= items:
         return ""
-    return f"it reports {count} accepted of the {unit.items} {unit.kind.value} that were sent"
+    return f"it reports {count} accepted of the {items} {kind.value} that were sent"

@@ -5,7 +5,7 @@ local ones. Both are computed at the moment of sending, from the unit and the se
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from roar_publisher.glaas.wire import (
@@ -14,11 +14,15 @@ from roar_publisher.glaas.wire import (
     JobsRequest,
     LabelsRequest,
     LegacyArtifactsRequest,
+    LinksBatchRequest,
     LinksRequest,
     wrapped,
 )
 from roar_publisher.net.documents import dump
 from roar_publisher.state.units import Kind, Unit
+
+TOO_LARGE = 413
+"""The status with which a registry refuses a body for its size."""
 
 
 class UnitRoute(Protocol):
@@ -71,6 +75,15 @@ class StagedRoute:
                     for label in json.loads(unit.body)
                 ]
                 return self._labels_path, wrapped(LabelsRequest, dump(labels))
+
+    def group_request(self, units: Sequence[Unit]) -> tuple[str, bytes]:
+        """Return the path and the body of the POST request that delivers several units of links."""
+        entries = (
+            b'{"job_uid":%b,"kind":"%b","artifacts":%b}'
+            % (dump(self._remote_uid(unit.job_uid or "")), unit.kind.value.encode("ascii"), unit.body)
+            for unit in units
+        )
+        return f"{self._base}/links/batch", wrapped(LinksBatchRequest, b"[%b]" % b",".join(entries))
 
 
 class LegacyRoute:

@@ -143,8 +143,8 @@ async def _choose(run: Run, progress: Progress) -> Choice:
             scope,
             held,
             Capabilities(
-                anonymous_public=capabilities.get("anonymous_public", False),
-                server_hash=capabilities.get("finalize_server_authoritative_hash", False),
+                anonymous_public=bool(capabilities.get("anonymous_public")),
+                server_hash=bool(capabilities.get("finalize_server_authoritative_hash")),
             ),
             probe,
         )

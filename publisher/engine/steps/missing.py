@@ -1,11 +1,12 @@
 """Handles a 404 inside a session: the session is gone, or the registry lacks the endpoint (protocol.md §4).
 
 Asking for the session by its own id distinguishes the two. A registry may lack the endpoints for artifacts and for
-datasets. Their data is then sent with the links.
+datasets. Their data is then sent with the links. If it has lost the endpoint for the links of several jobs, the links
+are sent one job and direction at a time.
 """
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -22,54 +23,68 @@ from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import Event
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Progress
-from roar_publisher.state.units import Kind, Unit
+from roar_publisher.state.units import LINKS, Kind, Unit
 
 NOT_FOUND, GONE = 404, 410
 OPTIONAL = {Kind.ARTIFACTS: "artifacts/batch", Kind.COMPOSITE: "artifacts/composites"}
 """The endpoints that a registry may lack, by the kind of unit they accept."""
+LINKS_BATCH = "links/batch"
+"""The endpoint for the links of several jobs, which the registry had when it was asked for its features."""
 NOTES = {
-    Kind.ARTIFACTS: "this registry does not accept artifacts separately; they are sent with the links",
-    Kind.COMPOSITE: "this registry does not accept datasets; each is sent as one artifact without its list of files",
+    OPTIONAL[Kind.ARTIFACTS]: "this registry does not accept artifacts separately; they are sent with the links",
+    OPTIONAL[Kind.COMPOSITE]: "this registry does not accept datasets; each is sent as one artifact without its list"
+    " of files",
 }
 
 
 class Endpoints:
     """The optional endpoints that the registry lacks, as found during one drain and stored in the journal.
 
-    there: returns whether the object of the requests (such as the session) exists; called at most once per kind.
+    there: returns whether the object of the requests (such as the session) exists; called at most once per endpoint.
     """
 
     def __init__(self, run: Run, progress: Progress, there: Callable[[], Awaitable[bool]]) -> None:
         self._run = run
         self._there = there
         self._capabilities = progress.capabilities
-        self._missing = {kind for kind in OPTIONAL if progress.capabilities.get(_lacks(kind))}
+        self._missing = {name for name in (*OPTIONAL.values(), LINKS_BATCH) if progress.capabilities.get(_no(name))}
         self._one_at_a_time = anyio.Lock()
         self._descriptions: dict[str, dict[str, Any]] | None = None
 
     def lacks(self, kind: Kind) -> bool:
         """Return whether the registry has no endpoint for units of this kind."""
-        return kind in self._missing
+        return OPTIONAL.get(kind) in self._missing
+
+    @property
+    def links_batch(self) -> bool:
+        """Whether the registry has the endpoint for the links of several jobs."""
+        return bool(self._capabilities.get("links_batch")) and LINKS_BATCH not in self._missing
 
     async def is_missing_endpoint(self, kind: Kind, refusal: Refused) -> bool:
         """Return whether a refusal means that the registry lacks the endpoint for this kind. Raises as `there` does."""
-        if kind not in OPTIONAL or refusal.status not in NO_ENDPOINT:
+        return kind in OPTIONAL and await self.is_missing(OPTIONAL[kind], refusal)
+
+    async def is_missing(self, endpoint: str, refusal: Refused) -> bool:
+        """Return whether a refusal means that the registry lacks an optional endpoint. Raises as `there` does."""
+        if refusal.status not in NO_ENDPOINT:
             return False
         async with self._one_at_a_time:
-            if kind not in self._missing and (refusal.status != NOT_FOUND or await self._there()):
-                self._missing.add(kind)
-                self._capabilities = self._capabilities | {_lacks(kind): True}
+            if endpoint not in self._missing and (refusal.status != NOT_FOUND or await self._there()):
+                self._missing.add(endpoint)
+                self._capabilities = self._capabilities | {_no(endpoint): True}
                 await self._run.journal.remember(capabilities=self._capabilities)
-                self._run.report(Noted(NOTES[kind]))
-        return kind in self._missing
+                if note := NOTES.get(endpoint):
+                    self._run.report(Noted(note))
+        return endpoint in self._missing
 
     async def with_descriptions(self, unit: Unit) -> Unit:
         """Add artifact descriptions to a unit of links if an endpoint is missing. Return other units unchanged."""
-        if not self._missing or unit.kind not in (Kind.INPUTS, Kind.OUTPUTS):
+        kinds = [kind for kind in OPTIONAL if self.lacks(kind)]
+        if not kinds or unit.kind not in LINKS:
             return unit
         async with self._one_at_a_time:
             if self._descriptions is None:
-                self._descriptions = await self._run.journal.call(_descriptions, self._missing)
+                self._descriptions = await self._run.journal.call(_descriptions, kinds)
         links = [self._descriptions.get(link["hash"], {}) | link for link in json.loads(unit.body)]
         return replace(unit, body=dump(links))
 
@@ -105,11 +120,11 @@ async def session_event(run: Run, progress: Progress, refusal: Refused) -> Outco
     return Outcome(Event.SESSION_LOST, {"detail": refusal.what})
 
 
-def _lacks(kind: Kind) -> str:
-    return f"no {OPTIONAL[kind]}"
+def _no(endpoint: str) -> str:
+    return f"no {endpoint}"
 
 
-def _descriptions(journal: Journal, kinds: set[Kind]) -> dict[str, dict[str, Any]]:
+def _descriptions(journal: Journal, kinds: Iterable[Kind]) -> dict[str, dict[str, Any]]:
     """Return the description of every artifact of these kinds, by each of its digests. Blocking."""
     found: dict[str, dict[str, Any]] = {}
     for kind in kinds:

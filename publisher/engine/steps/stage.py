@@ -8,6 +8,7 @@ from roar_publisher.engine.run import Outcome, Run
 from roar_publisher.engine.staging.delivery import deliver_unit
 from roar_publisher.engine.staging.pipeline import Pipeline
 from roar_publisher.engine.staging.requests import UnitRoute
+from roar_publisher.engine.steps.link_groups import LinkGroups
 from roar_publisher.engine.steps.missing import Endpoints, session_event, session_exists
 from roar_publisher.engine.steps.object_storage import store_objects
 from roar_publisher.engine.steps.open import request_session
@@ -46,6 +47,7 @@ async def stage(run: Run, progress: Progress) -> Outcome:
     elsewhere = progress.published_elsewhere  # a hash; "" once a job was new; None while unknown
     prepared = progress.binding_prepared
     endpoints = Endpoints(run, progress, lambda: session_exists(run, progress))
+    groups = LinkGroups(run, progress, route, authorize, endpoints)
 
     async def deliver(unit: Unit) -> None:
         if elsewhere and unit.kind is not Kind.JOBS:
@@ -63,6 +65,7 @@ async def stage(run: Run, progress: Progress) -> Outcome:
             if found and (note := check_published_hash(found, run.plan, progress)):
                 run.report(Noted(note))
             elsewhere = found
+            groups.enabled = not found
             with anyio.CancelScope(shield=True):  # the next batch's reply may end this drain, and relies on it
                 await run.journal.remember(published_elsewhere=found)
         if found and reply.existing_binding_prepared and not prepared:
@@ -74,7 +77,7 @@ async def stage(run: Run, progress: Progress) -> Outcome:
     try:
         if not elsewhere:
             with suppress(_PublishedElsewhere):
-                await Pipeline(run, STAGED, deliver).drain()
+                await Pipeline(run, STAGED, deliver, groups).drain()
         if elsewhere:
             await Pipeline(run, [Kind.JOBS], deliver).drain()
     except Refused as refusal:

@@ -123,7 +123,7 @@ class ProgressRow(StrictRow):
     recounts: Annotated[int, Field(ge=0, le=1_000)]
     reason: Annotated[SingleLine, Field(max_length=64)]
     detail: Detail
-    capabilities: Json[Annotated[dict[SingleLine, StrictBool], Field(max_length=100)]]
+    capabilities: Json[Annotated[dict[SingleLine, StrictBool | Count], Field(max_length=100)]]
     credential: Annotated[Decision, Field(strict=False)] | None
     identity: Annotated[SingleLine, Field(max_length=256)] | None
     why: Detail | None

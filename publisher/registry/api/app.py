@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
 from roar_publisher.glaas.features import RegistrationSessionFeatures
-from roar_publisher.glaas.wire import DEFAULT_BODY_LIMIT
+from roar_publisher.glaas.wire import DEFAULT_BODY_LIMIT, LINKS_BATCH_LIMIT
 from roar_publisher.registry.accounts.authority import Authority, CallRunner, LocalAuthority
 from roar_publisher.registry.accounts.callers import CallerIdentifier
 from roar_publisher.registry.accounts.quotas import DEFAULT_QUOTA, Amount
@@ -53,6 +53,7 @@ ALL_FEATURES = RegistrationSessionFeatures(
     anonymous_public=True,
     finalize_server_authoritative_hash=True,
     finalize_expected_counts=True,
+    links_batch=True,
 )
 """The features that this release supports."""
 RETRY_AFTER = {"Retry-After": "5"}
@@ -65,6 +66,7 @@ def create_app(
     features: RegistrationSessionFeatures | None = ALL_FEATURES,
     clock: Callable[[], float] = time.time,
     body_limit: int = DEFAULT_BODY_LIMIT,
+    links_batch_limit: int = LINKS_BATCH_LIMIT,
     run: CallRunner | None = None,
     turns: Turns | None = None,
     quota: Amount = DEFAULT_QUOTA,
@@ -74,7 +76,8 @@ def create_app(
     """Create the registry's app over `store`. The caller remains responsible for closing the store.
 
     `features` are the features that are advertised and honoured; with None, there are no registration sessions (404).
-    `clock` returns Unix seconds. `body_limit` is in bytes; larger bodies get a 413. `run` runs blocking calls, one at a
+    `clock` returns Unix seconds. `body_limit` is in bytes; larger bodies get a 413, except for `links/batch`, which has
+    `links_batch_limit`. `run` runs blocking calls, one at a
     time; the default is `Worker`, and tests on virtual time pass an inline one. `turns` limits how many finalizes run
     at once. `quota` is the amount that one client may write without a credential. `authority` creates the authority
     that validates bearers; the default uses the store's own accounts. `names` are the host names that the registry is
@@ -85,7 +88,7 @@ def create_app(
     run = run or Worker().run
     bearers = LocalAuthority(store.accounts, run, clock) if authority is None else authority(run)
     caller_identifier = CallerIdentifier(bearers, Signatures(store.accounts, run, clock), names)
-    service = RegistryService(store, caller_identifier, features, clock, body_limit, quota, run)
+    service = RegistryService(store, caller_identifier, features, clock, body_limit, links_batch_limit, quota, run)
     groups: list[_Routed] = [
         LegacyApi(service),
         AuthApi(service),

@@ -39,6 +39,8 @@ class PublicApi:
         advertised: dict[str, object] = {}
         if features is not None:
             advertised["registration_sessions"] = features.model_dump()
+            if features.links_batch:
+                advertised["max_body_bytes"] = self.service.links_batch_limit
         if self.service.caller_identifier.checks_signature_hosts:
             advertised["ssh_signature_host"] = True
         return JSONResponse({"status": "healthy", "features": advertised})

@@ -32,7 +32,8 @@ class RegistryService:
     """The registry behind its endpoints.
 
     `features` are the features that are advertised and honoured; None disables registration sessions. `clock` returns
-    Unix seconds. `body_limit` is in bytes. `quota` is the amount that one client may write without a credential.
+    Unix seconds. `body_limit` and `links_batch_limit` are in bytes. `quota` is the amount that one client may write
+    without a credential.
     """
 
     store: Store
@@ -40,6 +41,7 @@ class RegistryService:
     features: RegistrationSessionFeatures | None
     clock: Callable[[], float]
     body_limit: int
+    links_batch_limit: int
     quota: Amount
     run: CallRunner
 
@@ -68,18 +70,21 @@ class RegistryService:
         """Run `operation`, which must only read, in a transaction."""
         return await self.run(partial(self.store.read, operation, *args, **kwargs))
 
-    async def body(self, request: Request, model: type[Body]) -> Body:
-        """Return the request's body as `model`. Raises `Refusal` as `bodies.read_body`."""
-        return await read_body(request, model, self.body_limit)
+    async def body(self, request: Request, model: type[Body], *, limit: int | None = None) -> Body:
+        """Return the request's body as `model`. `limit` is in bytes; the default is `body_limit`.
 
-    async def caller(self, request: Request) -> Caller:
-        """Identify the sender of the request. Call this once per request.
+        Raises `Refusal` as `bodies.read_body`.
+        """
+        return await read_body(request, model, limit or self.body_limit)
+
+    async def caller(self, request: Request, *, limit: int | None = None) -> Caller:
+        """Identify the sender of the request. Call this once per request, with the limit of its body.
 
         Raises `Refusal` as `CallerIdentifier.identify`.
         """
         reached_at = plain_address((request.scope.get("server") or ("",))[0])
         signable = SignableRequest(
-            request.method, _signed_path(request), lambda: read_raw(request, self.body_limit), reached_at
+            request.method, _signed_path(request), lambda: read_raw(request, limit or self.body_limit), reached_at
         )
         return await self.caller_identifier.identify(request.headers.get("authorization"), signable)
 

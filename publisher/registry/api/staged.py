@@ -39,7 +39,10 @@ class StagedApi:
     def routes(self) -> Sequence[BaseRoute]:
         """Return the routes, the busiest first."""
         root = f"{wire.API_ROOT}/registration-sessions"
+        features = self.service.features
+        batch = Route(f"{root}/{{id}}/links/batch", self.link_batch, methods=["POST"])
         return [
+            *([batch] if features is not None and features.links_batch else []),
             Route(f"{root}/{{id}}/jobs/{{uid}}/inputs", self.link_inputs, methods=["POST"]),
             Route(f"{root}/{{id}}/jobs/{{uid}}/outputs", self.link_outputs, methods=["POST"]),
             Route(f"{root}/{{id}}/jobs/batch", self.stage_jobs, methods=["POST"]),
@@ -136,6 +139,20 @@ class StagedApi:
         """Link a job's outputs."""
         return await self._link(request, LinkKind.OUTPUTS)
 
+    async def link_batch(self, request: Request) -> JSONResponse:
+        """Link the inputs and outputs of several jobs. An entry that cannot be linked does not affect the others."""
+        limit = self.service.links_batch_limit
+        access = await self._access(request, limit)
+        body = await self.service.body(request, wire.LinksBatchRequest, limit=limit)
+        if sum(len(entry.artifacts) for entry in body.links) > wire.MOST_ITEMS:
+            what = f"there are more than {wire.MOST_ITEMS} links: send less at once"
+            raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, what)
+        errors = await self._stage(request, access, staging.add_link_batch, body.links, self.service.body_limit)
+        linked = dict.fromkeys((f"{kind}_linked" for kind in LinkKind), 0)
+        for entry, error in zip(body.links, errors, strict=True):
+            linked[f"{entry.kind}_linked"] += 0 if error else len(entry.artifacts)
+        return JSONResponse({**linked, "errors": errors if any(errors) else []})
+
     async def stage_view_edges(self, request: Request) -> JSONResponse:
         """Record which parts of composites a job used."""
         access = await self._access(request)
@@ -180,9 +197,9 @@ class StagedApi:
 
         return await self.service.write_from(request, access.caller, write_into_session)
 
-    async def _access(self, request: Request) -> Access:
+    async def _access(self, request: Request, limit: int | None = None) -> Access:
         service = self.service
-        caller = await service.caller(request)
+        caller = await service.caller(request, limit=limit)
         return Access(path_text(request, "id"), caller, service.store.secret, service.clock())
 
 

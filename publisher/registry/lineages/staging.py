@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
 
-from roar_publisher.glaas.wire import Artifact, CompositeRequest, Hash, Job, Link, ViewEdge
+from roar_publisher.glaas.wire import Artifact, CompositeRequest, Hash, Job, JobLinks, Link, ViewEdge
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.store.artifacts import (
     StoredArtifact,
@@ -35,6 +35,8 @@ from roar_publisher.registry.store.jobs import (
 DIGEST_ORDER = ("blake3", "composite-blake3", "composite-sha256")
 """The algorithms whose digest identifies an artifact, in order of preference (`protocol.md §7`). Otherwise it is the
 first one."""
+
+NO_SUCH_JOB = "no such job here: register the job before its inputs and outputs"
 
 
 class LinkKind(StrEnum):
@@ -84,6 +86,30 @@ def add_links(connection: Connection, graph_id: int, job_uid: str, kind: LinkKin
     insert_linked(connection, graph_id, stored)
 
 
+def add_link_batch(
+    connection: Connection, graph_id: int, entries: Sequence[JobLinks], largest: int
+) -> list[str | None]:
+    """Link artifacts to several jobs. Return for each entry why it was not linked, or None.
+
+    largest: the most characters of one link. A lineage has no links that the endpoints of single jobs do not accept.
+    """
+    errors: list[str | None] = []
+    linked: list[StoredLink] = []
+    for entry in entries:
+        job = job_id(connection, graph_id, entry.job_uid)
+        stored = [_stored_link(link) for link in entry.artifacts]
+        if job is None:
+            errors.append(NO_SUCH_JOB)
+        elif any(_size(link) > largest for link in stored):
+            errors.append("one of the links is too large")
+        else:
+            insert_links(connection, graph_id, job, entry.kind, stored)
+            linked += stored
+            errors.append(None)
+    insert_linked(connection, graph_id, linked)
+    return errors
+
+
 def add_view_edges(connection: Connection, graph_id: int, job_uid: str, edges: Sequence[ViewEdge]) -> None:
     """Record which parts of composites a job used. Raises `Refusal` (404) if the graph has no such job."""
     job = _known_job(connection, graph_id, job_uid)
@@ -93,7 +119,7 @@ def add_view_edges(connection: Connection, graph_id: int, job_uid: str, edges: S
 def _known_job(connection: Connection, graph_id: int, uid: str) -> int:
     known = job_id(connection, graph_id, uid)
     if known is None:
-        raise Refusal(HTTPStatus.NOT_FOUND, "no such job here: register the job before its inputs and outputs")
+        raise Refusal(HTTPStatus.NOT_FOUND, NO_SUCH_JOB)
     return known
 
 
@@ -126,6 +152,10 @@ def _members(composite: CompositeRequest) -> str:
 
 def _stored_link(link: Link) -> StoredLink:
     return StoredLink(link.hash, link.path, link.size, link.source_type, _text(link.metadata), _json(link.byte_ranges))
+
+
+def _size(link: StoredLink) -> int:
+    return sum(len(text) for text in link if isinstance(text, str))
 
 
 def _primary_digest(hashes: Sequence[Hash]) -> str:

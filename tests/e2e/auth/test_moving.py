@@ -91,7 +91,7 @@ def interrupted(desk: Desk, fore: Front, ending: str, credential: str) -> str:
 
 
 @pytest.mark.parametrize("credential", CREDENTIALS)
-@pytest.mark.parametrize("ending", ["/outputs", "/finalize"])
+@pytest.mark.parametrize("ending", ["/links/batch", "/finalize"])
 def test_a_publish_killed_here_is_published_there_once(tmp_path: Path, credential: str, ending: str) -> None:
     with alices_desk(tmp_path) as alone, front(alone.url) as fore:
         here = alone.with_environment(GLAAS_URL=fore.url)
@@ -117,7 +117,7 @@ def kind(credential: str) -> list[str]:
 def test_a_publish_whose_copies_both_continue_is_published_once(tmp_path: Path) -> None:
     with alices_desk(tmp_path) as alone, front(alone.url) as fore:
         here = alone.with_environment(GLAAS_URL=fore.url)
-        publish_id = interrupted(here, fore, "/outputs", "bearer")
+        publish_id = interrupted(here, fore, "/links/batch", "bearer")
         there = moved(here, publish_id, tmp_path, "bearer")
         hashes = [desk.roar("publish", "--resume", publish_id, "-q").out.split()[0] for desk in (there, here)]
     assert hashes == [recorded_hash("bearer")] * 2
@@ -132,14 +132,14 @@ def test_what_was_acknowledged_to_alice_is_not_sent_again_from_there(tmp_path: P
         there = moved(here, publish_id, tmp_path, "bearer")
         fore.seen.clear()
         assert there.roar("publish", "--resume", publish_id).code == 0
-        staged = ("/jobs/batch", "/artifacts/batch", "/composites", "/inputs", "/outputs")
+        staged = ("/jobs/batch", "/artifacts/batch", "/composites", "/links/batch")
         assert [seen.path for seen in fore.seen if seen.path.endswith(staged)] == []
 
 
 def test_another_user_cannot_continue_it(tmp_path: Path) -> None:
     with alices_desk(tmp_path) as alone, front(alone.url) as fore:
         here = alone.with_environment(GLAAS_URL=fore.url)
-        publish_id = interrupted(here, fore, "/outputs", "bearer")
+        publish_id = interrupted(here, fore, "/links/batch", "bearer")
         there = moved(here, publish_id, tmp_path, "none")
         there.admin("user", "add", "bob")
         there.sign_in("bob")
@@ -151,7 +151,7 @@ def test_another_user_cannot_continue_it(tmp_path: Path) -> None:
 def test_no_credential_travels(tmp_path: Path, credential: str) -> None:
     with alices_desk(tmp_path) as alone, front(alone.url) as fore:
         here = alone.with_environment(GLAAS_URL=fore.url)
-        publish_id = interrupted(here, fore, "/outputs", credential)
+        publish_id = interrupted(here, fore, "/links/batch", credential)
         file = tmp_path / "moved.tar"
         assert here.roar("journal", "export", publish_id, str(file)).code == 0
         content = file.read_bytes()
@@ -172,7 +172,7 @@ def test_no_credential_travels(tmp_path: Path, credential: str) -> None:
 def test_an_exported_publish_is_ignored_until_it_is_taken_back(tmp_path: Path) -> None:
     with alices_desk(tmp_path) as alone, front(alone.url) as fore:
         here = alone.with_environment(GLAAS_URL=fore.url)
-        publish_id = interrupted(here, fore, "/outputs", "none")
+        publish_id = interrupted(here, fore, "/links/batch", "none")
         here.roar("journal", "export", publish_id, str(tmp_path / "moved.tar"))
         [answer] = here.roar("journal", "show", publish_id, "--why", "--json").events
         assert (answer["reason"], answer["parked"], answer["turn"]) == ("exported", True, "person")

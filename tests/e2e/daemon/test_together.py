@@ -95,7 +95,7 @@ def test_watchers_see_the_end_of_a_publish_whichever_process_works_on_it(
     program: Program, registry: Registry, link: Link
 ) -> None:
     """First a person, who is killed; then a daemon, which is killed; then the next daemon."""
-    link.order("stall /outputs")
+    link.order("stall /links/batch")
     with ExitStack() as stack:
         person = stack.enter_context(program.started(*PUBLISH))
         wait_until(lambda: any(found.progress.remote_session for found in publishes_of(program)), SOON_SECONDS)
@@ -119,7 +119,7 @@ def test_watchers_see_the_end_of_a_publish_whichever_process_works_on_it(
 
 
 def test_a_resume_while_the_daemon_works_watches(program: Program, registry: Registry, link: Link) -> None:
-    link.order("stall /outputs")
+    link.order("stall /links/batch")
     assert program(*PUBLISH, "--detach").code == 0
     wait_until(lambda: publishes_of(program)[0].owner == pid_of(program) is not None, SOON_SECONDS)
     with program.started("publish", "--resume", "--json", "-y") as person:
@@ -136,7 +136,7 @@ def test_a_publish_that_the_user_stopped_waits_for_the_user(
 ) -> None:
     """A publish that is left to the daemon afterwards shows that the daemon has looked, and left the other alone."""
     assert program("daemon", "start").code == 0
-    link.order("stall /outputs")
+    link.order("stall /links/batch")
     with program.started(*PUBLISH) as person:
         wait_until(lambda: any(found.owner == person.pid for found in publishes_of(program)), SOON_SECONDS)
         (publish_id,) = program.publishes
@@ -162,7 +162,7 @@ def test_a_publish_that_the_user_stopped_waits_for_the_user(
 
 
 def test_the_same_publish_left_to_the_daemon_continues_there(program: Program, registry: Registry, link: Link) -> None:
-    link.order("stall /outputs")
+    link.order("stall /links/batch")
     with program.started(*PUBLISH) as person:
         wait_until(lambda: any(found.owner == person.pid for found in publishes_of(program)), SOON_SECONDS)
         person.send_signal(signal.SIGINT)
@@ -187,7 +187,7 @@ def test_a_publish_cancelled_while_the_daemon_works_on_it(program: Program, regi
 def test_a_stopped_daemon_releases_everything_within_ten_seconds(
     program: Program, registry: Registry, link: Link
 ) -> None:
-    link.order("stall /outputs")
+    link.order("stall /links/batch")
     assert program(*PUBLISH, "--detach").code == 0
     wait_until(lambda: bool(publishes_of(program)[0].progress.remote_session), SOON_SECONDS)
     pid = pid_of(program)

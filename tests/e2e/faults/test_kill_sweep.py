@@ -27,12 +27,12 @@ from tests.support.lineage.captured import captured_project, recorded
 from tests.support.processes import line_of, running
 from tests.support.sampling import EXHAUSTIVE, sample
 
-SWEEPS = [("diamond", "staged"), ("linear", "staged"), ("linear", "legacy")]
+SWEEPS = [("diamond", "staged"), ("linear", "staged"), ("linear", "legacy"), ("diamond", "grouped")]
 PORTIONS = 6 if EXHAUSTIVE else 1
 """Tests that share the moments of a sweep, to run side by side."""
 SAMPLES = 8
 """How many moments of a sweep are tried at least."""
-ALL_KINDS = ["diamond-staged", "linear-legacy"]
+ALL_KINDS = ["diamond-staged", "linear-legacy", "diamond-grouped"]
 """The sweeps that try one moment of each kind: the third passes through none that they do not."""
 FEWEST_MOMENTS = 30
 """A reference run has more; fewer would mean that the sweep sweeps nothing."""
@@ -175,8 +175,9 @@ def test_a_reference_run_passes_through_every_kind_of_moment(
     assert answer.hash == recorded_hash(project)
     check_published(place, project)
     moments = " ".join(answer.moments)
-    calls = ["health", "jobs/batch", "artifacts/batch", "/inputs", "/outputs"]
-    for call in [*calls, "/finalize"] if route == "staged" else [*calls, "/sessions"]:
+    links = ["links/batch"] if route == "grouped" else ["/inputs", "/outputs"]
+    end = "/sessions" if route == "legacy" else "/finalize"
+    for call in ["health", "jobs/batch", "artifacts/batch", *links, end]:
         assert call in moments, moments
     assert moments.count("before") == moments.count("after")
     assert moments.count("after commit of") >= len([State.PROBE, State.AUTH_SELECT, State.STAGE])

@@ -25,7 +25,7 @@ PLACES = {
     "probe": "/api/v1/health",
     "open": "/registration-sessions ",
     "stage, jobs": "/jobs/batch",
-    "stage, links": "/outputs",
+    "stage, links": "/links/batch",
     "finalize": "/finalize",
     "labels": "/labels/batch",
 }

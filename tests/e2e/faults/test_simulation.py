@@ -19,6 +19,7 @@ from tests.support.faults.mortal import Life
 from tests.support.faults.simulation import World, run_virtually
 from tests.support.faults.weather import Weather
 from tests.support.lineages import random_lineage
+from tests.support.registry.features import SINGLE_LINKS
 from tests.support.sampling import sample
 
 WORLDS = int(os.environ.get("ROAR_TEST_WORLDS", "20000"))
@@ -35,7 +36,7 @@ SMALLEST_BODY_LIMIT = 900
 
 
 def features_of(rng: random.Random) -> RegistrationSessionFeatures | None:
-    return rng.choices([ALL_FEATURES, NO_ANONYMOUS_SESSIONS, None], [8, 1, 1])[0]
+    return rng.choices([ALL_FEATURES, SINGLE_LINKS, NO_ANONYMOUS_SESSIONS, None], [4, 4, 1, 1])[0]
 
 
 def weather_of(rng: random.Random, lives: int) -> Weather:
@@ -50,7 +51,9 @@ async def one_world(root: Path, seed: int) -> None:
     rng = random.Random(seed)
     lineage = random_lineage(rng)
     limit = rng.choice([SMALLEST_BODY_LIMIT, 1500, 100_000])
-    world = World(root, lineage, features=features_of(rng), body_limit=limit)
+    world = World(
+        root, lineage, features=features_of(rng), body_limit=limit, links_batch_limit=rng.choice([limit, 10**6])
+    )
     lives = 0
     end: object = None
     while not (isinstance(end, Progress) and end.state is State.DONE):

@@ -47,6 +47,7 @@ from tests.support.faults.items import Item, acknowledged_items, items_of_reques
 from tests.support.faults.mortal import Crash, Life, MortalJournal
 from tests.support.faults.simulation import COUNTS, Broken
 from tests.support.lineages import REGISTRY, Lineage, plan_of
+from tests.support.registry.features import SINGLE_LINKS
 from tests.support.send_policies import policy_for
 
 P = ParamSpec("P")
@@ -109,7 +110,7 @@ class World(httpx2.AsyncBaseTransport):
         self._acknowledged: set[Item] = set()
         self._identity = ""
         self._grants: dict[str, str] = {}
-        app = create_app(self.store, clock=lambda: self.now() + self.clock_ahead, run=inline)
+        app = create_app(self.store, features=SINGLE_LINKS, clock=lambda: self.now() + self.clock_ahead, run=inline)
         self._registry = httpx2.ASGITransport(mount(app))
         for name in (ALICE, BOB):
             self.store.accounts.write(accounts.add_user, name, sub=f"sub-{name}", user_id=f"u-{name}")

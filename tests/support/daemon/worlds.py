@@ -29,7 +29,7 @@ from roar_publisher.daemon.hooks import EndedPublish
 from roar_publisher.daemon.service import Daemon
 from roar_publisher.daemon.settings import DaemonSettings
 from roar_publisher.net.connection import RegistryConnection
-from roar_publisher.registry.api.app import ALL_FEATURES, create_app
+from roar_publisher.registry.api.app import create_app
 from roar_publisher.registry.data import Store
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.lock import owner
@@ -44,6 +44,7 @@ from tests.support.faults.items import Item, acknowledged_items, items_of_reques
 from tests.support.faults.mortal import WatchedUnits
 from tests.support.faults.simulation import EPOCH, Broken, _at_once
 from tests.support.lineages import Lineage, SampleJob, cut, digest, plan_of
+from tests.support.registry.features import SINGLE_LINKS
 from tests.support.send_policies import policy_for
 
 P = ParamSpec("P")
@@ -96,7 +97,7 @@ class Site:
         self.store = Store.in_memory(b"s" * 32)
         self.seconds = 0.2
         self.outages: list[Outage] = []
-        self.app = httpx2.ASGITransport(create_app(self.store, features=ALL_FEATURES, clock=clock, run=_at_once))
+        self.app = httpx2.ASGITransport(create_app(self.store, features=SINGLE_LINKS, clock=clock, run=_at_once))
 
     def outage(self) -> Outage | None:
         """What is wrong now."""

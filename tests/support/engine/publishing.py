@@ -16,7 +16,7 @@ from roar_publisher.engine.run import Frontend, Resources
 from roar_publisher.engine.worker import work
 from roar_publisher.glaas.features import RegistrationSessionFeatures
 from roar_publisher.registry.accounts.callers import session_token
-from roar_publisher.registry.api.app import ALL_FEATURES, create_app
+from roar_publisher.registry.api.app import create_app
 from roar_publisher.registry.data import Store
 from roar_publisher.report import Report
 from roar_publisher.state.machine import Event
@@ -27,6 +27,7 @@ from roar_publisher.state.record import Progress
 from tests.support.faults.items import items_of_request
 from tests.support.faults.simulation import COUNTS
 from tests.support.lineages import Lineage, frozen
+from tests.support.registry.features import SINGLE_LINKS
 from tests.support.send_policies import policy_for
 
 T = TypeVar("T")
@@ -74,7 +75,7 @@ class Publishing(httpx2.AsyncBaseTransport):
         folder: StateFolder,
         lineage: Lineage | None,
         *,
-        features: RegistrationSessionFeatures | None = ALL_FEATURES,
+        features: RegistrationSessionFeatures | None = SINGLE_LINKS,
     ) -> None:
         self.folder = folder
         self.lineage = lineage

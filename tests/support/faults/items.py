@@ -22,6 +22,8 @@ _PATHS = (
     (Kind.LABELS, r"/api/v1/(?:registration-sessions/(?P<session>\w+)/)?labels/(?:batch|sync)", "labels"),
 )
 
+_LINKS_BATCH = r"/api/v1/registration-sessions/\w+/links/batch"
+
 
 def session_of(path: str) -> str | None:
     """The registration session that a path speaks of; None on the legacy route."""
@@ -31,6 +33,11 @@ def session_of(path: str) -> str | None:
 
 def items_of_request(path: str, body: bytes) -> set[Item]:
     """The items that a request delivers; empty for a request that stages nothing."""
+    if re.fullmatch(_LINKS_BATCH, path):
+        entries = json.loads(body)["links"]
+        return {
+            item for entry in entries for item in _items(Kind(entry["kind"]), entry["job_uid"], entry["artifacts"], str)
+        }
     for kind, pattern, name in _PATHS:
         if found := re.fullmatch(pattern, path):
             document = json.loads(body)

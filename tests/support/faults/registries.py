@@ -17,6 +17,10 @@ from roar_publisher.registry.api.app import ALL_FEATURES, create_app
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.server.serve import listen
 from tests.support.faults.simulation import COUNTS
+from tests.support.registry.features import SINGLE_LINKS
+
+FEATURES = {"staged": SINGLE_LINKS, "grouped": ALL_FEATURES, "legacy": None}
+"""What a registry can do, by how its name begins."""
 
 
 class Registries:
@@ -42,7 +46,7 @@ class Registries:
     def _registry(self, name: str) -> tuple[ASGIApp, Store, list[list[str]]]:
         if name not in self._apps:
             store = Store.open(self._folder / name)
-            features = None if name.startswith("legacy") else ALL_FEATURES
+            features = FEATURES[name.partition("-")[0]]
             self._apps[name] = (create_app(store, features=features), store, [])
         return self._apps[name]
 

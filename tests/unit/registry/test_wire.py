@@ -11,6 +11,7 @@ ALL = {
     "anonymous_public": True,
     "finalize_server_authoritative_hash": True,
     "finalize_expected_counts": True,
+    "links_batch": True,
 }
 
 
