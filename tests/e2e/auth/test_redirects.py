@@ -134,8 +134,8 @@ def test_wherever_a_call_is_redirected_nothing_is_sent_there_and_the_publish_con
 CALLS = {
     "bearer": ["/registration-sessions", "/jobs/batch"],
     "lapsed token": ["/auth/refresh"],
-    "environment": ["/auth/me", "/outputs"],
-    "key": ["/auth/me", "/inputs", "/finalize"],
+    "environment": ["/auth/me", "/links/batch"],
+    "key": ["/auth/me", "/links/batch", "/finalize"],
     "nothing": ["/health", "/registration-sessions", "/artifacts/batch", "/finalize", "/labels/batch"],
 }
 """The calls of a publish with each credential that are answered with a redirect, by the ends of their paths."""
