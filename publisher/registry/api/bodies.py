@@ -1,6 +1,7 @@
 """Reading of request bodies, with bounded memory and validation against the wire models."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -18,10 +19,34 @@ connection reset instead of the reply."""
 BODY_SECONDS = 60.0
 MIN_BODY_RATE = 1000.0
 """A body must arrive within `BODY_SECONDS`, plus one second per `MIN_BODY_RATE` bytes: 90 KiB may take 152 s."""
+MOST_LARGE_BODIES = 64
+"""Requests at a time whose body may exceed the usual limit."""
 ERRORS_NAMED = 3
 """Maximum number of validation errors that a 422 lists."""
 DETAIL_LENGTH = 500
 """Maximum characters of that list. An error names its location, which can contain a key that the client chose."""
+
+
+class LargeBodies:
+    """Lets a bounded number of requests at a time have a body past the usual limit, which bounds their memory.
+
+    The others get a 413, after which a client sends less at once.
+    """
+
+    def __init__(self, most: int = MOST_LARGE_BODIES) -> None:
+        self._left = most
+
+    @contextmanager
+    def limit(self, large: int, usual: int) -> Iterator[int]:
+        """Give the limit of a request, in bytes, for as long as its body is held."""
+        if self._left == 0:
+            yield min(large, usual)
+            return
+        self._left -= 1
+        try:
+            yield large
+        finally:
+            self._left += 1
 
 
 async def read_raw(request: Request, limit: int) -> bytes:

@@ -1,7 +1,7 @@
 """The endpoints of registration sessions: open, stage, finalize, label (`protocol.md §4`)."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute, Route
 
 from roar_publisher.glaas import wire
 from roar_publisher.registry.accounts.callers import ANONYMOUS_CALLER, Caller, require_user, session_token
+from roar_publisher.registry.api.bodies import LargeBodies
 from roar_publisher.registry.api.finalizer import Finalizer
 from roar_publisher.registry.api.releases import Since, understands
 from roar_publisher.registry.api.service import RegistryService, client_of_request, lineage_url, path_text
@@ -35,6 +36,7 @@ class StagedApi:
 
     service: RegistryService
     finalizer: Finalizer
+    large_bodies: LargeBodies = field(default_factory=LargeBodies)
 
     def routes(self) -> Sequence[BaseRoute]:
         """Return the routes, the busiest first."""
@@ -141,15 +143,15 @@ class StagedApi:
 
     async def link_batch(self, request: Request) -> JSONResponse:
         """Link the inputs and outputs of several jobs. An entry that cannot be linked does not affect the others."""
-        limit = self.service.links_batch_limit
-        access = await self._access(request, limit)
-        body = await self.service.body(request, wire.LinksBatchRequest, limit=limit)
-        if sum(len(entry.artifacts) for entry in body.links) > wire.MOST_ITEMS:
-            what = f"there are more than {wire.MOST_ITEMS} links: send less at once"
-            raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, what)
-        errors = await self._stage(request, access, staging.add_link_batch, body.links, self.service.body_limit)
+        with self.large_bodies.limit(self.service.links_batch_limit, self.service.body_limit) as limit:
+            access = await self._access(request, limit)
+            entries = (await self.service.body(request, wire.LinksBatchRequest, limit=limit)).links
+            if sum(len(entry.artifacts) for entry in entries) > wire.MOST_ITEMS:
+                what = f"there are more than {wire.MOST_ITEMS} links: send less at once"
+                raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, what)
+            errors = await self._stage(request, access, staging.add_link_batch, entries, self.service.body_limit)
         linked = dict.fromkeys((f"{kind}_linked" for kind in LinkKind), 0)
-        for entry, error in zip(body.links, errors, strict=True):
+        for entry, error in zip(entries, errors, strict=True):
             linked[f"{entry.kind}_linked"] += 0 if error else len(entry.artifacts)
         return JSONResponse({**linked, "errors": errors if any(errors) else []})
 

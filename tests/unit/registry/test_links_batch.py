@@ -5,6 +5,7 @@ import json
 import pytest
 
 from roar_publisher.glaas.wire import DEFAULT_BODY_LIMIT, LINKS_BATCH_LIMIT, MOST_ITEMS
+from roar_publisher.registry.api.bodies import LargeBodies
 from roar_publisher.registry.data import Store
 from tests.support.registry.features import SINGLE_LINKS
 from tests.support.registry.harness import (
@@ -116,6 +117,21 @@ async def test_bodies_past_the_advertised_limit_or_with_too_many_links_are_413(r
     refused(await session.post("/links/batch", {"links": entries * 2}), 413)
     short = [{"hash": "a", "path": ""}] * (MOST_ITEMS // 2 + 1)
     refused(await session.post("/links/batch", {"links": [entry(1, "inputs", *short)] * 2}), 413)
+
+
+async def test_while_too_many_large_bodies_are_held_the_usual_limit_applies(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await registry.open()
+    await session.add_jobs(job(1))
+    large, usual = (entry(1, "inputs", *(link(n, "/" + "x" * 300) for n in range(count))) for count in (400, 200))
+    held = LargeBodies(1)
+    monkeypatch.setattr(LargeBodies, "limit", held.limit)
+    with held.limit(LINKS_BATCH_LIMIT, DEFAULT_BODY_LIMIT):
+        refused(await session.post("/links/batch", {"links": [large]}), 413)
+        assert (await add(session, usual))["inputs_linked"] == 200
+    for _ in range(2):
+        assert (await add(session, large))["inputs_linked"] == 400
 
 
 async def test_a_signed_batch_past_the_limit_of_other_bodies_is_accepted(registry: Registry) -> None:
