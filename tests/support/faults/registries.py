@@ -19,8 +19,8 @@ from roar_publisher.registry.server.serve import listen
 from tests.support.faults.simulation import COUNTS
 from tests.support.registry.features import SINGLE_LINKS
 
-FEATURES = {"staged": SINGLE_LINKS, "grouped": ALL_FEATURES, "legacy": None}
-"""What a registry can do, by how its name begins."""
+FEATURES = {"grouped": ALL_FEATURES, "legacy": None}
+"""What a registry can do, by how its name begins; any other has `SINGLE_LINKS`."""
 
 
 class Registries:
@@ -46,7 +46,7 @@ class Registries:
     def _registry(self, name: str) -> tuple[ASGIApp, Store, list[list[str]]]:
         if name not in self._apps:
             store = Store.open(self._folder / name)
-            features = FEATURES[name.partition("-")[0]]
+            features = FEATURES.get(name.partition("-")[0], SINGLE_LINKS)
             self._apps[name] = (create_app(store, features=features), store, [])
         return self._apps[name]
 
