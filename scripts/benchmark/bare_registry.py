@@ -46,6 +46,7 @@ class BareRegistry:
             f"{root}/jobs/batch": self._jobs,
             f"{root}/artifacts/batch": self._artifacts,
             f"{root}/jobs/{{uid}}/{{kind}}": self._links,
+            f"{root}/links/batch": self._links_of_many,
         }
         return Starlette(routes=[Route(path, endpoint, methods=["POST"]) for path, endpoint in routes.items()])
 
@@ -66,8 +67,16 @@ class BareRegistry:
 
     async def _links(self, request: Request) -> JSONResponse:
         uid, kind = request.path_params["uid"], request.path_params["kind"]
+        return self._insert_links([{"job_uid": uid, "kind": kind, **await _body(request)}])
+
+    async def _links_of_many(self, request: Request) -> JSONResponse:
+        return self._insert_links((await _body(request))["links"])
+
+    def _insert_links(self, entries: list[dict[str, Any]]) -> JSONResponse:
         rows = [
-            (uid, kind, link["hash"], link["path"], link.get("size")) for link in (await _body(request))["artifacts"]
+            (entry["job_uid"], entry["kind"], link["hash"], link["path"], link.get("size"))
+            for entry in entries
+            for link in entry["artifacts"]
         ]
         return self._insert("INSERT OR IGNORE INTO links VALUES (?, ?, ?, ?, ?)", rows)
 
