@@ -46,7 +46,7 @@ class Pages:
                 number_in_query(request, "from", default=(page - 1) * JOBS_PER_PAGE + 1, maximum=LARGEST_OFFSET) or 1
             )
             lineage_hash = path_text(request, "hash")
-            reader = await self.service.reader(await self.service.caller(request))
+            reader = await self.service.reader(await self.service.visitor(request))
             view = await self.service.read(view_lineage, lineage_hash, reader, offset=first - 1, limit=JOBS_PER_PAGE)
         except Refusal as refusal:
             return HTMLResponse(problem_page(refusal.status.phrase, refusal.detail), refusal.status, HEADERS)

@@ -88,6 +88,13 @@ class RegistryService:
         )
         return await self.caller_identifier.identify(request.headers.get("authorization"), signable)
 
+    async def visitor(self, request: Request) -> Caller:
+        """Identify the reader of a page. `reader` says what this caller may read; `Caller.user` is who signed in.
+
+        Raises `Refusal` as `caller`.
+        """
+        return await self.caller(request)
+
     async def context(self, caller: Caller) -> AccessContext | None:
         """Return the access context of a signed-in caller: the live one for a bearer, the cached one for an SSH key.
 
