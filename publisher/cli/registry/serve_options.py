@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 MEBIBYTE = 2**20
+DAY_S = 86400.0
 
 
 def serve_options(command: Command) -> Command:
@@ -50,6 +51,17 @@ def serve_options(command: Command) -> Command:
             help="Proxies (addresses, networks) whose X-Forwarded-For and -Proto are trusted; none by default.",
         ),
         click.option(
+            "--access-max-age",
+            type=click.IntRange(1),
+            default=30,
+            show_default=True,
+            envvar="ROAR_REGISTRY_ACCESS_MAX_AGE",
+            show_envvar=True,
+            metavar="DAYS",
+            help="With --treqs-url: for how long SSH keys may use what a user's last bearer token said of the user's"
+            " projects.",
+        ),
+        click.option(
             "--public-url",
             "public",
             metavar="URL",
@@ -69,6 +81,7 @@ def options_of(
     anonymous_jobs: int,
     anonymous_mib: int,
     max_connections: int,
+    access_max_age: int,
     proxies: "list[Network]",
     public: list[str],
 ) -> "ServeOptions":
@@ -77,7 +90,13 @@ def options_of(
     from roar_publisher.registry.server.serve import ServeOptions
 
     quota = Amount(anonymous_sessions, anonymous_jobs, anonymous_mib * MEBIBYTE)
-    return ServeOptions(connections=max_connections, quota=quota, proxies=proxies, public=public)
+    return ServeOptions(
+        connections=max_connections,
+        quota=quota,
+        proxies=proxies,
+        public=public,
+        context_age=access_max_age * DAY_S,
+    )
 
 
 def _networks(context: click.Context, parameter: click.Parameter, value: str | None) -> "list[Network]":

@@ -40,7 +40,7 @@ class Authority(Protocol):
         ...
 
     async def known_context(self, user: User) -> AccessContext | None:
-        """Return the access context that is known without a bearer; None if it was never requested."""
+        """Return the access context that is known without a bearer; None if it is unknown or too old."""
         ...
 
     async def refresh(self, refresh_token: str, client_id: str) -> dict[str, object]:

@@ -34,12 +34,13 @@ class _ScopeRequest(RequestBody):
 def resolve(raw: dict[str, Any], user: User, context: AccessContext | None) -> LineageScope:
     """Return the scope that a `scope_request` asks for.
 
-    `context` is the live one for a bearer, the cached one for an SSH key, and None if none is cached. Raises `Refusal`:
-    422 for an invalid request, 400 without a context, 403 if the user may not write there.
+    `context` is the live one for a bearer, the cached one for an SSH key, and None if none is cached or it is too old.
+    Raises `Refusal`: 422 for an invalid request, 400 without a context, 403 if the user may not write there.
     """
     request = _parse(raw)
     if context is None:
-        raise Refusal(HTTPStatus.BAD_REQUEST, "your projects are not known here yet: refresh with bearer auth first")
+        detail = "your projects are not known here, or were confirmed too long ago: refresh with bearer auth first"
+        raise Refusal(HTTPStatus.BAD_REQUEST, detail)
     if request.owner_id is None:
         return LineageScope(request.visibility)
     owner = next((o for o in context.owners if (o.id, o.type) == (request.owner_id, request.owner_type)), None)

@@ -5,6 +5,9 @@ publish of a thousand requests does not cause a thousand more. A finalize with a
 requests with the same bearer cause one request. The service and the registry identify a user by `sub`; equal names or
 email addresses do not link users.
 
+Cached contexts serve requests that are signed with an SSH key. A context that the service has not confirmed for
+`DEFAULT_CONTEXT_AGE` is not used any more, so the key of a user who has left a project ends.
+
 A slow or dead service delays only the requests that need it. The number of concurrent requests to it and their duration
 are bounded (`treqs_client`), and bearers that it has accepted before do not queue behind unknown ones.
 """
@@ -31,6 +34,7 @@ from roar_publisher.registry.store.users import (
     add_user,
     cache_context,
     cached_context,
+    date_contexts,
     new_id,
     user_with_subject,
 )
@@ -45,6 +49,10 @@ REFRESH = "/api/v1/auth/refresh"
 LOGOUT = "/api/v1/auth/logout"
 TRUST_SECONDS = 10.0
 REFUSED_SECONDS = 5.0
+DEFAULT_CONTEXT_AGE = 30 * 86400.0
+"""Seconds since its last confirmation for which a cached context is used."""
+CONFIRM_SECONDS = 60.0
+"""Seconds after which a confirmation is stored again."""
 MAX_REMEMBERED = 1000
 """Maximum number of remembered accepted bearers, and of rejected ones. The least recently used are forgotten."""
 
@@ -65,7 +73,8 @@ class _PendingCheck:
 class TreqsService:
     """The TReqs service at `url`, below which the endpoints of protocol.md §4 are.
 
-    `clock` returns Unix seconds. `transport` replaces the network in tests.
+    `clock` returns Unix seconds. `transport` replaces the network in tests. `context_age` is the maximum age of a
+    cached context in seconds. Raises `StoreError`.
     """
 
     def __init__(
@@ -76,7 +85,10 @@ class TreqsService:
         clock: Callable[[], float],
         transport: "httpx2.AsyncBaseTransport | None" = None,
         timeouts: Timeouts = Timeouts(),  # noqa: B008
+        context_age: float = DEFAULT_CONTEXT_AGE,
     ) -> None:
+        accounts.write(date_contexts, clock())
+        self._context_age = context_age
         self._accounts = accounts
         self._run = run
         self._clock = clock
@@ -111,8 +123,9 @@ class TreqsService:
         return None if answer is None else answer[1]
 
     async def known_context(self, user: User) -> AccessContext | None:
-        """See `Authority`. Returns the last context that the service gave for any bearer of this user."""
-        text = await self._run(lambda: self._accounts.read(cached_context, user.id))
+        """See `Authority`. Returns the last context for any bearer of this user, unless it is too old."""
+        since = self._clock() - self._context_age
+        text = await self._run(lambda: self._accounts.read(cached_context, user.id, since=since))
         return None if text is None else AccessContext.model_validate_json(text)
 
     async def refresh(self, refresh_token: str, client_id: str) -> dict[str, object]:
@@ -161,7 +174,8 @@ class TreqsService:
             context = AccessContext.model_validate(answer)
         except ValidationError:
             raise service_unavailable("sent an access context that is not valid") from None
-        user = await self._run(lambda: self._accounts.write(link, context))
+        now = self._clock()
+        user = await self._run(lambda: self._accounts.write(link, context, now))
         _remember(self._trusted, digest, (self._clock() + TRUST_SECONDS, user))
         return user, context
 
@@ -176,14 +190,14 @@ def _remember(memory: OrderedDict[bytes, T], digest: bytes, value: T) -> None:
         memory.popitem(last=False)
 
 
-def link(connection: Connection, context: AccessContext) -> User:
+def link(connection: Connection, context: AccessContext, now: float) -> User:
     """Return the local user of an access context, created if it is missing. The context is cached on the user."""
     text = context.model_dump_json()
     known = user_with_subject(connection, context.user.sub)
-    if known is not None and known.context == text:
+    if known is not None and known.context == text and now - (known.at or 0.0) < CONFIRM_SECONDS:
         return known.user
     user = _new_user(connection, context) if known is None else known.user
-    cache_context(connection, user.id, text, context.user.email)
+    cache_context(connection, user.id, text, context.user.email, now)
     return user
 
 

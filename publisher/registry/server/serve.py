@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 
 from roar_publisher.registry.accounts.authority import Authority, CallRunner
 from roar_publisher.registry.accounts.quotas import DEFAULT_QUOTA, Amount
-from roar_publisher.registry.accounts.treqs import TreqsService
+from roar_publisher.registry.accounts.treqs import DEFAULT_CONTEXT_AGE, TreqsService
 from roar_publisher.registry.api.app import create_app
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.http.addresses import Network, spellings
@@ -45,13 +45,14 @@ class ServeOptions:
 
     `connections` is the maximum in total. `quota` is what one client may write in a day without a credential. `proxies`
     are peers whose `X-Forwarded-For` and `X-Forwarded-Proto` are trusted. `public` are origins that clients use
-    (`names.origin_of`), in addition to those of the socket.
+    (`names.origin_of`), in addition to those of the socket. `context_age` is in seconds, as for `TreqsService`.
     """
 
     connections: int = DEFAULT_CONNECTIONS
     quota: Amount = DEFAULT_QUOTA
     proxies: Sequence[Network] = ()
     public: Sequence[str] = ()
+    context_age: float = DEFAULT_CONTEXT_AGE
 
 
 def serve(
@@ -76,7 +77,7 @@ def serve(
             url = _url(host, listener.getsockname()[1])
             table = ConnectionTable(allowed_connections(options.connections))
             names = Names.of_listener(host, listener, options.public, proxied=bool(options.proxies))
-            config = server_config(_app(store, treqs_url, options.quota, names), table, options.proxies)
+            config = server_config(_app(store, treqs_url, options, names), table, options.proxies)
             Server(config, lambda: announce(url)).run(sockets=[listener])
         finally:
             store.close()
@@ -159,12 +160,12 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _app(store: Store, treqs_url: str | None, quota: Amount, names: Names) -> Starlette:
+def _app(store: Store, treqs_url: str | None, options: ServeOptions, names: Names) -> Starlette:
     def ask_treqs(run: CallRunner) -> Authority:
         assert treqs_url is not None
-        return TreqsService(treqs_url, store.accounts, run, time.time)
+        return TreqsService(treqs_url, store.accounts, run, time.time, context_age=options.context_age)
 
-    return create_app(store, quota=quota, authority=ask_treqs if treqs_url else None, names=names)
+    return create_app(store, quota=options.quota, authority=ask_treqs if treqs_url else None, names=names)
 
 
 def _url(host: str, port: int) -> str:

@@ -62,4 +62,7 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     CREATE INDEX spent_refresh_tokens_by_grant ON spent_refresh_tokens (grant_id);
     """,
+    """
+    ALTER TABLE users ADD COLUMN context_at REAL;  -- Unix seconds, when the service confirmed it; null: `date_contexts`
+    """,
 )

@@ -34,10 +34,14 @@ class User:
 
 
 class CachedContext(NamedTuple):
-    """A user with the JSON text of the access context that was last received; None if there was none."""
+    """A user with the access context that was last received, as JSON text; None if there was none.
+
+    `at` is when the service last confirmed it, in Unix seconds.
+    """
 
     user: User
     context: str | None
+    at: float | None
 
 
 class Accounts(StoreDatabase):
@@ -110,18 +114,30 @@ def remove_user(connection: Connection, name: str) -> None:
 def user_with_subject(connection: Connection, sub: str) -> CachedContext | None:
     """Return the user with this TReqs subject; None if there is none."""
     row = connection.execute("SELECT * FROM users WHERE sub = ?", (sub,)).fetchone()
-    return None if row is None else CachedContext(user_of(row), row["context"])
+    return None if row is None else CachedContext(user_of(row), row["context"], row["context_at"])
 
 
-def cached_context(connection: Connection, user_id: str) -> str | None:
-    """Return the JSON text of a user's last access context; None if there was none."""
-    row = connection.execute("SELECT context FROM users WHERE id = ?", (user_id,)).fetchone()
+def cached_context(connection: Connection, user_id: str, *, since: float) -> str | None:
+    """Return the JSON text of a user's last access context; None if none was confirmed since then (Unix seconds)."""
+    row = connection.execute(
+        "SELECT context FROM users WHERE id = :id AND context_at >= :since", {"id": user_id, "since": since}
+    ).fetchone()
     return None if row is None else row["context"]
 
 
-def cache_context(connection: Connection, user_id: str, context: str, email: str | None) -> None:
-    """Store the JSON text of a user's access context, and the email address in it."""
-    connection.execute("UPDATE users SET context = ?, email = ? WHERE id = ?", (context, email, user_id))
+def cache_context(connection: Connection, user_id: str, context: str, email: str | None, now: float) -> None:
+    """Store the JSON text of a user's access context, which is confirmed now, and the email address in it."""
+    connection.execute(
+        "UPDATE users SET context = :context, context_at = :now, email = :email WHERE id = :id",
+        {"id": user_id, "context": context, "email": email, "now": now},
+    )
+
+
+def date_contexts(connection: Connection, now: float) -> None:
+    """Let the age of contexts that an earlier release stored, without a time, begin now."""
+    connection.execute(
+        "UPDATE users SET context_at = :now WHERE context IS NOT NULL AND context_at IS NULL", {"now": now}
+    )
 
 
 def user_of(row: Row) -> User:

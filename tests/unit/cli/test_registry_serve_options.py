@@ -53,6 +53,16 @@ def test_an_invalid_proxy_address_is_named(proxies: str) -> None:
     assert "give addresses or networks" in result.output
 
 
+def test_the_age_of_cached_projects_is_set_by_option_or_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert parsed("--access-max-age", "7").context_age == 7 * 86400.0
+    monkeypatch.setenv("ROAR_REGISTRY_ACCESS_MAX_AGE", "2")
+    assert parsed().context_age == 2 * 86400.0
+    assert parsed("--access-max-age", "7").context_age == 7 * 86400.0
+    monkeypatch.setenv("ROAR_REGISTRY_ACCESS_MAX_AGE", "0")
+    with pytest.raises(click.BadParameter):
+        parsed()
+
+
 def test_public_urls_are_kept_as_origins() -> None:
     said = parsed("--public-url", "https://Registry.Example.org/", "--public-url", "http://lab:8080")
     assert said.public == ["https://registry.example.org", "http://lab:8080"]
