@@ -68,6 +68,22 @@ def remove_user(accounts: "Accounts", name: str) -> str:
     return f"Removed the user {name}, who cannot sign in any more."
 
 
+@user.command("link")
+@click.argument("name")
+@click.argument("subject")
+@with_accounts()
+def link_user(accounts: "Accounts", name: str, subject: str) -> str:
+    """Link NAME to the TReqs account whose id (`sub`) is SUBJECT.
+
+    Whoever signs in with that account is NAME from then on. Without this, the first sign-in with a verified email
+    address links the user who was added with the same address.
+    """
+    from roar_publisher.registry.store import users
+
+    linked = accounts.write(users.link_user, name, subject)
+    return f"{linked.name} is the user of the TReqs account {linked.sub}."
+
+
 @click.group()
 def key() -> None:
     """Manage the SSH keys that sign for users."""

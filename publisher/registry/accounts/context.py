@@ -28,6 +28,12 @@ class AccessUser(_Part):
     username: str | None = None
     email: str | None = None
 
+    @property
+    def verified_email(self) -> str | None:
+        """The address, if the service says that it belongs to the user (`email_verified`); otherwise None."""
+        verified = (self.model_extra or {}).get("email_verified") is True
+        return self.email or None if verified else None
+
 
 class AccessOwner(_Part):
     """An organization or a user whose projects the user can see."""

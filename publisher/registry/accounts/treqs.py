@@ -2,8 +2,11 @@
 
 A positive answer is trusted for `TRUST_SECONDS`, and a rejection of an unknown bearer for `REFUSED_SECONDS`, so a
 publish of a thousand requests does not cause a thousand more. A finalize with a scope always asks again. Concurrent
-requests with the same bearer cause one request. The service and the registry identify a user by `sub`; equal names or
-email addresses do not link users.
+requests with the same bearer cause one request.
+
+The service and the registry identify a user by `sub`. A user that a command added has none at the service. The first
+sign-in links that user if an administrator has named the `sub` (`roar registry user link`), or if the service says that
+the email address is verified. Equal names never link users, because anybody can choose a name.
 
 Cached contexts serve requests that are signed with an SSH key. A context that the service has not confirmed for
 `DEFAULT_CONTEXT_AGE` is not used any more, so the key of a user who has left a project ends.
@@ -35,7 +38,9 @@ from roar_publisher.registry.store.users import (
     cache_context,
     cached_context,
     date_contexts,
+    link_user,
     new_id,
+    unlinked_user_with_email,
     user_with_subject,
 )
 
@@ -191,18 +196,22 @@ def _remember(memory: OrderedDict[bytes, T], digest: bytes, value: T) -> None:
 
 
 def link(connection: Connection, context: AccessContext, now: float) -> User:
-    """Return the local user of an access context, created if it is missing. The context is cached on the user."""
+    """Return the local user of an access context, linked or created at the first sign-in. The context is cached."""
     text = context.model_dump_json()
     known = user_with_subject(connection, context.user.sub)
     if known is not None and known.context == text and now - (known.at or 0.0) < CONFIRM_SECONDS:
         return known.user
-    user = _new_user(connection, context) if known is None else known.user
+    user = _first_sign_in(connection, context) if known is None else known.user
     cache_context(connection, user.id, text, context.user.email, now)
     return user
 
 
-def _new_user(connection: Connection, context: AccessContext) -> User:
+def _first_sign_in(connection: Connection, context: AccessContext) -> User:
     name, sub, email = context.user.username or context.user.sub, context.user.sub, context.user.email
+    verified = context.user.verified_email
+    by_hand = None if verified is None else unlinked_user_with_email(connection, verified)
+    if by_hand is not None:
+        return link_user(connection, by_hand.name, sub)
     try:
         return add_user(connection, name, sub=sub, email=email)
     except AlreadyExists:

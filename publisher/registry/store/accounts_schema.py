@@ -65,4 +65,8 @@ MIGRATIONS = (
     """
     ALTER TABLE users ADD COLUMN context_at REAL;  -- Unix seconds, when the service confirmed it; null: `date_contexts`
     """,
+    """
+    ALTER TABLE users ADD COLUMN unlinked INTEGER NOT NULL DEFAULT 0;  -- 1: added by a command, without a TReqs account
+    UPDATE users SET unlinked = 1 WHERE context IS NULL;
+    """,
 )

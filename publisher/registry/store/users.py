@@ -78,13 +78,16 @@ def add_user(
     sub: str | None = None,
     user_id: str | None = None,
 ) -> User:
-    """Add a user. `sub` and `user_id` are generated if they are not given. Raises `AlreadyExists`."""
+    """Add a user. `sub` and `user_id` are generated if they are not given. Raises `AlreadyExists`.
+
+    Without a `sub`, the user has no TReqs account until `link_user`.
+    """
     user = User(user_id or new_id(), name, sub or new_id(), email)
     if connection.execute("SELECT 1 FROM owners WHERE name = ?", (name,)).fetchone() is not None:
         raise AlreadyExists("owner", f"{name} is the name of an owner")
     added = connection.execute(
-        "INSERT INTO users (id, name, sub, email) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        (user.id, user.name, user.sub, user.email),
+        "INSERT INTO users (id, name, sub, email, unlinked) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (user.id, user.name, user.sub, user.email, int(sub is None)),
     )
     if added.rowcount == 0:
         raise AlreadyExists("user", f"there is a user {name} already")
@@ -109,6 +112,30 @@ def remove_user(connection: Connection, name: str) -> None:
     user = find_user(connection, name)
     connection.execute("DELETE FROM projects WHERE owner_id = ?", (user.id,))
     connection.execute("DELETE FROM users WHERE id = ?", (user.id,))
+
+
+def link_user(connection: Connection, name: str, sub: str) -> User:
+    """Make a TReqs subject that of a user. What was cached for an earlier subject is forgotten.
+
+    Raises `NotFound`, and `AlreadyExists` if it is the subject of another user.
+    """
+    user = find_user(connection, name)
+    known = user_with_subject(connection, sub)
+    if known is not None and known.user != user:
+        raise AlreadyExists("user", f"the user {known.user.name} is linked to this TReqs account already")
+    connection.execute(
+        "UPDATE users SET sub = :sub, unlinked = 0, context = NULL, context_at = NULL WHERE id = :id",
+        {"id": user.id, "sub": sub},
+    )
+    return User(user.id, user.name, sub, user.email)
+
+
+def unlinked_user_with_email(connection: Connection, email: str) -> User | None:
+    """Return the only user without a TReqs account who has this address; None if there is none, or several."""
+    rows = connection.execute(
+        "SELECT * FROM users WHERE email = :email AND unlinked = 1 LIMIT 2", {"email": email}
+    ).fetchall()
+    return user_of(rows[0]) if len(rows) == 1 else None
 
 
 def user_with_subject(connection: Connection, sub: str) -> CachedContext | None:

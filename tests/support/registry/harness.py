@@ -133,9 +133,11 @@ class Registry:
     async def lineage(self, lineage_hash: str, auth: httpx2.Auth = NO_AUTH) -> Json:
         return succeeded(await self.client.get(f"/api/v1/sessions/{lineage_hash}", auth=auth))
 
-    def person(self, name: str, *, sub: str | None = None, user_id: str | None = None) -> Person:
+    def person(
+        self, name: str, *, sub: str | None = None, user_id: str | None = None, email: str | None = None
+    ) -> Person:
         """A new user with an SSH key and a sign-in."""
-        return add_person(self.store.accounts, name, self.clock, sub=sub, user_id=user_id)
+        return add_person(self.store.accounts, name, self.clock, sub=sub, user_id=user_id, email=email)
 
     async def is_published(self, lineage_hash: str) -> bool:
         return (await self.client.get(f"/api/v1/sessions/{lineage_hash}")).status_code == 200

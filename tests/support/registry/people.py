@@ -55,11 +55,18 @@ class Person:
 
 
 def add_person(
-    store: Accounts, name: str, clock: Clock, *, sub: str | None = None, user_id: str | None = None
+    store: Accounts,
+    name: str,
+    clock: Clock,
+    *,
+    sub: str | None = None,
+    user_id: str | None = None,
+    email: str | None = None,
 ) -> Person:
-    """A new user with a new key and a new sign-in."""
+    """A new user with a new key and a new sign-in.  email: NAME@example.org, unless it is given."""
     key = asyncssh.generate_private_key("ssh-ed25519")
-    user = store.write(accounts.add_user, name, email=f"{name}@example.org", sub=sub, user_id=user_id)
+    email = f"{name}@example.org" if email is None else email
+    user = store.write(accounts.add_user, name, email=email, sub=sub, user_id=user_id)
     store.write(keys.add_key, name, public_keys.parse_key(key.export_public_key().decode()))
     _, tokens = store.write(grants.issue, name, now=clock())
     return Person(user, tokens, key, clock)

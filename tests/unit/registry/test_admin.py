@@ -169,3 +169,12 @@ def test_unusable_data_is_a_local_problem(tmp_path: Path) -> None:
 
 def test_a_missing_key_file_is_a_local_problem(admin: Admin, tmp_path: Path) -> None:
     assert isinstance(admin.run("key", "add", "alice", str(tmp_path / "none.pub")).exception, LocalProblem)
+
+
+def test_a_user_is_linked_to_a_treqs_account_by_its_id(admin: Admin) -> None:
+    assert "sub-1" in admin("user", "link", "alice", "sub-1")
+    assert [user["sub"] for user in admin.listed("user")] == ["sub-1"]
+    admin("user", "add", "bob")
+    taken = admin.run("user", "link", "bob", "sub-1")
+    assert isinstance(taken.exception, UsageProblem)
+    assert "alice" in str(taken.exception)

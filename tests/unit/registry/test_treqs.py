@@ -39,13 +39,6 @@ async def test_a_user_is_linked_by_sub_and_known_again(registry: Registry, treqs
     assert treqs.asked == [("/base/api/v1/auth/access-context", "Bearer hers")] * 2
 
 
-async def test_a_name_or_an_email_address_links_no_user(registry: Registry) -> None:
-    local = registry.person("alice")
-    linked = succeeded(await registry.client.get(ME, auth=ByTreqs()))["data"]
-    assert linked["user"]["id"] != local.user.id
-    assert linked["user"]["username"].startswith("alice-")
-
-
 async def test_a_token_of_the_local_accounts_is_not_valid_here(registry: Registry) -> None:
     local = registry.person("bob")
     refused(await registry.client.get(ME, headers={"Authorization": local.bearer}), 401)
