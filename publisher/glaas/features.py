@@ -21,6 +21,10 @@ def _size_or_nothing(value: object) -> int | None:
     return value if isinstance(value, int) and known else None
 
 
+def _names_or_nothing(value: object) -> frozenset[str]:
+    return frozenset(name for name in value if isinstance(name, str)) if isinstance(value, list) else frozenset()
+
+
 class RegistrationSessionFeatures(ReplyBody):
     """The features of registration sessions. What is absent or not a boolean is not supported."""
 
@@ -37,15 +41,20 @@ class Features(ReplyBody):
     """`features` of `GET /health`. Any level may be absent.
 
     ssh_signature_host: the registry checks which host an SSH signature was made for (`glaas.signature`).
-    max_body_bytes: the size up to which a `links/batch` is read; None if the registry does not give it.
+    max_body_bytes: the size up to which a batch is read; None if the registry does not give it.
+    request_encodings: the values of `Content-Encoding` that a body may have.
+    legacy_links_batch: the legacy path takes the links of several jobs in one request.
     """
 
     registration_sessions: RegistrationSessionFeatures = RegistrationSessionFeatures()
     ssh_signature_host: bool = False
     max_body_bytes: int | None = None
+    request_encodings: frozenset[str] = frozenset()
+    legacy_links_batch: bool = False
 
-    _only_true = field_validator("ssh_signature_host", mode="before")(_is_true)
+    _only_true = field_validator("ssh_signature_host", "legacy_links_batch", mode="before")(_is_true)
     _only_size = field_validator("max_body_bytes", mode="before")(_size_or_nothing)
+    _only_names = field_validator("request_encodings", mode="before")(_names_or_nothing)
     _tolerant = field_validator("registration_sessions", mode="before")(_object_or_nothing)
 
 

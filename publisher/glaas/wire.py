@@ -20,8 +20,10 @@ ANONYMOUS_PUBLIC: Final = "anonymous_public"
 """The `mode` of an anonymous registration session."""
 DEFAULT_BODY_LIMIT = 100 * 1024
 """The size in bytes up to which GLaaS reads a request body (`protocol.md §2`)."""
-LINKS_BATCH_LIMIT = 1024 * 1024
-"""The size in bytes up to which our registry reads a `links/batch`, which it advertises as `max_body_bytes`."""
+BATCH_LIMIT = 1024 * 1024
+"""The size in bytes up to which our registry reads a batch, which it advertises as `max_body_bytes`."""
+GZIP: Final = "gzip"
+"""The `Content-Encoding` of a compressed body, and its name among the `request_encodings`."""
 
 LARGEST_INTEGER = 2**63 - 1
 """The largest integer that SQLite stores."""

@@ -22,13 +22,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
 from roar_publisher.glaas.features import RegistrationSessionFeatures
-from roar_publisher.glaas.wire import DEFAULT_BODY_LIMIT, LINKS_BATCH_LIMIT
+from roar_publisher.glaas.wire import DEFAULT_BODY_LIMIT
 from roar_publisher.registry.accounts.authority import Authority, CallRunner, LocalAuthority
 from roar_publisher.registry.accounts.callers import CallerIdentifier
 from roar_publisher.registry.accounts.quotas import DEFAULT_QUOTA, Amount
 from roar_publisher.registry.accounts.signatures import Signatures
 from roar_publisher.registry.api.auth import AuthApi
 from roar_publisher.registry.api.browsers import BrowserGuard
+from roar_publisher.registry.api.bulk import BulkFeatures
 from roar_publisher.registry.api.dates import DateHeader
 from roar_publisher.registry.api.finalizer import Finalizer
 from roar_publisher.registry.api.labels import LabelApi
@@ -56,6 +57,7 @@ ALL_FEATURES = RegistrationSessionFeatures(
     links_batch=True,
 )
 """The features that this release supports."""
+ALL_BULK_FEATURES = BulkFeatures()
 RETRY_AFTER = {"Retry-After": "5"}
 """Headers of a 503. Clients should wait this many seconds if, for example, the disk is full or TReqs is unreachable."""
 
@@ -66,7 +68,7 @@ def create_app(
     features: RegistrationSessionFeatures | None = ALL_FEATURES,
     clock: Callable[[], float] = time.time,
     body_limit: int = DEFAULT_BODY_LIMIT,
-    links_batch_limit: int = LINKS_BATCH_LIMIT,
+    bulk: BulkFeatures = ALL_BULK_FEATURES,
     run: CallRunner | None = None,
     turns: Turns | None = None,
     quota: Amount = DEFAULT_QUOTA,
@@ -76,19 +78,19 @@ def create_app(
     """Create the registry's app over `store`. The caller remains responsible for closing the store.
 
     `features` are the features that are advertised and honoured; with None, there are no registration sessions (404).
-    `clock` returns Unix seconds. `body_limit` is in bytes; larger bodies get a 413, except for `links/batch`, which has
-    `links_batch_limit`. `run` runs blocking calls, one at a
-    time; the default is `Worker`, and tests on virtual time pass an inline one. `turns` limits how many finalizes run
-    at once. `quota` is the amount that one client may write without a credential. `authority` creates the authority
-    that validates bearers; the default uses the store's own accounts. `names` are the host names that the registry is
-    served under; None, for in-process use, accepts any name.
+    `bulk` is the same for large requests. `clock` returns Unix seconds. `body_limit` is in bytes; larger bodies get a
+    413, except for batches, whose limit `bulk` holds. `run` runs blocking calls, one at a time; the default is
+    `Worker`, and tests on virtual time pass an inline one. `turns` limits how many finalizes run at once. `quota` is
+    the amount that one client may write without a credential. `authority` creates the authority that validates
+    bearers; the default uses the store's own accounts. `names` are the host names that the registry is served under;
+    None, for in-process use, accepts any name.
 
     During the app's lifespan, a background task sweeps the store. At its end, the authority is closed.
     """
     run = run or Worker().run
     bearers = LocalAuthority(store.accounts, run, clock) if authority is None else authority(run)
     caller_identifier = CallerIdentifier(bearers, Signatures(store.accounts, run, clock), names)
-    service = RegistryService(store, caller_identifier, features, clock, body_limit, links_batch_limit, quota, run)
+    service = RegistryService(store, caller_identifier, features, clock, body_limit, bulk, quota, run)
     groups: list[_Routed] = [
         LegacyApi(service),
         AuthApi(service),

@@ -1,7 +1,6 @@
 """Reading of request bodies, with bounded memory and validation against the wire models."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -9,6 +8,7 @@ import anyio
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
+from roar_publisher.registry.api.encodings import decoded
 from roar_publisher.registry.http.refusals import Refusal
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -19,38 +19,14 @@ connection reset instead of the reply."""
 BODY_SECONDS = 60.0
 MIN_BODY_RATE = 1000.0
 """A body must arrive within `BODY_SECONDS`, plus one second per `MIN_BODY_RATE` bytes: 90 KiB may take 152 s."""
-MOST_LARGE_BODIES = 64
-"""Requests at a time whose body may exceed the usual limit."""
 ERRORS_NAMED = 3
 """Maximum number of validation errors that a 422 lists."""
 DETAIL_LENGTH = 500
 """Maximum characters of that list. An error names its location, which can contain a key that the client chose."""
 
 
-class LargeBodies:
-    """Lets a bounded number of requests at a time have a body past the usual limit, which bounds their memory.
-
-    The others get a 413, after which a client sends less at once.
-    """
-
-    def __init__(self, most: int = MOST_LARGE_BODIES) -> None:
-        self._left = most
-
-    @contextmanager
-    def limit(self, large: int, usual: int) -> Iterator[int]:
-        """Give the limit of a request, in bytes, for as long as its body is held."""
-        if self._left == 0:
-            yield min(large, usual)
-            return
-        self._left -= 1
-        try:
-            yield large
-        finally:
-            self._left += 1
-
-
 async def read_raw(request: Request, limit: int) -> bytes:
-    """Return the request's body.
+    """Return the request's body as it was sent, which may be compressed.
 
     Later calls return the same bytes, so a signature can be verified before the endpoint reads.
 
@@ -66,14 +42,18 @@ async def read_raw(request: Request, limit: int) -> bytes:
     return raw
 
 
-async def read_body(request: Request, model: type[Body], limit: int) -> Body:
-    """Return the request's body as `model`. An empty body counts as an empty object.
+async def read_body(request: Request, model: type[Body], limit: int, encodings: Collection[str]) -> Body:
+    """Return the request's body as `model`. An empty body counts as an empty object. Sets `request.state.body_size`.
 
-    Raises `Refusal`: as `read_raw`, 400 for invalid JSON, 422 for JSON that does not match the model.
+    `encodings` are those in which a body may be compressed; `limit` bounds it before and after.
+
+    Raises `Refusal`: as `read_raw` and `decoded`, 400 for invalid JSON, 422 for JSON that does not match the model.
     """
-    raw = await read_raw(request, limit)
+    sent = await read_raw(request, limit)
+    body = decoded(sent, request.headers.getlist("content-encoding"), limit, encodings)
+    request.state.body_size = len(body)
     try:
-        return model.model_validate_json(raw or b"{}")
+        return model.model_validate_json(body or b"{}")
     except ValidationError as error:
         raise _refusal(error) from None
 

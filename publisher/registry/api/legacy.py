@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Route
 from roar_publisher.glaas import wire
 from roar_publisher.registry.accounts.callers import Caller
 from roar_publisher.registry.accounts.replays import refuse_replay
+from roar_publisher.registry.api.bulk import check_item_sizes, check_link_count, links_reply
 from roar_publisher.registry.api.service import RegistryService, lineage_url, path_text
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages import staging
@@ -33,7 +34,9 @@ class LegacyApi:
     def routes(self) -> Sequence[BaseRoute]:
         """Return the routes, the busiest first."""
         lineage = f"{wire.API_ROOT}/sessions/{{hash}}"
+        batch = Route(f"{lineage}/links/batch", self.link_batch, methods=["POST"])
         return [
+            *([batch] if self.service.bulk.legacy_links_batch else []),
             Route(f"{lineage}/jobs/{{uid}}/inputs", self.link_inputs, methods=["POST"]),
             Route(f"{lineage}/jobs/{{uid}}/outputs", self.link_outputs, methods=["POST"]),
             Route(f"{lineage}/jobs/batch", self.add_jobs, methods=["POST"]),
@@ -57,9 +60,11 @@ class LegacyApi:
 
     async def add_jobs(self, request: Request) -> JSONResponse:
         """Add jobs. Existing jobs are not changed."""
-        caller = await self.service.caller(request)
-        body = await self.service.body(request, wire.JobsRequest)
-        added = await self._into_lineage(request, caller, staging.add_jobs, body.jobs)
+        with self.service.batch_limit(request) as limit:
+            caller = await self.service.caller(request, limit=limit)
+            jobs = (await self.service.body(request, wire.JobsRequest, limit=limit)).jobs
+            check_item_sizes(jobs, request.state.body_size, self.service.body_limit)
+            added = await self._into_lineage(request, caller, staging.add_jobs, jobs)
         existing = len(added.ids) - added.created
         reply = {"job_ids": added.ids, "errors": [], "created_count": added.created, "existing_count": existing}
         return JSONResponse(reply)
@@ -79,12 +84,24 @@ class LegacyApi:
         """Link a job's outputs."""
         return await self._link(request, LinkKind.OUTPUTS)
 
+    async def link_batch(self, request: Request) -> JSONResponse:
+        """Link the inputs and outputs of several jobs. An entry that cannot be linked does not affect the others."""
+        with self.service.batch_limit(request) as limit:
+            caller = await self.service.caller(request, limit=limit)
+            entries = (await self.service.body(request, wire.LinksBatchRequest, limit=limit)).links
+            check_link_count(entries)
+            largest = self.service.body_limit
+            errors = await self._into_lineage(request, caller, staging.add_link_batch, entries, largest)
+        return JSONResponse(links_reply(entries, errors))
+
     async def add_artifacts(self, request: Request) -> JSONResponse:
         """Add artifacts to the lineages that they name."""
-        caller = await self.service.caller(request)
-        body = await self.service.body(request, wire.LegacyArtifactsRequest)
-        created = await self.service.write_from(request, caller, _add_artifacts, caller, body.artifacts)
-        return JSONResponse({"created": created, "existing": len(body.artifacts) - created, "errors": []})
+        with self.service.batch_limit(request) as limit:
+            caller = await self.service.caller(request, limit=limit)
+            artifacts = (await self.service.body(request, wire.LegacyArtifactsRequest, limit=limit)).artifacts
+            check_item_sizes(artifacts, request.state.body_size, self.service.body_limit)
+            created = await self.service.write_from(request, caller, _add_artifacts, caller, artifacts)
+        return JSONResponse({"created": created, "existing": len(artifacts) - created, "errors": []})
 
     async def add_composite(self, request: Request) -> JSONResponse:
         """Add a composite artifact to the lineage that it names."""

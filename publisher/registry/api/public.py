@@ -39,8 +39,7 @@ class PublicApi:
         advertised: dict[str, object] = {}
         if features is not None:
             advertised["registration_sessions"] = features.model_dump()
-            if features.links_batch:
-                advertised["max_body_bytes"] = self.service.links_batch_limit
+        advertised |= self.service.bulk.advertised()
         if self.service.caller_identifier.checks_signature_hosts:
             advertised["ssh_signature_host"] = True
         return JSONResponse({"status": "healthy", "features": advertised})

@@ -1,7 +1,8 @@
 """The state and helpers that all endpoints share: store, clock, limits, caller identification, and worker."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
 from typing import Any, ParamSpec, TypeVar
@@ -16,6 +17,7 @@ from roar_publisher.registry.accounts.context import AccessContext
 from roar_publisher.registry.accounts.quotas import Amount, AnonymousWrite, metered
 from roar_publisher.registry.accounts.scope import reader_of, resolve
 from roar_publisher.registry.api.bodies import read_body, read_raw
+from roar_publisher.registry.api.bulk import BulkFeatures, LargeBodies
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.http.addresses import client_of, plain_address
 from roar_publisher.registry.http.refusals import Refusal
@@ -32,8 +34,8 @@ class RegistryService:
     """The registry behind its endpoints.
 
     `features` are the features that are advertised and honoured; None disables registration sessions. `clock` returns
-    Unix seconds. `body_limit` and `links_batch_limit` are in bytes. `quota` is the amount that one client may write
-    without a credential.
+    Unix seconds. `body_limit`, in bytes, is the usual limit of a body; `bulk` says what batches may exceed. `quota` is
+    the amount that one client may write without a credential.
     """
 
     store: Store
@@ -41,9 +43,10 @@ class RegistryService:
     features: RegistrationSessionFeatures | None
     clock: Callable[[], float]
     body_limit: int
-    links_batch_limit: int
+    bulk: BulkFeatures
     quota: Amount
     run: CallRunner
+    large_bodies: LargeBodies = field(default_factory=LargeBodies)
 
     async def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `operation` in a write transaction.
@@ -63,7 +66,7 @@ class RegistryService:
         """
         if caller.user is not None:
             return await self.write(operation, *args, **kwargs)
-        write = AnonymousWrite(self.quota, client_of_request(request), len(request.state.raw_body), self.clock())
+        write = AnonymousWrite(self.quota, client_of_request(request), request.state.body_size, self.clock())
         return await self.write(lambda connection: metered(connection, write, operation, *args, **kwargs))
 
     async def read(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -75,7 +78,11 @@ class RegistryService:
 
         Raises `Refusal` as `bodies.read_body`.
         """
-        return await read_body(request, model, limit or self.body_limit)
+        return await read_body(request, model, limit or self.body_limit, self.bulk.encodings)
+
+    def batch_limit(self, request: Request) -> AbstractContextManager[int]:
+        """Give the limit of a batch's body, in bytes, for as long as the body is held."""
+        return self.large_bodies.limit(request, self.bulk.limit or self.body_limit, self.body_limit)
 
     async def caller(self, request: Request, *, limit: int | None = None) -> Caller:
         """Identify the sender of the request. Call this once per request, with the limit of its body.

@@ -1,7 +1,7 @@
 """The endpoints of registration sessions: open, stage, finalize, label (`protocol.md §4`)."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Route
 
 from roar_publisher.glaas import wire
 from roar_publisher.registry.accounts.callers import ANONYMOUS_CALLER, Caller, require_user, session_token
-from roar_publisher.registry.api.bodies import LargeBodies
+from roar_publisher.registry.api.bulk import check_item_sizes, check_link_count, links_reply
 from roar_publisher.registry.api.finalizer import Finalizer
 from roar_publisher.registry.api.releases import Since, understands
 from roar_publisher.registry.api.service import RegistryService, client_of_request, lineage_url, path_text
@@ -36,7 +36,6 @@ class StagedApi:
 
     service: RegistryService
     finalizer: Finalizer
-    large_bodies: LargeBodies = field(default_factory=LargeBodies)
 
     def routes(self) -> Sequence[BaseRoute]:
         """Return the routes, the busiest first."""
@@ -95,16 +94,18 @@ class StagedApi:
 
     async def stage_jobs(self, request: Request) -> JSONResponse:
         """Stage jobs. Existing jobs are not changed, and jobs of another lineage of this user stay there."""
-        access = await self._access(request)
-        body = await self.service.body(request, wire.JobsRequest)
-        if understands(request, Since.BINDING_PREPARED):
-            prepared = await self.service.write_from(request, access.caller, _prepare, access, body.jobs)
-            if prepared is not None:
-                return JSONResponse(_jobs_reply(staging.Added([], 0), [prepared], prepared=True))
-        known = understands(request, Since.ALREADY_REGISTERED)
-        added, published = await self.service.write_from(
-            request, access.caller, _stage_jobs, access, body.jobs, leave_published=known
-        )
+        with self.service.batch_limit(request) as limit:
+            access = await self._access(request, limit)
+            jobs = (await self.service.body(request, wire.JobsRequest, limit=limit)).jobs
+            check_item_sizes(jobs, request.state.body_size, self.service.body_limit)
+            if understands(request, Since.BINDING_PREPARED):
+                prepared = await self.service.write_from(request, access.caller, _prepare, access, jobs)
+                if prepared is not None:
+                    return JSONResponse(_jobs_reply(staging.Added([], 0), [prepared], prepared=True))
+            known = understands(request, Since.ALREADY_REGISTERED)
+            added, published = await self.service.write_from(
+                request, access.caller, _stage_jobs, access, jobs, leave_published=known
+            )
         return JSONResponse(_jobs_reply(added, published))
 
     async def stage_job(self, request: Request) -> JSONResponse:
@@ -121,10 +122,12 @@ class StagedApi:
 
     async def stage_artifacts(self, request: Request) -> JSONResponse:
         """Stage artifacts. Existing artifacts are not changed."""
-        access = await self._access(request)
-        body = await self.service.body(request, wire.ArtifactsRequest)
-        created = await self._stage(request, access, staging.add_artifacts, body.artifacts)
-        return JSONResponse({"created": created, "updated": len(body.artifacts) - created, "errors": 0})
+        with self.service.batch_limit(request) as limit:
+            access = await self._access(request, limit)
+            artifacts = (await self.service.body(request, wire.ArtifactsRequest, limit=limit)).artifacts
+            check_item_sizes(artifacts, request.state.body_size, self.service.body_limit)
+            created = await self._stage(request, access, staging.add_artifacts, artifacts)
+        return JSONResponse({"created": created, "updated": len(artifacts) - created, "errors": 0})
 
     async def stage_composite(self, request: Request) -> JSONResponse:
         """Stage a composite artifact."""
@@ -143,17 +146,12 @@ class StagedApi:
 
     async def link_batch(self, request: Request) -> JSONResponse:
         """Link the inputs and outputs of several jobs. An entry that cannot be linked does not affect the others."""
-        with self.large_bodies.limit(self.service.links_batch_limit, self.service.body_limit) as limit:
+        with self.service.batch_limit(request) as limit:
             access = await self._access(request, limit)
             entries = (await self.service.body(request, wire.LinksBatchRequest, limit=limit)).links
-            if sum(len(entry.artifacts) for entry in entries) > wire.MOST_ITEMS:
-                what = f"there are more than {wire.MOST_ITEMS} links: send less at once"
-                raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, what)
+            check_link_count(entries)
             errors = await self._stage(request, access, staging.add_link_batch, entries, self.service.body_limit)
-        linked = dict.fromkeys((f"{kind}_linked" for kind in LinkKind), 0)
-        for entry, error in zip(entries, errors, strict=True):
-            linked[f"{entry.kind}_linked"] += 0 if error else len(entry.artifacts)
-        return JSONResponse({**linked, "errors": errors if any(errors) else []})
+        return JSONResponse(links_reply(entries, errors))
 
     async def stage_view_edges(self, request: Request) -> JSONResponse:
         """Record which parts of composites a job used."""

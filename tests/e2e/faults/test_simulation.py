@@ -13,6 +13,7 @@ import pytest
 
 from roar_publisher.glaas.features import RegistrationSessionFeatures
 from roar_publisher.registry.api.app import ALL_FEATURES
+from roar_publisher.registry.api.bulk import BulkFeatures
 from roar_publisher.state.machine import State
 from roar_publisher.state.record import Progress
 from tests.support.faults.mortal import Life
@@ -51,9 +52,8 @@ async def one_world(root: Path, seed: int) -> None:
     rng = random.Random(seed)
     lineage = random_lineage(rng)
     limit = rng.choice([SMALLEST_BODY_LIMIT, 1500, 100_000])
-    world = World(
-        root, lineage, features=features_of(rng), body_limit=limit, links_batch_limit=rng.choice([limit, 10**6])
-    )
+    bulk = BulkFeatures(limit=rng.choice([None, limit, 10**6]), encodings=(), legacy_links_batch=False)
+    world = World(root, lineage, features=features_of(rng), body_limit=limit, bulk=bulk)
     lives = 0
     end: object = None
     while not (isinstance(end, Progress) and end.state is State.DONE):

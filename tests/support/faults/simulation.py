@@ -26,9 +26,9 @@ from roar_publisher.auth.keyring import Keyring
 from roar_publisher.engine.run import Frontend, Resources
 from roar_publisher.engine.worker import work
 from roar_publisher.glaas.features import RegistrationSessionFeatures
-from roar_publisher.glaas.wire import LINKS_BATCH_LIMIT
 from roar_publisher.registry.accounts.callers import session_token
 from roar_publisher.registry.api.app import create_app
+from roar_publisher.registry.api.bulk import BulkFeatures
 from roar_publisher.registry.data import Store
 from roar_publisher.report import Report
 from roar_publisher.state.errors import PublisherError
@@ -42,7 +42,7 @@ from tests.support.faults.items import Item, acknowledged_items, items_of_reques
 from tests.support.faults.mortal import Crash, Life, MortalJournal
 from tests.support.faults.weather import FaultyTransport, Weather
 from tests.support.lineages import Lineage, frozen
-from tests.support.registry.features import SINGLE_LINKS
+from tests.support.registry.features import SINGLE_LINKS, SMALL_REQUESTS
 from tests.support.send_policies import policy_for
 
 T = TypeVar("T")
@@ -65,8 +65,8 @@ class Broken(AssertionError):
 
 
 class World:
-    """What outlives a process.  features: what the registry can do.  body_limit: bytes past which it answers 413,
-    for `links/batch` `links_batch_limit`."""
+    """What outlives a process.  features, bulk: what the registry can do.  body_limit: bytes past which it answers 413,
+    unless `bulk` allows more."""
 
     SECRET = b"s" * 32
 
@@ -77,7 +77,7 @@ class World:
         *,
         features: RegistrationSessionFeatures | None = SINGLE_LINKS,
         body_limit: int = 100_000,
-        links_batch_limit: int = LINKS_BATCH_LIMIT,
+        bulk: BulkFeatures = SMALL_REQUESTS,
     ) -> None:
         self.lineage = lineage
         self.staged = features is not None and features.anonymous_public
@@ -88,7 +88,7 @@ class World:
             features=features,
             clock=self.now,
             body_limit=body_limit,
-            links_batch_limit=links_batch_limit,
+            bulk=bulk,
             run=_at_once,
         )
         self.reports: list[Report] = []

@@ -1,5 +1,7 @@
 """What a client accepts in a reply: servers differ in age, and some answers are hostile."""
 
+from collections.abc import Iterable
+
 import pytest
 from pydantic import ValidationError
 
@@ -29,6 +31,21 @@ def test_what_is_not_clearly_advertised_is_not_supported(health: object) -> None
 def test_known_features_are_read_beside_unknown_ones() -> None:
     features = {"registration_sessions": {"anonymous_public": True, "time_travel": True}, "more": 1}
     assert Health.read({"features": features}).features.registration_sessions.anonymous_public
+
+
+@pytest.mark.parametrize(
+    ("encodings", "known"),
+    [(["gzip", "br"], {"gzip", "br"}), (["gzip", 7, None], {"gzip"}), ("gzip", ()), ({"gzip": True}, ()), (None, ())],
+)
+def test_request_encodings_are_the_names_in_a_list(encodings: object, known: Iterable[str]) -> None:
+    features = Health.read({"features": {"request_encodings": encodings}}).features
+    assert features.request_encodings == frozenset(known)
+
+
+@pytest.mark.parametrize("value", ["true", 1, [], {}, None, False])
+def test_links_in_bulk_on_the_legacy_path_are_advertised_by_true_only(value: object) -> None:
+    assert not Health.read({"features": {"legacy_links_batch": value}}).features.legacy_links_batch
+    assert Health.read({"features": {"legacy_links_batch": True}}).features.legacy_links_batch
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from roar_publisher.glaas import wire
 from roar_publisher.registry.api.bodies import BODY_SECONDS
 from roar_publisher.registry.data import Store
 from tests.support import virtual
+from tests.support.registry.features import SMALL_REQUESTS
 from tests.support.registry.harness import (
     GIT,
     Json,
@@ -227,7 +228,7 @@ async def test_a_long_list_of_errors_is_shortened(registry: Registry) -> None:
 async def test_a_body_past_the_limit_is_413_and_one_at_the_limit_is_taken(
     anyio_backend: str, store: Store, limit: int
 ) -> None:
-    registry = make_registry(store, body_limit=limit)
+    registry = make_registry(store, body_limit=limit, bulk=SMALL_REQUESTS)
     async with registry.client:
         session = await registry.open()
         headers = {"Authorization": f"RegistrationSession {session.opened['registration_session_token']}"}

@@ -40,6 +40,7 @@ GROUPS = {
     ("POST", "/api/v1/registration-sessions/{id}/artifacts/composites"): SESSION,
     ("POST", "/api/v1/registration-sessions/{id}/jobs/{uid}/view-edges"): SESSION,
     ("POST", "/api/v1/registration-sessions/{id}/links/batch"): SESSION,
+    ("POST", "/api/v1/sessions/{hash}/links/batch"): LEGACY,
     ("POST", "/api/v1/registration-sessions/{id}/labels/batch"): SESSION,
     ("POST", "/api/v1/registration-sessions/{id}/finalize"): SESSION,
     ("GET", "/api/v1/sessions/{hash}"): LINEAGE,
@@ -101,7 +102,8 @@ class Scene:
             case "jobs":
                 return job(2)
             case "batch" if "/links/" in template:
-                return {"links": [{"job_uid": uid(4), "kind": "inputs", "artifacts": [link(9)]}]}
+                known = uid(1 if lineage_hash == LEGACY_HASH else 4)
+                return {"links": [{"job_uid": known, "kind": "inputs", "artifacts": [link(9)]}]}
             case "batch" if "/jobs/" in template:
                 return {"jobs": [job(2)]}
             case "batch" if "/artifacts/" in template:

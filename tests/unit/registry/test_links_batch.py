@@ -4,10 +4,9 @@ import json
 
 import pytest
 
-from roar_publisher.glaas.wire import DEFAULT_BODY_LIMIT, LINKS_BATCH_LIMIT, MOST_ITEMS
-from roar_publisher.registry.api.bodies import LargeBodies
+from roar_publisher.glaas.wire import BATCH_LIMIT, DEFAULT_BODY_LIMIT, MOST_ITEMS
 from roar_publisher.registry.data import Store
-from tests.support.registry.features import SINGLE_LINKS
+from tests.support.registry.features import SINGLE_LINKS, SMALL_REQUESTS
 from tests.support.registry.harness import (
     Json,
     Registry,
@@ -20,9 +19,11 @@ from tests.support.registry.harness import (
     succeeded,
     uid,
 )
+from tests.support.registry.legacy import Legacy
 from tests.support.registry.people import Ssh
 
 pytestmark = pytest.mark.anyio
+LEGACY_HASH = "e" * 64
 
 
 def entry(number: int, kind: str, *links: Json) -> Json:
@@ -36,15 +37,19 @@ async def add(session: Session, *entries: Json) -> Json:
 async def test_it_is_advertised_with_its_limit(registry: Registry) -> None:
     features = succeeded(await registry.client.get("/api/v1/health"))["features"]
     assert features["registration_sessions"]["links_batch"] is True
-    assert features["max_body_bytes"] == LINKS_BATCH_LIMIT
+    assert features["legacy_links_batch"] is True
+    assert features["max_body_bytes"] == BATCH_LIMIT
 
 
 async def test_where_it_is_not_advertised_it_is_not_there(anyio_backend: str, store: Store) -> None:
-    registry = make_registry(store, features=SINGLE_LINKS, run=run_inline)
+    registry = make_registry(store, features=SINGLE_LINKS, bulk=SMALL_REQUESTS, run=run_inline)
     async with registry.client:
-        session = await registry.open()
-        assert "max_body_bytes" not in succeeded(await registry.client.get("/api/v1/health"))["features"]
+        session, legacy = await registry.open(), Legacy(registry, LEGACY_HASH)
+        features = succeeded(await registry.client.get("/api/v1/health"))["features"]
+        assert not features.keys() & {"max_body_bytes", "request_encodings", "legacy_links_batch"}
         assert refused(await session.post("/links/batch", {"links": []}), 404) == "Endpoint not found"
+        path = f"sessions/{legacy.hash}/links/batch"
+        assert refused(await legacy.post(path, {"links": []}), 404) == "Endpoint not found"
 
 
 async def test_a_batch_has_the_effect_of_the_single_requests(registry: Registry) -> None:
@@ -112,26 +117,11 @@ async def test_bodies_past_the_advertised_limit_or_with_too_many_links_are_413(r
     session = await registry.open()
     await session.add_jobs(job(1))
     entries = [entry(1, "inputs", *(link(n, "/" + "x" * 300) for n in range(100))) for _ in range(20)]
-    assert DEFAULT_BODY_LIMIT < len(json.dumps(entries)) < LINKS_BATCH_LIMIT
+    assert DEFAULT_BODY_LIMIT < len(json.dumps(entries)) < BATCH_LIMIT
     assert (await add(session, *entries))["inputs_linked"] == 2000
     refused(await session.post("/links/batch", {"links": entries * 2}), 413)
     short = [{"hash": "a", "path": ""}] * (MOST_ITEMS // 2 + 1)
     refused(await session.post("/links/batch", {"links": [entry(1, "inputs", *short)] * 2}), 413)
-
-
-async def test_while_too_many_large_bodies_are_held_the_usual_limit_applies(
-    registry: Registry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    session = await registry.open()
-    await session.add_jobs(job(1))
-    large, usual = (entry(1, "inputs", *(link(n, "/" + "x" * 300) for n in range(count))) for count in (400, 200))
-    held = LargeBodies(1)
-    monkeypatch.setattr(LargeBodies, "limit", held.limit)
-    with held.limit(LINKS_BATCH_LIMIT, DEFAULT_BODY_LIMIT):
-        refused(await session.post("/links/batch", {"links": [large]}), 413)
-        assert (await add(session, usual))["inputs_linked"] == 200
-    for _ in range(2):
-        assert (await add(session, large))["inputs_linked"] == 400
 
 
 async def test_a_signed_batch_past_the_limit_of_other_bodies_is_accepted(registry: Registry) -> None:
@@ -150,3 +140,36 @@ async def test_a_closed_or_foreign_session_takes_none(registry: Registry) -> Non
     assert foreign.status_code in (401, 403, 404)
     await session.finalize()
     refused(await session.post("/links/batch", body), 409)
+
+
+async def test_on_the_legacy_path_a_batch_has_the_effect_of_the_single_requests(registry: Registry) -> None:
+    single, batch = Legacy(registry, LEGACY_HASH), Legacy(registry, "d" * 64)
+    for legacy in (single, batch):
+        await legacy.open()
+        await legacy.add_jobs(job(1), job(2))
+    await single.add_links(1, "outputs", link(1, "/b"), link(2))
+    await single.add_links(1, "outputs", link(1, "/a"))
+    await single.add_links(2, "inputs", link(1, "/c"))
+    entries = [
+        entry(1, "outputs", link(1, "/b"), link(2)),
+        entry(2, "inputs", link(1, "/c")),
+        entry(7, "inputs", link(3)),
+        entry(1, "outputs", link(1, "/a")),
+    ]
+    for _ in range(2):
+        reply = succeeded(await batch.post(f"sessions/{batch.hash}/links/batch", {"links": entries}))
+        assert (reply["inputs_linked"], reply["outputs_linked"]) == (1, 3)
+        assert [bool(error) for error in reply["errors"]] == [False, False, True, False]
+    first, second = await registry.lineage(single.hash), await registry.lineage(batch.hash)
+    assert second["jobs"] == first["jobs"]
+
+
+async def test_a_finalized_or_unknown_lineage_takes_none(registry: Registry) -> None:
+    session = await registry.open()
+    await session.add_jobs(job(1))
+    lineage_hash = (await session.finalize())["hash"]
+    body = {"links": [entry(1, "inputs", link(1))]}
+    published, unknown = Legacy(registry, lineage_hash), Legacy(registry, "d" * 64)
+    refused(await published.post(f"sessions/{published.hash}/links/batch", body), 409)
+    refused(await unknown.post(f"sessions/{unknown.hash}/links/batch", body), 404)
+    assert (await registry.lineage(lineage_hash))["jobs"][0]["inputs"] == []

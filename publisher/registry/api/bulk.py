@@ -1,0 +1,91 @@
+"""Large requests: what the registry advertises about them, how many it holds at once, and the links of many jobs.
+
+Bodies past the usual limit are accepted by the batches of jobs, artifacts and links only (`protocol.md §4`). No item of
+such a body may be larger than the usual limit, so that a lineage has no item that a single request could not bring.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from pydantic import BaseModel
+from starlette.requests import Request
+
+from roar_publisher.glaas.wire import BATCH_LIMIT, GZIP, MOST_ITEMS, JobLinks
+from roar_publisher.registry.http.refusals import Refusal
+from roar_publisher.registry.lineages.staging import LinkKind
+
+MOST_LARGE_BODIES = 64
+"""Requests at a time whose body may exceed the usual limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class BulkFeatures:
+    """What the registry advertises about large requests, besides the features of registration sessions.
+
+    `limit`, in bytes, is the `max_body_bytes` of a batch; None if batches have the usual limit. `encodings` are the
+    `request_encodings`. `legacy_links_batch` is whether the legacy path has a `links/batch`.
+    """
+
+    limit: int | None = BATCH_LIMIT
+    encodings: tuple[str, ...] = (GZIP,)
+    legacy_links_batch: bool = True
+
+    def advertised(self) -> dict[str, object]:
+        """Return these features as `GET /health` names them."""
+        named: dict[str, object] = {} if self.limit is None else {"max_body_bytes": self.limit}
+        if self.encodings:
+            named["request_encodings"] = self.encodings
+        if self.legacy_links_batch:
+            named["legacy_links_batch"] = True
+        return named
+
+
+class LargeBodies:
+    """Lets a bounded number of requests at a time have a body past the usual limit, which bounds their memory.
+
+    The others get a 413, after which a client sends less at once.
+    """
+
+    def __init__(self, most: int = MOST_LARGE_BODIES) -> None:
+        self._left = most
+
+    @contextmanager
+    def limit(self, request: Request, large: int, usual: int) -> Iterator[int]:
+        """Give the limit of a request's body, in bytes, for as long as the body is held."""
+        if self._left == 0 or _is_surely_small(request, usual):
+            yield min(large, usual)
+            return
+        self._left -= 1
+        try:
+            yield large
+        finally:
+            self._left += 1
+
+
+def check_item_sizes(items: Iterable[BaseModel], body_size: int, limit: int) -> None:
+    """Raise `Refusal` (413) if an item of a body is larger than `limit` bytes."""
+    if body_size > limit and any(len(item.model_dump_json(exclude_unset=True)) > limit for item in items):
+        raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"one of the items exceeds {limit} bytes")
+
+
+def check_link_count(entries: Iterable[JobLinks]) -> None:
+    """Raise `Refusal` (413) if a `links/batch` has too many links."""
+    if sum(len(entry.artifacts) for entry in entries) > MOST_ITEMS:
+        what = f"there are more than {MOST_ITEMS} links: send less at once"
+        raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, what)
+
+
+def links_reply(entries: Sequence[JobLinks], errors: Sequence[str | None]) -> dict[str, object]:
+    """Return the reply to a `links/batch`: the links of the entries that were taken, and why the others were not."""
+    linked = dict.fromkeys((f"{kind}_linked" for kind in LinkKind), 0)
+    for entry, error in zip(entries, errors, strict=True):
+        linked[f"{entry.kind}_linked"] += 0 if error else len(entry.artifacts)
+    return {**linked, "errors": errors if any(errors) else []}
+
+
+def _is_surely_small(request: Request, usual: int) -> bool:
+    declared = request.headers.get("content-length", "")
+    known = declared.isascii() and declared.isdigit() and len(declared) < 20
+    return known and int(declared) <= usual and "content-encoding" not in request.headers
