@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from roar_publisher.glaas.wire import RequestBody, Text
 from roar_publisher.registry.accounts.context import WRITING_ROLES, AccessContext
 from roar_publisher.registry.http.refusals import Refusal
-from roar_publisher.registry.store.access import LineageScope, Reader
+from roar_publisher.registry.store.access import PUBLIC, LineageScope, Reader
 from roar_publisher.registry.store.users import User
 
 
@@ -35,7 +35,8 @@ def resolve(raw: dict[str, Any], user: User, context: AccessContext | None) -> L
     """Return the scope that a `scope_request` asks for.
 
     `context` is the live one for a bearer, the cached one for an SSH key, and None if none is cached or it is too old.
-    Raises `Refusal`: 422 for an invalid request, 400 without a context, 403 if the user may not write there.
+    Raises `Refusal`: 422 for an invalid request and for a public lineage in a private project, 400 without a context,
+    403 if the user may not write there.
     """
     request = _parse(raw)
     if context is None:
@@ -56,6 +57,9 @@ def resolve(raw: dict[str, Any], user: User, context: AccessContext | None) -> L
         raise Refusal(HTTPStatus.FORBIDDEN, "this owner has no such project that you are a member of")
     if not project.can_write:
         raise Refusal(HTTPStatus.FORBIDDEN, "you may read this project, but not write to it")
+    if request.visibility == PUBLIC and project.visibility != PUBLIC:
+        detail = "this project is private, so everything in it is: publish privately, or into a public project"
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
     return LineageScope(request.visibility, owner.id, project.id)
 
 

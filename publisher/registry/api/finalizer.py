@@ -48,8 +48,10 @@ class Finalizer:
             receipt = await self._receipt_if_closed(access, body)
             if receipt is None:
                 hashing = await self.service.read(begin, access, body)
-                scope = await self.service.scope(access.caller, body.scope_request)
+                await self.service.scope(access.caller, body.scope_request)  # refused before the work
                 await self._hash(access, hashing)
+                # Hashing takes time, in which the user may have lost access, or the project may have become private.
+                scope = await self.service.scope(access.caller, body.scope_request)
                 receipt = await self.service.write(publish, access, body, hashing, scope)
             if receipt is not None:
                 return receipt

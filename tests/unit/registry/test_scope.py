@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from roar_publisher.registry.api import finalizer
+from roar_publisher.registry.lineages.finalize import hash_slice
 from roar_publisher.registry.store import projects
 from roar_publisher.registry.store import users as accounts
 from tests.support.registry.harness import GIT, Json, Registry, Session, artifact, digest, job, link, refused, succeeded
@@ -35,6 +37,10 @@ class Acme:
             "visibility": "private",
         }
         return {name: value for name, value in (scope | changes).items() if value is not None}
+
+    def set_visibility(self, visibility: str) -> None:
+        """Make the project public or private."""
+        self.registry.store.accounts.write(lambda db: db.execute("UPDATE projects SET visibility = ?", (visibility,)))
 
     async def staged(self, person: Person, *, by_key: bool = False) -> Session:
         session = await self.registry.open(auth=Ssh(person) if by_key else Bearer(person))
@@ -92,6 +98,7 @@ async def test_an_organization_without_a_project_is_for_its_members(acme: Acme) 
 
 
 async def test_a_public_lineage_of_a_project_is_visible_to_all(acme: Acme) -> None:
+    acme.set_visibility("public")
     receipt = await (await acme.staged(acme.alice)).finalize(scope_request=acme.request(visibility="public"))
     assert await acme.registry.is_published(receipt["hash"])
     assert receipt["hash"] in (await acme.registry.client.get("/")).text
@@ -152,8 +159,9 @@ AGAIN = {
 
 
 def place(acme: Acme, name: str) -> Json:
-    """The body of a finalize that publishes there."""
+    """The body of a finalize that publishes there, after the project was made public or private for it."""
     changes = PLACES[name]
+    acme.set_visibility("public" if name == "project, public" else "private")
     if changes is None:
         return GIT
     return {**GIT, "scope_request": acme.request(**changes) if changes else OWN}
@@ -225,6 +233,59 @@ async def test_who_may_not_write_to_the_project_any_more_does_not_make_its_linea
     refused(await again.post("/finalize", place(acme, "project, public")), 403)
     refused(await again.post("/finalize", GIT), 422)
     assert not await acme.registry.is_published(receipt["hash"])
+
+
+PUBLIC_IN_PROJECT = {"visibility": "public"}
+
+
+@pytest.mark.parametrize("by_key", [False, True])
+@pytest.mark.parametrize("visibility", ["private", "internal", ""])
+async def test_a_project_that_is_not_public_has_no_public_lineage(acme: Acme, visibility: str, by_key: bool) -> None:
+    acme.set_visibility(visibility)
+    session = await acme.staged(acme.alice, by_key=by_key)
+    body = {**GIT, "scope_request": acme.request(**PUBLIC_IN_PROJECT)}
+    assert "this project is private" in refused(await session.post("/finalize", body), 422)
+    legacy = {"hash": "1e9ac1" + 58 * "0", "scope_request": acme.request(**PUBLIC_IN_PROJECT)}
+    refused(await acme.registry.client.post("/api/v1/sessions", json=legacy, auth=session.auth), 422)
+    receipt = await session.finalize(scope_request=acme.request())
+    assert not await acme.registry.is_published(receipt["hash"])
+    assert "this project is private" in refused(await session.post("/finalize", body), 422), "the session is closed"
+    again = await acme.staged(acme.alice, by_key=by_key)
+    refused(await again.post("/finalize", body), 422)
+    assert not await acme.registry.is_published(receipt["hash"])
+
+
+async def test_a_project_that_became_private_after_the_session_was_opened_has_no_public_lineage(acme: Acme) -> None:
+    acme.set_visibility("public")
+    published = await acme.staged(acme.alice)
+    private = await published.finalize(scope_request=acme.request())
+    fresh = await acme.registry.open(auth=Bearer(acme.alice))
+    await fresh.add_jobs(job(2))
+    acme.set_visibility("private")
+    for session in (published, fresh):
+        body = {**GIT, "scope_request": acme.request(**PUBLIC_IN_PROJECT)}
+        refused(await session.post("/finalize", body), 422)
+    assert not await acme.registry.is_published(private["hash"])
+
+
+@pytest.mark.parametrize("change", ["private", "removed"])
+async def test_what_changed_while_the_lineage_was_hashed_counts(
+    acme: Acme, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acme.set_visibility("public")
+    session = await acme.staged(acme.alice)
+
+    def changed(*arguments: Any) -> None:
+        hash_slice(*arguments)
+        if change == "private":
+            acme.set_visibility("private")
+        else:
+            acme.registry.store.accounts.write(projects.set_project_member, "acme", "models", "alice", can_write=None)
+
+    monkeypatch.setattr(finalizer, "hash_slice", changed)
+    body = {**GIT, "scope_request": acme.request(**PUBLIC_IN_PROJECT)}
+    refused(await session.post("/finalize", body), 422 if change == "private" else 403)
+    assert acme.registry.store.read(lambda db: db.execute("SELECT count(*) FROM lineages").fetchone()[0]) == 0
 
 
 async def test_another_accounts_lineage_gives_no_receipt(acme: Acme) -> None:
