@@ -24,12 +24,14 @@ from roar_publisher.registry.store.artifacts import (
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.documents import dump_document
 from roar_publisher.registry.store.jobs import (
+    LinksOfJob,
     StoredJob,
     StoredLink,
     insert_jobs,
     insert_links,
     insert_view_edges,
     job_id,
+    job_ids,
 )
 
 DIGEST_ORDER = ("blake3", "composite-blake3", "composite-sha256")
@@ -82,7 +84,7 @@ def add_links(connection: Connection, graph_id: int, job_uid: str, kind: LinkKin
     """Link artifacts to a job. Raises `Refusal` (404) if the graph has no such job."""
     job = _known_job(connection, graph_id, job_uid)
     stored = [_stored_link(link) for link in links]
-    insert_links(connection, graph_id, job, kind, stored)
+    insert_links(connection, graph_id, [LinksOfJob(job, kind, stored)])
     insert_linked(connection, graph_id, stored)
 
 
@@ -94,19 +96,20 @@ def add_link_batch(
     largest: the most characters of one link. A lineage has no links that the endpoints of single jobs do not accept.
     """
     errors: list[str | None] = []
-    linked: list[StoredLink] = []
+    linked: list[LinksOfJob] = []
+    known = job_ids(connection, graph_id, {entry.job_uid for entry in entries})
     for entry in entries:
-        job = job_id(connection, graph_id, entry.job_uid)
+        job = known.get(entry.job_uid)
         stored = [_stored_link(link) for link in entry.artifacts]
         if job is None:
             errors.append(NO_SUCH_JOB)
         elif any(_size(link) > largest for link in stored):
             errors.append("one of the links is too large")
         else:
-            insert_links(connection, graph_id, job, entry.kind, stored)
-            linked += stored
+            linked.append(LinksOfJob(job, entry.kind, stored))
             errors.append(None)
-    insert_linked(connection, graph_id, linked)
+    insert_links(connection, graph_id, linked)
+    insert_linked(connection, graph_id, [link for group in linked for link in group.links])
     return errors
 
 
@@ -155,7 +158,7 @@ def _stored_link(link: Link) -> StoredLink:
 
 
 def _size(link: StoredLink) -> int:
-    return sum(len(text) for text in link if isinstance(text, str))
+    return sum(map(len, filter(None, (link.digest, link.path, link.source_type, link.metadata, link.byte_ranges))))
 
 
 def _primary_digest(hashes: Sequence[Hash]) -> str:

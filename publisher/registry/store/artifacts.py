@@ -1,5 +1,6 @@
 """The table of artifacts. A digest that only links name is an artifact, too; its `hashes` are null."""
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -10,6 +11,14 @@ from roar_publisher.registry.store.jobs import StoredLink
 from roar_publisher.registry.store.lineages import Lineage, lineage_of
 
 _PUBLISHED = f"FROM artifacts JOIN lineages USING (graph_id) WHERE digest = :digest AND {READABLE}"
+_INSERT_ARTIFACT = """
+    INSERT INTO artifacts (graph_id, digest, hashes, size, source_type, metadata) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (graph_id, digest) DO
+"""
+_INSERT_LINKED = """
+    INSERT INTO artifacts (graph_id, digest, size, source_type, path) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (graph_id, digest) DO
+"""
 
 
 class StoredArtifact(NamedTuple):
@@ -35,20 +44,24 @@ class PublishedArtifact(NamedTuple):
 
 def insert_artifacts(connection: Connection, graph_id: int, rows: Sequence[StoredArtifact]) -> int:
     """Add the artifacts that the graph does not have or knows only from links. Return how many these are."""
-    count_artifacts(connection, graph_id, [row.digest for row in rows])
     before = connection.total_changes
-    connection.executemany(
-        "INSERT INTO artifacts (graph_id, digest, hashes, size, source_type, metadata) VALUES (?, ?, ?, ?, ?, ?)"
-        " ON CONFLICT (graph_id, digest) DO UPDATE SET hashes = excluded.hashes, size = excluded.size,"
-        " source_type = excluded.source_type, metadata = excluded.metadata WHERE hashes IS NULL",
-        [(graph_id, *row) for row in rows],
-    )
-    return connection.total_changes - before
+    values = [(graph_id, *row) for row in rows]
+    connection.executemany(f"{_INSERT_ARTIFACT} NOTHING", values)
+    created = connection.total_changes - before
+    if created < len(rows):
+        connection.executemany(
+            f"{_INSERT_ARTIFACT} UPDATE SET hashes = excluded.hashes, size = excluded.size,"
+            " source_type = excluded.source_type, metadata = excluded.metadata WHERE hashes IS NULL",
+            values,
+        )
+    changed = connection.total_changes - before
+    count_artifacts(connection, graph_id, created)
+    return changed
 
 
 def insert_composite(connection: Connection, graph_id: int, row: StoredArtifact, members: str) -> bool:
     """Add a composite artifact, or its members to an existing plain artifact. Return whether something was new."""
-    count_artifacts(connection, graph_id, [row.digest])
+    count_artifacts(connection, graph_id, 0 if has_artifact(connection, graph_id, row.digest) else 1)
     added = connection.execute(
         "INSERT INTO artifacts (graph_id, digest, hashes, size, source_type, metadata, composite)"
         " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (graph_id, digest) DO UPDATE SET composite = excluded.composite,"
@@ -77,14 +90,21 @@ def insert_linked(connection: Connection, graph_id: int, links: Sequence[StoredL
 
     An artifact that was sent itself is not changed. Of several paths, the smallest stays.
     """
-    count_artifacts(connection, graph_id, [link.digest for link in links])
-    connection.executemany(
-        "INSERT INTO artifacts (graph_id, digest, size, source_type, path) VALUES (?, ?, ?, ?, ?)"
-        " ON CONFLICT (graph_id, digest) DO UPDATE SET size = coalesce(size, excluded.size),"
-        " source_type = coalesce(source_type, excluded.source_type), path = min(path, excluded.path)"
-        " WHERE hashes IS NULL AND (excluded.path < path OR (size IS NULL AND excluded.size IS NOT NULL))",
-        [(graph_id, link.digest, link.size, link.source_type, link.path) for link in links],
-    )
+    not_sent = _not_sent(connection, graph_id, [link.digest for link in links])
+    values = [
+        (graph_id, link.digest, link.size, link.source_type, link.path) for link in links if link.digest in not_sent
+    ]
+    before = connection.total_changes
+    connection.executemany(f"{_INSERT_LINKED} NOTHING", values)
+    created = connection.total_changes - before
+    if created < len(values):
+        connection.executemany(
+            f"{_INSERT_LINKED} UPDATE SET size = coalesce(size, excluded.size),"
+            " source_type = coalesce(source_type, excluded.source_type), path = min(path, excluded.path)"
+            " WHERE hashes IS NULL AND (excluded.path < path OR (size IS NULL AND excluded.size IS NOT NULL))",
+            values,
+        )
+    count_artifacts(connection, graph_id, created)
 
 
 def move_artifacts(connection: Connection, graph_id: int, new_graph_id: int) -> None:
@@ -144,3 +164,12 @@ def next_digest(connection: Connection, after: str, before: str) -> str | None:
         "SELECT digest FROM artifacts WHERE digest > ? AND digest < ? ORDER BY digest LIMIT 1", (after, before)
     ).fetchone()
     return None if row is None else row["digest"]
+
+
+def _not_sent(connection: Connection, graph_id: int, digests: Sequence[str]) -> set[str]:
+    """Return the digests that a graph does not know, or knows only from links. Usually there are none."""
+    rows = connection.execute(
+        "SELECT value FROM json_each(?) LEFT JOIN artifacts ON graph_id = ? AND digest = value WHERE hashes IS NULL",
+        (json.dumps(digests), graph_id),
+    )
+    return {value for (value,) in rows}

@@ -5,8 +5,8 @@ rows, so reading them costs the same for a lineage of any size. Only `jobs` and 
 each of their writes calls this module.
 """
 
-import json
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from roar_publisher.registry.store.database import Connection
 
@@ -21,6 +21,15 @@ _GRAPH_TABLES = (
 )
 """Table, key and condition for the data of a graph, in the order of deletion. Deleting a job cascades to its links,
 so these, which may be a million, are deleted first."""
+
+
+class LinkCount(NamedTuple):
+    """New links of a job, and the bytes of all links that were sent for it, new or not."""
+
+    job_id: int
+    inputs: int
+    outputs: int
+    bytes: int
 
 
 def new_graph(connection: Connection) -> int:
@@ -79,27 +88,25 @@ def count_jobs(connection: Connection, graph_id: int, sizes: Iterable[tuple[int,
     connection.execute("UPDATE graphs SET jobs = jobs + ? WHERE id = ?", (created, graph_id))
 
 
-def count_links(
-    connection: Connection, graph_id: int, job_id: int, kind: str, digests: Collection[str], size: int
-) -> None:
-    """Count links that are about to be written. `kind` is `inputs` or `outputs`; `size` is in bytes.
+def count_links(connection: Connection, graph_id: int, counts: Sequence[LinkCount]) -> None:
+    """Count written links.
 
     The bytes of a link that is sent again count again. Overestimating a job's size costs time but does not affect the
     hash.
     """
-    sought = set(digests)
-    new = len(sought) - _known(connection, "links WHERE job_id = ? AND kind = ? AND digest", (job_id, kind), sought)
-    connection.execute(
-        f"UPDATE job_sizes SET {kind} = {kind} + ?, bytes = bytes + ? WHERE job_id = ?", (new, size, job_id)
+    connection.executemany(
+        "UPDATE job_sizes SET inputs = inputs + ?, outputs = outputs + ?, bytes = bytes + ? WHERE job_id = ?",
+        [(count.inputs, count.outputs, count.bytes, count.job_id) for count in counts],
     )
-    connection.execute(f"UPDATE graphs SET {kind} = {kind} + ? WHERE id = ?", (new, graph_id))
+    connection.execute(
+        "UPDATE graphs SET inputs = inputs + ?, outputs = outputs + ? WHERE id = ?",
+        (sum(count.inputs for count in counts), sum(count.outputs for count in counts), graph_id),
+    )
 
 
-def count_artifacts(connection: Connection, graph_id: int, digests: Collection[str]) -> None:
-    """Count artifacts that are about to be written, given by their digests."""
-    sought = set(digests)
-    new = len(sought) - _known(connection, "artifacts WHERE graph_id = ? AND digest", (graph_id,), sought)
-    connection.execute("UPDATE graphs SET artifacts = artifacts + ? WHERE id = ?", (new, graph_id))
+def count_artifacts(connection: Connection, graph_id: int, created: int) -> None:
+    """Count new artifacts."""
+    connection.execute("UPDATE graphs SET artifacts = artifacts + ? WHERE id = ?", (created, graph_id))
 
 
 def recount_artifacts(connection: Connection, graph_id: int) -> None:
@@ -107,10 +114,3 @@ def recount_artifacts(connection: Connection, graph_id: int) -> None:
     connection.execute(
         "UPDATE graphs SET artifacts = (SELECT count(*) FROM artifacts WHERE graph_id = ?1) WHERE id = ?1", (graph_id,)
     )
-
-
-def _known(connection: Connection, place: str, where: tuple[object, ...], digests: Collection[str]) -> int:
-    asked = json.dumps(sorted(digests))
-    row = connection.execute(f"SELECT count(*) FROM {place} IN (SELECT value FROM json_each(?))", (*where, asked))
-    (count,) = row.fetchone()
-    return int(count)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from roar_publisher.registry.store.database import Connection
-from roar_publisher.registry.store.graphs import count_jobs, count_links
+from roar_publisher.registry.store.graphs import LinkCount, count_jobs, count_links
 from roar_publisher.registry.store.schema import NO_STEP
 
 
@@ -46,6 +46,25 @@ class StoredLink(NamedTuple):
     byte_ranges: str | None
 
 
+class LinksOfJob(NamedTuple):
+    """Links of one job. `kind` is `inputs` or `outputs`."""
+
+    job_id: int
+    kind: str
+    links: Sequence[StoredLink]
+
+
+_INSERT_LINK = """
+    INSERT INTO links (job_id, kind, digest, path, size, source_type, metadata, byte_ranges)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job_id, kind, digest) DO
+"""
+_NEW_LINK = f"{_INSERT_LINK} NOTHING"
+_SMALLER_PATH = f"""
+    {_INSERT_LINK} UPDATE SET path = excluded.path, size = excluded.size, source_type = excluded.source_type,
+    metadata = excluded.metadata, byte_ranges = excluded.byte_ranges WHERE excluded.path < path
+"""
+
+
 def insert_jobs(connection: Connection, graph_id: int, rows: Sequence[StoredJob]) -> tuple[list[int], int]:
     """Add the jobs that the graph does not have. Return the ids of all, in order, and how many are new."""
     before = connection.total_changes
@@ -56,11 +75,8 @@ def insert_jobs(connection: Connection, graph_id: int, rows: Sequence[StoredJob]
         ((graph_id, *row._replace(step_number=_stored_step(row.step_number))) for row in rows),
     )
     created = connection.total_changes - before
-    ids = []
-    for row in rows:
-        found = job_id(connection, graph_id, row.uid)
-        assert found is not None
-        ids.append(found)
+    known = job_ids(connection, graph_id, [row.uid for row in rows])
+    ids = [known[row.uid] for row in rows]
     sizes = (len(row.command) + len(row.metadata or "") for row in rows)
     count_jobs(connection, graph_id, list(zip(ids, sizes, strict=True)), created)
     return ids, created
@@ -72,22 +88,33 @@ def job_id(connection: Connection, graph_id: int, uid: str) -> int | None:
     return None if row is None else row["id"]
 
 
+def job_ids(connection: Connection, graph_id: int, uids: Iterable[str]) -> dict[str, int]:
+    """Return the ids of those of these jobs that a graph has, by uid."""
+    rows = connection.execute(
+        "SELECT uid, id FROM jobs WHERE graph_id = ? AND uid IN (SELECT value FROM json_each(?))",
+        (graph_id, json.dumps(list(uids))),
+    )
+    return dict(tuple(row) for row in rows)
+
+
 def has_jobs(connection: Connection, graph_id: int) -> bool:
     """Return whether a graph has any job."""
     return connection.execute("SELECT 1 FROM jobs WHERE graph_id = ? LIMIT 1", (graph_id,)).fetchone() is not None
 
 
-def insert_links(connection: Connection, graph_id: int, job_id: int, kind: str, rows: Sequence[StoredLink]) -> None:
-    """Add links to a job. If a link exists, the one with the smaller path stays. `kind` is `inputs` or `outputs`."""
-    size = sum(len(row.digest) + len(row.path) for row in rows)
-    count_links(connection, graph_id, job_id, kind, [row.digest for row in rows], size)
-    connection.executemany(
-        "INSERT INTO links (job_id, kind, digest, path, size, source_type, metadata, byte_ranges)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job_id, kind, digest) DO UPDATE SET path = excluded.path,"
-        " size = excluded.size, source_type = excluded.source_type, metadata = excluded.metadata,"
-        " byte_ranges = excluded.byte_ranges WHERE excluded.path < path",
-        [(job_id, kind, *row) for row in rows],
-    )
+def insert_links(connection: Connection, graph_id: int, groups: Iterable[LinksOfJob]) -> None:
+    """Add links to jobs of a graph. If a link exists, the one with the smaller path stays."""
+    counts = []
+    for job_id, kind, links in groups:
+        rows = [(job_id, kind, *link) for link in links]
+        before = connection.total_changes
+        connection.executemany(_NEW_LINK, rows)
+        new = connection.total_changes - before
+        if new < len(rows):
+            connection.executemany(_SMALLER_PATH, rows)
+        size = sum(len(link.digest) + len(link.path) for link in links)
+        counts.append(LinkCount(job_id, new if kind == "inputs" else 0, new if kind == "outputs" else 0, size))
+    count_links(connection, graph_id, counts)
 
 
 def insert_view_edges(connection: Connection, job_id: int, edges: Iterable[tuple[str, str, str]]) -> None:
