@@ -21,7 +21,7 @@ CHOSEN_HERE: dict[str, set[str]] = {
     "publisher/lineage/upstream.py": {"jobs", "links"},
     "publisher/planning/put/record_writer.py": {"', '.join('?' * len(row))", "', '.join(columns)", "entity", "table"},
     "publisher/planning/put/sources.py": {"condition", "table"},
-    "publisher/registry/store/graphs.py": {"columns", "kind", "place", "table", "values"},
+    "publisher/registry/store/graphs.py": {"columns", "place", "table", "values"},
     "publisher/registry/store/database.py": {"len(migrations)"},
     "publisher/registry/store/jobs.py": {
         "', '.join((f'link.{column}' for column in order.split(', ')))",

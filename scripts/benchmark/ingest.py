@@ -6,6 +6,7 @@ Both apps are called in their own process, `AT_ONCE` requests at a time, with ne
 between: those would cost more than either app.  Prints the seconds from the first node to the last link.
 """
 
+import gc
 import json
 import subprocess
 import sys
@@ -138,6 +139,7 @@ def main() -> None:
     """Measure, and print what it took."""
     name, recording, folder = sys.argv[1:]
     with APPS[name](Path(folder)) as app:
+        gc.freeze()  # as `roar registry serve` does
         sys.stdout.write(str(anyio.run(stage, app, Recording.read(Path(recording)))))
 
 

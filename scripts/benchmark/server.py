@@ -8,6 +8,7 @@ as long as it exists: this is when a client is killed.  Prints its address as th
 """
 
 import argparse
+import gc
 import signal
 import socket
 import sys
@@ -98,6 +99,7 @@ def main() -> None:
             app = Held(app, int(limit), Path(file))
         if arguments.record:
             app = Recorded(app, stack.enter_context(arguments.record.open("w", encoding="utf-8")))
+        gc.freeze()  # as `roar registry serve` does
         _serve(app)
 
 

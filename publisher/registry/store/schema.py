@@ -227,4 +227,24 @@ MIGRATIONS = (
     DROP INDEX recent_lineages;
     CREATE INDEX recent_lineages ON lineages (published_at) WHERE visibility = 'public';
     """,
+    """
+    -- One index finds an artifact by its digest, in a graph and in all of them: each is as large as the digests, and
+    -- grows in random places.
+    CREATE TABLE artifacts_by_digest_first (
+        id INTEGER PRIMARY KEY,
+        graph_id INTEGER NOT NULL REFERENCES graphs (id) ON DELETE CASCADE,
+        digest TEXT NOT NULL,
+        hashes TEXT,                          -- JSON, as sent; null: known from links alone
+        size INTEGER,                         -- bytes; null: no link has said
+        source_type TEXT,
+        metadata TEXT,
+        composite TEXT,                       -- JSON: components and membership index
+        path TEXT,                            -- the smallest of the links that made it known; null: it came by itself
+        UNIQUE (digest, graph_id)
+    );
+    INSERT INTO artifacts_by_digest_first SELECT * FROM artifacts;
+    DROP TABLE artifacts;
+    ALTER TABLE artifacts_by_digest_first RENAME TO artifacts;
+    CREATE INDEX artifacts_by_graph ON artifacts (graph_id);
+    """,
 )

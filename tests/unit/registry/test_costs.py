@@ -8,7 +8,7 @@ import pytest
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.lineages.artifact_views import MAX_CANDIDATES
 from roar_publisher.registry.lineages.reading import MAX_GRAPHS_WITH_UID
-from tests.support.registry.harness import Json, Registry, job, refused, succeeded
+from tests.support.registry.harness import Json, Registry, job, link, refused, succeeded
 from tests.support.registry.people import Bearer
 
 pytestmark = pytest.mark.anyio
@@ -96,3 +96,17 @@ async def test_the_cost_of_the_list_does_not_grow_with_private_lineages(registry
         return steps.taken
 
     assert await plant(0, 10) == await plant(10, 100)
+
+
+async def test_a_batch_of_links_reads_as_often_whatever_it_holds(registry: Registry, store: Store) -> None:
+    session = await registry.open()
+    await session.add_jobs(*JOBS)
+    reads = []
+    for jobs in (JOBS[:1], JOBS[1:]):
+        statements: list[str] = []
+        store._connection.set_trace_callback(statements.append)
+        entries = [{"job_uid": each["job_uid"], "kind": "inputs", "artifacts": [link(1), link(2)]} for each in jobs]
+        succeeded(await session.post("/links/batch", {"links": entries}))
+        store._connection.set_trace_callback(None)
+        reads.append(sum(statement.lstrip().startswith("SELECT") for statement in statements))
+    assert reads[0] == reads[1] > 0
