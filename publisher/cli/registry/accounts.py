@@ -84,6 +84,23 @@ def link_user(accounts: "Accounts", name: str, subject: str) -> str:
     return f"{linked.name} is the user of the TReqs account {linked.sub}."
 
 
+@user.command("sign-in")
+@click.argument("name")
+@data_option
+def sign_in(name: str, data: Path) -> None:
+    """Print a code with which NAME signs in to the registry's pages in a browser, once and within an hour."""
+    import time
+
+    from roar_publisher.registry.accounts.browser_sessions import issue_code
+    from roar_publisher.registry.accounts.signin_file import last_address
+
+    with open_accounts(data) as accounts:
+        code = accounts.write(issue_code, name, time.time())
+    click.echo(code)
+    page = f"{last_address(data) or '(address of the registry)'}/sign-in"
+    click.echo(f"{name} enters it at {page}, once and within an hour.", err=True)
+
+
 @click.group()
 def key() -> None:
     """Manage the SSH keys that sign for users."""

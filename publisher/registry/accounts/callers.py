@@ -9,6 +9,8 @@
   id, so no token is stored, and opening a session again can return the same token.
 - No header: the caller is anonymous.
 
+A cookie counts only for the reader of a page (`RegistryService.visitor`), never for the other endpoints.
+
 Authorization happens where the request is executed: `registration.find_session`, `scope`.
 """
 
@@ -39,15 +41,16 @@ class Credential(Enum):
     BEARER = "bearer"
     SSH = "ssh"
     SESSION_TOKEN = "session token"
+    COOKIE = "cookie"
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
     """The sender of a request.
 
-    `user` is None except for a bearer or an SSH key. `token` is the bearer or the token of a registration session; the
-    latter is not checked yet, because the session is not known here. `signed` is what an SSH key has signed, otherwise
-    None.
+    `user` is None except for a bearer, an SSH key or a cookie. `token` is the bearer or the token of a registration
+    session; the latter is not checked yet, because the session is not known here. `signed` is what an SSH key has
+    signed, otherwise None.
     """
 
     credential: Credential = Credential.NOTHING

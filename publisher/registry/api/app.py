@@ -37,6 +37,7 @@ from roar_publisher.registry.api.legacy import LegacyApi
 from roar_publisher.registry.api.pages import Pages
 from roar_publisher.registry.api.public import PublicApi
 from roar_publisher.registry.api.service import RegistryService
+from roar_publisher.registry.api.sign_in import SignInPages
 from roar_publisher.registry.api.staged import StagedApi
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.http.bounds import ChunkedReplies
@@ -97,6 +98,7 @@ def create_app(
         LabelApi(service),
         PublicApi(service),
         Pages(service),
+        SignInPages(service),
     ]
     if features is not None:
         groups.insert(0, StagedApi(service, Finalizer(service, turns or Turns())))

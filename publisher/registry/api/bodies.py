@@ -13,6 +13,7 @@ from roar_publisher.registry.http.refusals import Refusal
 
 Body = TypeVar("Body", bound=BaseModel)
 
+JSON = "application/json"
 DRAINED = 1024 * 1024
 """Bytes past the limit that are read and dropped before a 413. Otherwise a client that is still sending would see a
 connection reset instead of the reply."""
@@ -25,18 +26,18 @@ DETAIL_LENGTH = 500
 """Maximum characters of that list. An error names its location, which can contain a key that the client chose."""
 
 
-async def read_raw(request: Request, limit: int) -> bytes:
+async def read_raw(request: Request, limit: int, media_type: str = JSON) -> bytes:
     """Return the request's body as it was sent, which may be compressed.
 
     Later calls return the same bytes, so a signature can be verified before the endpoint reads.
 
     Raises `Refusal`: 413 past `limit` bytes, 400 if the body ended early, 408 if it arrives too slowly, 415 if a
-    non-empty body is not declared as JSON.
+    non-empty body is not declared as this media type.
     """
     if not hasattr(request.state, "raw_body"):
         raw_body = await _read(request, limit)
-        if raw_body and not _is_json(request.headers.getlist("content-type")):
-            raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send JSON, with Content-Type: application/json")
+        if raw_body and not _is_of(media_type, request.headers.getlist("content-type")):
+            raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send it with Content-Type: {media_type}")
         request.state.raw_body = raw_body
     raw: bytes = request.state.raw_body
     return raw
@@ -84,8 +85,8 @@ async def _read(request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
-def _is_json(types: Sequence[str]) -> bool:
-    return len(types) == 1 and types[0].partition(";")[0].strip().lower() == "application/json"
+def _is_of(media_type: str, types: Sequence[str]) -> bool:
+    return len(types) == 1 and types[0].partition(";")[0].strip().lower() == media_type
 
 
 def _refusal(error: ValidationError) -> Refusal:

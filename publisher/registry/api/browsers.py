@@ -25,12 +25,12 @@ OWN_SITES = frozenset({"same-origin", "none"})
 """Values of `Sec-Fetch-Site` for requests from the registry's own pages and for addresses that the user typed."""
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-"""Headers of every reply. The last one is also for proxies before us. Some cache the reply to a credential, and
-serve it to the next client."""
+"""Headers of every reply. With `no-referrer`, browsers would not name our own pages as the origin of their forms. The
+last one is also for proxies before us. Some cache the reply to a credential, and serve it to the next client."""
 
 
 class BrowserGuard:

@@ -17,7 +17,7 @@ from roar_publisher.registry.pages.html import lineage_page, problem_page, recen
 JOBS_PER_PAGE = 50
 LINEAGES_LISTED = 50
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none';"
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'self';"
     " frame-ancestors 'none'",
     "Cross-Origin-Opener-Policy": "same-origin",
 }

@@ -12,12 +12,20 @@ from starlette.requests import Request
 
 from roar_publisher.glaas.features import RegistrationSessionFeatures
 from roar_publisher.registry.accounts.authority import CallRunner
-from roar_publisher.registry.accounts.callers import Caller, CallerIdentifier, Credential, SignableRequest
+from roar_publisher.registry.accounts.browser_sessions import session_user
+from roar_publisher.registry.accounts.callers import (
+    ANONYMOUS_CALLER,
+    Caller,
+    CallerIdentifier,
+    Credential,
+    SignableRequest,
+)
 from roar_publisher.registry.accounts.context import AccessContext
 from roar_publisher.registry.accounts.quotas import Amount, AnonymousWrite, metered
 from roar_publisher.registry.accounts.scope import reader_of, resolve
 from roar_publisher.registry.api.bodies import read_body, read_raw
 from roar_publisher.registry.api.bulk import BulkFeatures, LargeBodies
+from roar_publisher.registry.api.forms import cookie_of
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.http.addresses import client_of, plain_address
 from roar_publisher.registry.http.refusals import Refusal
@@ -96,11 +104,19 @@ class RegistryService:
         return await self.caller_identifier.identify(request.headers.get("authorization"), signable)
 
     async def visitor(self, request: Request) -> Caller:
-        """Identify the reader of a page. `reader` says what this caller may read; `Caller.user` is who signed in.
+        """Identify the reader of a page, also by a browser's cookie. `reader` says what this caller may read.
 
-        Raises `Refusal` as `caller`.
+        `Caller.user` is who signed in. Raises `Refusal` as `caller`.
         """
-        return await self.caller(request)
+        cookie = cookie_of(request)
+        if "authorization" in request.headers or cookie is None:
+            return await self.caller(request)
+        user = await self.run(partial(self.store.accounts.read, session_user, cookie, self.clock()))
+        return ANONYMOUS_CALLER if user is None else Caller(Credential.COOKIE, user)
+
+    async def write_accounts(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Like `write`, for the accounts."""
+        return await self.run(partial(self.store.accounts.write, operation, *args, **kwargs))
 
     async def context(self, caller: Caller) -> AccessContext | None:
         """Return the access context of a signed-in caller: the live one for a bearer, the cached one for an SSH key.

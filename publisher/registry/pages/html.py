@@ -39,7 +39,7 @@ def lineage_page(view: LineageView, *, first: int, jobs_per_page: int) -> str:
         *(_job(job, producers) for job in view.jobs),
         navigation if view.jobs else "",
     ]
-    return _document(f"Lineage {view.hash[:SHORT_DIGEST]}", body)
+    return document(f"Lineage {view.hash[:SHORT_DIGEST]}", body)
 
 
 def recent_page(lineages: Sequence[RecentLineage]) -> str:
@@ -47,7 +47,7 @@ def recent_page(lineages: Sequence[RecentLineage]) -> str:
     body = ["<h1>Lineages</h1>", '<p class="hash">Published on this registry, the newest first.</p>']
     if not lineages:
         body.append('<div class="card empty">Nothing is published yet.</div>')
-        return _document("Lineages", body)
+        return document("Lineages", body)
     body.append('<div class="card"><table><tr><th>Lineage<th>Repository<th>Branch<th>Jobs<th>Published</tr>')
     for lineage in lineages:
         name = escape(lineage.hash)
@@ -57,17 +57,18 @@ def recent_page(lineages: Sequence[RecentLineage]) -> str:
             f'<td>{lineage.jobs_count:,}</td><td class="fixed">{escape(_moment(lineage.published_at))}</td></tr>'
         )
     body.append("</table></div>")
-    return _document("Lineages", body)
+    return document("Lineages", body)
 
 
 def problem_page(title: str, detail: str) -> str:
     """Return an error page."""
-    return _document(
+    return document(
         title, [f'<p class="crumb"><a href="/">Lineages</a></p><h1>{escape(title)}</h1><p>{escape(detail)}</p>']
     )
 
 
-def _document(title: str, body: Iterable[str]) -> str:
+def document(title: str, body: Iterable[str]) -> str:
+    """Return a page with this title."""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>{''.join(body)}</main></body></html>"

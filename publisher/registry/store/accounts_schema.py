@@ -69,4 +69,22 @@ MIGRATIONS = (
     ALTER TABLE users ADD COLUMN unlinked INTEGER NOT NULL DEFAULT 0;  -- 1: added by a command, without a TReqs account
     UPDATE users SET unlinked = 1 WHERE context IS NULL;
     """,
+    """
+    ALTER TABLE grants ADD COLUMN client TEXT NOT NULL DEFAULT 'roar-cli';  -- 'roar-cli' or 'browser'
+    CREATE TABLE browser_sessions (
+        hash BLOB PRIMARY KEY,          -- of the cookie
+        grant_id TEXT NOT NULL REFERENCES grants (id) ON DELETE CASCADE
+    ) WITHOUT ROWID;
+    CREATE INDEX browser_sessions_by_grant ON browser_sessions (grant_id);
+    CREATE TABLE sign_in_codes (
+        hash BLOB PRIMARY KEY,
+        user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+        expires_at REAL NOT NULL        -- Unix seconds
+    ) WITHOUT ROWID;
+    CREATE TABLE attempts (             -- to guess a code, by whom
+        guesser TEXT PRIMARY KEY,
+        failures INTEGER NOT NULL,
+        since REAL NOT NULL             -- Unix seconds; of the first one
+    ) WITHOUT ROWID;
+    """,
 )

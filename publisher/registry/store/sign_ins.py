@@ -10,13 +10,17 @@ from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.errors import NotFound
 from roar_publisher.registry.store.users import User, user_of
 
+ROAR_CLI, BROWSER = "roar-cli", "browser"
+"""Clients of sign-ins."""
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A sign-in, for listings. `expires_at` is that of the refresh token."""
+    """A sign-in, for listings. `client` is `roar-cli` or `browser`. `expires_at` is that of the refresh token."""
 
     id: str
     user: str
+    client: str
     issued_at: float
     expires_at: float
 
@@ -48,11 +52,13 @@ def insert_grant(
     issued_at: float,
     expires_at: float,
     lifetime: float,
+    client: str = ROAR_CLI,
 ) -> None:
     """Add a sign-in."""
     connection.execute(
-        "INSERT INTO grants (id, user_id, refresh_hash, expires_at, issued_at, lifetime) VALUES (?, ?, ?, ?, ?, ?)",
-        (grant_id, user_id, refresh_hash, expires_at, issued_at, lifetime),
+        "INSERT INTO grants (id, user_id, refresh_hash, expires_at, issued_at, lifetime, client)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (grant_id, user_id, refresh_hash, expires_at, issued_at, lifetime, client),
     )
 
 
@@ -129,7 +135,7 @@ def revoke_access_token(connection: Connection, token_hash: bytes) -> bool:
 def grants(connection: Connection) -> list[Grant]:
     """Return all sign-ins."""
     rows = connection.execute(
-        "SELECT grants.id, name, issued_at, expires_at FROM grants JOIN users ON users.id = user_id"
+        "SELECT grants.id, name, client, issued_at, expires_at FROM grants JOIN users ON users.id = user_id"
         " ORDER BY name, issued_at"
     )
     return [Grant(*row) for row in rows]

@@ -1,6 +1,7 @@
 """`roar registry user|key|token|owner|project`: what the commands do to the accounts, and what they say."""
 
 import json
+import re
 import stat
 from pathlib import Path
 
@@ -178,3 +179,16 @@ def test_a_user_is_linked_to_a_treqs_account_by_its_id(admin: Admin) -> None:
     taken = admin.run("user", "link", "bob", "sub-1")
     assert isinstance(taken.exception, UsageProblem)
     assert "alice" in str(taken.exception)
+
+
+def test_a_sign_in_code_is_printed_with_the_page_that_takes_it(admin: Admin) -> None:
+    with serving(admin.data) as process, httpx2.Client(base_url=process.url) as browser:
+        result = admin.run("user", "sign-in", "alice")
+        assert "/sign-in" in result.stderr
+        page = browser.get("/sign-in").text
+        (token,) = re.findall(r'name="form_token" value="(\w+)"', page)
+        form = {"form_token": token, "code": result.stdout.strip()}
+        assert browser.post("/sign-in", data=form).headers["location"] == "/account"
+        assert "alice" in browser.get("/account").text
+    missing = admin.run("user", "sign-in", "nobody")
+    assert isinstance(missing.exception, UsageProblem)

@@ -160,7 +160,7 @@ async def test_a_person_may_follow_a_link_from_anywhere_and_type_an_address(regi
         assert "frame-ancestors 'none'" in policy
         expected = {
             "x-content-type-options": "nosniff",
-            "referrer-policy": "no-referrer",
+            "referrer-policy": "same-origin",
             "cross-origin-resource-policy": "same-origin",
             "cross-origin-opener-policy": "same-origin",
         }

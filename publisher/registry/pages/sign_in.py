@@ -1,0 +1,48 @@
+"""Pages for signing in and out. They have forms, which repeat the token of `api.forms`."""
+
+from collections.abc import Mapping
+from html import escape
+
+from roar_publisher.registry.pages.html import document
+
+CRUMB = '<p class="crumb"><a href="/">Lineages</a></p>'
+
+
+def sign_in_page(hidden: Mapping[str, str], problem: str = "") -> str:
+    """Return the page that asks for a sign-in code or an access token. The form repeats the `hidden` fields."""
+    body = [
+        f"{CRUMB}<h1>Sign in</h1>",
+        _problem(problem),
+        _form(
+            "/sign-in",
+            hidden,
+            '<p><label for="code">Sign-in code or access token</label></p>'
+            '<p><input id="code" name="code" type="password" size="40" maxlength="8192" autocomplete="off" required'
+            " autofocus></p><p><button>Sign in</button></p>",
+        ),
+        "<p>The registry&rsquo;s operator makes a code with <code>roar registry user sign-in NAME</code>. It works"
+        " once. If you have signed in with roar, you can enter the <code>access_token</code> in"
+        " <code>~/.config/roar/auth.json</code> instead.</p>",
+    ]
+    return document("Sign in", body)
+
+
+def account_page(name: str, hidden: Mapping[str, str]) -> str:
+    """Return the page that says who is signed in, and signs out."""
+    body = [
+        f"{CRUMB}<h1>Account</h1>",
+        f"<p>Signed in as <strong>{escape(name)}</strong>.</p>",
+        _form("/sign-out", hidden, "<p><button>Sign out</button></p>"),
+    ]
+    return document("Account", body)
+
+
+def _form(action: str, hidden: Mapping[str, str], content: str) -> str:
+    fields = "".join(
+        f'<input type="hidden" name="{escape(field)}" value="{escape(value)}">' for field, value in hidden.items()
+    )
+    return f'<form method="post" action="{action}" class="card">{fields}{content}</form>'
+
+
+def _problem(text: str) -> str:
+    return f'<p class="bad" role="alert">{escape(text)}</p>' if text else ""
