@@ -209,6 +209,7 @@ ROOMS_OF_THE_COMMAND_LINE = {
 }
 
 SHARED_WITH_REGISTRY = {
+    "publisher.glaas.protocol",
     "publisher.glaas.wire",
     "publisher.glaas.features",
     "publisher.glaas.signature",

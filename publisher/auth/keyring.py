@@ -157,7 +157,7 @@ class Keyring:
 
     async def _request_identity(self, decision: Decision, caller: RegistryClient) -> str | None:
         me = await caller.call("GET", ME, expect=MeReply, authorize=await self.authorizer(decision, caller))
-        return identity_of_me(me.model_dump())
+        return identity_of_me(me.document)
 
     def _known_identity(self, sign_in: SignIn | None) -> str | None:
         """Return the identity of a sign-in, from its fields or from the registry's reply for its token, or None."""

@@ -141,7 +141,7 @@ class UserBearer:
             token = str(document["refresh_token"])
             body = dump(document)
             reply = await caller.call("POST", REFRESH, body, expect=RefreshReply, without_slot=True, secret=token)
-            answer = Document(reply.model_dump())
+            answer = Document(reply.document)
             answered = Secret(str(answer.get("access_token", "")))
             return answer
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote, urlsplit
 
-from pydantic import BaseModel, ValidationError
-
 from roar_publisher.glaas.lenient import refuses, unwrapped
+from roar_publisher.glaas.replies import ReplyBody
 from roar_publisher.net.documents import error_text, own_error_text, parse
 from roar_publisher.net.exchange import Reply
 from roar_publisher.net.policy import Verdict, judge
@@ -23,7 +22,7 @@ NO_CONTENT = (204, 205)
 TOO_LARGE = 413
 WAITS = frozenset({408, 420, 421, 423, 425, 429, 503, 529})
 """Statuses that ask the client to wait, whichever server sends them."""
-R = TypeVar("R", bound=BaseModel)
+R = TypeVar("R", bound=ReplyBody)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +43,8 @@ class Answer(Judgement, Generic[R]):
         if refuses(document):
             return cls(Verdict.REFUSED, error_text(document, reply.status), document)
         try:
-            return cls(verdict, "", document, expect.model_validate(unwrapped(document)))
-        except ValidationError:
+            return cls(verdict, "", document, expect.read(unwrapped(document)))
+        except ValueError:
             return cls(Verdict.GARBLED, NOT_OF_GLAAS, document)
 
 

@@ -12,9 +12,9 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 import anyio
-from pydantic import BaseModel
 
 from roar_publisher.glaas.answers import WAITS, Answer, no_answer, shown
+from roar_publisher.glaas.replies import ReplyBody
 from roar_publisher.net.attempt import Sender, seconds_to_answer
 from roar_publisher.net.connection import RegistryConnection
 from roar_publisher.net.documents import error_text
@@ -36,7 +36,7 @@ SMALL_BYTES = 8 * 1024
 
 Small requests take about the same time, whatever they ask. Larger ones are compared with each other.
 """
-R = TypeVar("R", bound=BaseModel)
+R = TypeVar("R", bound=ReplyBody)
 
 
 class Refused(Rejected):

@@ -1,15 +1,10 @@
 """The features of a registry, from `GET /health` (`protocol.md §4`)."""
 
-from typing import Self
+from dataclasses import dataclass, field
+from typing import Annotated, Self
 
-from pydantic import BaseModel, field_validator
-
+from roar_publisher.glaas.protocol import LARGEST_INTEGER
 from roar_publisher.glaas.replies import ReplyBody
-from roar_publisher.glaas.wire import LARGEST_INTEGER
-
-
-def _object_or_nothing(value: object) -> object:
-    return value if isinstance(value, dict | BaseModel) else {}
 
 
 def _is_true(value: object) -> bool:
@@ -17,27 +12,42 @@ def _is_true(value: object) -> bool:
 
 
 def _size_or_nothing(value: object) -> int | None:
-    known = isinstance(value, int) and not isinstance(value, bool) and 0 < value <= LARGEST_INTEGER
-    return value if isinstance(value, int) and known else None
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if 0 < value <= LARGEST_INTEGER else None
 
 
 def _names_or_nothing(value: object) -> frozenset[str]:
     return frozenset(name for name in value if isinstance(name, str)) if isinstance(value, list) else frozenset()
 
 
-class RegistrationSessionFeatures(ReplyBody):
-    """The features of registration sessions. What is absent or not a boolean is not supported."""
-
-    authenticated: bool = False
-    anonymous_public: bool = False
-    finalize_server_authoritative_hash: bool = False
-    finalize_expected_counts: bool = False
-    links_batch: bool = False
-
-    _only_true = field_validator("*", mode="before")(_is_true)
+Advertised = Annotated[bool, _is_true]
+"""A feature. What is absent or not a boolean is not supported."""
 
 
-class Features(ReplyBody):
+class FeatureGroup(ReplyBody):
+    """Features of which none are supported if a server sends something other than an object."""
+
+    __slots__ = ()
+
+    @classmethod
+    def read_or_nothing(cls, body: object) -> Self:
+        return cls.read(body if isinstance(body, dict) else {})
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationSessionFeatures(FeatureGroup):
+    """The features of registration sessions."""
+
+    authenticated: Advertised = False
+    anonymous_public: Advertised = False
+    finalize_server_authoritative_hash: Advertised = False
+    finalize_expected_counts: Advertised = False
+    links_batch: Advertised = False
+
+
+@dataclass(frozen=True, slots=True)
+class Features(FeatureGroup):
     """`features` of `GET /health`. Any level may be absent.
 
     ssh_signature_host: the registry checks which host an SSH signature was made for (`glaas.signature`).
@@ -46,26 +56,17 @@ class Features(ReplyBody):
     legacy_links_batch: the legacy path takes the links of several jobs in one request.
     """
 
-    registration_sessions: RegistrationSessionFeatures = RegistrationSessionFeatures()
-    ssh_signature_host: bool = False
-    max_body_bytes: int | None = None
-    request_encodings: frozenset[str] = frozenset()
-    legacy_links_batch: bool = False
-
-    _only_true = field_validator("ssh_signature_host", "legacy_links_batch", mode="before")(_is_true)
-    _only_size = field_validator("max_body_bytes", mode="before")(_size_or_nothing)
-    _only_names = field_validator("request_encodings", mode="before")(_names_or_nothing)
-    _tolerant = field_validator("registration_sessions", mode="before")(_object_or_nothing)
+    registration_sessions: Annotated[RegistrationSessionFeatures, RegistrationSessionFeatures.read_or_nothing] = field(
+        default_factory=RegistrationSessionFeatures
+    )
+    ssh_signature_host: Advertised = False
+    max_body_bytes: Annotated[int | None, _size_or_nothing] = None
+    request_encodings: Annotated[frozenset[str], _names_or_nothing] = frozenset()
+    legacy_links_batch: Advertised = False
 
 
+@dataclass(frozen=True, slots=True)
 class Health(ReplyBody):
     """`GET /health`."""
 
-    features: Features = Features()
-
-    _tolerant = field_validator("features", mode="before")(_object_or_nothing)
-
-    @classmethod
-    def read(cls, body: object) -> Self:
-        """Return the health of a server that answered 2xx with `body`, which may be anything."""
-        return cls.model_validate(_object_or_nothing(body))
+    features: Annotated[Features, Features.read_or_nothing] = field(default_factory=Features)

@@ -1,8 +1,9 @@
-"""The items of requests as dicts: what the models of `wire` parse, in the form in which a client builds many of them.
+"""Requests and their items as dicts: what the models of `wire` parse, in the form in which a client builds them.
 
 Building a job from its model and dumping it takes four times as long as encoding a dict, and a lineage may have a
-hundred thousand jobs. `tests/unit/glaas/test_items.py` compares each type here with its model. A key that is not
-required is absent if there is nothing to say; a None is sent as null.
+hundred thousand jobs. The models need pydantic, which takes longer to import than a small publish has.
+`tests/unit/glaas/test_items.py` compares each type here with its model. A key that is not required is absent if there
+is nothing to say; a None is sent as null.
 """
 
 from typing import Any, Literal, NotRequired, TypedDict
@@ -82,3 +83,45 @@ class ArtifactLabel(LabelText):
 
 
 LabelItem = SessionLabel | JobLabel | ArtifactLabel
+
+
+class OpenBody(TypedDict):
+    """`wire.OpenRequest`."""
+
+    client_session_id: str
+    mode: NotRequired[Literal["anonymous_public"]]
+
+
+class CountsBody(TypedDict):
+    """`wire.ExpectedCounts`."""
+
+    jobs: int
+    inputs: int
+    outputs: int
+
+
+class FinalizeBody(TypedDict):
+    """`wire.FinalizeRequest`."""
+
+    git_repo: str | None
+    git_commit: str | None
+    git_branch: str | None
+    scope_request: NotRequired[dict[str, Any]]
+    expected: NotRequired[CountsBody]
+
+
+class LegacySessionBody(TypedDict):
+    """`wire.LegacySessionRequest`."""
+
+    hash: str
+    git_repo: str | None
+    git_commit: str | None
+    git_branch: str | None
+
+
+ListField = Literal["jobs", "artifacts", "links", "labels"]
+
+
+def wrapped(field: ListField, items: bytes) -> bytes:
+    """Return the body of a request whose only field is a list. items: the list as JSON, sent as it is."""
+    return b'{"%b":%b}' % (field.encode("ascii"), items)

@@ -17,6 +17,7 @@ only in forms that are unambiguous.
 | `errors`: an object | what was not accepted, by position or by name |
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -31,8 +32,15 @@ WENT_WELL = frozenset({"ok", "success", "succeeded"})
 """Statuses that describe the request and not the session."""
 LONGEST_CLAIM = 200
 """Characters."""
+SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,255}")
+SESSION_TOKEN = re.compile(r"([!-~]{1,4096})?")
+SHOWN_ADDRESS = re.compile(r"[!-~]{1,2048}")
 TRUE = frozenset({"true", "yes", "1"})
 FALSE = frozenset({"false", "no", "0"})
+
+
+class Unreadable(ValueError):
+    """A document is not the reply that was expected."""
 
 
 def unwrapped(document: Any) -> Any:
@@ -148,12 +156,38 @@ def _no(value: Any) -> bool:
     return value == 0 or (isinstance(value, str) and value.lower() in FALSE)
 
 
-# ---------------------------------------------------------------- fields, for pydantic's validators
+# ---------------------------------------------------------------- fields: a reader returns a value or raises Unreadable
+
+
+def unchanged(value: object) -> object:
+    """Return the value, for a field that is interpreted elsewhere."""
+    return value
 
 
 def as_text(value: object) -> object:
     """Return a number as text; anything else unchanged."""
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def session_id(value: object) -> str:
+    """Return the id of a session, which goes into paths. Raises Unreadable if it contains anything else."""
+    return _matched(SESSION_ID, as_text(value))
+
+
+def session_token(value: object) -> str:
+    """Return the token of a session, which goes into a header; it may be empty. Raises Unreadable like `session_id`."""
+    return _matched(SESSION_TOKEN, as_text(value))
+
+
+def _matched(pattern: re.Pattern[str], value: object) -> str:
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise Unreadable("not in the form of this field")
+    return value
+
+
+def address(value: object) -> str | None:
+    """Return a URL that can be shown to users: it has no control characters for a terminal. None for anything else."""
+    return value if isinstance(value, str) and SHOWN_ADDRESS.fullmatch(value) else None
 
 
 def optional_text(value: object) -> str | None:
@@ -191,6 +225,14 @@ def lineage_hash(value: object) -> object:
 def claimed_hash(value: object) -> object:
     """Return the text in the place of a hash, valid or not, bounded. It can be compared and shown."""
     return str(lineage_hash(value))[:LONGEST_CLAIM] if isinstance(value, str) else value
+
+
+def required_claim(value: object) -> str:
+    """Return the text in the place of a hash like `claimed_hash`. Raises Unreadable if there is no text."""
+    claim = claimed_hash(value)
+    if not isinstance(claim, str):
+        raise Unreadable("not a text")
+    return claim
 
 
 def number(value: object) -> int | None:

@@ -1,77 +1,68 @@
 """The replies of a registry, as a client reads them (`protocol.md §2, §4`).
 
 Unknown fields are ignored. Nearly every field may be absent, because servers differ in age. Fields are accepted in the
-forms that `lenient` lists.
+forms that `lenient` lists. The replies are dataclasses whose types name their readers: pydantic, which the registry
+uses, takes longer to import than a small publish has.
 """
 
-from typing import Annotated, Any, Literal
-
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    RootModel,
-    TypeAdapter,
-    ValidationError,
-    model_validator,
-)
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Annotated, Any, Self
 
 from roar_publisher.glaas import lenient
-from roar_publisher.glaas.wire import Address
 
-
-class ReplyBody(BaseModel):
-    """The body of a success without its envelope (`protocol.md §2`). A null field counts as absent."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_absent(cls, body: object) -> object:
-        if not isinstance(body, dict):
-            return body
-        return {name: value for name, value in body.items() if value is not None}
-
-
-ClaimedHash = Annotated[str, BeforeValidator(lenient.claimed_hash)]
+AsWritten = Annotated[Any, lenient.unchanged]
+ClaimedHash = Annotated[str, lenient.required_claim]
 """The text in the place of a lineage hash. `steps.receipts` checks whether it is one."""
-LenientBool = Annotated[bool, BeforeValidator(lenient.flag)]
-OptionalCount = Annotated[int | None, BeforeValidator(lenient.stated_count)]
+LenientBool = Annotated[bool, lenient.flag]
+OptionalCount = Annotated[int | None, lenient.stated_count]
 """A number of items, or None if the server does not give it."""
-OptionalText = Annotated[str | None, BeforeValidator(lenient.optional_text)]
+OptionalText = Annotated[str | None, lenient.optional_text]
 """A text that nothing depends on."""
-_ADDRESS: TypeAdapter[str] = TypeAdapter(Address)
-
-
-def _address_or_nothing(value: object) -> str | None:
-    try:
-        return _ADDRESS.validate_python(value)
-    except ValidationError:
-        return None
-
-
-ShownAddress = Annotated[Address | None, BeforeValidator(_address_or_nothing)]
+ShownAddress = Annotated[str | None, lenient.address]
 """Where a lineage is shown. A receipt is valid without it."""
 
 
+class ReplyBody:
+    """The body of a success without its envelope (`protocol.md §2`). A null field counts as absent.
+
+    A field's type is `Annotated` with its reader, which returns the value in a form of the field's type, or raises
+    Unreadable.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def read(cls, body: object) -> Self:
+        """Return the reply in a JSON document. Raises Unreadable if it is not this reply."""
+        if not isinstance(body, dict):
+            raise lenient.Unreadable("not an object")
+        found = {}
+        for each in fields(cls):  # type: ignore[arg-type]  # every reply is a dataclass
+            value = body.get(each.name)
+            if value is not None:
+                (reader,) = each.type.__metadata__  # type: ignore[union-attr]  # every type is annotated
+                found[each.name] = reader(value)
+            elif each.default is MISSING and each.default_factory is MISSING:
+                raise lenient.Unreadable(f"without {each.name}")
+        return cls(**found)
+
+
+@dataclass(frozen=True, slots=True)
 class OpenReply(ReplyBody):
     """A registration session. The token is the only credential of an anonymous one.
 
     The id goes into paths and the token into a header, so neither may contain a delimiter of those.
-    created: False if it existed before or the server does not say.
+    created: False if it existed before or the server does not say. status: `active` or `closed`.
     """
 
-    registration_session_id: Annotated[
-        str, BeforeValidator(lenient.as_text), Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,255}$")
-    ]
+    registration_session_id: Annotated[str, lenient.session_id]
     created: LenientBool = False
-    status: Annotated[Literal["active", "closed"], BeforeValidator(lenient.session_status)] = "active"
-    registration_session_token: (
-        Annotated[str, BeforeValidator(lenient.as_text), Field(pattern=r"^([!-~]{1,4096})?$")] | None
-    ) = None
+    status: Annotated[str, lenient.session_status] = "active"
+    registration_session_token: Annotated[str | None, lenient.session_token] = None
 
 
+@dataclass(frozen=True, slots=True)
 class BatchReply(ReplyBody):
     """The result of a batch of any kind. Each endpoint fills in what applies to it.
 
@@ -79,8 +70,8 @@ class BatchReply(ReplyBody):
     already and prepared for the requested scope, which finalize applies.
     """
 
-    errors: Any = None
-    job_ids: Any = None
+    errors: AsWritten = None
+    job_ids: AsWritten = None
     created_count: OptionalCount = None
     existing_count: OptionalCount = None
     created: OptionalCount = None
@@ -90,7 +81,7 @@ class BatchReply(ReplyBody):
     unchanged: OptionalCount = None
     inputs_linked: OptionalCount = None
     outputs_linked: OptionalCount = None
-    already_registered_session_hashes: Annotated[list[str], BeforeValidator(lenient.lineage_hashes)] = []
+    already_registered_session_hashes: Annotated[list[str], lenient.lineage_hashes] = field(default_factory=list)
     existing_binding_prepared: LenientBool = False
 
     def not_accepted(self, items: int) -> list[lenient.NotAccepted]:
@@ -98,16 +89,44 @@ class BatchReply(ReplyBody):
         return lenient.not_accepted(self.errors, items)
 
 
-class AnyReply(RootModel[Any]):
+@dataclass(frozen=True, slots=True)
+class AnyReply(ReplyBody):
     """Any JSON, for calls where the status alone is the answer."""
 
+    @classmethod
+    def read(cls, body: object) -> Self:
+        return cls()
 
-class MeReply(ReplyBody):
+
+@dataclass(frozen=True, slots=True)
+class DocumentReply(ReplyBody):
+    """A reply whose fields are interpreted elsewhere."""
+
+    document: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, body: object) -> Self:
+        if not isinstance(body, dict):
+            raise lenient.Unreadable("not an object")
+        return cls({name: value for name, value in body.items() if value is not None})
+
+
+class MeReply(DocumentReply):
     """`GET /auth/me`: the owner of the credential."""
 
-    model_config = ConfigDict(extra="allow")
+    __slots__ = ()
 
 
+class RefreshReply(DocumentReply):
+    """`POST /auth/refresh`: new tokens. Its repr does not show them."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "RefreshReply(<secret>)"
+
+
+@dataclass(frozen=True, slots=True)
 class ContextUser(ReplyBody):
     """The user of an access context."""
 
@@ -117,23 +136,14 @@ class ContextUser(ReplyBody):
     email: OptionalText = None
 
 
+@dataclass(frozen=True, slots=True)
 class AccessContextReply(ReplyBody):
     """`GET /auth/access-context`: the user behind a bearer."""
 
-    user: ContextUser
+    user: Annotated[ContextUser, ContextUser.read]
 
 
-class RefreshReply(ReplyBody):
-    """`POST /auth/refresh`: new tokens. Its repr does not show them."""
-
-    model_config = ConfigDict(extra="allow")
-
-    def __repr__(self) -> str:
-        return "RefreshReply(<secret>)"
-
-    __str__ = __repr__
-
-
+@dataclass(frozen=True, slots=True)
 class Receipt(ReplyBody):
     """A published lineage as the registry reports it. `steps.receipts` compares it with what was sent.
 
@@ -143,15 +153,16 @@ class Receipt(ReplyBody):
 
     hash: ClaimedHash
     url: ShownAddress = None
-    status: Any = None
-    canonical_version: Any = None
-    staged_counts: Any = None
-    visibility: Annotated[str | None, BeforeValidator(lenient.visibility)] = None
-    created: Annotated[bool, BeforeValidator(lenient.not_denied)] = True
+    status: AsWritten = None
+    canonical_version: AsWritten = None
+    staged_counts: AsWritten = None
+    visibility: Annotated[str | None, lenient.visibility] = None
+    created: Annotated[bool, lenient.not_denied] = True
 
 
+@dataclass(frozen=True, slots=True)
 class LegacySessionReply(ReplyBody):
     """A lineage that accepts legacy writes. hash: absent if the server does not repeat it."""
 
-    hash: ClaimedHash | None = None
+    hash: Annotated[str | None, lenient.required_claim] = None
     url: ShownAddress = None

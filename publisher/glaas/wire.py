@@ -4,7 +4,7 @@ Unknown fields are ignored, types are not coerced (`"1"` is not a number), numbe
 NUL. `replies` holds the replies, `features` the features of a registry.
 """
 
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -13,20 +13,12 @@ from pydantic import (
     Field,
 )
 
-from roar_publisher.net.documents import dump
+from roar_publisher.glaas.protocol import LARGEST_INTEGER
 
-API_ROOT = "/api/v1"
-ANONYMOUS_PUBLIC: Final = "anonymous_public"
-"""The `mode` of an anonymous registration session."""
 DEFAULT_BODY_LIMIT = 100 * 1024
 """The size in bytes up to which GLaaS reads a request body (`protocol.md §2`)."""
 BATCH_LIMIT = 1024 * 1024
 """The size in bytes up to which our registry reads a batch, which it advertises as `max_body_bytes`."""
-GZIP: Final = "gzip"
-"""The `Content-Encoding` of a compressed body, and its name among the `request_encodings`."""
-
-LARGEST_INTEGER = 2**63 - 1
-"""The largest integer that SQLite stores."""
 
 Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 Name = Annotated[str, Field(pattern=r"^[!-~]+$", max_length=256)]
@@ -48,21 +40,11 @@ Items = Annotated[list[T], Field(max_length=MOST_ITEMS), FailFast()]
 class RequestBody(BaseModel):
     """A body that a registry accepts.
 
-    A registry validates it. A client builds it with `model_construct`, without validation, because roar.db may hold
+    A registry validates it. A client builds it as a dict (`items`) without validation, because roar.db may hold
     anything and the registry is the one that judges it.
     """
 
     model_config = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False)
-
-    def encoded(self) -> bytes:
-        """Return the body as it is sent: the fields that were given, in the order of the model."""
-        return dump(self.model_dump(exclude_unset=True))
-
-
-def wrapped(model: type[RequestBody], items: bytes) -> bytes:
-    """Return the body of a request whose only field is a list. items: the list as JSON, sent as it is."""
-    (field,) = model.model_fields
-    return b'{"%b":%b}' % (field.encode("ascii"), items)
 
 
 class OpenRequest(RequestBody):

@@ -8,16 +8,8 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from roar_publisher.glaas.wire import (
-    API_ROOT,
-    ArtifactsRequest,
-    JobsRequest,
-    LabelsRequest,
-    LegacyArtifactsRequest,
-    LinksBatchRequest,
-    LinksRequest,
-    wrapped,
-)
+from roar_publisher.glaas.items import wrapped
+from roar_publisher.glaas.protocol import API_ROOT
 from roar_publisher.net.documents import dump
 from roar_publisher.state.units import Kind, Unit
 
@@ -59,22 +51,22 @@ class StagedRoute:
         match unit.kind:
             case Kind.JOBS:
                 jobs = [_with_uids(job, self._remote_uid) for job in json.loads(unit.body)]
-                return f"{self._base}/jobs/batch", wrapped(JobsRequest, dump(jobs))
+                return f"{self._base}/jobs/batch", wrapped("jobs", dump(jobs))
             case Kind.ARTIFACTS:
-                return f"{self._base}/artifacts/batch", wrapped(ArtifactsRequest, unit.body)
+                return f"{self._base}/artifacts/batch", wrapped("artifacts", unit.body)
             case Kind.COMPOSITE:
                 return f"{self._base}/artifacts/composites", dump(json.loads(unit.body)[0])
             case Kind.INPUTS | Kind.OUTPUTS:
                 assert unit.job_uid is not None
                 uid = self._remote_uid(unit.job_uid)
-                return f"{self._base}/jobs/{uid}/{unit.kind.value}", wrapped(LinksRequest, unit.body)
+                return f"{self._base}/jobs/{uid}/{unit.kind.value}", wrapped("artifacts", unit.body)
             case Kind.LABELS:
                 assert self._lineage_hash is not None
                 labels = [
                     {"session_hash": self._lineage_hash} | _with_uids(label, self._remote_uid)
                     for label in json.loads(unit.body)
                 ]
-                return self._labels_path, wrapped(LabelsRequest, dump(labels))
+                return self._labels_path, wrapped("labels", dump(labels))
 
     def group_request(self, units: Sequence[Unit]) -> tuple[str, bytes]:
         """Return the path and the body of the POST request that delivers several units of links."""
@@ -83,7 +75,7 @@ class StagedRoute:
             % (dump(self._remote_uid(unit.job_uid or "")), unit.kind.value.encode("ascii"), unit.body)
             for unit in units
         )
-        return f"{self._base}/links/batch", wrapped(LinksBatchRequest, b"[%b]" % b",".join(entries))
+        return f"{self._base}/links/batch", wrapped("links", b"[%b]" % b",".join(entries))
 
 
 class LegacyRoute:
@@ -96,15 +88,15 @@ class LegacyRoute:
     def request(self, unit: Unit) -> tuple[str, bytes]:
         match unit.kind:
             case Kind.JOBS:
-                return f"{self._base}/jobs/batch", wrapped(JobsRequest, unit.body)
+                return f"{self._base}/jobs/batch", wrapped("jobs", unit.body)
             case Kind.ARTIFACTS:
-                return f"{API_ROOT}/artifacts/batch", wrapped(LegacyArtifactsRequest, self._with_hash(unit))
+                return f"{API_ROOT}/artifacts/batch", wrapped("artifacts", self._with_hash(unit))
             case Kind.COMPOSITE:
                 return f"{API_ROOT}/artifacts/composites", dump(json.loads(unit.body)[0] | {"session_hash": self._hash})
             case Kind.INPUTS | Kind.OUTPUTS:
-                return f"{self._base}/jobs/{unit.job_uid}/{unit.kind.value}", wrapped(LinksRequest, unit.body)
+                return f"{self._base}/jobs/{unit.job_uid}/{unit.kind.value}", wrapped("artifacts", unit.body)
             case Kind.LABELS:
-                return f"{API_ROOT}/labels/sync", wrapped(LabelsRequest, self._with_hash(unit))
+                return f"{API_ROOT}/labels/sync", wrapped("labels", self._with_hash(unit))
 
     def _with_hash(self, unit: Unit) -> bytes:
         return dump([{"session_hash": self._hash} | item for item in json.loads(unit.body)])

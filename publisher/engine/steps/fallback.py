@@ -16,8 +16,9 @@ from roar_publisher.engine.steps.receipts import mismatch, page_url
 from roar_publisher.engine.steps.sessions import CONFLICT, FORBIDDEN, UNAUTHORIZED, prepared_hash
 from roar_publisher.engine.steps.stage import STAGED, deliver_if_supported, report_planned
 from roar_publisher.glaas.client import ANONYMOUS, Authorizer, Refused
+from roar_publisher.glaas.items import LegacySessionBody
 from roar_publisher.glaas.replies import LegacySessionReply
-from roar_publisher.glaas.wire import LegacySessionRequest
+from roar_publisher.net.documents import dump
 from roar_publisher.report import Noted
 from roar_publisher.state.machine import Event
 from roar_publisher.state.record import Progress
@@ -50,13 +51,13 @@ async def _publish(run: Run, progress: Progress, decision: Decision) -> Outcome:
     authorize: Authorizer = ANONYMOUS
     if decision is not Decision.LEGACY:
         authorize = await run.keyring.authorizer(decision, run.caller, progress.identity)
-    body = LegacySessionRequest.model_construct(
-        hash=lineage_hash,
-        git_repo=run.plan.git_repo,
-        git_commit=run.plan.git_commit,
-        git_branch=run.plan.git_branch,
-    )
-    session = await run.caller.call("POST", SESSIONS, body.encoded(), expect=LegacySessionReply, authorize=authorize)
+    body: LegacySessionBody = {
+        "hash": lineage_hash,
+        "git_repo": run.plan.git_repo,
+        "git_commit": run.plan.git_commit,
+        "git_branch": run.plan.git_branch,
+    }
+    session = await run.caller.call("POST", SESSIONS, dump(body), expect=LegacySessionReply, authorize=authorize)
     if session.hash not in (None, lineage_hash):
         raise mismatch((f"it registered {session.hash} instead of {lineage_hash}",))
     url, note = page_url(session.url, run.plan.registry, lineage_hash)

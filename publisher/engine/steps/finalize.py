@@ -19,8 +19,9 @@ from roar_publisher.engine.steps.sessions import (
     staged_route,
 )
 from roar_publisher.glaas.client import Refused
+from roar_publisher.glaas.items import FinalizeBody
 from roar_publisher.glaas.replies import Receipt
-from roar_publisher.glaas.wire import ExpectedCounts, FinalizeRequest
+from roar_publisher.net.documents import dump
 from roar_publisher.report import Noted
 from roar_publisher.state.debts import DebtKind
 from roar_publisher.state.errors import LocalProblem, NeedsUser, Transient
@@ -132,21 +133,21 @@ async def _close_with_access_context(run: Run, progress: Progress) -> Receipt:
 
 
 async def _close(run: Run, progress: Progress) -> Receipt:
-    body = FinalizeRequest.model_construct(
-        git_repo=run.plan.git_repo, git_commit=run.plan.git_commit, git_branch=run.plan.git_branch
-    )
+    body: FinalizeBody = {
+        "git_repo": run.plan.git_repo,
+        "git_commit": run.plan.git_commit,
+        "git_branch": run.plan.git_branch,
+    }
     if progress.scope_request:
-        body.scope_request = progress.scope_request
+        body["scope_request"] = progress.scope_request
     anonymous = progress.credential == Decision.ANONYMOUS_SESSION
     counted = anonymous or progress.capabilities.get("finalize_expected_counts")
     if counted and not progress.binding_prepared:  # a prepared lineage is in another session
-        body.expected = ExpectedCounts.model_construct(
-            jobs=run.plan.jobs, inputs=run.plan.inputs, outputs=run.plan.outputs
-        )
+        body["expected"] = {"jobs": run.plan.jobs, "inputs": run.plan.inputs, "outputs": run.plan.outputs}
     return await run.caller.call(
         "POST",
         f"{BASE}/{progress.remote_session}/finalize",
-        body.encoded(),
+        dump(body),
         expect=Receipt,
         authorize=await session_authorizer(run, progress),
         takes_long=True,

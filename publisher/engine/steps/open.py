@@ -12,8 +12,10 @@ from roar_publisher.engine.steps.sessions import (
     session_authorizer,
 )
 from roar_publisher.glaas.client import ANONYMOUS, Authorizer, Refused
+from roar_publisher.glaas.items import OpenBody
+from roar_publisher.glaas.protocol import ANONYMOUS_PUBLIC
 from roar_publisher.glaas.replies import OpenReply
-from roar_publisher.glaas.wire import ANONYMOUS_PUBLIC, OpenRequest
+from roar_publisher.net.documents import dump
 from roar_publisher.state.errors import NeedsUser, Rejected
 from roar_publisher.state.machine import Event
 from roar_publisher.state.reasons import Reason
@@ -58,13 +60,13 @@ async def open_session(run: Run, progress: Progress) -> Outcome:
 async def request_session(run: Run, progress: Progress) -> OpenReply:
     """Get or create the session of this publish and epoch. Raises Refused, Transient."""
     session_id = client_session_id(run, progress)
+    body: OpenBody = {"client_session_id": session_id}
     if progress.credential == Decision.ANONYMOUS_SESSION:
-        body = OpenRequest.model_construct(client_session_id=session_id, mode=ANONYMOUS_PUBLIC)
+        body["mode"] = ANONYMOUS_PUBLIC
         authorize: Authorizer = ANONYMOUS
     else:
-        body = OpenRequest.model_construct(client_session_id=session_id)
         authorize = await session_authorizer(run, progress)
-    return await run.caller.call("POST", BASE, body.encoded(), expect=OpenReply, authorize=authorize)
+    return await run.caller.call("POST", BASE, dump(body), expect=OpenReply, authorize=authorize)
 
 
 def _no_sessions(run: Run, progress: Progress) -> NeedsUser:

@@ -1,5 +1,7 @@
 """PROBE: checks that a GLaaS registry answers, and what it supports."""
 
+from dataclasses import asdict
+
 from roar_publisher.engine.run import MAX_BODY_BYTES, SIGNATURE_HOST, Outcome, Run
 from roar_publisher.glaas.client import HEALTH, Refused
 from roar_publisher.glaas.features import Health
@@ -24,7 +26,7 @@ async def probe(run: Run, _: Progress) -> Outcome:
         health = Health()
     features = health.features
     run.keyring.signed_host.learn(features.ssh_signature_host)
-    capabilities = features.registration_sessions.model_dump() | {SIGNATURE_HOST: features.ssh_signature_host}
+    capabilities = asdict(features.registration_sessions) | {SIGNATURE_HOST: features.ssh_signature_host}
     if features.max_body_bytes is not None:
         capabilities[MAX_BODY_BYTES] = features.max_body_bytes
     return Outcome(Event.PROBED, {"capabilities": capabilities})

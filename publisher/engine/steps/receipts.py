@@ -6,7 +6,7 @@ publish fails with the reason `receipt`. A difference that can be legitimate is 
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -55,7 +55,9 @@ def compare_receipt(receipt: Receipt, plan: Plan, progress: Progress) -> Compari
 
 def shortened(receipt: Receipt) -> dict[str, Any]:
     """Return a receipt as the journal stores it: the value of each field, shortened."""
-    return {name: _bounded(value) for name, value in receipt.model_dump().items() if value is not None}
+    return {
+        each.name: _bounded(value) for each in fields(receipt) if (value := getattr(receipt, each.name)) is not None
+    }
 
 
 def mismatch(faults: tuple[str, ...]) -> Rejected:

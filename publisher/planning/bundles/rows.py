@@ -10,7 +10,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Json, StrictB
 
 from roar_publisher.auth.choice import Decision, Flag
 from roar_publisher.auth.scope import Mode
-from roar_publisher.glaas.wire import LARGEST_INTEGER, Address, Count, LineageHash
+from roar_publisher.glaas.protocol import LARGEST_INTEGER
+from roar_publisher.glaas.wire import Address, Count, LineageHash
 from roar_publisher.state.machine import LIVE, Event, State
 from roar_publisher.state.units import Kind
 from roar_publisher.storage.addresses import parse_destination

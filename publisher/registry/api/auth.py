@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
 from roar_publisher.glaas import wire
+from roar_publisher.glaas.protocol import API_ROOT
 from roar_publisher.registry.accounts.callers import Credential, bearer_of, require_user
 from roar_publisher.registry.api.public import number_in_query
 from roar_publisher.registry.api.service import RegistryService
@@ -35,11 +36,11 @@ class AuthApi:
     def routes(self) -> Sequence[BaseRoute]:
         """Return the routes."""
         return [
-            Route(f"{wire.API_ROOT}/sessions", self.own_sessions, methods=["GET"]),
-            Route(f"{wire.API_ROOT}/auth/me", self.me, methods=["GET"]),
-            Route(f"{wire.API_ROOT}/auth/access-context", self.access_context, methods=["GET"]),
-            Route(f"{wire.API_ROOT}/auth/refresh", self.refresh, methods=["POST"]),
-            Route(f"{wire.API_ROOT}/auth/logout", self.logout, methods=["POST"]),
+            Route(f"{API_ROOT}/sessions", self.own_sessions, methods=["GET"]),
+            Route(f"{API_ROOT}/auth/me", self.me, methods=["GET"]),
+            Route(f"{API_ROOT}/auth/access-context", self.access_context, methods=["GET"]),
+            Route(f"{API_ROOT}/auth/refresh", self.refresh, methods=["POST"]),
+            Route(f"{API_ROOT}/auth/logout", self.logout, methods=["POST"]),
         ]
 
     async def own_sessions(self, request: Request) -> JSONResponse:

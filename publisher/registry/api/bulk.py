@@ -12,7 +12,8 @@ from http import HTTPStatus
 from pydantic import BaseModel
 from starlette.requests import Request
 
-from roar_publisher.glaas.wire import BATCH_LIMIT, GZIP, MOST_ITEMS, JobLinks
+from roar_publisher.glaas.protocol import GZIP
+from roar_publisher.glaas.wire import BATCH_LIMIT, MOST_ITEMS, JobLinks
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages.staging import LinkKind
 

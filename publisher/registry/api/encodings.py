@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Collection, Sequence
 from http import HTTPStatus
 
-from roar_publisher.glaas.wire import GZIP
+from roar_publisher.glaas.protocol import GZIP
 from roar_publisher.registry.http.refusals import Refusal
 
 IDENTITY = "identity"

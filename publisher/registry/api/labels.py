@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
-from roar_publisher.glaas.wire import API_ROOT
+from roar_publisher.glaas.protocol import API_ROOT
 from roar_publisher.registry.accounts.callers import require_user
 from roar_publisher.registry.api.public import number_in_query
 from roar_publisher.registry.api.service import RegistryService

@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
 from roar_publisher.glaas import wire
+from roar_publisher.glaas.protocol import API_ROOT
 from roar_publisher.registry.accounts.callers import Caller
 from roar_publisher.registry.accounts.replays import refuse_replay
 from roar_publisher.registry.api.bulk import check_item_sizes, check_link_count, links_reply
@@ -33,7 +34,7 @@ class LegacyApi:
 
     def routes(self) -> Sequence[BaseRoute]:
         """Return the routes, the busiest first."""
-        lineage = f"{wire.API_ROOT}/sessions/{{hash}}"
+        lineage = f"{API_ROOT}/sessions/{{hash}}"
         batch = Route(f"{lineage}/links/batch", self.link_batch, methods=["POST"])
         return [
             *([batch] if self.service.bulk.legacy_links_batch else []),
@@ -41,10 +42,10 @@ class LegacyApi:
             Route(f"{lineage}/jobs/{{uid}}/outputs", self.link_outputs, methods=["POST"]),
             Route(f"{lineage}/jobs/batch", self.add_jobs, methods=["POST"]),
             Route(f"{lineage}/jobs", self.add_job, methods=["POST"]),
-            Route(f"{wire.API_ROOT}/artifacts/batch", self.add_artifacts, methods=["POST"]),
-            Route(f"{wire.API_ROOT}/artifacts/composites", self.add_composite, methods=["POST"]),
-            Route(f"{wire.API_ROOT}/labels/sync", self.label, methods=["POST"]),
-            Route(f"{wire.API_ROOT}/sessions", self.open, methods=["POST"]),
+            Route(f"{API_ROOT}/artifacts/batch", self.add_artifacts, methods=["POST"]),
+            Route(f"{API_ROOT}/artifacts/composites", self.add_composite, methods=["POST"]),
+            Route(f"{API_ROOT}/labels/sync", self.label, methods=["POST"]),
+            Route(f"{API_ROOT}/sessions", self.open, methods=["POST"]),
         ]
 
     async def open(self, request: Request) -> JSONResponse:

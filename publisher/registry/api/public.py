@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
-from roar_publisher.glaas.wire import API_ROOT
+from roar_publisher.glaas.protocol import API_ROOT
 from roar_publisher.registry.api.service import RegistryService, lineage_url, path_text
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages.artifact_views import find_artifact
@@ -38,7 +38,7 @@ class PublicApi:
         features = self.service.features
         advertised: dict[str, object] = {}
         if features is not None:
-            advertised["registration_sessions"] = features.model_dump()
+            advertised["registration_sessions"] = asdict(features)
         advertised |= self.service.bulk.advertised()
         if self.service.caller_identifier.checks_signature_hosts:
             advertised["ssh_signature_host"] = True

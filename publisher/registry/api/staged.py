@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
 from roar_publisher.glaas import wire
+from roar_publisher.glaas.protocol import ANONYMOUS_PUBLIC, API_ROOT
 from roar_publisher.registry.accounts.callers import ANONYMOUS_CALLER, Caller, require_user, session_token
 from roar_publisher.registry.api.bulk import check_item_sizes, check_link_count, links_reply
 from roar_publisher.registry.api.finalizer import Finalizer
@@ -39,7 +40,7 @@ class StagedApi:
 
     def routes(self) -> Sequence[BaseRoute]:
         """Return the routes, the busiest first."""
-        root = f"{wire.API_ROOT}/registration-sessions"
+        root = f"{API_ROOT}/registration-sessions"
         features = self.service.features
         batch = Route(f"{root}/{{id}}/links/batch", self.link_batch, methods=["POST"])
         return [
@@ -60,7 +61,7 @@ class StagedApi:
         """Create a session, or return the existing one for this client id."""
         caller = await self.service.caller(request)
         body = await self.service.body(request, wire.OpenRequest)
-        anonymous = body.mode == wire.ANONYMOUS_PUBLIC
+        anonymous = body.mode == ANONYMOUS_PUBLIC
         self._check_opener(caller, anonymous)
         opener = ANONYMOUS_CALLER if anonymous else caller
         session, created = await self.service.write_from(

@@ -6,6 +6,7 @@ names the seed, and `ROAR_TEST_SEED=…` runs that one alone.
 
 import os
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -31,7 +32,7 @@ PORTION = 20
 STORMY_LIVES = 12
 MOST_LIVES = 40
 DAY = 24 * 3600.0
-NO_ANONYMOUS_SESSIONS = ALL_FEATURES.model_copy(update={"anonymous_public": False})
+NO_ANONYMOUS_SESSIONS = replace(ALL_FEATURES, anonymous_public=False)
 SMALLEST_BODY_LIMIT = 900
 """Bytes; the largest single item fits."""
 

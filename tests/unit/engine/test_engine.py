@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 import anyio
 import httpx2
@@ -500,8 +501,8 @@ async def test_marks_in_a_missing_roar_db_are_not_owed(publishing: Publishing) -
 
 OLDER: list[RegistrationSessionFeatures | None] = [
     None,
-    ALL_FEATURES.model_copy(update={"anonymous_public": False}),
-    ALL_FEATURES.model_copy(update={"finalize_server_authoritative_hash": False}),
+    replace(ALL_FEATURES, anonymous_public=False),
+    replace(ALL_FEATURES, finalize_server_authoritative_hash=False),
 ]
 
 

@@ -5,10 +5,10 @@ is stricter, looser and odder than ours; what it means is clear to a person in e
 """
 
 import json
+from dataclasses import fields
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
 
 from roar_publisher.glaas.client import Refused
 from roar_publisher.glaas.features import Health
@@ -17,18 +17,20 @@ from roar_publisher.glaas.replies import (
     AccessContextReply,
     AnyReply,
     BatchReply,
+    DocumentReply,
     LegacySessionReply,
     MeReply,
     OpenReply,
     Receipt,
     RefreshReply,
+    ReplyBody,
 )
 from roar_publisher.state.errors import Transient
 from tests.support import virtual
 from tests.support.glaas.scripted import Calls, Script, reply
 
 A, B = "a" * 64, "b" * 64
-ENDPOINTS: dict[str, tuple[type[BaseModel], dict[str, Any]]] = {
+ENDPOINTS: dict[str, tuple[type[ReplyBody], dict[str, Any]]] = {
     "GET /health": (Health, {"features": {"registration_sessions": {"anonymous_public": True}}}),
     "GET /sessions": (AnyReply, {"sessions": []}),
     "GET /auth/me": (MeReply, {"user": {"id": "u1"}, "creatorIdentity": "glaas:user:u1"}),
@@ -52,9 +54,13 @@ MAY_SAY_NOTHING = [
 ]
 
 
-def ask(expect: type[BaseModel], status: int, body: bytes) -> BaseModel:
+def names(expect: type[ReplyBody]) -> list[str]:
+    return [each.name for each in fields(expect)]  # type: ignore[arg-type]  # every reply is a dataclass
+
+
+def ask(expect: type[ReplyBody], status: int, body: bytes) -> ReplyBody:
     """What a step gets where the registry answers so, each time."""
-    answers: list[BaseModel] = []
+    answers: list[ReplyBody] = []
 
     async def scenario() -> None:
         calls = Calls(Script([], default=lambda: reply(status, body)))
@@ -64,7 +70,7 @@ def ask(expect: type[BaseModel], status: int, body: bytes) -> BaseModel:
     return answers[0]
 
 
-def asked(expect: type[BaseModel], document: object, status: int = 200) -> BaseModel:
+def asked(expect: type[ReplyBody], document: object, status: int = 200) -> ReplyBody:
     return ask(expect, status, json.dumps(document).encode())
 
 
@@ -90,9 +96,12 @@ def test_every_reply_is_read_out_of_every_envelope(endpoint: str, envelope: Any)
     read = asked(expect, envelope(body))
     if expect is AnyReply:
         return
-    bare = expect.model_validate(body)
-    assert {name: getattr(read, name) for name in type(bare).model_fields if name != "errors"} == {
-        name: getattr(bare, name) for name in type(bare).model_fields if name != "errors"
+    bare = expect.read(body)
+    if isinstance(read, DocumentReply):
+        assert body.items() <= read.document.items()
+        return
+    assert {name: getattr(read, name) for name in names(expect) if name != "errors"} == {
+        name: getattr(bare, name) for name in names(expect) if name != "errors"
     }
     if isinstance(read, BatchReply):
         assert read.not_accepted(2) == []
@@ -207,9 +216,7 @@ def test_a_field_is_read_in_every_unambiguous_form(endpoint: str, field: str, fo
 def test_every_reply_field_has_its_forms() -> None:
     covered = {(ENDPOINTS[endpoint][0], field) for endpoint, field, _, _ in FORMS}
     fields = {
-        (expect, name)
-        for expect in (OpenReply, BatchReply, Receipt, LegacySessionReply)
-        for name in expect.model_fields
+        (expect, name) for expect in (OpenReply, BatchReply, Receipt, LegacySessionReply) for name in names(expect)
     }
     assert fields - covered == {(BatchReply, "errors")}, "errors has a table of its own"
 

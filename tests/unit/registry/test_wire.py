@@ -1,10 +1,12 @@
 """The client's side of the wire: replies of servers of any age are understood or refused, never half believed."""
 
+from dataclasses import asdict
+
 import pytest
-from pydantic import BaseModel, ValidationError
 
 from roar_publisher.glaas.features import Health
-from roar_publisher.glaas.replies import BatchReply, OpenReply, Receipt
+from roar_publisher.glaas.lenient import Unreadable
+from roar_publisher.glaas.replies import BatchReply, OpenReply, Receipt, ReplyBody
 
 ALL = {
     "authenticated": True,
@@ -18,9 +20,6 @@ ALL = {
 @pytest.mark.parametrize(
     "body",
     [
-        None,
-        [],
-        "ok",
         {},
         {"features": None},
         {"features": []},
@@ -33,16 +32,16 @@ ALL = {
     ],
 )
 def test_a_feature_that_is_not_plainly_there_is_not_supported(body: object) -> None:
-    assert Health.read(body).features.registration_sessions.model_dump() == dict.fromkeys(ALL, False)
+    assert asdict(Health.read(body).features.registration_sessions) == dict.fromkeys(ALL, False)
 
 
 def test_features_are_read_one_by_one_and_unknown_ones_ignored() -> None:
     body = {"status": "ok", "features": {"registration_sessions": {**ALL, "new": True}, "other": 1}}
-    assert Health.read(body).features.registration_sessions.model_dump() == ALL
+    assert asdict(Health.read(body).features.registration_sessions) == ALL
 
 
 def test_optional_fields_may_be_absent_and_unknown_ones_present() -> None:
-    assert BatchReply.model_validate({"new": 1}) == BatchReply()
+    assert BatchReply.read({"new": 1}) == BatchReply()
 
 
 @pytest.mark.parametrize(
@@ -55,6 +54,6 @@ def test_optional_fields_may_be_absent_and_unknown_ones_present() -> None:
         (Receipt, {"hash": 7}),
     ],
 )
-def test_a_reply_without_its_required_fields_is_refused(reply: type[BaseModel], body: object) -> None:
-    with pytest.raises(ValidationError):
-        reply.model_validate(body)
+def test_a_reply_without_its_required_fields_is_refused(reply: type[ReplyBody], body: object) -> None:
+    with pytest.raises(Unreadable):
+        reply.read(body)
