@@ -3,6 +3,7 @@
 Only this module turns an error into text and an exit code. Other commands are passed to roar-cli.
 """
 
+import gc
 import sys
 from collections.abc import Sequence
 
@@ -15,7 +16,9 @@ def main() -> None:
     from roar_publisher.cli.display.streams import open_closed
 
     open_closed()
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    gc.freeze()  # what is left ends with the process: searching it for cycles would take longer than a small request
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:

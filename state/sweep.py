@@ -37,7 +37,7 @@ def remove_unplanned(paths: PublishPaths) -> bool:
     An owned publish stays, because it is being planned. So does one that cannot be read now, and one that had begun to
     send and whose journal lost the plan later.
     """
-    if not _was_locked(paths.lock):
+    if not _was_locked(paths.lock) or owner(paths.lock) is not None:
         return False
     try:
         with Lock(paths.lock):

@@ -125,12 +125,13 @@ def _run(options: Options) -> int:
 def run_publish(options: Options) -> int:
     """Carry out a publish or a put. Its implementation is imported first.
 
-    The garbage collector rests meanwhile: what an import makes is kept, and searching it takes 5 % of the time.
+    The garbage collector rests meanwhile, and leaves what the import made alone afterwards: it is kept to the end.
     """
     gc.disable()
     try:
         from roar_publisher.cli.publish.publishing import run
     finally:
+        gc.freeze()
         gc.enable()
     return run(options)
 

@@ -2,9 +2,11 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from roar_publisher.state import lock
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import PublishPaths, StateFolder
@@ -52,9 +54,13 @@ def test_a_publish_that_had_started_to_send_is_kept(folder: StateFolder, trace: 
     assert (paths.folder / trace).exists()
 
 
-def test_a_plan_that_is_being_frozen_is_kept(folder: StateFolder) -> None:
+def test_a_plan_that_is_being_frozen_is_kept(folder: StateFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nobody waits for its lock: every publish lists the others while it is planned."""
+    waits: list[float] = []
+    monkeypatch.setattr(lock, "time", SimpleNamespace(sleep=waits.append))
     with OwnedPublish.create(folder) as planning:
         list(count_all(folder))
+        assert waits == []
         planning.journal.units.add(LINEAGE.units)
         assert planning.paths.journal.exists()
 
