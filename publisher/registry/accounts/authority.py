@@ -8,9 +8,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
-from roar_publisher.registry.accounts import grants
+from roar_publisher.registry.accounts import device_flow, grants
 from roar_publisher.registry.accounts.context import AccessContext, context_of
-from roar_publisher.registry.accounts.signin_file import iso_time
+from roar_publisher.registry.accounts.device_flow import DeviceClient
+from roar_publisher.registry.accounts.signin_file import PROVIDER, iso_time
 from roar_publisher.registry.http.refusals import unauthorized
 from roar_publisher.registry.store.users import Accounts, User
 
@@ -45,6 +46,20 @@ class Authority(Protocol):
 
     async def refresh(self, refresh_token: str, client_id: str) -> dict[str, object]:
         """Exchange a refresh token for new tokens (`protocol.md §4`). Raises `Refusal` (401) if it is not valid."""
+        ...
+
+    async def begin_device(self, client: DeviceClient, page: str) -> dict[str, object]:
+        """Begin a device flow (RFC 8628 §3.2). `page` is this registry's page that takes the code.
+
+        Raises `Refusal` (429) if too many wait.
+        """
+        ...
+
+    async def poll_device(self, device_code: str, client_id: str, issuer: str) -> dict[str, object]:
+        """Return the tokens of a device flow that a user has confirmed. `issuer` is this registry's address.
+
+        Raises `Refusal` as `device_flow.poll_refusal`.
+        """
         ...
 
     async def revoke(self, access_token: str) -> bool:
@@ -87,13 +102,27 @@ class LocalAuthority:
             raise unauthorized("this refresh token was used before, so its sign-in is revoked now: sign in again")
         if isinstance(tokens, grants.NoTokens):
             raise unauthorized("this refresh token is unknown, revoked or expired: sign in again")
+        return _token_reply(tokens, now)
+
+    async def begin_device(self, client: DeviceClient, page: str) -> dict[str, object]:
+        """See `Authority`."""
+        now = self._clock()
+        codes = await self._run(lambda: self._accounts.write(device_flow.begin, client, now))
         return {
-            "access_token": tokens.access_token,
-            "refresh_token": tokens.refresh_token,
-            "token_type": "Bearer",
-            "expires_in": max(0.0, tokens.expires_at - now),
-            "refresh_expires_at": iso_time(tokens.refresh_expires_at),
+            "device_code": codes.device_code,
+            "user_code": codes.user_code,
+            "verification_uri": page,
+            "expires_in": device_flow.CODE_SECONDS,
+            "interval": device_flow.POLL_SECONDS,
         }
+
+    async def poll_device(self, device_code: str, client_id: str, issuer: str) -> dict[str, object]:
+        """See `Authority`."""
+        now = self._clock()
+        tokens = await self._run(lambda: self._accounts.write(device_flow.poll, device_code, now))
+        if isinstance(tokens, device_flow.PollError):
+            raise device_flow.poll_refusal(tokens)
+        return {**_token_reply(tokens, now), "provider": PROVIDER, "issuer": issuer, "client_id": client_id}
 
     async def revoke(self, access_token: str) -> bool:
         """See `Authority`."""
@@ -101,3 +130,13 @@ class LocalAuthority:
 
     async def close(self) -> None:
         """See `Authority`."""
+
+
+def _token_reply(tokens: grants.Tokens, now: float) -> dict[str, object]:
+    return {
+        "access_token": tokens.access_token,
+        "refresh_token": tokens.refresh_token,
+        "token_type": "Bearer",
+        "expires_in": max(0.0, tokens.expires_at - now),
+        "refresh_expires_at": iso_time(tokens.refresh_expires_at),
+    }

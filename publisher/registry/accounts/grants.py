@@ -57,6 +57,11 @@ def issue(
     Raises `NotFound`.
     """
     user = find_user(connection, user_name)
+    return user, issue_to(connection, user, now=now, lifetime=lifetime)
+
+
+def issue_to(connection: Connection, user: User, *, now: float, lifetime: float = ACCESS_LIFETIME) -> Tokens:
+    """Like `issue`, for a known user."""
     _delete_expired(connection, now)
     tokens = _new_tokens(new_id(), now, lifetime)
     sign_ins.insert_grant(
@@ -69,7 +74,7 @@ def issue(
         lifetime=lifetime,
     )
     _store_access_token(connection, tokens)
-    return user, tokens
+    return tokens
 
 
 def bearer(connection: Connection, access_token: str, now: float) -> User | None:

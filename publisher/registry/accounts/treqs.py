@@ -27,6 +27,7 @@ from pydantic import ValidationError
 
 from roar_publisher.registry.accounts.authority import CallRunner
 from roar_publisher.registry.accounts.context import AccessContext
+from roar_publisher.registry.accounts.device_flow import DEVICE_GRANT, DeviceClient, poll_error, poll_refusal
 from roar_publisher.registry.accounts.treqs_client import RequestKind, Timeouts, TreqsClient, service_unavailable
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.store.database import Connection
@@ -52,6 +53,8 @@ T = TypeVar("T")
 ACCESS_CONTEXT = "/api/v1/auth/access-context"
 REFRESH = "/api/v1/auth/refresh"
 LOGOUT = "/api/v1/auth/logout"
+DEVICE_START = "/api/v1/auth/device/start"
+DEVICE_TOKEN = "/api/v1/auth/device/token"
 TRUST_SECONDS = 10.0
 REFUSED_SECONDS = 5.0
 DEFAULT_CONTEXT_AGE = 30 * 86400.0
@@ -139,6 +142,22 @@ class TreqsService:
         answer = await self._client.ask(RequestKind.TOKENS, "POST", REFRESH, body=body)
         if answer is None:
             raise Refusal(HTTPStatus.UNAUTHORIZED, "the identity service does not renew this sign-in: sign in again")
+        return answer
+
+    async def begin_device(self, client: DeviceClient, page: str) -> dict[str, object]:
+        """See `Authority`. Passes on the service's answer, which names a page of its own."""
+        body = {"client_id": client.id, "client_name": client.name}
+        answer = await self._client.ask(RequestKind.TOKENS, "POST", DEVICE_START, body=body)
+        if answer is None:
+            raise Refusal(HTTPStatus.BAD_REQUEST, "the identity service does not sign in this program")
+        return answer
+
+    async def poll_device(self, device_code: str, client_id: str, issuer: str) -> dict[str, object]:
+        """See `Authority`. Passes on the service's answer. A reason that RFC 8628 does not know is a refusal."""
+        body = {"grant_type": DEVICE_GRANT, "device_code": device_code, "client_id": client_id}
+        answer = await self._client.ask_with_reason(RequestKind.TOKENS, "POST", DEVICE_TOKEN, body=body)
+        if isinstance(answer, str):
+            raise poll_refusal(poll_error(answer))
         return answer
 
     async def revoke(self, access_token: str) -> bool:

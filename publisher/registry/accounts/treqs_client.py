@@ -83,21 +83,29 @@ class TreqsClient:
 
         Raises `Refusal` (503) for any other outcome. Cancelling it closes the connection.
         """
+        status, raw = await self._exchange(kind, method, path, headers, body)
+        return None if status in _REJECTIONS else _success(status, raw)
+
+    async def ask_with_reason(
+        self, kind: RequestKind, method: str, path: str, *, body: object
+    ) -> dict[str, object] | str:
+        """Like `ask`, but return the error code of a rejection, which is empty if it has none."""
+        status, raw = await self._exchange(kind, method, path, None, body)
+        return _error_code(raw) if status in _REJECTIONS else _success(status, raw)
+
+    async def _exchange(
+        self, kind: RequestKind, method: str, path: str, headers: Mapping[str, str] | None, body: object
+    ) -> tuple[int, bytes]:
         import httpx2
 
         async with self._slot(kind):
             try:
                 with anyio.fail_after(self._timeouts.reply):
                     async with self._client.stream(method, path, headers=headers, json=body) as response:
-                        status, raw = response.status_code, await _read(response)
+                        return response.status_code, await _read(response)
             except (httpx2.HTTPError, OSError) as error:  # includes TimeoutError
                 logger.warning("the identity service does not answer: %s", type(error).__name__)
                 raise service_unavailable("does not answer") from None
-        if status in _REJECTIONS:
-            return None
-        if not 200 <= status < 300:
-            raise service_unavailable(f"answers with HTTP {status}")
-        return _without_envelope(_object(raw)) if raw else {}
 
     @asynccontextmanager
     async def _slot(self, kind: RequestKind) -> AsyncIterator[None]:
@@ -131,6 +139,21 @@ async def _read(response: "httpx2.Response") -> bytes:
             if len(raw) > MAX_REPLY_BYTES:
                 raise service_unavailable("sent a reply that is too large")
     return bytes(raw)
+
+
+def _success(status: int, raw: bytes) -> dict[str, object]:
+    if not 200 <= status < 300:
+        raise service_unavailable(f"answers with HTTP {status}")
+    return _without_envelope(_object(raw)) if raw else {}
+
+
+def _error_code(raw: bytes) -> str:
+    try:
+        error = _object(raw).get("error")
+    except Refusal:
+        return ""
+    code = error.get("code") if isinstance(error, dict) else error
+    return code if isinstance(code, str) else ""
 
 
 def _object(raw: bytes) -> dict[str, object]:

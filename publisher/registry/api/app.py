@@ -31,6 +31,7 @@ from roar_publisher.registry.api.auth import AuthApi
 from roar_publisher.registry.api.browsers import BrowserGuard
 from roar_publisher.registry.api.bulk import BulkFeatures
 from roar_publisher.registry.api.dates import DateHeader
+from roar_publisher.registry.api.device import DeviceApi
 from roar_publisher.registry.api.finalizer import Finalizer
 from roar_publisher.registry.api.labels import LabelApi
 from roar_publisher.registry.api.legacy import LegacyApi
@@ -99,6 +100,7 @@ def create_app(
         PublicApi(service),
         Pages(service),
         SignInPages(service),
+        DeviceApi(service),
     ]
     if features is not None:
         groups.insert(0, StagedApi(service, Finalizer(service, turns or Turns())))

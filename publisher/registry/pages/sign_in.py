@@ -3,17 +3,16 @@
 from collections.abc import Mapping
 from html import escape
 
+from roar_publisher.registry.pages.forms import CRUMB, form, problem_note
 from roar_publisher.registry.pages.html import document
-
-CRUMB = '<p class="crumb"><a href="/">Lineages</a></p>'
 
 
 def sign_in_page(hidden: Mapping[str, str], problem: str = "") -> str:
     """Return the page that asks for a sign-in code or an access token. The form repeats the `hidden` fields."""
     body = [
         f"{CRUMB}<h1>Sign in</h1>",
-        _problem(problem),
-        _form(
+        problem_note(problem),
+        form(
             "/sign-in",
             hidden,
             '<p><label for="code">Sign-in code or access token</label></p>'
@@ -32,17 +31,6 @@ def account_page(name: str, hidden: Mapping[str, str]) -> str:
     body = [
         f"{CRUMB}<h1>Account</h1>",
         f"<p>Signed in as <strong>{escape(name)}</strong>.</p>",
-        _form("/sign-out", hidden, "<p><button>Sign out</button></p>"),
+        form("/sign-out", hidden, "<p><button>Sign out</button></p>"),
     ]
     return document("Account", body)
-
-
-def _form(action: str, hidden: Mapping[str, str], content: str) -> str:
-    fields = "".join(
-        f'<input type="hidden" name="{escape(field)}" value="{escape(value)}">' for field, value in hidden.items()
-    )
-    return f'<form method="post" action="{action}" class="card">{fields}{content}</form>'
-
-
-def _problem(text: str) -> str:
-    return f'<p class="bad" role="alert">{escape(text)}</p>' if text else ""

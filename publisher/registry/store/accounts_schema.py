@@ -87,4 +87,17 @@ MIGRATIONS = (
         since REAL NOT NULL             -- Unix seconds; of the first one
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE device_requests (      -- to sign in a program that shows a code
+        hash BLOB PRIMARY KEY,          -- of the device code, which the program keeps
+        user_code TEXT NOT NULL UNIQUE, -- which it shows
+        name TEXT NOT NULL,             -- that it gave itself
+        address TEXT NOT NULL,
+        requested_at REAL NOT NULL,     -- Unix seconds
+        expires_at REAL NOT NULL,
+        polled_at REAL,
+        user_id TEXT REFERENCES users (id) ON DELETE CASCADE,  -- who allowed it
+        refused INTEGER NOT NULL DEFAULT 0
+    ) WITHOUT ROWID;
+    """,
 )

@@ -57,10 +57,19 @@ GROUPS = {
     ("POST", "/api/v1/labels/sync"): LEGACY,
     ("POST", "/api/v1/sessions"): LEGACY_OPEN,
 }
-FOR_ANYBODY = {("GET", "/api/v1/health"), ("GET", "/"), ("POST", "/api/v1/auth/refresh")}
+FOR_ANYBODY = {
+    ("GET", "/api/v1/health"),
+    ("GET", "/"),
+    ("POST", "/api/v1/auth/refresh"),
+    ("POST", "/api/v1/auth/device/start"),
+    ("POST", "/api/v1/auth/device/token"),
+}
 """Endpoints that never look at a credential."""
-FORMS = {("GET", "/sign-in"), ("POST", "/sign-in"), ("GET", "/account"), ("POST", "/sign-out")}
-"""Pages about the browser's own cookie: `test_sign_in`."""
+FORMS = {
+    *(("GET", path) for path in ("/sign-in", "/account", "/device")),
+    *(("POST", path) for path in ("/sign-in", "/sign-out", "/device", "/device/decision")),
+}
+"""Pages about the browser's own cookie: `test_sign_in`, `test_device_flow`."""
 
 Endpoint = tuple[str, str]
 Signer = Callable[[str, str, bytes | None], str]

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
 
 import httpx2
@@ -10,64 +9,23 @@ import pytest
 
 from roar_publisher.registry.accounts import attempts, grants
 from roar_publisher.registry.accounts.attempts import MAX_FAILURES, PERIOD_SECONDS
-from roar_publisher.registry.accounts.browser_sessions import CODE_SECONDS, SESSION_SECONDS, issue_code
+from roar_publisher.registry.accounts.browser_sessions import CODE_SECONDS, SESSION_SECONDS
 from roar_publisher.registry.accounts.codes import new_code, typed_code
 from roar_publisher.registry.data import Store
-from roar_publisher.registry.http.names import Names
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.store import sign_ins, users
 from roar_publisher.registry.store.errors import NotFound
-from tests.support.registry.harness import Registry, job, make_registry
+from tests.support.registry.browser import ORIGIN, Browser, code_for, registry_with_name
+from tests.support.registry.harness import Registry, job
 from tests.support.registry.people import Bearer
 from tests.support.registry.treqs import OWN
 
 pytestmark = pytest.mark.anyio
 
-ORIGIN = "https://registry.example.org"
-
-
-@dataclass
-class Browser:
-    """A browser as far as these pages need one: it keeps cookies, and sends the fields that a form hides."""
-
-    client: httpx2.AsyncClient
-    origin: str = ORIGIN
-    cookies: dict[str, str] = field(default_factory=dict)
-    page: str = ""
-
-    async def get(self, path: str) -> httpx2.Response:
-        return await self._send("GET", path, {"Sec-Fetch-Site": "none"})
-
-    async def submit(self, path: str, **fields: str) -> httpx2.Response:
-        """Send a form of the page that was opened last."""
-        hidden = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', self.page))
-        headers = {"Sec-Fetch-Site": "same-origin", "Origin": self.origin}
-        return await self._send("POST", path, headers, hidden | fields)
-
-    async def sign_in(self, code: str, path: str = "/sign-in") -> httpx2.Response:
-        await self.get(path)
-        return await self.submit("/sign-in", code=code)
-
-    async def _send(
-        self, method: str, path: str, headers: dict[str, str], form: dict[str, str] | None = None
-    ) -> httpx2.Response:
-        headers = {**headers, "Host": self.origin.partition("://")[2]}
-        if self.cookies:
-            headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        kind = {"Content-Type": "application/x-www-form-urlencoded"} if form is not None else {}
-        answer = await self.client.request(method, path, data=form, headers={**headers, **kind})
-        for line in answer.headers.get_list("set-cookie"):
-            for name, morsel in SimpleCookie(line).items():
-                self.cookies[name] = morsel.value
-        self.page = answer.text
-        return answer
-
 
 @pytest.fixture
 async def registry(anyio_backend: str, store: Store) -> AsyncIterator[Registry]:
-    registry = make_registry(store, names=Names("127.0.0.1", 8123, (ORIGIN,), "buildbox"))
-    registry.client.base_url = httpx2.URL("http://127.0.0.1:8123")
-    del registry.client.headers["Content-Type"]
+    registry = registry_with_name(store)
     async with registry.client:
         yield registry
 
@@ -75,10 +33,6 @@ async def registry(anyio_backend: str, store: Store) -> AsyncIterator[Registry]:
 @pytest.fixture
 def browser(registry: Registry) -> Browser:
     return Browser(registry.client)
-
-
-def code_for(registry: Registry, name: str = "alice") -> str:
-    return registry.store.accounts.write(issue_code, name, registry.clock())
 
 
 async def private_lineage(registry: Registry, auth: httpx2.Auth) -> str:
