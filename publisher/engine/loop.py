@@ -26,8 +26,6 @@ import anyio
 
 from roar_publisher.engine.run import Outcome, Run, Step
 from roar_publisher.engine.steps.auth_select import auth_select, require_same_identity
-from roar_publisher.engine.steps.debts import pay
-from roar_publisher.engine.steps.fallback import fallback
 from roar_publisher.engine.steps.finalize import finalize
 from roar_publisher.engine.steps.open import open_session
 from roar_publisher.engine.steps.probe import probe
@@ -41,13 +39,20 @@ from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Progress
 from roar_publisher.tasks import until_stopped
 
+
+async def _fallback(run: Run, progress: Progress) -> Outcome:
+    from roar_publisher.engine.steps.fallback import fallback  # few registries need it
+
+    return await fallback(run, progress)
+
+
 STEPS: dict[State, Step] = {
     State.PROBE: probe,
     State.AUTH_SELECT: auth_select,
     State.OPEN: require_same_identity(open_session),
     State.STAGE: require_same_identity(stage),
     State.FINALIZE: require_same_identity(finalize),
-    State.FALLBACK: fallback,
+    State.FALLBACK: _fallback,
 }
 GRACE_SECONDS = 5.0
 """Maximum time for requests in flight after the process was asked to stop."""
@@ -94,6 +99,8 @@ async def _outcome(run: Run, progress: Progress) -> Outcome:
 
 async def _pay(run: Run, progress: Progress) -> Progress:
     """Pay what a published lineage owes. Note and raise the error for what is still owed."""
+    from roar_publisher.engine.steps.debts import pay
+
     try:
         return await until_stopped(run.stop, partial(pay, run, progress), grace_seconds=GRACE_SECONDS)
     except PublisherError as error:

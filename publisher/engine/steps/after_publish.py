@@ -30,7 +30,7 @@ from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import Event, State
 from roar_publisher.state.paths import PublishPaths
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.record import Checkpoint, Learned, Plan, Progress
+from roar_publisher.state.record import ALLOWED_FOLDERS, Checkpoint, Learned, Plan, Progress
 from roar_publisher.state.units import Kind, Unit
 
 SYNC = "roar label sync"
@@ -150,9 +150,11 @@ async def _written(run: Run, what: DebtKind, write: Awaitable[None]) -> Debt | N
 def _mark(journal: Journal, plan: Plan, published: Published, *, now: float, labelled: bool) -> None:
     """Mark in roar.db what was published (protocol.md §7). Blocking. labelled: whether the labels were accepted."""
     from roar_publisher.lineage.publication import mark_published
-    from roar_publisher.planning.bundles.allowed_folders import check_database
 
-    check_database(plan)
+    if ALLOWED_FOLDERS in plan.intent:  # only where a publish was imported
+        from roar_publisher.planning.bundles.allowed_folders import check_database
+
+        check_database(plan)
     uids = [job["job_uid"] for body in journal.units.bodies(Kind.JOBS) for job in json.loads(body)]
     digests = (
         item["digest"]

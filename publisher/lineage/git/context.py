@@ -7,7 +7,7 @@ path) is dropped, because it would only reveal how this machine's disk is laid o
 from dataclasses import dataclass
 from pathlib import Path
 
-from roar_publisher.lineage.git.repository import head_of, repository_of, unreadable
+from roar_publisher.lineage.git.repository import commit_and_branch, repository_of, unreadable
 from roar_publisher.lineage.git.run import run_git
 
 _SHAREABLE_SCHEMES = ("http://", "https://", "git://", "ssh://")
@@ -38,8 +38,7 @@ def read_git_context(folder: Path, preferred_remote: str | None = None) -> GitCo
     root = repository_of(folder)
     if root is None:
         return GitContext(None, None, None)
-    commit = head_of(root)
-    branch = _read(root, "rev-parse", "--abbrev-ref", "HEAD") if commit else None
+    commit, branch = commit_and_branch(root) or (None, None)
     return GitContext(repo=_remote_url(root, preferred_remote), commit=commit, branch=branch)
 
 

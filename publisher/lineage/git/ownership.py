@@ -29,20 +29,16 @@ _NOT_SET = 1
 """git's exit code if the configuration has no such name."""
 
 
-def refuse_foreign_repository(folder: Path, top: Path) -> None:
+def refuse_foreign_repository(folder: Path, top: Path, own: Path, common: Path) -> None:
     """Raise LocalProblem if the repository that git reads for `folder` belongs to another folder.
 
-    top: the work tree that git reports.
+    top: the work tree that git reports. own: its repository. common: the one that holds the objects of all work trees.
 
     Touches the disk: reads every name in the repository, and opens none of the objects.
     """
-    top = _real(top)
+    top, own, common = _real(top), _real(own), _real(common)
     if not _real(folder).is_relative_to(top):
         raise _foreign_repository(folder, top)
-    located = run_git(folder, "rev-parse", "--absolute-git-dir", "--git-common-dir")
-    if not located.ok:
-        raise _foreign_repository(folder, top)
-    own, common = (_real(folder / line) for line in located.output.splitlines())
     if own != top / ".git" and not _points_back(own, common, top):
         raise _foreign_repository(folder, own, remedy=_ownership_remedy(own, common, top))
     if common not in (own, own.parent.parent) or (common != own and own.parent.name != "worktrees"):

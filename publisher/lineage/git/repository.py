@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from roar_publisher.lineage.git.ownership import refuse_foreign_repository
-from roar_publisher.lineage.git.run import GIT_MISSING, GitResult, run_git
+from roar_publisher.lineage.git.run import GIT_MISSING, NOT_RUN, GitResult, run_git
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
 
@@ -28,12 +28,14 @@ def repository_of(folder: Path) -> Path | None:
     place = next(_repositories_above(folder), None)
     if place is None:
         return None
-    result = run_git(folder, "rev-parse", "--show-toplevel")
+    result = run_git(folder, "rev-parse", "--show-toplevel", "--absolute-git-dir", "--git-common-dir")
     if not result.ok:
         raise unreadable(place, result)
-    top = Path(result.output.removesuffix("\n"))
-    refuse_foreign_repository(folder, top)
-    return top
+    match result.output.removesuffix("\n").split("\n"):
+        case [top, own, common]:
+            refuse_foreign_repository(folder, Path(top), folder / own, folder / common)
+            return Path(top)
+    raise unreadable(place, GitResult(NOT_RUN, "", "there is a line break in the name of a folder"))
 
 
 def head_of(folder: Path) -> str | None:
@@ -41,15 +43,29 @@ def head_of(folder: Path) -> str | None:
 
     Raises LocalProblem if git cannot read it.
     """
+    found = commit_and_branch(folder)
+    return found[0] if found else None
+
+
+def commit_and_branch(folder: Path) -> tuple[str, str] | None:
+    """Return the commit like `head_of`, with its branch (`HEAD` when detached), or None if there is no commit yet."""
+    both = run_git(folder, "rev-parse", "HEAD^{commit}", "--abbrev-ref", "HEAD")
+    if both.ok:
+        commit, branch = both.output.strip().split("\n")
+        return commit, branch
+    _explain_missing_commit(folder)
+    return None
+
+
+def _explain_missing_commit(folder: Path) -> None:
+    """Raise LocalProblem unless the repository merely has no commit yet."""
     result = run_git(folder, "rev-parse", "--verify", "HEAD^{commit}")
-    if result.ok:
-        return result.output.strip()
     # git reports a branch without a commit and one whose file is damaged in the same way.
     branch = run_git(folder, "symbolic-ref", "--quiet", "HEAD")
     if branch.ok:
         there = run_git(folder, "for-each-ref", branch.output.strip())
         if there.ok and not (there.output or there.stderr):
-            return None
+            return
         result = there if there.stderr else result
     raise unreadable(folder, result)
 

@@ -43,6 +43,29 @@ def test_the_branch_of_a_detached_head_is_head(repo: Path) -> None:
     assert read_git_context(repo).branch == "HEAD"
 
 
+def test_files_with_the_names_of_commits_change_nothing(repo: Path) -> None:
+    known = read_git_context(repo)
+    for name in ("HEAD", "HEAD^{commit}", "main"):
+        (repo / name).touch()
+    assert read_git_context(repo) == known
+
+
+def test_a_branch_may_have_any_name_that_git_takes(repo: Path) -> None:
+    git("checkout", "--quiet", "-b", "feature/\u2028ä", cwd=repo)
+    assert read_git_context(repo).branch == "feature/\u2028ä"
+
+
+def test_a_folder_with_a_line_break_in_its_name_is_refused(repo: Path) -> None:
+    moved = repo.rename(repo.with_name("two\nlines"))
+    assert "line break" in refused(moved).what
+
+
+def test_few_commands_are_run(repo: Path, script: Callable[[str], Path]) -> None:
+    log = script('echo "$*" >> "$LOG"\nexec "$GIT" "$@"\n')
+    read_git_context(repo)
+    assert len(log.read_text().splitlines()) == 5
+
+
 def test_a_repository_without_commits_has_a_remote(tmp_path: Path) -> None:
     git("init", "--quiet", cwd=tmp_path)
     git("remote", "add", "origin", URL, cwd=tmp_path)
