@@ -1,6 +1,6 @@
 """The bare client loop: what was recorded of a publish is sent again, with nothing around it.
 
-    python -m benchmark.bare URL RECORDING
+    main(URL, RECORDING)
 
 No plan, no journal, no retry: the same bodies, `AT_ONCE` at a time, nodes before links, labels after finalize.
 It is what a resumable publisher can at best be as fast as.
@@ -68,7 +68,3 @@ async def main(url: str, recording: str) -> None:
     limits = httpx2.Limits(max_connections=AT_ONCE, max_keepalive_connections=AT_ONCE)
     async with httpx2.AsyncClient(base_url=url, limits=limits, timeout=120.0, verify=False) as client:
         sys.stdout.write(await Loop(client, Recording.read(Path(recording))).run() + "\n")
-
-
-if __name__ == "__main__":
-    anyio.run(main, sys.argv[1], sys.argv[2])

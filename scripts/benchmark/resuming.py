@@ -1,13 +1,12 @@
 """What is left to do after a publish was killed late: the time of its resume, to that of a whole publish."""
 
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from benchmark.measure import Cost, Failed, registry, run
-from benchmark.publishing import PUBLISH, Bench, setting
+from benchmark.publishing import PROGRAM, PUBLISH, Bench, setting
 from benchmark.recording import read_sent
 from benchmark.table import Figure, ratio
 
@@ -18,7 +17,7 @@ REPETITIONS = 3
 POLL_SECONDS = 0.01
 COMMIT_SECONDS = 0.3
 """The publish lives on for so long without a reply: what was acknowledged is committed."""
-RESUME = (sys.executable, "-m", "roar_publisher", "publish", "--resume", "-y", "-q")
+RESUME = (*PROGRAM, "publish", "--resume", "-y", "-q")
 
 
 def resuming(bench: Bench, jobs: int) -> list[Figure]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from benchmark.measure import Cost, Failed
-from benchmark.publishing import PUBLISH, Bench
+from benchmark.publishing import PUBLISH, WITHOUT_TRIO, Bench
 from benchmark.table import Figure, ratio
 
 GROUP = "startup"
@@ -17,12 +17,9 @@ JOBS = 5
 REPETITIONS = 5
 STARTS = 5
 """Starts of each program in one repetition, of which the median counts: a single one is easily disturbed."""
-WITHOUT_TRIO = "import sys; sys.modules['trio'] = None; "
-"""Only the tests need trio, but HTTP clients load it where it is installed: users have no such modules."""
-PROGRAM = WITHOUT_TRIO + "from roar_publisher.__main__ import main; main()"
 COUNTED = (
     WITHOUT_TRIO + "from roar_publisher.__main__ import run; code = run(sys.argv[1:]);"
-    " sys.stderr.write(f'\\nmodules: {len(sys.modules)}\\n'); sys.exit(code)"
+    " sys.stderr.write(f'\\nmodules: {sum(map(bool, sys.modules.values()))}\\n'); sys.exit(code)"
 )
 HELP = (sys.executable, "-m", "roar_publisher", "publish", "--help")
 BARE_PYTHON = (sys.executable, "-c", "pass")
@@ -98,7 +95,7 @@ def _first_request(bench: Bench) -> float:
     with bench.fresh(JOBS) as (cwd, environ), socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(REQUEST_SECONDS)
         environ |= {"GLAAS_URL": f"http://127.0.0.1:{listener.getsockname()[1]}"}
-        return _until_request(listener, (sys.executable, "-c", PROGRAM, *PUBLISH[3:]), cwd, environ)
+        return _until_request(listener, PUBLISH, cwd, environ)
 
 
 def _until_request(listener: socket.socket, command: Sequence[str], cwd: Path, environ: Mapping[str, str]) -> float:
