@@ -61,6 +61,7 @@ class UnitBuilder:
         # By batch number: the unit that it became. By artifact row: the number of its batch, 0 for none.
         self._unit_of_batch = array("I", [0] * (_SENT_FIRST + 1))
         self._batch_of_artifact = _PagedNumbers()
+        self._redacted_links = bytearray(len(jobs))  # by the job's place: whether a path holds a secret
         self.inputs = self.outputs = self.artifacts = 0
 
     def write_composites(self) -> None:
@@ -96,8 +97,10 @@ class UnitBuilder:
             after = max(self._unit_of_job[seq], self._unit_of_batch[self._batch_for_job[seq]])
             for kind, side in ((Kind.INPUTS, inputs), (Kind.OUTPUTS, outputs)):
                 item = described_link_item if head.row == described else link_item
-                with self._redactor.uncounted():  # `write_nodes` has counted these paths
-                    links = redacted_links(sendable(side.of(seq)), self._redactor)
+                links = sendable(side.of(seq))
+                if self._redacted_links[seq]:
+                    with self._redactor.uncounted():  # `write_nodes` has counted these paths
+                        links = redacted_links(links, self._redactor)
                 items = map(item, links)
                 self._writer.write_all(kind, items, after=after, job_uid=head.uid)
 
@@ -112,6 +115,7 @@ class UnitBuilder:
         before = self._redactor.total
         sent = redacted_job(job, self._redactor)
         sides = redacted_links(inputs, self._redactor), redacted_links(outputs, self._redactor)
+        self._redacted_links[job.seq] = sides != (inputs, outputs)
         captured = canonical_key(head, parent_step, job, inputs, outputs)
         changed = self._redactor.total != before
         hashes.add(captured, canonical_key(head, parent_step, sent, *sides) if changed else None)

@@ -23,6 +23,8 @@ from roar_publisher.state.reasons import Reason
 
 NEWEST_SCHEMA = 5
 """The newest `PRAGMA user_version` of roar.db that this release knows (roar-cli 0.4.7)."""
+LINKS_AT_ONCE = 32
+"""How many links are read at once."""
 Row = tuple[Any, ...]
 """A row as SQLite returns it; its types are those of the statement."""
 
@@ -83,14 +85,14 @@ class RoarDatabase:
         self.execute("CREATE TEMP TABLE picked(job INTEGER PRIMARY KEY)")
         self.execute("CREATE TEMP TABLE chosen(seq INTEGER PRIMARY KEY, job INTEGER UNIQUE)")
 
-    def query(self, sql: str, *parameters: object) -> Iterator[Row]:
-        """Stream the rows of a statement. Raises LocalProblem for any SQLite failure."""
+    def query(self, sql: str, *parameters: object, at_once: int = 1) -> Iterator[Row]:
+        """Stream the rows of a statement, reading so many at once. Raises LocalProblem for any SQLite failure."""
         try:
             self._timer.reset()
-            # No `yield from`: it would close the cursor of a stream that is dropped after its connection.
+            # No `yield from` the cursor: it would close that of a stream that is dropped after its connection.
             cursor = self._connection.execute(sql, parameters)
-            while (row := cursor.fetchone()) is not None:
-                yield row
+            while rows := cursor.fetchmany(at_once):
+                yield from rows
                 self._timer.reset()
         except (*DATABASE_ERRORS, OverflowError) as error:
             raise database_problem(self.path, error) from error
@@ -165,7 +167,8 @@ class RoarDatabase:
             " CAST(coalesce(nullif(l.path, ''), a.first_seen_path, '') AS TEXT), l.byte_ranges,"
             " CAST(a.size AS INTEGER), a.source_type,"  # cast: SQLite stores any type in any column
             f" a.source_url, a.metadata, a.kind FROM chosen c CROSS JOIN {table} l ON l.job_id = c.job"
-            " CROSS JOIN artifacts a ON a.id = l.artifact_id ORDER BY c.seq, l.artifact_id, l.path"
+            " CROSS JOIN artifacts a ON a.id = l.artifact_id ORDER BY c.seq, l.artifact_id, l.path",
+            at_once=LINKS_AT_ONCE,
         )
         for seq, artifact, hashes, *rest in rows:
             yield LinkRow(seq, artifact, link_digest(hashes), hashes, *rest)

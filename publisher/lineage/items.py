@@ -51,6 +51,8 @@ def redacted_job(job: JobRow, redactor: Redactor) -> JobRow:
 
 def redacted_links(links: list[LinkRow], redactor: Redactor) -> list[LinkRow]:
     """Return the links without the secrets in their paths; the same list if there are none."""
+    if redactor.certainly_clean(link.path for link in links):
+        return links
     paths = [redactor.text(link.path) for link in links]
     if all(path == link.path for path, link in zip(paths, links, strict=True)):
         return links
@@ -80,12 +82,12 @@ def job_item(head: JobHead, job: JobRow, git: GitContext) -> str:
 def artifact_item(link: LinkRow, redactor: Redactor) -> str:
     """Return the artifact that a link names; its source URL is in its metadata."""
     source = remote_source(link.source_type)
-    item: ArtifactItem = {
-        "hashes": hash_entries(link.hashes),
-        "size": max(0, link.size or 0),
-        "source_type": source,
-    }
-    if link.source_url and source:
+    size, hashes = max(0, link.size or 0), hash_entries(link.hashes)
+    if not source:  # as for `link_item`
+        entries = (f'{{"algorithm":{encode(each["algorithm"])},"digest":{encode(each["digest"])}}}' for each in hashes)
+        return f'{{"hashes":[{",".join(entries)}],"size":{size},"source_type":null}}'
+    item: ArtifactItem = {"hashes": hashes, "size": size, "source_type": source}
+    if link.source_url:
         value = parse_json(link.metadata)
         metadata = value if isinstance(value, dict) else {}
         item["metadata"] = encode(redactor.value({"source_url": link.source_url} | metadata))

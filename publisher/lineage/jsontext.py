@@ -5,6 +5,8 @@ import json
 encode = json.JSONEncoder(separators=(",", ":")).encode
 """Encodes JSON without spaces and in ASCII, so that its length in characters is its length in bytes."""
 
+_decode = json.JSONDecoder(parse_constant=lambda _name: None).decode
+
 
 def parse_json(text: str | None) -> object:
     """Return the value of a JSON text, or None if it is missing or invalid.
@@ -14,6 +16,6 @@ def parse_json(text: str | None) -> object:
     if not text:
         return None
     try:
-        return json.loads(text, parse_constant=lambda _name: None)
+        return _decode(text)
     except (ValueError, RecursionError):
         return None

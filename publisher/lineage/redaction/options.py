@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from roar_publisher.lineage.redaction.hints import Hints
 from roar_publisher.lineage.redaction.names import Secrecy, secrecy
 from roar_publisher.lineage.redaction.rules import Span
 from roar_publisher.lineage.redaction.shell_words import Extent, QuotedText
@@ -113,11 +114,21 @@ _READS_PASSWORD = re.compile(
     r"|\bpasswd\b|\bchpasswd\b|\blogin\b)"
 )
 _PLACE_HINT = re.compile(r"htpasswd|poetry|pulumi|mc|/|_auth|login|Auth|auth|<<<")
+_ANY_OPTION = Hints(
+    lambda: (
+        *(rf"\b(?:{row.programs})\b" for row in _OPTIONS),
+        "htpasswd|poetry|pulumi|mc[ \t]|sqlplus|sqlldr|impdp|expdp|jdbc|/p:|auth|login|<<<",
+        "config|modify|(?:alias|secret|variable) set|kubectl|vault|echo|printf",
+    )
+)
+"""The programs and words that precede everything that `option_secrets` finds."""
 
 
 def option_secrets(quoted: QuotedText) -> Iterator[Span]:
     """Yield the passwords in program-specific options and positions. The spans of one row do not overlap."""
     text = quoted.text
+    if not _ANY_OPTION.may_be_in(text):
+        return
     if "-" in text and _ANY_PROGRAM.search(text):
         for row, program, option in _rows():
             for start, end in _commands(quoted, program):
@@ -134,6 +145,12 @@ def option_secrets(quoted: QuotedText) -> Iterator[Span]:
             yield from _checked(quoted, match, Secrecy.SECRET, "stored-secret")
     if "|" in text and ("echo" in text or "printf" in text):
         yield from _piped(quoted)
+
+
+def may_hold_options(words: Sequence[str]) -> bool:
+    """Return False only if `secret_in_word` finds nothing in any of these arguments of a command."""
+    # Of a longer word only the end is examined, which may begin with the name of a program.
+    return any(len(word) > _MOST_USER for word in words) or _ANY_OPTION.may_be_in(" ".join(words))
 
 
 def secret_in_word(words: Sequence[str], word: str) -> Extent | None:

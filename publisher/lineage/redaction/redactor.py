@@ -1,10 +1,13 @@
 """Redact secrets from everything that leaves this machine (`protocol.md §8`)."""
 
+import json
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator
 
 from roar_publisher.lineage.redaction.names import Secrecy, secrecy
-from roar_publisher.lineage.redaction.options import secret_in_word
+from roar_publisher.lineage.redaction.options import may_hold_options, secret_in_word
+from roar_publisher.lineage.redaction.settings import OmitConfig
 from roar_publisher.lineage.redaction.shell_words import Extent
 from roar_publisher.lineage.redaction.texts import MARK, TextRedactor
 from roar_publisher.lineage.redaction.values import is_secret_value
@@ -13,11 +16,21 @@ from roar_publisher.state.reasons import Reason
 
 _MOST_WORDS = 256
 """The most words of a list that are read as a command; a longer list is data."""
+_SMALL_TABLE = 6
+"""A table with fewer keys is read faster than it is recognised."""
+_CLEAN_TABLES = 2_000
+"""The most clean tables that are remembered, as JSON."""
+_CLEAN_TABLE_LENGTH = 2_000
+"""Longer ones (in characters) are not remembered."""
 _SCHEME = re.compile(r"(?:bearer|basic|token|digest|apikey|negotiate)\s+", re.IGNORECASE)
 
 
 class Redactor(TextRedactor):
     """Redacts texts and JSON values, and counts the findings. Not thread-safe."""
+
+    def __init__(self, omit: OmitConfig, *, clock: Callable[[], float] = time.thread_time) -> None:
+        super().__init__(omit, clock=clock)
+        self._clean_tables: set[str] = set()
 
     def value(self, value: object) -> object:
         """Return a JSON value without its secrets: in texts at any depth, under secret names, and after flags.
@@ -72,23 +85,38 @@ class Redactor(TextRedactor):
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):
-            return self._mapping(value)
+            return self._nested(value)
         if isinstance(value, list):
             return list(self._arguments(value))
         return value
+
+    def _nested(self, table: dict[str, object]) -> dict[str, object]:
+        """Return a table without its secrets. Tables without any are remembered: most repeat in every job."""
+        if len(table) < _SMALL_TABLE:
+            return self._mapping(table)
+        text = json.dumps(table)
+        if text in self._clean_tables:
+            return table
+        result = self._mapping(table)
+        if result == table and len(text) <= _CLEAN_TABLE_LENGTH:
+            if len(self._clean_tables) >= _CLEAN_TABLES:
+                self._clean_tables.clear()
+            self._clean_tables.add(text)
+        return result
 
     def metadata(self, metadata: dict[str, object]) -> dict[str, object]:
         """Return a job's metadata without its secrets and without the values of the configured variables."""
         result = self.value(metadata)
         assert isinstance(result, dict), "redaction keeps the shape"
         runtime = result.get("runtime")
-        variables = runtime.get("env_vars") if isinstance(runtime, dict) else None
-        if self._enabled and isinstance(variables, dict):
-            for name in self._variables.intersection(variables):
-                if variables[name] != MARK:
-                    self._found["environment-variable"] += 1
-                    variables[name] = MARK
-        return result
+        if not self._enabled or not isinstance(runtime, dict) or not isinstance(runtime.get("env_vars"), dict):
+            return result
+        variables = runtime["env_vars"]
+        hidden = {name for name in self._variables.intersection(variables) if variables[name] != MARK}
+        if not hidden:
+            return result
+        self._found["environment-variable"] += len(hidden)
+        return {**result, "runtime": {**runtime, "env_vars": variables | dict.fromkeys(hidden, MARK)}}
 
     def _mapping(self, table: dict[str, object]) -> dict[str, object]:
         result = self._renamed((key, self._named(key, item)) for key, item in table.items())
@@ -100,8 +128,10 @@ class Redactor(TextRedactor):
     def _named(self, name: str, value: object) -> object:
         if isinstance(value, list) and secrecy(name) is not Secrecy.NONE:
             return [self._named(name, item) if isinstance(item, str) else self._value(item) for item in value]
-        redacted = self._value(value)
-        if not isinstance(value, str) or redacted != value:
+        if not isinstance(value, str):
+            return self._value(value)
+        redacted = self.text(value)
+        if redacted != value:
             return redacted
         scheme = _SCHEME.match(value)
         secret = value[scheme.end() :] if scheme else value
@@ -117,19 +147,21 @@ class Redactor(TextRedactor):
     def _arguments(self, items: list[object]) -> Iterator[object]:
         """Redact a list, reading its texts as a command line: the word after `--password` is redacted, too."""
         words: list[str] = []
+        texts = [item for item in items if isinstance(item, str)][: _MOST_WORDS + 1]
+        options = len(texts) > 1 and may_hold_options(texts)
         for item in items:
             redacted = self._value(item)
             if isinstance(item, str):
                 if words and redacted == item and len(words) <= _MOST_WORDS:
-                    redacted = self._argument(words, item)
+                    redacted = self._argument(words, item, options)
                 words.append(item)
             yield redacted
 
-    def _argument(self, words: list[str], item: str) -> str:
+    def _argument(self, words: list[str], item: str, options: bool) -> str:
         flag = words[-1] if words[-1].startswith("-") and "=" not in words[-1] else ""
         if flag and not item.startswith("-") and is_secret_value(item, secrecy(flag.lstrip("-"))):
             extent, rule = Extent(0, len(item)), "argument"
-        elif (place := secret_in_word(words, item)) is not None:
+        elif options and (place := secret_in_word(words, item)) is not None:
             extent, rule = place, "password-option"
         else:
             return item

@@ -7,9 +7,10 @@ and each value is examined once.
 import re
 from collections.abc import Iterator
 
+from roar_publisher.lineage.redaction.hints import Hints
 from roar_publisher.lineage.redaction.names import NAME_REACH, Secrecy, secrecy
 from roar_publisher.lineage.redaction.options import SPACE, option_secrets
-from roar_publisher.lineage.redaction.rules import Span, known_tokens
+from roar_publisher.lineage.redaction.rules import Span, all_keywords, known_tokens
 from roar_publisher.lineage.redaction.shell_words import Extent, QuotedText
 from roar_publisher.lineage.redaction.values import MOST_EXAMINED, is_opaque, is_secret_value
 
@@ -60,10 +61,14 @@ _CLOSES = {",": ",,", "}": "{", "]": "[", ")": "("}
 _MOST_USER = 128
 _MOST_AUTHORITY = 8192
 _WEB = frozenset({"http", "https", "ssh", "git"})
+_ANY_SHAPE = Hints(lambda: (*map(re.escape, all_keywords()), _HINT.pattern, "://", "[?&]", "PRIVATE KEY"))
+"""What `find_secrets` looks for before it calls each scanner."""
 
 
 def find_secrets(text: str) -> Iterator[Span]:
     """Yield every secret of a built-in shape. Spans may overlap and are in no particular order."""
+    if not may_hold_secrets(text):
+        return
     yield from known_tokens(text)
     if "://" in text:
         yield from _url_credentials(text)
@@ -80,6 +85,11 @@ def find_secrets(text: str) -> Iterator[Span]:
         yield from _headers(quoted)
         yield from _short_options(quoted)
         yield from option_secrets(quoted)
+
+
+def may_hold_secrets(text: str) -> bool:
+    """Return False only if `find_secrets` finds nothing in any line of the text."""
+    return _ANY_SHAPE.may_be_in(text)
 
 
 def _named_values(quoted: QuotedText) -> Iterator[Span]:
