@@ -7,8 +7,9 @@ from math import isnan
 from benchmark.daemon import idle_daemon
 from benchmark.ingest import ingest
 from benchmark.measure import Cost
+from benchmark.pauses import longest_pause
 from benchmark.publishing import DELAYS, PUBLISH, ROAR_CLI, Bench, setting
-from benchmark.resuming import resuming
+from benchmark.resuming import first_request, resuming
 from benchmark.startup import startup
 from benchmark.table import Figure, memory, ratio
 from benchmark.upload import LARGE_BYTES, SERVERS, SMALL_FILES, Files, measure_uploads
@@ -81,11 +82,14 @@ def large(bench: Bench, sizes: Sizes) -> list[Figure]:
     """The largest project that is promised, and how the time grows up to it."""
     tenth = [bench.client(PUBLISH, sizes.large // 10, 0.0) for _ in range(REPETITIONS)]
     whole = [bench.client(PUBLISH, sizes.large, 0.0)]
+    first = first_request(bench, sizes.large, sizes.resumed)
     bench.forget(sizes.large)
     size = setting(sizes.large, 0.0)
     return [
         ratio(f"{size}: to a tenth of the jobs", "large", whole, tenth, "lower", "all {over}, a tenth {under}"),
         memory(f"{size}: memory of `roar publish`", "large", whole),
+        first,
+        longest_pause(bench, sizes.resumed),
     ]
 
 
@@ -136,7 +140,7 @@ GROUPS: Mapping[str, Group] = {
     "resume": Group(lambda bench, sizes: resuming(bench, sizes.resumed), "a resume at 90 %% beside a whole publish"),
     "ingest": Group(lambda bench, sizes: ingest(bench, sizes.jobs), "the registry beside a bare Starlette loop"),
     "signing": Group(signing, "an SSH key beside no credential"),
-    "large": Group(large, "100,000 jobs: memory, and how the time grows"),
+    "large": Group(large, "100,000 jobs: memory, how the time grows, a resume's start; waits during finalize"),
     "upload": Group(uploads, "`roar put` beside boto3"),
     "daemon": Group(daemon, "what a daemon at rest takes (Linux; three minutes)"),
 }

@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
@@ -73,28 +73,34 @@ APPS: dict[str, Callable[[Path], AbstractContextManager[ASGIApp]]] = {"registry"
 
 async def stage(app: ASGIApp, recording: Recording) -> float:
     """Send the nodes, then the links, into a session of their own; returns the seconds."""
-    opened = await _call(app, own_session(recording.opening), "")
-    session, token = str(opened["registration_session_id"]), str(opened["registration_session_token"])
+    session, authorization = await open_session(app, recording)
     batches = [[sent.moved(session) for sent in group] for group in (recording.nodes, recording.links)]
     began = time.perf_counter()
     for batch in batches:
-        await _call_all(app, batch, f"RegistrationSession {token}")
+        await send_all(app, batch, authorization)
     return time.perf_counter() - began
 
 
-async def _call_all(app: ASGIApp, requests: Sequence[Sent], authorization: str) -> None:
+async def open_session(app: ASGIApp, recording: Recording) -> tuple[str, str]:
+    """Open a session of its own; returns its id and what authorizes requests to it."""
+    opened = await call(app, own_session(recording.opening), "")
+    return str(opened["registration_session_id"]), f"RegistrationSession {opened['registration_session_token']}"
+
+
+async def send_all(app: ASGIApp, requests: Sequence[Sent], authorization: str) -> None:
+    """Send requests, `AT_ONCE` at a time."""
     queue = iter(requests)
 
     async def call_next() -> None:
         for sent in queue:
-            await _call(app, sent, authorization)
+            await call(app, sent, authorization)
 
     async with anyio.create_task_group() as tasks:
         for _ in range(AT_ONCE):
             tasks.start_soon(call_next)
 
 
-async def _call(app: ASGIApp, sent: Sent, authorization: str) -> dict[str, object]:
+async def call(app: ASGIApp, sent: Sent, authorization: str) -> dict[str, object]:
     """The reply to one request.  Raises `Failed`."""
     replies: list[Message] = []
     arrived = anyio.Event()
@@ -108,7 +114,9 @@ async def _call(app: ASGIApp, sent: Sent, authorization: str) -> dict[str, objec
     async def send(message: Message) -> None:
         replies.append(message)
 
-    await app(_scope(sent, authorization), receive, send)
+    headers = {"host": "127.0.0.1", "content-length": str(len(sent.body)), **sent.headers()}
+    headers |= {"authorization": authorization} if authorization else {}
+    await app(scope(sent.path, headers), receive, send)
     body = b"".join(message.get("body", b"") for message in replies)
     if replies[0]["status"] >= 400:
         raise Failed(f"{sent.path} got {replies[0]['status']}: {body[:SHOWN].decode()}")
@@ -116,21 +124,22 @@ async def _call(app: ASGIApp, sent: Sent, authorization: str) -> dict[str, objec
     return reply
 
 
-def _scope(sent: Sent, authorization: str) -> dict[str, object]:
-    headers = {"host": "127.0.0.1", "content-length": str(len(sent.body)), **sent.headers()}
-    headers |= {"authorization": authorization} if authorization else {}
+def scope(
+    path: str, headers: Mapping[str, str], *, method: str = "POST", client: str = "127.0.0.1"
+) -> dict[str, object]:
+    """A request without its body, as a server of HTTP passes it to an app."""
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
         "http_version": "1.1",
-        "method": "POST",
+        "method": method,
         "scheme": "http",
-        "path": sent.path,
-        "raw_path": sent.path.encode(),
+        "path": path,
+        "raw_path": path.encode(),
         "root_path": "",
         "query_string": b"",
         "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
-        "client": ("127.0.0.1", 1),
+        "client": (client, 1),
         "server": ("127.0.0.1", 80),
     }
 

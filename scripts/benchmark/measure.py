@@ -60,13 +60,18 @@ def run(command: Sequence[str], *, cwd: Path, environ: Mapping[str, str]) -> tup
 
 @contextmanager
 def registry(
-    data: Path, *, delay: float, record: Path | None = None, hold: tuple[int, Path] | None = None
+    data: Path,
+    *,
+    delay: float,
+    record: Path | None = None,
+    hold: tuple[int, Path] | None = None,
+    port: int = 0,
 ) -> Iterator[str]:
-    """A registry in a process of its own on fresh `data`, with so many seconds of delay a request; gives its URL.
+    """A registry in a process of its own on `data`, with so many seconds of delay a request; gives its URL.
 
     `hold` is a number of bytes, and a file: see `benchmark.server`.
     """
-    options = ["--delay", str(delay), *(["--record", str(record)] if record else [])]
+    options = ["--port", str(port), "--delay", str(delay), *(["--record", str(record)] if record else [])]
     options += ["--hold", *map(str, hold)] if hold else []
     command = [sys.executable, "-m", "benchmark.server", str(data), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

@@ -1,6 +1,6 @@
 """The registry that every client is measured against: the shipped app, made slower on purpose, and able to record.
 
-    python -m benchmark.server DATA [--delay SECONDS] [--record FILE] [--hold BYTES FILE]
+    python -m benchmark.server DATA [--port PORT] [--delay SECONDS] [--record FILE] [--hold BYTES FILE]
 
 The delay stands in for a network: it is awaited for each request before the app sees it, so requests that are under way
 together wait together.  With `--hold`, FILE appears once bodies of so many BYTES have come, and no request gets a reply
@@ -100,14 +100,15 @@ def main() -> None:
         if arguments.record:
             app = Recorded(app, stack.enter_context(arguments.record.open("w", encoding="utf-8")))
         gc.freeze()  # as `roar registry serve` does
-        _serve(app)
+        _serve(app, arguments.port)
 
 
-def _serve(app: ASGIApp) -> None:
+def _serve(app: ASGIApp, port: int) -> None:
     config = uvicorn.Config(app, log_level="error", access_log=False, lifespan="off", ws="none")
     # The protocol is named because asyncio sets TCP_NODELAY only where it is.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
         listener.listen(BACKLOG)
         sys.stdout.write(f"http://127.0.0.1:{listener.getsockname()[1]}\n")
         sys.stdout.flush()
@@ -119,6 +120,7 @@ def _serve(app: ASGIApp) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path)
+    parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--delay", type=float, default=0.0, metavar="SECONDS")
     parser.add_argument("--record", type=Path, metavar="FILE")
     parser.add_argument("--hold", nargs=2, metavar=("BYTES", "FILE"))

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from roar_publisher.registry.store.canonical_texts import next_jobs, texts_of_steps
 from roar_publisher.registry.store.database import Connection
 
-SLICE_JOBS = 200
+SLICE_JOBS = 100
 """Maximum jobs that are read at once."""
-SLICE_BYTES = 512 * 1024
+SLICE_BYTES = 256 * 1024
 """Maximum bytes of jobs and links that are read at once."""
 
 

@@ -9,6 +9,7 @@ import pytest
 from benchmark.bare_registry import BareRegistry
 from benchmark.ingest import registry_app, stage
 from benchmark.measure import Failed
+from benchmark.pauses import finalize
 from benchmark.recording import SESSIONS, Recording, Sent
 
 from roar_publisher.registry.data import DATABASE_NAME
@@ -94,3 +95,9 @@ def test_an_app_that_refuses_a_request_is_not_measured(tmp_path: Path) -> None:
     with registry_app(tmp_path / "data") as app, pytest.raises(ExceptionGroup) as raised:
         anyio.run(stage, app, recording(tmp_path, requests))
     assert raised.group_contains(Failed, match="jobs/batch got 4")
+
+
+def test_others_are_answered_while_a_lineage_is_finalized(tmp_path: Path) -> None:
+    with registry_app(tmp_path / "data") as app:
+        waits = anyio.run(finalize, app, recording(tmp_path, publish()))
+    assert waits

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -11,6 +11,7 @@ from roar_publisher.lineage.canonical import LineageHasher, canonical_job
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.lineages import finalize, slices
 from roar_publisher.registry.lineages.sweeping import sweep_slice
+from roar_publisher.registry.store import canonical_texts
 from tests.support.registry.harness import (
     GIT,
     RECORDINGS,
@@ -146,6 +147,28 @@ async def test_slices_neither_lose_nor_repeat_a_job(registry: Registry, jobs: in
     session = await staged(registry, jobs)
     receipt = await session.finalize(expected={"jobs": jobs, "inputs": jobs, "outputs": jobs})
     assert receipt["hash"] == expected_hash(jobs)
+
+
+async def test_a_finalize_makes_way_for_others_after_a_bounded_number_of_jobs(
+    anyio_backend: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = 3 * slices.SLICE_JOBS
+    made: list[int] = []
+
+    def count(**job: Any) -> str:
+        made[-1] += 1
+        return canonical_job(**job)
+
+    async def run(call: Callable[[], T], /) -> T:
+        made.append(0)
+        return call()
+
+    monkeypatch.setattr(canonical_texts, "canonical_job", count)
+    registry = make_registry(store, run=run)
+    async with registry.client:
+        await (await staged(registry, jobs)).finalize()
+    assert sum(made) == jobs
+    assert max(made) <= slices.SLICE_JOBS
 
 
 async def test_readers_during_finalize_see_all_or_nothing(anyio_backend: str, store: Store) -> None:
