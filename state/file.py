@@ -35,8 +35,11 @@ class JournalFile:
     read it.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False, draft: bool = False) -> None:
         """Open or create the journal at `path`.
+
+        draft: nothing needs to survive a power loss before `make_durable`. A commit to a disk takes as long as a
+        request to a registry nearby.
 
         read_only: for observers. SQLite still opens the file for writing, because the first process to open it after a
         crash has to roll the last transaction back. Statements on this connection cannot write.
@@ -61,7 +64,7 @@ class JournalFile:
                     refuse_newer(self.db)
                 else:
                     connection.execute("PRAGMA journal_mode = TRUNCATE")
-                    connection.execute("PRAGMA synchronous = FULL")
+                    connection.execute(f"PRAGMA synchronous = {'OFF' if draft else 'FULL'}")
                     migrate(self.db)
             except BaseException:
                 connection.close()
@@ -84,6 +87,11 @@ class JournalFile:
         """A number that changes whenever another connection commits a change."""
         with self.translated():
             return int(self.db.execute("PRAGMA data_version").fetchone()[0])
+
+    def make_durable(self) -> None:
+        """Let every commit from now on survive a power loss; the next one takes with it all that the file holds."""
+        with self.translated():
+            self.db.execute("PRAGMA synchronous = FULL")
 
     def close(self) -> None:
         """Close the file. Closing twice is harmless."""

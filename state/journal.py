@@ -49,9 +49,15 @@ class Journal(JournalFile):
     failed commit the state of the file is unknown: reopen and read it.
     """
 
-    def __init__(self, path: Path, *, clock: Callable[[], float] = time, read_only: bool = False) -> None:
-        """Open or create the journal at `path`. read_only: for observers; their statements cannot write."""
-        super().__init__(path, read_only=read_only)
+    def __init__(
+        self, path: Path, *, clock: Callable[[], float] = time, read_only: bool = False, draft: bool = False
+    ) -> None:
+        """Open or create the journal at `path`.
+
+        read_only: for observers; their statements cannot write. draft: nothing needs to survive a power loss before
+        `freeze`.
+        """
+        super().__init__(path, read_only=read_only, draft=draft)
         self._clock = clock
         self.units = Units(self)
         self.objects = Objects(self)
@@ -65,6 +71,7 @@ class Journal(JournalFile):
         agreed: the user consented on the command line to everything that the publish asks for. This is part of the
         plan.
         """
+        self.make_durable()
         with self.transaction():
             self.insert("plan", _to_row(asdict(plan)))
             start = Progress(updated_at=self._clock())

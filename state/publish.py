@@ -47,7 +47,7 @@ class OwnedPublish:
             lock.acquire()
             paths = folder.make_visible(planning)
             lock.moved(paths.lock)
-            return cls._opened(paths, lock, clock)
+            return cls._opened(paths, lock, clock, draft=True)
         except BaseException:
             for name in (planning.folder, folder.publishes / planning.id.removeprefix(".")):
                 shutil.rmtree(name, ignore_errors=True)
@@ -59,9 +59,9 @@ class OwnedPublish:
         return cls._opened(paths, Lock(paths.lock).acquire(), clock)
 
     @classmethod
-    def _opened(cls, paths: PublishPaths, lock: Lock, clock: Callable[[], float]) -> Self:
+    def _opened(cls, paths: PublishPaths, lock: Lock, clock: Callable[[], float], *, draft: bool = False) -> Self:
         try:
-            return cls(paths, lock, Journal(paths.journal, clock=clock))
+            return cls(paths, lock, Journal(paths.journal, clock=clock, draft=draft))
         except BaseException:
             lock.release()
             raise

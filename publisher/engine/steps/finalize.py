@@ -58,11 +58,11 @@ async def finalize(run: Run, progress: Progress) -> Outcome:
                 _explain_old_server(refusal, progress)
                 raise
             return outcome
-        lineage_hash, url = await _accepted(run, progress, receipt)
+        lineage_hash, url = await _judged(run, progress, receipt)
         closed_before = (await run.journal.history())[-1].event == Event.ALREADY_PUBLISHED
         published_before = not receipt.created or closed_before
         scope = _actual_scope(progress.scope_request, receipt)
-        await run.journal.remember(hash=lineage_hash, url=url, scope_request=scope)
+        await run.journal.remember(receipt=shortened(receipt), hash=lineage_hash, url=url, scope_request=scope)
         if scope != progress.scope_request:
             run.report(Noted(f"the registry already has this lineage as {receipt.visibility}, which does not change"))
             published_before = False  # the note above says so already
@@ -85,15 +85,15 @@ async def finalize(run: Run, progress: Progress) -> Outcome:
     return Outcome(Event.FINALIZED, {"hash": lineage_hash, "url": url, **owed})
 
 
-async def _accepted(run: Run, progress: Progress, receipt: Receipt) -> tuple[str, str | None]:
+async def _judged(run: Run, progress: Progress, receipt: Receipt) -> tuple[str, str | None]:
     """Return the hash of the lineage, and its page if it may be shown.
 
-    The receipt is stored before it is judged. Raises Rejected if it contradicts what was sent. Asking again, after
-    RETRIED, gets another receipt, which is judged again.
+    Raises Rejected if the receipt contradicts what was sent, and keeps it in the journal. Asking again, after RETRIED,
+    gets another receipt, which is judged again.
     """
-    await run.journal.remember(receipt=shortened(receipt))
     found = compare_receipt(receipt, run.plan, progress)
     if found.faults:
+        await run.journal.remember(receipt=shortened(receipt))
         raise mismatch(found.faults)
     url, note = page_url(receipt.url, run.plan.registry, receipt.hash)
     for text in filter(None, (*found.notes, note)):

@@ -77,6 +77,23 @@ def test_a_row_that_is_none_of_ours_damages_its_own_publish_alone(folder: StateF
     ]
 
 
+def test_a_publish_is_synced_to_the_disk_from_the_moment_that_its_plan_is_frozen(folder: StateFolder) -> None:
+    """Syncing what precedes takes as long as several requests, and a power loss then leaves nothing to resume."""
+
+    def synchronous(publish: OwnedPublish) -> object:
+        return publish.journal.db.execute("PRAGMA synchronous").fetchone()[0]
+
+    off, full = 0, 2
+    lineage = cut(chain(2))
+    with OwnedPublish.create(folder) as publish:
+        publish.journal.units.add(lineage.units)
+        assert synchronous(publish) == off
+        publish.journal.freeze(plan_of(lineage, publish.paths.id))
+        assert synchronous(publish) == full
+    with OwnedPublish.open(publish.paths) as again:
+        assert synchronous(again) == full
+
+
 def test_an_unreadable_publish_is_listed_with_its_reason(folder: StateFolder) -> None:
     empty, damaged = new_publish(folder), new_publish(folder)
     unfinished = OwnedPublish.create(folder)
