@@ -25,7 +25,12 @@ PATIENCE_SECONDS = 300.0
 SIGNATURE_HOST = "ssh_signature_host"
 """Key in the journal's capabilities: whether the registry checks the host that an SSH signature names."""
 MAX_BODY_BYTES = "max_body_bytes"
-"""Key in the journal's capabilities: the size up to which the registry reads a `links/batch`, if it says so."""
+"""Key in the journal's capabilities: the size up to which the registry reads a batch, if it says so."""
+GZIP_BODIES = "gzip_bodies"
+"""Key in the journal's capabilities: whether the registry reads compressed bodies."""
+LINKS_IN_BULK, LEGACY_LINKS_IN_BULK = "links_batch", "legacy_links_batch"
+"""Keys in the journal's capabilities: whether a session, or the legacy path, takes the links of several jobs together.
+"""
 
 
 @dataclass(frozen=True, slots=True)

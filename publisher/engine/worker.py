@@ -9,7 +9,7 @@ from roar_publisher.auth.keyring import Keyring
 from roar_publisher.engine.credentials import user_keyring
 from roar_publisher.engine.journal import AsyncFiles, AsyncJournal
 from roar_publisher.engine.loop import publish
-from roar_publisher.engine.run import SIGNATURE_HOST, Frontend, Resources, Run
+from roar_publisher.engine.run import GZIP_BODIES, SIGNATURE_HOST, Frontend, Resources, Run
 from roar_publisher.engine.waits import WaitRecorder
 from roar_publisher.glaas.client import RegistryClient
 from roar_publisher.net.connection import RegistryConnection
@@ -64,7 +64,7 @@ async def work(
             recognised=progress.state is not State.PROBE,
         )
         if progress.state is not State.PROBE:
-            keyring.signed_host.learn(bool(progress.capabilities.get(SIGNATURE_HOST)))
+            _recall(progress, keyring, caller)
         run = Run(
             plan=plan,
             limits=limits,
@@ -79,3 +79,9 @@ async def work(
         )
         async with caller.reporting_silence():
             return await publish(run, progress)
+
+
+def _recall(progress: Progress, keyring: Keyring, caller: RegistryClient) -> None:
+    """Tell the parts that depend on the registry's features what an earlier process learned."""
+    keyring.signed_host.learn(bool(progress.capabilities.get(SIGNATURE_HOST)))
+    caller.compression.learn(accepted=bool(progress.capabilities.get(GZIP_BODIES)))

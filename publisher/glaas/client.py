@@ -7,13 +7,14 @@ exactly once.
 import random
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol, TypeVar
 
 import anyio
 
 from roar_publisher.glaas.answers import WAITS, Answer, no_answer, shown
+from roar_publisher.glaas.compression import REFUSES_COMPRESSED, Compression
 from roar_publisher.glaas.replies import ReplyBody
 from roar_publisher.net.attempt import Sender, seconds_to_answer
 from roar_publisher.net.connection import RegistryConnection
@@ -100,6 +101,7 @@ class RegistryClient:
         recognised: bool = False,
     ) -> None:
         self.registry = connection.exchange.registry
+        self.compression = Compression(self.registry)
         self._sender = Sender(connection.exchange, HEALTH, report)
         self._gate = Gate(
             self._sender.probe,
@@ -141,22 +143,32 @@ class RegistryClient:
         takes_long: the registry may take `attempt.LONG_WORK_SECONDS`. Any other request times out after
         `exchange.ANSWER_SECONDS` and is sent again.
         secret: a credential in the body. If the server repeats it, it is cut out of the reply.
+        A large body is compressed where that is of use (`compression`). If it is refused in a way that may be about the
+        encoding, it is sent again as it is, and later ones are not compressed.
 
         Raises Refused for a final refusal, Interrupted if it would have to wait or send again although `stop` is set,
         Transient if the registry stays away, goes away, fails, throttles or sends garbage for too long. If an
         intermediary answers for a registry that was recognised (`answers.judge_answer`), the call waits as long.
         Cancelling stops waiting. The server may still have carried out the request.
         """
-        request = _Request(method, path, body, authorize, without_slot=without_slot, takes_long=takes_long)
+        sent, encoding = self.compression.applied(body)
+        request = _Request(
+            method, path, sent, encoding, authorize, len(body or b""), without_slot=without_slot, takes_long=takes_long
+        )
 
         def judge(reply: Reply) -> Answer[R]:
-            return Answer.of(reply, expect, shown(reply.status, request.authorization or "", secret))
+            answer = Answer.of(reply, expect, shown(reply.status, request.authorization or "", secret))
+            return replace(answer, verdict=Verdict.REFUSED) if request.is_unreadable(reply) else answer
 
         renewals = 0
         while True:
             reply, answer = await self._loop.until_final(partial(self._send, request), judge, request.attempts)
             if answer.accepted is not None:
                 return answer.accepted
+            if request.is_unreadable(reply):
+                self.compression.learn(accepted=False)
+                request.body, request.encoding = body, None
+                continue
             if answer.verdict is not Verdict.REFUSED:
                 raise no_answer(answer.verdict, reply, self.registry, recognised=self._gate.recognised)
             if reply.status != UNAUTHORIZED or not request.authorization or renewals >= MAX_RENEWALS:
@@ -181,7 +193,12 @@ class RegistryClient:
             )
             try:
                 reply = await self._sender.send(
-                    request.method, request.path, request.body, request.authorization, within=within
+                    request.method,
+                    request.path,
+                    request.body,
+                    request.authorization,
+                    encoding=request.encoding,
+                    within=within,
                 )
             except Unreachable as error:
                 if error.silent:
@@ -206,12 +223,18 @@ class RegistryClient:
 
 @dataclass(slots=True)
 class _Request:
-    """One call's request. authorization: the header of its last attempt."""
+    """One call's request.
+
+    body: as it is sent. encoding: that of a compressed body. size: of the body before it was compressed.
+    authorization: the header of the last attempt.
+    """
 
     method: str
     path: str
     body: bytes | None
+    encoding: str | None
     authorize: Authorizer
+    size: int
     without_slot: bool
     takes_long: bool
     authorization: str | None = None
@@ -219,7 +242,11 @@ class _Request:
 
     @property
     def is_large(self) -> bool:
-        return len(self.body or b"") > SMALL_BYTES
+        return self.size > SMALL_BYTES
+
+    def is_unreadable(self, reply: Reply) -> bool:
+        """Return whether a reply may mean that the server does not read compressed bodies."""
+        return self.encoding is not None and reply.status in REFUSES_COMPRESSED
 
 
 def _no_slot() -> AbstractAsyncContextManager[Slot]:

@@ -43,14 +43,21 @@ class Sender:
         self.silence = Silence(report)
 
     async def send(
-        self, method: str, path: str, body: bytes | None, authorization: str | None, *, within: float
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        authorization: str | None,
+        *,
+        encoding: str | None,
+        within: float,
     ) -> Reply:
         """Send a request like `Exchange.send`.
 
         If it may take longer than any usual request, the network is probed meanwhile, and Unreachable is raised as soon
         as the registry accepts no more connections.
         """
-        sending = partial(self._exchange.send, method, path, body, authorization, within=within)
+        sending = partial(self._exchange.send, method, path, body, authorization, encoding=encoding, within=within)
         with self.silence.running(within):
             return await (self._while_connected(sending) if within > LONGEST_ANSWER_SECONDS else sending())
 

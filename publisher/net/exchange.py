@@ -91,18 +91,28 @@ class Exchange:
                 await client.aclose()
 
     async def send(
-        self, method: str, path: str, body: bytes | None, authorization: str | None, *, within: float = ANSWER_SECONDS
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        authorization: str | None,
+        *,
+        encoding: str | None = None,
+        within: float = ANSWER_SECONDS,
     ) -> Reply:
         """Send one request and read its whole reply.
 
-        path: below the registry's address, with its query. within: seconds until the reply begins; its body has to
-        arrive at SLOWEST_BODY or faster. Raises Unreachable if no whole reply came, NeedsUser if a certificate, a
-        proxy or their settings prevent the request.
-        If cancelled, the server may still have carried out the request.
+        path: below the registry's address, with its query. encoding: that of a compressed body. within: seconds until
+        the reply begins; its body has to arrive at SLOWEST_BODY or faster.
+
+        Raises Unreachable if no whole reply came, NeedsUser if a certificate, a proxy or their settings prevent the
+        request. If cancelled, the server may still have carried out the request.
         """
         headers = {"Authorization": authorization} if authorization else {}
         if body is not None:
             headers["Content-Type"] = "application/json"
+        if encoding is not None:
+            headers["Content-Encoding"] = encoding
         chosen = self._least_busy()
         self._in_flight[chosen] += 1
         try:

@@ -1,7 +1,7 @@
 """Sends every unacknowledged unit as soon as it is ready, as many at once as the server accepts.
 
 One task hands out the units, one task per request delivers what it carries, and one task commits the acknowledgements.
-A request carries one unit, or a group of them if the registry can take one (`steps.link_groups`). The window, the
+A request carries one unit, or a group of them if the registry can take one (`steps.unit_groups`). The window, the
 requests and the bytes in flight bound the memory, whatever the size of the plan.
 
     journal ──page──▶ window ──ready──▶ deliver (≤ most at once) ──reply──▶ acknowledgements ──group──▶ journal
@@ -35,7 +35,7 @@ Deliver = Callable[[Unit], Awaitable[None]]
 
 
 class Groups(Protocol):
-    """Sends several units in one request (`steps.link_groups`)."""
+    """Sends several units in one request (`steps.unit_groups`)."""
 
     def gather(self, first: Unit, take: Callable[[Callable[[Unit], bool]], Unit | None]) -> list[Unit]:
         """Return a unit and the ready ones that are sent with it, removed by `take`."""

@@ -23,7 +23,7 @@ def contradiction(reply: BatchReply, unit: Unit) -> str:
             return _too_many(_accepted_items(reply), unit.items, unit.kind)
 
 
-def group_contradiction(reply: BatchReply, units: Sequence[Unit]) -> str:
+def links_contradiction(reply: BatchReply, units: Sequence[Unit]) -> str:
     """Return what is impossible in a reply to several units of links, as a clause; empty if nothing is."""
     sent = {kind: sum(unit.items for unit in units if unit.kind is kind) for kind in LINKS}
     inputs = _too_many(reply.inputs_linked, sent[Kind.INPUTS], Kind.INPUTS)

@@ -6,6 +6,7 @@ local ones. Both are computed at the moment of sending, from the unit and the se
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from roar_publisher.glaas.items import wrapped
@@ -22,6 +23,10 @@ class UnitRoute(Protocol):
 
     def request(self, unit: Unit) -> tuple[str, bytes]:
         """Return the path and the body of the POST request that delivers `unit`."""
+        ...
+
+    def links_request(self, units: Sequence[Unit]) -> tuple[str, bytes]:
+        """Return the path and the body of the POST request that delivers several units of links."""
         ...
 
 
@@ -68,14 +73,8 @@ class StagedRoute:
                 ]
                 return self._labels_path, wrapped("labels", dump(labels))
 
-    def group_request(self, units: Sequence[Unit]) -> tuple[str, bytes]:
-        """Return the path and the body of the POST request that delivers several units of links."""
-        entries = (
-            b'{"job_uid":%b,"kind":"%b","artifacts":%b}'
-            % (dump(self._remote_uid(unit.job_uid or "")), unit.kind.value.encode("ascii"), unit.body)
-            for unit in units
-        )
-        return f"{self._base}/links/batch", wrapped("links", b"[%b]" % b",".join(entries))
+    def links_request(self, units: Sequence[Unit]) -> tuple[str, bytes]:
+        return f"{self._base}/links/batch", _links_of_jobs(units, self._remote_uid)
 
 
 class LegacyRoute:
@@ -98,6 +97,9 @@ class LegacyRoute:
             case Kind.LABELS:
                 return f"{API_ROOT}/labels/sync", wrapped("labels", self._with_hash(unit))
 
+    def links_request(self, units: Sequence[Unit]) -> tuple[str, bytes]:
+        return f"{self._base}/links/batch", _links_of_jobs(units, str)
+
     def _with_hash(self, unit: Unit) -> bytes:
         return dump([{"session_hash": self._hash} | item for item in json.loads(unit.body)])
 
@@ -111,6 +113,21 @@ def halves(unit: Unit) -> tuple[Unit, Unit]:
         for some in (items[:middle], items[middle:])
     )
     return first, second
+
+
+def merged(units: Sequence[Unit]) -> Unit:
+    """Return a unit with the items of several units of one kind, for one request."""
+    body = b"[%b]" % b",".join(unit.body[1:-1] for unit in units)
+    return replace(units[0], items=sum(unit.items for unit in units), body=body)
+
+
+def _links_of_jobs(units: Sequence[Unit], sent_uid: Callable[[str], str]) -> bytes:
+    entries = (
+        b'{"job_uid":%b,"kind":"%b","artifacts":%b}'
+        % (dump(sent_uid(unit.job_uid or "")), unit.kind.value.encode("ascii"), unit.body)
+        for unit in units
+    )
+    return wrapped("links", b"[%b]" % b",".join(entries))
 
 
 def _with_uids(item: dict[str, Any], remote_uid: Callable[[str], str]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ credential signs each write: a server that knows the credential records whose th
 """
 
 from roar_publisher.auth.choice import Decision
-from roar_publisher.engine.run import Outcome, Run
+from roar_publisher.engine.run import LEGACY_LINKS_IN_BULK, Outcome, Run
 from roar_publisher.engine.staging.pipeline import Pipeline
 from roar_publisher.engine.staging.requests import LegacyRoute
 from roar_publisher.engine.steps.after_publish import Published, finish
@@ -15,6 +15,7 @@ from roar_publisher.engine.steps.object_storage import recheck_objects, store_ob
 from roar_publisher.engine.steps.receipts import mismatch, page_url
 from roar_publisher.engine.steps.sessions import CONFLICT, FORBIDDEN, UNAUTHORIZED, prepared_hash
 from roar_publisher.engine.steps.stage import STAGED, deliver_if_supported, report_planned
+from roar_publisher.engine.steps.unit_groups import UnitGroups
 from roar_publisher.glaas.client import ANONYMOUS, Authorizer, Refused
 from roar_publisher.glaas.items import LegacySessionBody
 from roar_publisher.glaas.replies import LegacySessionReply
@@ -68,7 +69,7 @@ async def _publish(run: Run, progress: Progress, decision: Decision) -> Outcome:
     async def registered() -> bool:
         return True
 
-    endpoints = Endpoints(run, progress, registered)
+    endpoints = Endpoints(run, progress, registered, LEGACY_LINKS_IN_BULK)
 
     async def deliver(unit: Unit) -> None:
         await deliver_if_supported(run, unit, route, authorize, endpoints)
@@ -77,7 +78,7 @@ async def _publish(run: Run, progress: Progress, decision: Decision) -> Outcome:
     await recheck_objects(run)
     await report_planned(run, STAGED)
     try:
-        await Pipeline(run, STAGED, deliver).drain()
+        await Pipeline(run, STAGED, deliver, UnitGroups(run, progress, route, authorize, endpoints)).drain()
     except Refused as refusal:
         if refusal.status != CONFLICT or refusal.body.get("status") != "closed":
             raise

@@ -41,12 +41,16 @@ class Endpoints:
     """The optional endpoints that the registry lacks, as found during one drain and stored in the journal.
 
     there: returns whether the object of the requests (such as the session) exists; called at most once per endpoint.
+    links_capability: the capability of a registry that has the endpoint for the links of several jobs.
     """
 
-    def __init__(self, run: Run, progress: Progress, there: Callable[[], Awaitable[bool]]) -> None:
+    def __init__(
+        self, run: Run, progress: Progress, there: Callable[[], Awaitable[bool]], links_capability: str
+    ) -> None:
         self._run = run
         self._there = there
         self._capabilities = progress.capabilities
+        self._links_capability = links_capability
         self._missing = {name for name in (*OPTIONAL.values(), LINKS_BATCH) if progress.capabilities.get(_no(name))}
         self._one_at_a_time = anyio.Lock()
         self._descriptions: dict[str, dict[str, Any]] | None = None
@@ -58,7 +62,7 @@ class Endpoints:
     @property
     def links_batch(self) -> bool:
         """Whether the registry has the endpoint for the links of several jobs."""
-        return bool(self._capabilities.get("links_batch")) and LINKS_BATCH not in self._missing
+        return bool(self._capabilities.get(self._links_capability)) and LINKS_BATCH not in self._missing
 
     async def is_missing_endpoint(self, kind: Kind, refusal: Refused) -> bool:
         """Return whether a refusal means that the registry lacks the endpoint for this kind. Raises as `there` does."""

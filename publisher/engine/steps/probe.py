@@ -2,9 +2,17 @@
 
 from dataclasses import asdict
 
-from roar_publisher.engine.run import MAX_BODY_BYTES, SIGNATURE_HOST, Outcome, Run
+from roar_publisher.engine.run import (
+    GZIP_BODIES,
+    LEGACY_LINKS_IN_BULK,
+    MAX_BODY_BYTES,
+    SIGNATURE_HOST,
+    Outcome,
+    Run,
+)
 from roar_publisher.glaas.client import HEALTH, Refused
 from roar_publisher.glaas.features import Health
+from roar_publisher.glaas.protocol import GZIP
 from roar_publisher.state.machine import Event
 from roar_publisher.state.record import Progress
 
@@ -26,7 +34,13 @@ async def probe(run: Run, _: Progress) -> Outcome:
         health = Health()
     features = health.features
     run.keyring.signed_host.learn(features.ssh_signature_host)
-    capabilities = asdict(features.registration_sessions) | {SIGNATURE_HOST: features.ssh_signature_host}
+    gzip_bodies = GZIP in features.request_encodings
+    run.caller.compression.learn(accepted=gzip_bodies)
+    capabilities = asdict(features.registration_sessions) | {
+        SIGNATURE_HOST: features.ssh_signature_host,
+        GZIP_BODIES: gzip_bodies,
+        LEGACY_LINKS_IN_BULK: features.legacy_links_batch,
+    }
     if features.max_body_bytes is not None:
         capabilities[MAX_BODY_BYTES] = features.max_body_bytes
     return Outcome(Event.PROBED, {"capabilities": capabilities})

@@ -4,16 +4,16 @@ from contextlib import suppress
 
 import anyio
 
-from roar_publisher.engine.run import Outcome, Run
+from roar_publisher.engine.run import LINKS_IN_BULK, Outcome, Run
 from roar_publisher.engine.staging.delivery import deliver_unit
 from roar_publisher.engine.staging.pipeline import Pipeline
 from roar_publisher.engine.staging.requests import UnitRoute
-from roar_publisher.engine.steps.link_groups import LinkGroups
 from roar_publisher.engine.steps.missing import Endpoints, session_event, session_exists
 from roar_publisher.engine.steps.object_storage import store_objects
 from roar_publisher.engine.steps.open import request_session
 from roar_publisher.engine.steps.receipts import check_published_hash
 from roar_publisher.engine.steps.sessions import CONFLICT, session_authorizer, staged_route
+from roar_publisher.engine.steps.unit_groups import UnitGroups
 from roar_publisher.glaas.client import Authorizer, Refused
 from roar_publisher.glaas.replies import BatchReply
 from roar_publisher.report import Noted, Planned
@@ -46,8 +46,7 @@ async def stage(run: Run, progress: Progress) -> Outcome:
     route, authorize = staged_route(run, progress), await session_authorizer(run, progress)
     elsewhere = progress.published_elsewhere  # a hash; "" once a job was new; None while unknown
     prepared = progress.binding_prepared
-    endpoints = Endpoints(run, progress, lambda: session_exists(run, progress))
-    groups = LinkGroups(run, progress, route, authorize, endpoints)
+    endpoints = Endpoints(run, progress, lambda: session_exists(run, progress), LINKS_IN_BULK)
 
     async def deliver(unit: Unit) -> None:
         if elsewhere and unit.kind is not Kind.JOBS:
@@ -73,6 +72,7 @@ async def stage(run: Run, progress: Progress) -> Outcome:
             with anyio.CancelScope(shield=True):
                 await run.journal.remember(binding_prepared=True)
 
+    groups = UnitGroups(run, progress, route, authorize, endpoints, note_jobs)
     await report_planned(run, STAGED)
     try:
         if not elsewhere:

@@ -11,7 +11,7 @@ from roar_publisher.auth.signin import REFRESH_LEEWAY_S
 from roar_publisher.state.errors import Transient
 from roar_publisher.state.machine import State
 from roar_publisher.state.record import Progress
-from tests.support.auth.worlds import BY_BEARER, World
+from tests.support.auth.worlds import BY_BEARER, LAST_LINKS, World
 from tests.support.faults.simulation import run_virtually
 from tests.support.lineages import chain, cut
 
@@ -62,7 +62,7 @@ def test_it_is_renewed_later_once_the_registry_can(tmp_path: Path) -> None:
         in_trouble(world, "failing")
 
         def before(number: int) -> None:
-            if world.calls("/outputs") and not world.calls("/finalize"):
+            if world.calls(LAST_LINKS) and not world.calls("/finalize"):
                 world.instead = lambda path: None
                 world.let_time_pass(120)
                 world.before = lambda number: None

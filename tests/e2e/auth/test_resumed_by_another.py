@@ -14,7 +14,7 @@ from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.state.errors import Conclusion, NeedsUser
 from roar_publisher.state.machine import State
 from roar_publisher.state.record import Progress
-from tests.support.auth.worlds import ALICE, BOB, BY_BEARER, BY_KEY, World
+from tests.support.auth.worlds import ALICE, BOB, BY_BEARER, BY_KEY, LAST_LINKS, World
 from tests.support.faults.mortal import Crash, Life
 from tests.support.faults.simulation import run_virtually
 from tests.support.lineages import chain, cut
@@ -26,7 +26,7 @@ CREDENTIALS: dict[str, tuple[Callable[[World, str], None], str]] = {
 }
 MOMENTS = {
     "before /registration-sessions": State.OPEN,
-    "before /outputs": State.STAGE,
+    f"before {LAST_LINKS}": State.STAGE,
     "before /finalize": State.FINALIZE,
     "before /labels/batch": State.FINALIZE,
 }
@@ -78,7 +78,7 @@ def test_another_users_credential_does_not_continue_it(
 @pytest.mark.parametrize("status", [401, 404])
 def test_a_registry_that_does_not_name_the_owner_gets_nothing_else(status: int, tmp_path: Path) -> None:
     async def scenario() -> None:
-        world = await killed(tmp_path, Flag.PRIVATE, World.make_key, "before /outputs")
+        world = await killed(tmp_path, Flag.PRIVATE, World.make_key, f"before {LAST_LINKS}")
         sent = len(world.sent)
         answer = {"detail": "no"}
         world.instead = lambda path: httpx2.Response(status, json=answer) if path.endswith("/auth/me") else None

@@ -12,6 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from roar_publisher.glaas import compression
 from roar_publisher.glaas.features import RegistrationSessionFeatures
 from roar_publisher.registry.api.app import ALL_FEATURES
 from roar_publisher.registry.api.bulk import BulkFeatures
@@ -20,8 +21,8 @@ from roar_publisher.state.record import Progress
 from tests.support.faults.mortal import Life
 from tests.support.faults.simulation import World, run_virtually
 from tests.support.faults.weather import Weather
-from tests.support.lineages import random_lineage
-from tests.support.registry.features import SINGLE_LINKS
+from tests.support.lineages import REGISTRY, random_lineage
+from tests.support.registry.features import SINGLE_LINKS, SMALL_REQUESTS
 from tests.support.sampling import sample
 
 WORLDS = int(os.environ.get("ROAR_TEST_WORLDS", "20000"))
@@ -41,6 +42,24 @@ def features_of(rng: random.Random) -> RegistrationSessionFeatures | None:
     return rng.choices([ALL_FEATURES, SINGLE_LINKS, NO_ANONYMOUS_SESSIONS, None], [4, 4, 1, 1])[0]
 
 
+def bulk_of(rng: random.Random, body_limit: int) -> BulkFeatures:
+    return BulkFeatures(
+        limit=rng.choice([None, body_limit, 10**6]),
+        encodings=rng.choice([(), ("gzip",)]),
+        legacy_links_batch=rng.choice([False, True]),
+    )
+
+
+def without_bulk(features: RegistrationSessionFeatures) -> RegistrationSessionFeatures:
+    """What the registry can do after it was rolled back to the release before."""
+    return replace(features, links_batch=False)
+
+
+@pytest.fixture(autouse=True)
+def _small_bodies_are_compressed_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compression, "SMALLEST_BYTES", 300)
+
+
 def weather_of(rng: random.Random, lives: int) -> Weather:
     if lives > STORMY_LIVES:
         return Weather(rng)
@@ -53,8 +72,9 @@ async def one_world(root: Path, seed: int) -> None:
     rng = random.Random(seed)
     lineage = random_lineage(rng)
     limit = rng.choice([SMALLEST_BODY_LIMIT, 1500, 100_000])
-    bulk = BulkFeatures(limit=rng.choice([None, limit, 10**6]), encodings=(), legacy_links_batch=False)
-    world = World(root, lineage, features=features_of(rng), body_limit=limit, bulk=bulk)
+    features, bulk = features_of(rng), bulk_of(rng, limit)
+    registry = rng.choice([REGISTRY, "https://registry.example"])
+    world = World(root, lineage, features=features, body_limit=limit, bulk=bulk, registry=registry)
     lives = 0
     end: object = None
     while not (isinstance(end, Progress) and end.state is State.DONE):
@@ -72,6 +92,8 @@ async def one_world(root: Path, seed: int) -> None:
             assert end.state is State.DONE, end
         if stormy:
             await meanwhile(world, rng)
+            if rng.random() < 0.1:
+                world.serve(None if features is None else without_bulk(features), SMALL_REQUESTS)
     assert isinstance(end, Progress)
     assert end.hash == lineage.hash
     labels_owed = "labels are still to be sent" in end.detail

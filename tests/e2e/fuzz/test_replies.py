@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from roar_publisher.glaas import compression
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import PublishPaths
@@ -44,8 +45,8 @@ FLAGS = {
     "key": ("--private",),
 }
 DISPLAYS = ((), ("--json",), ("-q",), ("-v",))
-STAGED = ("open", "jobs", "artifacts", "inputs", "outputs", "finalize", "finalize", "finalize", "labels", "health")
-BY_NOBODY = (*STAGED, "legacy session", "legacy write")
+ENDS = ("open", "jobs", "artifacts", "finalize", "finalize", "finalize", "labels", "health")
+LEGACY = ("legacy session", "legacy write")
 
 
 @dataclass(frozen=True)
@@ -64,26 +65,33 @@ class Waiting:
         return next(value for identity, value in self.provisional.items() if signed is not (identity == "anonymous"))
 
 
-@pytest.fixture(scope="module")
-def waiting(quick_folder: Path) -> Callable[[str], Waiting]:
-    """Makes the template for a credential once; the place itself is made anew for each case (`_fresh`)."""
-    made: dict[str, Waiting] = {}
+@pytest.fixture(autouse=True)
+def _large_requests_to_this_machine_are_compressed_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compression, "is_loopback", lambda host: False)
+    monkeypatch.setattr(compression, "SMALLEST_BYTES", 200)
 
-    def get(credential: str) -> Waiting:
-        if credential not in made:
-            (quick_folder / credential).mkdir()
-            made[credential] = _prepare(credential, quick_folder / credential)
-        return made[credential]
+
+@pytest.fixture(scope="module")
+def waiting(quick_folder: Path) -> Callable[[str, bool], Waiting]:
+    """Makes the template for a credential once; the place itself is made anew for each case (`_fresh`)."""
+    made: dict[tuple[str, bool], Waiting] = {}
+
+    def get(credential: str, bulk: bool) -> Waiting:
+        if (credential, bulk) not in made:
+            folder = quick_folder / f"{credential} {bulk}"
+            folder.mkdir()
+            made[credential, bulk] = _prepare(credential, folder, bulk=bulk)
+        return made[credential, bulk]
 
     return get
 
 
-def _prepare(credential: str, folder: Path) -> Waiting:
+def _prepare(credential: str, folder: Path, *, bulk: bool) -> Waiting:
     place = Place(folder / "place")
     place.home.mkdir(parents=True)
     captured_project("linear", folder).rename(place.project)
     environ = _sign_in(credential, place)
-    registry = Registry(lambda authorization: "", away_from="open")
+    registry = Registry(lambda authorization: "", away_from="open", bulk=bulk)
     ended = roar(place, Network(registry.serve), "publish", "-y", *FLAGS[credential], environ=environ)
     assert ended.code == 3, ended.err
     (publish_id,) = place.publishes
@@ -118,23 +126,25 @@ def _paths(place: Place) -> PublishPaths:
 
 
 @pytest.mark.parametrize("part", SLICES)
-def test_no_reply_of_a_registry_breaks_a_promise(part: int, waiting: Callable[[str], Waiting]) -> None:
+def test_no_reply_of_a_registry_breaks_a_promise(part: int, waiting: Callable[[str, bool], Waiting]) -> None:
     def attack(case: Case) -> None:
-        credential = case.rng.choice(list(FLAGS))
-        case.note(f"signed by {credential}")
-        _attack(case, credential, waiting(credential))
+        credential, bulk = case.rng.choice(list(FLAGS)), case.rng.random() < 0.5
+        case.note(f"signed by {credential}{', in large requests' if bulk else ''}")
+        _attack(case, credential, waiting(credential, bulk), bulk=bulk)
 
     run_all("replies", USUAL, part, attack)
 
 
-def _attack(case: Case, credential: str, waiting: Waiting) -> None:
+def _attack(case: Case, credential: str, waiting: Waiting, *, bulk: bool) -> None:
     place = _fresh(waiting)
-    registry = Registry(waiting.hash_of)
+    registry = Registry(waiting.hash_of, bulk=bulk)
     if credential == "nobody" and case.rng.random() < 0.2:
         registry.features = dict.fromkeys(FEATURES, False)
         case.note("an older registry")
-    endpoints = {"nobody": BY_NOBODY, "stale bearer": ("refresh", "refresh", "context", *STAGED)}.get(
-        credential, ("context", "me", "probe", *STAGED)
+    staged = (*ENDS, "links", "links") if bulk else (*ENDS, "inputs", "outputs")
+    by_nobody, by_stale_bearer = (*staged, *LEGACY), ("refresh", "refresh", "context", *staged)
+    endpoints = {"nobody": by_nobody, "stale bearer": by_stale_bearer}.get(
+        credential, ("context", "me", "probe", *staged)
     )
     registry.tamperings = [tampering(case, endpoints) for _ in range(case.rng.choice((1, 1, 2, 3)))]
     display = case.rng.choice(DISPLAYS)
@@ -195,12 +205,16 @@ def _check_files(place: Place, before: Mapping[str, tuple[int, int, int]]) -> No
     assert changed <= allowed
 
 
-def test_the_honest_registry_publishes(waiting: Callable[[str], Waiting]) -> None:
+def test_the_honest_registry_publishes(waiting: Callable[[str, bool], Waiting]) -> None:
     """The cases begin from something that works, whoever signs."""
-    for credential in FLAGS:
-        case = waiting(credential)
-        place, registry = _fresh(case), Registry(case.hash_of)
+    for number, credential in enumerate(FLAGS):
+        bulk = number % 2 == 0
+        case = waiting(credential, bulk)
+        place, registry = _fresh(case), Registry(case.hash_of, bulk=bulk)
         command = ("publish", "--resume", case.publish_id, "-y", "--json")
-        ended = roar(place, Network(registry.serve), *command, environ=case.environ)
+        network = Network(registry.serve)
+        ended = roar(place, network, *command, environ=case.environ)
         assert ended.code == 0, ended.out + ended.err
         assert set(registry.counts) <= set(ENDPOINTS), registry.counts
+        assert ("links" in registry.counts) is bulk
+        assert any(request.headers.get("content-encoding") == "gzip" for request in network.requests) is bulk

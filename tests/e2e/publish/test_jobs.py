@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from roar_publisher.__main__ import run
-from roar_publisher.engine.steps import link_groups
+from roar_publisher.engine.steps import unit_groups
 from roar_publisher.net.exchange import Exchange, Reply
 from tests.support.cli.program import Program
 
@@ -46,7 +46,7 @@ def test_jobs_bounds_a_publish_of_lineage(
     monkeypatch.setenv("ROAR_STATE_DIR", str(program.state))
     monkeypatch.setenv("HOME", str(program.state))
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
-    monkeypatch.setattr(link_groups, "GROUP_BYTES", 0)  # in bulk, the few links of this project are one request
+    monkeypatch.setattr(unit_groups, "GROUP_BYTES", 0)  # in bulk, the few links of this project are one request
     crowd = Crowd(monkeypatch)
     assert run(["publish", "--anonymous", "-y", "--json", "--registry", registry, *given]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["event"] == "published"

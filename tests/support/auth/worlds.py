@@ -27,10 +27,12 @@ from roar_publisher.auth.keyring import Keyring
 from roar_publisher.auth.scope import RepoScope
 from roar_publisher.engine.run import Frontend, Resources
 from roar_publisher.engine.worker import work
+from roar_publisher.glaas.features import RegistrationSessionFeatures
 from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.registry.accounts import grants, public_keys
 from roar_publisher.registry.accounts.signin_file import sign_in_document
 from roar_publisher.registry.api.app import create_app
+from roar_publisher.registry.api.bulk import BulkFeatures
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.store import keys, sign_ins
 from roar_publisher.registry.store import users as accounts
@@ -47,7 +49,8 @@ from tests.support.faults.items import Item, acknowledged_items, items_of_reques
 from tests.support.faults.mortal import Crash, Life, MortalJournal
 from tests.support.faults.simulation import COUNTS, Broken
 from tests.support.lineages import REGISTRY, Lineage, plan_of
-from tests.support.registry.features import SINGLE_LINKS
+from tests.support.registry.features import BULK, PLAIN
+from tests.support.sampling import chosen
 from tests.support.send_policies import policy_for
 
 P = ParamSpec("P")
@@ -57,6 +60,10 @@ EPOCH = 1_700_000_000.0
 """Unix seconds at which every world begins."""
 LATENCY = 0.05
 """Virtual seconds that a request takes."""
+FEATURES = chosen("features of the registries of auth worlds", [PLAIN, BULK])
+"""What the registries of this run can do."""
+LAST_LINKS = "/links/batch" if FEATURES is BULK else "/outputs"
+"""How the path of the last links ends."""
 ALICE, BOB = "alice", "bob"
 BY_BEARER, BY_KEY = "treqs:user:sub-alice", "glaas:user:u-alice"
 """Whom a lineage names that Alice publishes."""
@@ -80,6 +87,7 @@ class World(httpx2.AsyncBaseTransport):
     environment.  clock_ahead: seconds that the registry's clock is ahead of the publisher's.  agrees: whether the user
     agrees to an anonymous publish.  before: called before each request, with its number from 1.  instead: answers a
     request to a path instead of the registry where it returns a response.  mount: puts something before the registry.
+    features: what the registry can do.
     """
 
     def __init__(
@@ -91,6 +99,7 @@ class World(httpx2.AsyncBaseTransport):
         registry: str = REGISTRY,
         people: tuple[str, ...] = (BY_BEARER, BY_KEY),
         mount: Callable[[ASGIApp], ASGIApp] = lambda app: app,
+        features: tuple[RegistrationSessionFeatures, BulkFeatures] = FEATURES,
     ) -> None:
         self.lineage = lineage
         self.registry = registry
@@ -110,7 +119,7 @@ class World(httpx2.AsyncBaseTransport):
         self._acknowledged: set[Item] = set()
         self._identity = ""
         self._grants: dict[str, str] = {}
-        app = create_app(self.store, features=SINGLE_LINKS, clock=lambda: self.now() + self.clock_ahead, run=inline)
+        app = create_app(self.store, features=features[0], bulk=features[1], clock=self._registry_time, run=inline)
         self._registry = httpx2.ASGITransport(mount(app))
         for name in (ALICE, BOB):
             self.store.accounts.write(accounts.add_user, name, sub=f"sub-{name}", user_id=f"u-{name}")
@@ -127,6 +136,9 @@ class World(httpx2.AsyncBaseTransport):
                     provisional={identity: self.prepared_as(identity) for identity in identities},
                 )
             )
+
+    def _registry_time(self) -> float:
+        return self.now() + self.clock_ahead
 
     def prepared_as(self, identity: str) -> str:
         """The hash that the remote uids follow from: it names no one for a key (protocol.md §6)."""

@@ -17,6 +17,7 @@ from roar_publisher.engine.worker import work
 from roar_publisher.glaas.features import RegistrationSessionFeatures
 from roar_publisher.registry.accounts.callers import session_token
 from roar_publisher.registry.api.app import create_app
+from roar_publisher.registry.api.bulk import BulkFeatures
 from roar_publisher.registry.data import Store
 from roar_publisher.report import Report
 from roar_publisher.state.machine import Event
@@ -24,10 +25,10 @@ from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.queue import Queued
 from roar_publisher.state.record import Progress
-from tests.support.faults.items import items_of_request
+from tests.support.faults.items import inflated, items_of_request
 from tests.support.faults.simulation import COUNTS
-from tests.support.lineages import Lineage, frozen
-from tests.support.registry.features import SINGLE_LINKS
+from tests.support.lineages import REGISTRY, Lineage, frozen
+from tests.support.registry.features import SINGLE_LINKS, SMALL_REQUESTS
 from tests.support.send_policies import policy_for
 
 T = TypeVar("T")
@@ -60,7 +61,7 @@ class Sent:
 
     @property
     def document(self) -> Any:
-        return json.loads(self.body)
+        return json.loads(inflated(self.body))
 
 
 class Publishing(httpx2.AsyncBaseTransport):
@@ -76,22 +77,25 @@ class Publishing(httpx2.AsyncBaseTransport):
         lineage: Lineage | None,
         *,
         features: RegistrationSessionFeatures | None = SINGLE_LINKS,
+        bulk: BulkFeatures = SMALL_REQUESTS,
+        registry: str = REGISTRY,
     ) -> None:
         self.folder = folder
         self.lineage = lineage
         self.store = Store.in_memory(b"s" * 32)
-        self._registry = httpx2.ASGITransport(create_app(self.store, features=features, run=_at_once))
+        self._registry = httpx2.ASGITransport(create_app(self.store, features=features, bulk=bulk, run=_at_once))
         self.sent: list[Sent] = []
         self.reports: list[Report] = []
         self.intercept: Intercept = lambda sent: None
         self.rewrite: Rewrite | None = None
         self.stop = anyio.Event()
+        self._address = registry
         if lineage is not None:
             self.begin(lineage)
 
     def begin(self, lineage: Lineage, **plan: str) -> None:
         """Freeze a publish of `lineage`; it is the one that `run` works on from now on."""
-        with frozen(self.folder, lineage, **plan) as publish:
+        with frozen(self.folder, lineage, **{"registry": self._address, **plan}) as publish:
             self.paths = publish.paths
 
     async def run(self, *, confirmed: bool = True, patience: float = 300.0, attended: bool = False) -> Progress:
@@ -106,7 +110,9 @@ class Publishing(httpx2.AsyncBaseTransport):
                 self.folder,
                 Frontend(report=self.reports.append, confirm=confirm, attended=attended),
                 stop=self.stop,
-                keyring=Keyring({}, self.folder.root, policy_for(home=self.folder.root), clock=lambda: 0.0),
+                keyring=Keyring(
+                    {}, self.folder.root, policy_for(self._address, home=self.folder.root), clock=lambda: 0.0
+                ),
                 resources=Resources(patience=patience, rng=NoJitter(), transport=self),
             )
 

@@ -1,5 +1,6 @@
 """What a request delivers, item by item: by this a test knows what was sent twice, however batches were cut."""
 
+import gzip
 import json
 import re
 import zlib
@@ -22,7 +23,12 @@ _PATHS = (
     (Kind.LABELS, r"/api/v1/(?:registration-sessions/(?P<session>\w+)/)?labels/(?:batch|sync)", "labels"),
 )
 
-_LINKS_BATCH = r"/api/v1/registration-sessions/\w+/links/batch"
+_LINKS_BATCH = r"/api/v1/(?:registration-)?sessions/\w+/links/batch"
+
+
+def inflated(body: bytes) -> bytes:
+    """A body as it was before it was compressed.  No JSON begins as gzip does."""
+    return gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body
 
 
 def session_of(path: str) -> str | None:
@@ -32,7 +38,8 @@ def session_of(path: str) -> str | None:
 
 
 def items_of_request(path: str, body: bytes) -> set[Item]:
-    """The items that a request delivers; empty for a request that stages nothing."""
+    """The items that a request delivers; empty for a request that stages nothing.  body: may be compressed."""
+    body = inflated(body)
     if re.fullmatch(_LINKS_BATCH, path):
         entries = json.loads(body)["links"]
         return {

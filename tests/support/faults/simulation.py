@@ -41,7 +41,7 @@ from tests.support.blocking import inline
 from tests.support.faults.items import Item, acknowledged_items, items_of_request
 from tests.support.faults.mortal import Crash, Life, MortalJournal
 from tests.support.faults.weather import FaultyTransport, Weather
-from tests.support.lineages import Lineage, frozen
+from tests.support.lineages import REGISTRY, Lineage, frozen
 from tests.support.registry.features import SINGLE_LINKS, SMALL_REQUESTS
 from tests.support.send_policies import policy_for
 
@@ -65,8 +65,11 @@ class Broken(AssertionError):
 
 
 class World:
-    """What outlives a process.  features, bulk: what the registry can do.  body_limit: bytes past which it answers 413,
-    unless `bulk` allows more."""
+    """What outlives a process.
+
+    features, bulk: what the registry can do.  body_limit: bytes past which it answers 413, unless `bulk` allows more.
+    registry: its address.  Only what goes to another machine is compressed.
+    """
 
     SECRET = b"s" * 32
 
@@ -78,24 +81,26 @@ class World:
         features: RegistrationSessionFeatures | None = SINGLE_LINKS,
         body_limit: int = 100_000,
         bulk: BulkFeatures = SMALL_REQUESTS,
+        registry: str = REGISTRY,
     ) -> None:
         self.lineage = lineage
+        self.registry = registry
         self.staged = features is not None and features.anonymous_public
         self.folder = StateFolder(root / "state")
         self.store = Store.in_memory(self.SECRET)
-        self.app: ASGIApp = create_app(
-            self.store,
-            features=features,
-            clock=self.now,
-            body_limit=body_limit,
-            bulk=bulk,
-            run=_at_once,
-        )
+        self._body_limit = body_limit
+        self.serve(features, bulk)
         self.reports: list[Report] = []
         self.requests: list[str] = []  # the path of every request that was sent
         self.acknowledged: set[Item] = set()  # what the journal holds as acknowledged now
-        with frozen(self.folder, lineage) as publish:
+        with frozen(self.folder, lineage, registry=registry) as publish:
             self.paths: PublishPaths = publish.paths
+
+    def serve(self, features: RegistrationSessionFeatures | None, bulk: BulkFeatures) -> None:
+        """From now on the registry runs a release that can do this."""
+        self.app: ASGIApp = create_app(
+            self.store, features=features, clock=self.now, body_limit=self._body_limit, bulk=bulk, run=_at_once
+        )
 
     def now(self) -> float:
         """Unix seconds."""
@@ -157,7 +162,11 @@ class World:
                     Frontend(report=self.reports.append, confirm=_yes),
                     stop=stop,
                     keyring=Keyring(
-                        {}, self.folder.root, policy_for(home=self.folder.root), clock=self.now, run_blocking=inline
+                        {},
+                        self.folder.root,
+                        policy_for(self.registry, home=self.folder.root),
+                        clock=self.now,
+                        run_blocking=inline,
                     ),
                     resources=Resources(
                         patience=patience,

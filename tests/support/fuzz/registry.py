@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from roar_publisher.state.journal import Journal
+from tests.support.faults.items import inflated
 from tests.support.fuzz.program import REGISTRY
 from tests.support.fuzz.wire import Reaction, Request
 
@@ -26,10 +27,11 @@ ENDPOINTS = {
     "composites": r"POST (/registration-sessions/[^/]+)?/artifacts/composites",
     "inputs": r"POST /registration-sessions/[^/]+/jobs/[^/]+/inputs",
     "outputs": r"POST /registration-sessions/[^/]+/jobs/[^/]+/outputs",
+    "links": r"POST /registration-sessions/[^/]+/links/batch",
     "finalize": r"POST /registration-sessions/[^/]+/finalize",
     "labels": r"POST (/registration-sessions/[^/]+/labels/batch|/labels/sync)",
     "legacy session": r"POST /sessions",
-    "legacy write": r"POST (/artifacts/batch|/sessions/[^/]+/jobs/(batch|[^/]+/(inputs|outputs)))",
+    "legacy write": r"POST (/artifacts/batch|/sessions/[^/]+/(links/batch|jobs/(batch|[^/]+/(inputs|outputs))))",
 }
 FEATURES = {
     "authenticated": True,
@@ -37,6 +39,9 @@ FEATURES = {
     "finalize_server_authoritative_hash": True,
     "finalize_expected_counts": True,
 }
+
+BULK = {"max_body_bytes": 2**20, "request_encodings": ["gzip"], "legacy_links_batch": True}
+"""What is advertised by a registry that takes large requests."""
 
 Say = Callable[[Request, Any], "Answer"]
 
@@ -93,6 +98,7 @@ class Registry:
 
     hash_of: Callable[[str], str]
     features: dict[str, bool] = field(default_factory=lambda: dict(FEATURES))
+    bulk: bool = False
     tamperings: list[Tampering] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     answers: list[tuple[str, Answer]] = field(default_factory=list)
@@ -123,11 +129,13 @@ class Registry:
         return {"jobs": len(self._jobs)} | {kind: len(links) for kind, links in self._links.items()}
 
     def _honest(self, endpoint: str, request: Request) -> Any:
-        body = json.loads(request.body or b"{}")
+        body = json.loads(inflated(request.body) or b"{}")
         authorization = request.headers.get("authorization", "")
         match endpoint:
             case "health":
-                return {"status": "ok", "features": {"registration_sessions": self.features}}
+                more = BULK if self.bulk else {}
+                sessions = self.features | {"links_batch": self.bulk and any(self.features.values())}
+                return {"status": "ok", "features": {"registration_sessions": sessions, **more}}
             case "probe":
                 return {"sessions": []}
             case "me":
@@ -153,6 +161,12 @@ class Registry:
                 uid = request.path.split("/")[-2]
                 self._links[endpoint] |= {(uid, link["hash"]) for link in body["artifacts"]}
                 return {f"{endpoint}_linked": len(body["artifacts"])}
+            case "links":
+                for entry in body["links"]:
+                    self._links[entry["kind"]] |= {(entry["job_uid"], link["hash"]) for link in entry["artifacts"]}
+                links = [(entry["kind"], len(entry["artifacts"])) for entry in body["links"]]
+                counts = {f"{kind}_linked": sum(number for of, number in links if of == kind) for kind in self._links}
+                return {**counts, "errors": [None] * len(links)}
             case "finalize":
                 lineage_hash = self.hash_of(authorization)
                 url = f"http://127.0.0.1:8123/dag/{lineage_hash}"

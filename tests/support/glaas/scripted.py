@@ -61,13 +61,12 @@ class Calls:
         most: int = 4,
         report: Reporter | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
+        registry: str = "http://registry.localhost/glaas",
     ) -> None:
         self.script = script
         self.reports: list[Report] = []
         self.stop = anyio.Event()
-        self.connection = RegistryConnection(
-            "http://registry.localhost/glaas", most_requests=most, transport=transport or script
-        )
+        self.connection = RegistryConnection(registry, most_requests=most, transport=transport or script)
         self.caller = RegistryClient(
             self.connection,
             patience=patience,

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from roar_publisher.registry.api.app import ALL_FEATURES
+from roar_publisher.registry.api.app import ALL_BULK_FEATURES, ALL_FEATURES
 from roar_publisher.registry.api.bulk import BulkFeatures
 
 SMALL_REQUESTS = BulkFeatures(limit=None, encodings=(), legacy_links_batch=False)
@@ -10,3 +10,6 @@ SMALL_REQUESTS = BulkFeatures(limit=None, encodings=(), legacy_links_batch=False
 
 SINGLE_LINKS = replace(ALL_FEATURES, links_batch=False)
 """A registry that takes the links of one job and direction a request, as public GLaaS does."""
+
+PLAIN = (SINGLE_LINKS, SMALL_REQUESTS)
+BULK = (ALL_FEATURES, ALL_BULK_FEATURES)

@@ -1,4 +1,4 @@
-"""Links of several jobs in one request, where the registry can: fewer requests, the same effect, and a way back."""
+"""Several units in one request, where the registry can: fewer requests, the same effect, and a way back."""
 
 import json
 import re
@@ -7,19 +7,22 @@ from collections.abc import Callable
 import httpx2
 import pytest
 
-from roar_publisher.engine.steps.link_groups import ENTRY_BYTES, GROUP_BYTES
+from roar_publisher.engine.steps.unit_groups import ENTRY_BYTES, GROUP_BYTES
 from roar_publisher.lineage.batches import BODY_LIMIT
 from roar_publisher.registry.api.app import ALL_FEATURES
+from roar_publisher.registry.api.bulk import BulkFeatures
 from roar_publisher.state.errors import Transient
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import Reason
+from roar_publisher.state.units import Kind
 from tests.support.engine.publishing import Publishing, Sent, answer, before, instead
 from tests.support.lineages import chain, cut
-from tests.support.registry.features import SINGLE_LINKS
+from tests.support.registry.features import SINGLE_LINKS, SMALL_REQUESTS
 
 pytestmark = pytest.mark.anyio
 JOBS = 40
+BULK = BulkFeatures(encodings=())
 LINEAGE = cut(chain(JOBS))
 BATCH = "links/batch"
 SMALL = 2000
@@ -29,7 +32,7 @@ Intercept = Callable[[Sent], httpx2.Response | None]
 
 @pytest.fixture
 def publishing(folder: StateFolder) -> Publishing:
-    return Publishing(folder, LINEAGE, features=ALL_FEATURES)
+    return Publishing(folder, LINEAGE, features=ALL_FEATURES, bulk=BULK)
 
 
 def singles(publishing: Publishing) -> list[Sent]:
@@ -38,6 +41,18 @@ def singles(publishing: Publishing) -> list[Sent]:
 
 def links(publishing: Publishing) -> list[tuple[str, ...]]:
     return [item for item in publishing.items() if item[0] in ("inputs", "outputs")]
+
+
+def nth(call: str, number: int, response: Callable[[], httpx2.Response]) -> Intercept:
+    """Answer one request of a kind, counted from 1."""
+    left = number
+
+    def intercept(sent: Sent) -> httpx2.Response | None:
+        nonlocal left
+        left -= sent.call == call
+        return response() if sent.call == call and left == 0 else None
+
+    return intercept
 
 
 async def check_published(publishing: Publishing) -> None:
@@ -52,7 +67,7 @@ async def test_all_links_of_a_small_lineage_are_one_request(publishing: Publishi
     assert not singles(publishing)
     other = Publishing(StateFolder(folder.root / "other"), LINEAGE, features=SINGLE_LINKS)
     await check_published(other)
-    assert len(other.sent) - len(publishing.sent) == 2 * JOBS - 1
+    assert len(singles(other)) == 2 * JOBS
     assert sorted(links(other)) == sorted(links(publishing))
 
 
@@ -69,7 +84,7 @@ async def test_no_body_is_larger_than_the_registry_reads(folder: StateFolder, li
         item["path"] = f"{item['path']}/{'x' * 9000}"
 
     lineage = cut(chain(JOBS), link=path) if limit not in (500, 3000) else LINEAGE
-    publishing = Publishing(folder, lineage, features=ALL_FEATURES)
+    publishing = Publishing(folder, lineage, features=ALL_FEATURES, bulk=BULK)
 
     def advertise(sent: Sent, document: dict[str, object]) -> httpx2.Response:
         if sent.call == "health":
@@ -211,7 +226,9 @@ async def test_links_of_jobs_that_are_published_elsewhere_are_not_sent(publishin
     reply = {"job_ids": [], "errors": [], "already_registered_session_hashes": [LINEAGE.hash]}
     publishing.intercept = instead("jobs/batch", lambda: answer(200, **reply))
     assert (await publishing.run()).state is State.DONE
+    assert len(publishing.calls("jobs/batch")) == 1
     assert not links(publishing)
+    assert not publishing.calls("finalize")
 
 
 async def test_descriptions_travel_with_grouped_links_where_artifacts_have_no_endpoint(publishing: Publishing) -> None:
@@ -219,3 +236,179 @@ async def test_descriptions_travel_with_grouped_links_where_artifacts_have_no_en
     await publishing.run()
     sent = [json.loads(request.body) for request in publishing.calls(BATCH)]
     assert {link["size"] for body in sent for entry in body["links"] for link in entry["artifacts"]} == {7}
+
+
+# ------------------------------------------------------------ jobs and artifacts
+
+
+async def test_jobs_and_artifacts_travel_in_one_request_each(publishing: Publishing) -> None:
+    await check_published(publishing)
+    assert len(publishing.calls("jobs/batch")) == len(publishing.calls("artifacts/batch")) == 1
+    units = [unit for unit in LINEAGE.units if unit.kind in (Kind.JOBS, Kind.ARTIFACTS)]
+    assert len(units) > 20
+    assert len(publishing.items()) == len(set(publishing.items()))
+
+
+async def test_without_a_size_they_are_sent_as_they_were_planned(folder: StateFolder) -> None:
+    """Public GLaaS does not say how many jobs it takes at once."""
+    publishing = Publishing(folder, LINEAGE, features=ALL_FEATURES)
+    await check_published(publishing)
+    for kind, call in ((Kind.JOBS, "jobs/batch"), (Kind.ARTIFACTS, "artifacts/batch")):
+        assert len(publishing.calls(call)) == sum(unit.kind is kind for unit in LINEAGE.units)
+
+
+async def test_no_body_of_jobs_or_artifacts_is_larger_than_the_registry_reads(folder: StateFolder) -> None:
+    limit = 5000
+    publishing = Publishing(folder, LINEAGE, bulk=BulkFeatures(limit=limit, encodings=()))
+    await check_published(publishing)
+    sizes = [len(sent.body) for call in ("jobs/batch", "artifacts/batch") for sent in publishing.calls(call)]
+    assert max(sizes) <= limit
+    assert 4 < len(sizes) < 14
+
+
+@pytest.mark.parametrize("call", ["jobs/batch", "artifacts/batch"])
+@pytest.mark.parametrize("largest", [0, 1500, 4000])
+async def test_a_413_splits_groups_of_nodes_down_to_their_units(
+    publishing: Publishing, call: str, largest: int
+) -> None:
+    """A registry that promised more than it keeps."""
+    smallest = max(len(unit.body) for unit in LINEAGE.units if unit.kind in (Kind.JOBS, Kind.ARTIFACTS)) + 400
+    limit = max(largest, smallest)
+
+    def picky(sent: Sent) -> httpx2.Response | None:
+        return answer(413, detail="too large") if sent.call == call and len(sent.body) > limit else None
+
+    publishing.intercept = picky
+    await check_published(publishing)
+    taken = [item for sent in publishing.calls(call) if len(sent.body) <= limit for item in publishing.items([sent])]
+    assert len(taken) == len(set(taken)), "nothing is sent again that was taken"
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        lambda: answer(422, detail="jobs.3: missing"),
+        lambda: answer(400, detail="no", errors=[None, "not this one"]),
+        lambda: answer(200, errors=1),
+        lambda: answer(200, errors=[None, "not this one"]),
+    ],
+)
+@pytest.mark.parametrize("call", ["jobs/batch", "artifacts/batch"])
+async def test_nodes_that_are_refused_together_are_sent_as_they_were_planned(
+    publishing: Publishing, call: str, refusal: Callable[[], httpx2.Response]
+) -> None:
+    publishing.intercept = nth(call, 1, refusal)
+    await check_published(publishing)
+    kind = Kind(call.partition("/")[0])
+    assert len(publishing.calls(call)) == 1 + sum(unit.kind is kind for unit in LINEAGE.units)
+
+
+async def test_a_refusal_names_the_job_as_ever(publishing: Publishing) -> None:
+    def refuse(sent: Sent) -> httpx2.Response | None:
+        commands = [job["command"] for job in sent.document["jobs"]] if sent.call == "jobs/batch" else []
+        errors = ["not this one" if command == "python step5.py" else None for command in commands]
+        return answer(422, detail="no", errors=errors) if any(errors) else None
+
+    publishing.intercept = refuse
+    progress = await publishing.run()
+    assert progress.state is State.FAILED
+    assert "1 of the 3 jobs that were sent: step 5 (python step5.py): not this one" in progress.detail
+
+
+async def test_counts_of_jobs_that_cannot_be_true_are_rejected(publishing: Publishing) -> None:
+    publishing.intercept = instead("jobs/batch", lambda: answer(200, created_count=3, existing_count=0))
+    progress = await publishing.run()
+    assert (progress.state, progress.failure) == (State.FAILED, Reason.RECEIPT)
+    assert f"reports 3 of the {JOBS} jobs" in progress.detail
+
+
+async def test_artifacts_without_an_endpoint_are_asked_about_once(publishing: Publishing) -> None:
+    publishing.intercept = instead("artifacts/batch", lambda: answer(404, detail="Endpoint not found"))
+    progress = await publishing.run()
+    assert progress.state is State.DONE
+    assert len(publishing.calls("artifacts/batch")) == 1
+
+
+async def test_an_item_past_the_usual_size_is_sent_alone(folder: StateFolder) -> None:
+    jobs = chain(6)
+    jobs[3].metadata = json.dumps({"x": "x" * BODY_LIMIT})
+    lineage = cut(jobs, batch=lambda: 1)
+    publishing = Publishing(folder, lineage, features=ALL_FEATURES, bulk=BULK)
+    assert (await publishing.run()).state is State.DONE
+    counts = sorted(len(sent.document["jobs"]) for sent in publishing.calls("jobs/batch"))
+    assert counts == [1, 2, 3]
+
+
+# ------------------------------------------------------------ the legacy path
+
+
+@pytest.fixture
+def legacy(folder: StateFolder) -> Publishing:
+    return Publishing(folder, LINEAGE, features=None, bulk=BULK)
+
+
+async def test_the_legacy_path_sends_groups_too(legacy: Publishing) -> None:
+    await check_published(legacy)
+    assert [len(legacy.calls(call)) for call in (BATCH, "jobs/batch", "artifacts/batch")] == [1, 1, 1]
+    assert not singles(legacy)
+    (sent,) = legacy.calls(BATCH)
+    assert sent.path == f"/api/v1/sessions/{LINEAGE.hash}/links/batch"
+
+
+@pytest.mark.parametrize("bulk", [BulkFeatures(legacy_links_batch=False), SMALL_REQUESTS])
+async def test_the_legacy_path_of_an_older_registry_is_sent_single_links(
+    folder: StateFolder, bulk: BulkFeatures
+) -> None:
+    publishing = Publishing(folder, LINEAGE, features=None, bulk=bulk)
+    await check_published(publishing)
+    assert not publishing.calls(BATCH)
+    assert len(singles(publishing)) == 2 * JOBS
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+async def test_the_legacy_endpoint_that_is_gone_is_asked_once(legacy: Publishing, status: int) -> None:
+    legacy.intercept = instead(BATCH, lambda: answer(status, detail="Endpoint not found"))
+    await check_published(legacy)
+    assert len(legacy.calls(BATCH)) == 1
+    assert len(singles(legacy)) == 2 * JOBS
+
+
+# ------------------------------------------------------------ compressed bodies
+
+FAR = "https://registry.example"
+MANY = cut(chain(150))
+
+
+def compressed(publishing: Publishing) -> list[bool]:
+    return [sent.body.startswith(b"\x1f\x8b") for sent in publishing.calls(BATCH)]
+
+
+async def test_groups_for_another_machine_are_compressed(folder: StateFolder) -> None:
+    publishing = Publishing(folder, MANY, features=ALL_FEATURES, bulk=BulkFeatures(), registry=FAR)
+    progress = await publishing.run()
+    assert (progress.state, progress.hash) == (State.DONE, MANY.hash)
+    assert publishing.published() == publishing.expected()
+    assert compressed(publishing) == [True]
+
+
+async def test_a_registry_that_reads_no_compressed_bodies_any_more_loses_nothing(folder: StateFolder) -> None:
+    """It was rolled back between two lives, to a release that takes a compressed body for JSON."""
+    publishing = Publishing(folder, MANY, features=ALL_FEATURES, bulk=BulkFeatures(limit=12_000), registry=FAR)
+    publishing.intercept = nth(BATCH, 3, lambda: answer(409, detail="later"))
+    with pytest.raises(Transient):
+        await publishing.run()
+    assert all(compressed(publishing))
+    first = {item for sent in publishing.calls(BATCH)[:2] for item in publishing.items([sent])}
+    publishing.sent.clear()
+
+    def older(sent: Sent) -> httpx2.Response | None:
+        return answer(400, detail="the body is not valid JSON") if sent.body.startswith(b"\x1f\x8b") else None
+
+    publishing.intercept = older
+    progress = await publishing.run()
+    assert (progress.state, progress.epoch, progress.hash) == (State.DONE, 0, MANY.hash)
+    assert publishing.published() == publishing.expected()
+    attempts = compressed(publishing)
+    assert True in attempts
+    assert not attempts[-1]
+    assert not first & set(publishing.items()), "what was acknowledged is not sent again"
