@@ -1,6 +1,6 @@
 """The figures of the table, in groups that can be measured one by one."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
 
@@ -52,6 +52,9 @@ def whole_publish(bench: Bench, sizes: Sizes) -> list[Figure]:
             costs = bench.in_turn(quick, jobs, delay, REPETITIONS)
             costs["roar-cli"] = [bench.client(ROAR_CLI, jobs, delay)]
         figures += _beside_others(setting(jobs, delay), costs)
+        if jobs == sizes.jobs:
+            small = [bench.small_requests(PUBLISH, jobs, delay) for _ in range(REPETITIONS)]
+            figures.append(_of_roar_cli(f"{setting(jobs, delay)}, no links_batch", costs["roar-cli"], small))
     few_jobs = bench.in_turn({"ours": PUBLISH, "roar-cli": ROAR_CLI}, FEW_JOBS, 0.0, FEW_JOBS_REPETITIONS)
     name = f"{setting(FEW_JOBS, 0.0)}: `roar publish` to roar-cli's `register`"
     detail = "ours {over}, roar-cli {under}"
@@ -60,12 +63,16 @@ def whole_publish(bench: Bench, sizes: Sizes) -> list[Figure]:
 
 def _beside_others(size: str, costs: Mapping[str, list[Cost]]) -> list[Figure]:
     ours, bare = costs["ours"], costs["bare"]
-    detail = "roar-cli {over}, ours {under}"
     return [
-        ratio(f"{size}: roar-cli's `register` to `roar publish`", "publish", costs["roar-cli"], ours, "higher", detail),
+        _of_roar_cli(size, costs["roar-cli"], ours),
         ratio(f"{size}: `roar publish` to the bare loop", "publish", ours, bare, "lower", "ours {over}, bare {under}"),
         memory(f"{size}: memory of `roar publish`", "publish", ours),
     ]
+
+
+def _of_roar_cli(size: str, roar_cli: Sequence[Cost], ours: Sequence[Cost]) -> Figure:
+    detail = "roar-cli {over}, ours {under}"
+    return ratio(f"{size}: roar-cli's `register` to `roar publish`", "publish", roar_cli, ours, "higher", detail)
 
 
 def signing(bench: Bench, sizes: Sizes) -> list[Figure]:

@@ -66,13 +66,15 @@ def registry(
     record: Path | None = None,
     hold: tuple[int, Path] | None = None,
     port: int = 0,
+    small_requests: bool = False,
 ) -> Iterator[str]:
     """A registry in a process of its own on `data`, with so many seconds of delay a request; gives its URL.
 
-    `hold` is a number of bytes, and a file: see `benchmark.server`.
+    `hold` is a number of bytes, and a file; `small_requests` is `--small`: see `benchmark.server`.
     """
     options = ["--port", str(port), "--delay", str(delay), *(["--record", str(record)] if record else [])]
     options += ["--hold", *map(str, hold)] if hold else []
+    options += ["--small"] if small_requests else []
     command = [sys.executable, "-m", "benchmark.server", str(data), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:

@@ -69,8 +69,19 @@ class Bench:
         """What it costs to run `command` on a project of so many jobs.  Raises `Failed`."""
         return self.output(command, jobs, delay, signed=signed)[0]
 
+    def small_requests(self, command: Sequence[str], jobs: int, delay: float) -> Cost:
+        """The same, where the registry takes no large requests."""
+        return self.output(command, jobs, delay, small_requests=True)[0]
+
     def output(
-        self, command: Sequence[str], jobs: int, delay: float, *, record: Path | None = None, signed: bool = False
+        self,
+        command: Sequence[str],
+        jobs: int,
+        delay: float,
+        *,
+        record: Path | None = None,
+        signed: bool = False,
+        small_requests: bool = False,
     ) -> tuple[Cost, str]:
         """The same, with what the command wrote."""
         name = "the bare loop" if command[:3] == BARE_LOOP else " ".join(command[2 if command[1] == "-m" else 3 :][:2])
@@ -79,7 +90,7 @@ class Bench:
             folder = cwd.parent
             if signed:
                 give_key(folder, folder / "data")
-            with registry(folder / "data", delay=delay, record=record) as url:
+            with registry(folder / "data", delay=delay, record=record, small_requests=small_requests) as url:
                 filled = [part.replace("{url}", url) for part in command]
                 return run(filled, cwd=cwd, environ=environ | {"GLAAS_URL": url})
 

@@ -1,10 +1,12 @@
 """The registry that every client is measured against: the shipped app, made slower on purpose, and able to record.
 
-    python -m benchmark.server DATA [--port PORT] [--delay SECONDS] [--record FILE] [--hold BYTES FILE]
+    python -m benchmark.server DATA [--port PORT] [--delay SECONDS] [--record FILE] [--hold BYTES FILE] [--small]
 
 The delay stands in for a network: it is awaited for each request before the app sees it, so requests that are under way
 together wait together.  With `--hold`, FILE appears once bodies of so many BYTES have come, and no request gets a reply
-as long as it exists: this is when a client is killed.  Prints its address as the first line, and runs until SIGTERM.
+as long as it exists: this is when a client is killed.  With `--small`, it advertises nothing about large requests, as
+public GLaaS: no links in bulk, and batches of the usual size.  Prints its address as the first line, and runs until
+SIGTERM.
 """
 
 import argparse
@@ -13,6 +15,7 @@ import signal
 import socket
 import sys
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -21,12 +24,18 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from benchmark.recording import Sent
-from roar_publisher.registry.api.app import create_app
+from roar_publisher.registry.api.app import ALL_BULK_FEATURES, ALL_FEATURES, create_app
+from roar_publisher.registry.api.bulk import BulkFeatures
 from roar_publisher.registry.data import Store
 
 BACKLOG = 2048
 BODY_LIMIT = 16 * 1024 * 1024
 """Bytes.  More than GLaaS takes: roar-cli cuts job batches by number alone, and has no answer to 413."""
+
+SMALL_REQUESTS = (
+    replace(ALL_FEATURES, links_batch=False),
+    BulkFeatures(limit=None, encodings=(), legacy_links_batch=False),
+)
 
 
 class Delayed:
@@ -91,7 +100,8 @@ def main() -> None:
     arguments = _arguments()
     with ExitStack() as stack:
         store = stack.enter_context(closing(Store.open(arguments.data)))
-        app: ASGIApp = create_app(store, body_limit=BODY_LIMIT)
+        features, bulk = SMALL_REQUESTS if arguments.small else (ALL_FEATURES, ALL_BULK_FEATURES)
+        app: ASGIApp = create_app(store, features=features, bulk=bulk, body_limit=BODY_LIMIT)
         if arguments.delay:
             app = Delayed(app, arguments.delay)
         if arguments.hold:
@@ -124,6 +134,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--delay", type=float, default=0.0, metavar="SECONDS")
     parser.add_argument("--record", type=Path, metavar="FILE")
     parser.add_argument("--hold", nargs=2, metavar=("BYTES", "FILE"))
+    parser.add_argument("--small", action="store_true")
     return parser.parse_args()
 
 

@@ -56,7 +56,7 @@ class LargeBodies:
     def limit(self, request: Request, large: int, usual: int) -> Iterator[int]:
         """Give the limit of a request's body, in bytes, for as long as the body is held."""
         if self._left == 0 or _is_surely_small(request, usual):
-            yield min(large, usual)
+            yield usual
             return
         self._left -= 1
         try:

@@ -90,7 +90,7 @@ class RegistryService:
 
     def batch_limit(self, request: Request) -> AbstractContextManager[int]:
         """Give the limit of a batch's body, in bytes, for as long as the body is held."""
-        return self.large_bodies.limit(request, self.bulk.limit or self.body_limit, self.body_limit)
+        return self.large_bodies.limit(request, max(self.bulk.limit or 0, self.body_limit), self.body_limit)
 
     async def caller(self, request: Request, *, limit: int | None = None) -> Caller:
         """Identify the sender of the request. Call this once per request, with the limit of its body.

@@ -81,6 +81,15 @@ async def test_a_large_batch_brings_no_item_that_is_larger_than_a_small_one_coul
     assert (await registry.lineage(LEGACY_HASH))["jobs"] == []
 
 
+async def test_a_usual_limit_past_that_of_batches_counts_for_them_too(anyio_backend: str, store: Store) -> None:
+    registry = make_registry(store, body_limit=2 * BATCH_LIMIT, run=run_inline)
+    async with registry.client:
+        session = await registry.open()
+        several = jobs(2200)
+        assert BATCH_LIMIT < len(json.dumps(several)) < 2 * BATCH_LIMIT
+        assert (await session.add_jobs(*several))["created_count"] == 2200
+
+
 async def test_single_requests_keep_the_usual_limit(registry: Registry) -> None:
     session = await registry.open()
     await session.add_jobs(job(1))
