@@ -27,6 +27,7 @@ CHOSEN_HERE: dict[str, set[str]] = {
         "', '.join((f'link.{column}' for column in order.split(', ')))",
         "order",
     },
+    "publisher/registry/store/provenance.py": {"places"},
     "state/file.py": {"', '.join(row)", "places", "table"},
     "state/foreign.py": {"names", "places", "table"},
     "state/journal.py": {"assignments", "table"},

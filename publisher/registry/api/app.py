@@ -27,6 +27,7 @@ from roar_publisher.registry.accounts.authority import Authority, CallRunner, Lo
 from roar_publisher.registry.accounts.callers import CallerIdentifier
 from roar_publisher.registry.accounts.quotas import DEFAULT_QUOTA, Amount
 from roar_publisher.registry.accounts.signatures import Signatures
+from roar_publisher.registry.api.artifacts import ArtifactApi
 from roar_publisher.registry.api.auth import AuthApi
 from roar_publisher.registry.api.browsers import BrowserGuard
 from roar_publisher.registry.api.bulk import BulkFeatures
@@ -98,6 +99,7 @@ def create_app(
         AuthApi(service),
         LabelApi(service),
         PublicApi(service),
+        ArtifactApi(service),
         Pages(service),
         SignInPages(service),
         DeviceApi(service),

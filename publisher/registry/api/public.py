@@ -1,4 +1,4 @@
-"""The endpoints that need no credential: health, published lineages and their artifacts (`protocol.md §4`)."""
+"""The endpoints that need no credential: health and published lineages (`protocol.md §4`)."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -11,7 +11,6 @@ from starlette.routing import BaseRoute, Route
 from roar_publisher.glaas.protocol import API_ROOT
 from roar_publisher.registry.api.service import RegistryService, lineage_url, path_text
 from roar_publisher.registry.http.refusals import Refusal
-from roar_publisher.registry.lineages.artifact_views import find_artifact
 from roar_publisher.registry.lineages.reading import view_lineage
 
 JOBS_PER_PAGE = 100
@@ -30,7 +29,6 @@ class PublicApi:
         return [
             Route(f"{API_ROOT}/health", self.health, methods=["GET"]),
             Route(f"{API_ROOT}/sessions/{{hash}}", self.lineage, methods=["GET"]),
-            Route(f"{API_ROOT}/artifacts/{{hash}}", self.artifact, methods=["GET"]),
         ]
 
     async def health(self, request: Request) -> JSONResponse:
@@ -65,11 +63,6 @@ class PublicApi:
         shown = offset + len(view.jobs)
         rest = {"offset": offset, "next_offset": shown if view.jobs and shown < view.jobs_count else None}
         return JSONResponse({**asdict(view), "url": lineage_url(request, view.hash), **rest})
-
-    async def artifact(self, request: Request) -> JSONResponse:
-        """Return a published artifact."""
-        reader = await self.service.reader(await self.service.caller(request))
-        return JSONResponse(await self.service.read(find_artifact, path_text(request, "hash"), reader))
 
 
 def number_in_query(request: Request, name: str, *, default: int, maximum: int) -> int:

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 
 from roar_publisher.registry.http.bounds import REPLY_BYTES, json_bytes, within
 from roar_publisher.registry.store.database import Connection
-from roar_publisher.registry.store.documents import load_document
+from roar_publisher.registry.store.documents import load_document, read_document
 from roar_publisher.registry.store.jobs import SizedJob, first_links, page_of_jobs
 from roar_publisher.registry.store.label_versions import Entity, current_label
 
@@ -30,6 +30,7 @@ class LinkView:
 class JobView:
     """A published job.
 
+    `metadata` is the document that the client recorded, its text if it cannot be shown as one, or None.
     `inputs` and `outputs` are the first by path, at most `LINKS_SHOWN` (see `LINKS_SORTED`); the counts include all.
     """
 
@@ -43,6 +44,7 @@ class JobView:
     exit_code: int | None
     git_commit: str | None
     git_branch: str | None
+    metadata: object
     inputs: list[LinkView]
     outputs: list[LinkView]
     inputs_count: int
@@ -75,6 +77,7 @@ def _job(connection: Connection, graph_id: int, job: SizedJob) -> JobView:
         exit_code=stored.exit_code,
         git_commit=stored.git_commit,
         git_branch=stored.git_branch,
+        metadata=shown_metadata(stored.metadata),
         inputs=links("inputs", job.inputs),
         outputs=links("outputs", job.outputs),
         inputs_count=job.inputs,
@@ -87,3 +90,11 @@ def shown_labels(connection: Connection, entity: Entity) -> dict[str, object]:
     """Return the newest label document of an entity; empty if there is none."""
     label = current_label(connection, entity)
     return {} if label is None else load_document(label.metadata)
+
+
+def shown_metadata(text: str | None) -> object:
+    """Return the document in a job's or artifact's stored metadata; the text itself if it cannot be shown as one."""
+    try:
+        return None if text is None else read_document(text)
+    except ValueError:
+        return text

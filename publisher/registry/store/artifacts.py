@@ -32,13 +32,18 @@ class StoredArtifact(NamedTuple):
 
 
 class PublishedArtifact(NamedTuple):
-    """An artifact of a lineage. `hashes` is a JSON text, and None if only links name the artifact."""
+    """An artifact of a lineage.
+
+    `hashes` is a JSON text, and None if only links name the artifact. `composite` is whether it has components.
+    """
 
     digest: str
     hashes: str | None
     size: int | None
     source_type: str | None
     path: str | None
+    metadata: str | None
+    composite: bool
     lineage: Lineage
 
 
@@ -154,8 +159,25 @@ def find_published(connection: Connection, digest: str, reader: Reader) -> Publi
     if row is None:
         return None
     return PublishedArtifact(
-        row["digest"], row["hashes"], row["size"], row["source_type"], row["path"], lineage_of(row)
+        row["digest"],
+        row["hashes"],
+        row["size"],
+        row["source_type"],
+        row["path"],
+        row["metadata"],
+        row["composite"] is not None,
+        lineage_of(row),
     )
+
+
+def find_members(connection: Connection, digest: str, reader: Reader) -> str | None:
+    """Return the members of a composite artifact, chosen as in `find_published`; None if this reader can see none."""
+    row = connection.execute(
+        f"SELECT composite {_PUBLISHED} AND composite IS NOT NULL"
+        f" ORDER BY {CREDIBILITY} DESC, published_at, hash LIMIT 1",
+        {"digest": digest, **reader_parameters(reader)},
+    ).fetchone()
+    return None if row is None else row["composite"]
 
 
 def next_digest(connection: Connection, after: str, before: str) -> str | None:

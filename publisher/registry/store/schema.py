@@ -247,4 +247,9 @@ MIGRATIONS = (
     ALTER TABLE artifacts_by_digest_first RENAME TO artifacts;
     CREATE INDEX artifacts_by_graph ON artifacts (graph_id);
     """,
+    """
+    -- What made an artifact (`provenance`), and the jobs that prepare an environment.
+    CREATE INDEX made_artifacts ON links (digest, job_id) WHERE kind = 'outputs';
+    CREATE INDEX build_jobs ON jobs (graph_id) WHERE job_type = 'build';
+    """,
 )

@@ -48,6 +48,11 @@ GROUPS = {
     ("GET", "/api/v1/labels/current"): LINEAGE,
     ("GET", "/api/v1/labels/history"): LINEAGE,
     ("GET", "/api/v1/artifacts/{hash}"): LINEAGE,
+    ("GET", "/api/v1/artifacts/{hash}/components"): LINEAGE,
+    ("GET", "/api/v1/artifacts/{hash}/dag"): LINEAGE,
+    ("GET", "/api/v1/artifacts/{hash}/lineage"): LINEAGE,
+    ("GET", "/api/v1/public/artifacts/{hash}"): LINEAGE,
+    ("GET", "/api/v1/public/sessions/{hash}/reproduction"): LINEAGE,
     ("POST", "/api/v1/sessions/{hash}/jobs/{uid}/inputs"): LEGACY,
     ("POST", "/api/v1/sessions/{hash}/jobs/{uid}/outputs"): LEGACY,
     ("POST", "/api/v1/sessions/{hash}/jobs/batch"): LEGACY,
@@ -93,10 +98,10 @@ class Scene:
         method, template = endpoint
         lineage_hash = LEGACY_HASH if GROUPS[endpoint] == LEGACY else self.lineage_hash
         path = template.format(
-            id=self.session.root.rpartition("/")[2], hash=lineage_hash, uid=uid(1 if GROUPS[endpoint] == LEGACY else 4)
+            id=self.session.root.rpartition("/")[2],
+            hash=digest(7) if "/artifacts/{hash}" in template else lineage_hash,
+            uid=uid(1 if GROUPS[endpoint] == LEGACY else 4),
         )
-        if template == "/api/v1/artifacts/{hash}":
-            path = f"/api/v1/artifacts/{digest(7)}"
         if template.startswith("/api/v1/labels/") and method == "GET":
             path += f"?entity_type=dag&session_hash={lineage_hash}"
         body = self._body(template, lineage_hash) if method == "POST" else None
@@ -158,6 +163,7 @@ async def scene(registry: Registry) -> Scene:
     published = await registry.open(auth=Bearer(alice))
     await published.add_jobs(job(7))
     await published.add_artifacts(artifact(7))
+    await published.add_links(7, "outputs", link(7))
     lineage_hash = (await published.finalize(scope_request=PRIVATE))["hash"]
     label = {"entity_type": "dag", "session_hash": lineage_hash, "metadata": {"team": "ml"}}
     succeeded(await published.post("/labels/batch", {"labels": [label]}))

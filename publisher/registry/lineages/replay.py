@@ -1,0 +1,82 @@
+"""The jobs of a lineage as `roar reproduce` and `roar diff` read them: complete, with all inputs and outputs."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from roar_publisher.registry.http.bounds import REPLY_BYTES, within
+from roar_publisher.registry.lineages.job_views import shown_metadata
+from roar_publisher.registry.store import provenance
+from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.jobs import SizedJob
+from roar_publisher.registry.store.lineages import Lineage
+
+KINDS = ("inputs", "outputs")
+MOST_LINKS = 2000
+"""Maximum links that are read at once. A job with more of one kind is wide."""
+
+
+class LineageReplaced(Exception):
+    """The jobs of a legacy lineage are gone, because a finalized one took its place."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayedJob:
+    """A job. `document` holds its links unless it is `wide`; those are read with `links_page`."""
+
+    id: int
+    document: dict[str, object]
+    wide: bool
+    bytes: int
+
+
+def replayed_jobs(connection: Connection, graph_id: int, ids: Sequence[int], first: int) -> list[ReplayedJob]:
+    """Return jobs with these ids, in this order: as many as fit in `REPLY_BYTES`, but at least one.
+
+    `first` is the number that the reply gives to the first one. Raises `LineageReplaced` if the next job is gone.
+    """
+    found = provenance.jobs_with_ids(connection, ids)
+    jobs = (_job(connection, graph_id, job, number) for number, job in enumerate(found, first))
+    taken = within(jobs, REPLY_BYTES, lambda job: job.bytes)
+    if not taken or [job.id for job in taken] != list(ids[: len(taken)]):
+        raise LineageReplaced
+    return taken
+
+
+def links_page(connection: Connection, graph_id: int, job_id: int, kind: str, after: str) -> list[dict[str, object]]:
+    """Return up to `MOST_LINKS` links of a job after a digest, in the order of digests."""
+    links = provenance.links_after(connection, graph_id, job_id, kind, after, MOST_LINKS)
+    return [{"hash": link.digest, "path": link.path, "size": link.size} for link in links]
+
+
+def git_context(connection: Connection, lineage: Lineage, last_job: int | None) -> dict[str, object]:
+    """Return where the code of a replay is: the commit of its last job, or else the one of the publish."""
+    jobs = [] if last_job is None else list(provenance.jobs_with_ids(connection, [last_job]))
+    commit = next((job.stored.git_commit for job in jobs), None)
+    return {
+        "gitRepo": lineage.git_repo,
+        "gitCommit": commit or lineage.git_commit,
+        "gitBranch": lineage.git_branch,
+    }
+
+
+def _job(connection: Connection, graph_id: int, job: SizedJob, number: int) -> ReplayedJob:
+    stored = job.stored
+    document: dict[str, object] = {
+        "id": number,
+        "jobUid": stored.uid,
+        "parentJobUid": stored.parent_uid,
+        "stepNumber": stored.step_number,
+        "command": stored.command,
+        "jobType": stored.job_type or "run",
+        "timestamp": stored.timestamp,
+        "durationSeconds": stored.duration_seconds,
+        "exitCode": stored.exit_code,
+        "gitCommit": stored.git_commit,
+        "gitBranch": stored.git_branch,
+        "metadata": shown_metadata(stored.metadata),
+    }
+    wide = max(job.inputs, job.outputs) > MOST_LINKS
+    if not wide:
+        document |= {kind: links_page(connection, graph_id, job.id, kind, "") for kind in KINDS}
+    return ReplayedJob(job.id, document, wide, len(json.dumps(document)))

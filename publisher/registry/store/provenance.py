@@ -1,0 +1,131 @@
+"""Where artifacts come from: the jobs that made them, in one graph and among all lineages that a reader can see."""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
+
+from roar_publisher.registry.store.access import CREDIBILITY, READABLE, Reader, reader_parameters
+from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.jobs import SizedJob, StoredJob
+from roar_publisher.registry.store.lineages import Lineage, lineage_of
+from roar_publisher.registry.store.schema import NO_STEP
+
+MOST_MAKERS = 10_000
+"""Maximum jobs, of any lineage, that are examined for having made one artifact: the oldest."""
+LOOKED_UP = 400
+"""Maximum values in one `IN (...)`."""
+
+
+class JobPlace(NamedTuple):
+    """A job's place in the order in which roar runs jobs: by step, then by time. `step` is `NO_STEP` without a step."""
+
+    step: int
+    timestamp: float
+    id: int
+
+
+class JobSpan(NamedTuple):
+    """The smallest and the largest id of a graph's jobs. Jobs of other graphs may lie between them."""
+
+    first: int
+    last: int
+
+
+class LinkedArtifact(NamedTuple):
+    """An artifact as a job's link names it. `size` is in bytes."""
+
+    digest: str
+    path: str
+    size: int | None
+
+
+_PLACE = "jobs.step_number, coalesce(jobs.timestamp, 0), jobs.id"
+
+
+def first_maker(connection: Connection, digest: str, reader: Reader) -> tuple[Lineage, JobPlace] | None:
+    """Return the job that first made an artifact in the first of the most credible lineages (`access.CREDIBILITY`).
+
+    Return None if no lineage that this reader can see made it.
+    """
+    row = connection.execute(
+        f"SELECT lineages.*, 0 AS set_aside, {_PLACE} FROM"
+        " (SELECT job_id FROM links WHERE kind = 'outputs' AND digest = :digest ORDER BY job_id LIMIT :most) AS made"
+        " JOIN jobs ON jobs.id = made.job_id JOIN lineages ON lineages.graph_id = jobs.graph_id"
+        f" WHERE {READABLE} ORDER BY {CREDIBILITY} DESC, published_at, hash, {_PLACE} LIMIT 1",
+        {"digest": digest, "most": MOST_MAKERS, **reader_parameters(reader)},
+    ).fetchone()
+    return None if row is None else (lineage_of(row), JobPlace(*tuple(row)[-3:]))
+
+
+def job_span(connection: Connection, graph_id: int) -> JobSpan:
+    """Return the span of a graph's jobs. The graph must have jobs."""
+    row = connection.execute("SELECT min(id), max(id) FROM jobs WHERE graph_id = :graph", {"graph": graph_id})
+    return JobSpan(*row.fetchone())
+
+
+def makers(connection: Connection, graph_id: int, span: JobSpan, digests: Collection[str]) -> dict[str, JobPlace]:
+    """Return the first job of a graph that made each of these artifacts, by digest. Others are left out."""
+    found: dict[str, JobPlace] = {}
+    sought = sorted(digests)
+    for start in range(0, len(sought), LOOKED_UP):
+        values = {f"v{number}": digest for number, digest in enumerate(sought[start : start + LOOKED_UP])}
+        places = ", ".join(f":{name}" for name in values)
+        rows = connection.execute(
+            f"SELECT links.digest, {_PLACE} FROM links JOIN jobs ON jobs.id = links.job_id"
+            f" WHERE links.kind = 'outputs' AND links.digest IN ({places})"
+            " AND links.job_id BETWEEN :first AND :last AND jobs.graph_id = :graph",
+            {**values, "first": span.first, "last": span.last, "graph": graph_id},
+        )
+        for digest, *place in rows:
+            made = JobPlace(*place)
+            found[digest] = min(made, found.get(digest, made))
+    return found
+
+
+def links_after(
+    connection: Connection, graph_id: int, job_id: int, kind: str, digest: str, limit: int
+) -> list[LinkedArtifact]:
+    """Return up to `limit` links of a job after a digest, in the order of digests. `kind` is `inputs` or `outputs`.
+
+    The size is that of the link, or else that of the graph's artifact.
+    """
+    rows = connection.execute(
+        "SELECT links.digest, links.path, coalesce(links.size, artifacts.size) FROM links"
+        " LEFT JOIN artifacts ON artifacts.graph_id = :graph AND artifacts.digest = links.digest"
+        " WHERE links.job_id = :job AND links.kind = :kind AND links.digest > :after ORDER BY links.digest LIMIT :most",
+        {"graph": graph_id, "job": job_id, "kind": kind, "after": digest, "most": limit},
+    )
+    return [LinkedArtifact(*row) for row in rows]
+
+
+def build_jobs(connection: Connection, graph_id: int, limit: int) -> list[JobPlace]:
+    """Return up to `limit` jobs of a graph that prepare its environment (`job_type` is `build`)."""
+    rows = connection.execute(
+        f"SELECT {_PLACE} FROM jobs WHERE graph_id = :graph AND job_type = 'build' LIMIT :most",
+        {"graph": graph_id, "most": limit},
+    )
+    return [JobPlace(*row) for row in rows]
+
+
+def places_after(connection: Connection, graph_id: int, after: JobPlace | None, limit: int) -> list[JobPlace]:
+    """Return up to `limit` jobs of a graph after a place, by step and id. Begin with None."""
+    step, number = (NO_STEP, 0) if after is None else (after.step, after.id)
+    rows = connection.execute(
+        f"SELECT {_PLACE} FROM jobs WHERE graph_id = :graph AND (step_number > :step OR"
+        " (step_number = :step AND id > :id)) ORDER BY step_number, id LIMIT :most",
+        {"graph": graph_id, "step": step, "id": number, "most": limit},
+    )
+    return [JobPlace(*row) for row in rows]
+
+
+def jobs_with_ids(connection: Connection, ids: Sequence[int]) -> Iterator[SizedJob]:
+    """Yield the jobs with these ids, in this order. They are read lazily. A job that is gone is left out."""
+    for number in ids:
+        row = connection.execute(
+            "SELECT uid, parent_uid, nullif(step_number, :none), command, job_type, timestamp, duration_seconds,"
+            " exit_code, git_commit, git_branch, metadata, jobs.id, inputs, outputs, bytes"
+            " FROM jobs JOIN job_sizes ON job_id = jobs.id WHERE jobs.id = :id",
+            {"none": NO_STEP, "id": number},
+        ).fetchone()
+        if row is not None:
+            *stored, found, inputs, outputs, size = row
+            yield SizedJob(found, StoredJob(*stored), inputs, outputs, size)
