@@ -30,7 +30,7 @@ ALL_CLIENTS = "*"
 class Amount:
     """An amount of written data.
 
-    `sessions` counts registration sessions and legacy lineages; `bytes` counts request bodies.
+    `sessions` counts registration and fragment sessions, and legacy lineages; `bytes` counts request bodies.
     """
 
     sessions: float = 0

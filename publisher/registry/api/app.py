@@ -27,6 +27,7 @@ from roar_publisher.registry.accounts.authority import Authority, CallRunner, Lo
 from roar_publisher.registry.accounts.callers import CallerIdentifier
 from roar_publisher.registry.accounts.quotas import DEFAULT_QUOTA, Amount
 from roar_publisher.registry.accounts.signatures import Signatures
+from roar_publisher.registry.api.additions import AdditionsApi
 from roar_publisher.registry.api.artifacts import ArtifactApi
 from roar_publisher.registry.api.auth import AuthApi
 from roar_publisher.registry.api.browsers import BrowserGuard
@@ -34,6 +35,7 @@ from roar_publisher.registry.api.bulk import BulkFeatures
 from roar_publisher.registry.api.dates import DateHeader
 from roar_publisher.registry.api.device import DeviceApi
 from roar_publisher.registry.api.finalizer import Finalizer
+from roar_publisher.registry.api.fragments import FragmentApi
 from roar_publisher.registry.api.labels import LabelApi
 from roar_publisher.registry.api.legacy import LegacyApi
 from roar_publisher.registry.api.pages import Pages
@@ -41,6 +43,7 @@ from roar_publisher.registry.api.public import PublicApi
 from roar_publisher.registry.api.service import RegistryService
 from roar_publisher.registry.api.sign_in import SignInPages
 from roar_publisher.registry.api.staged import StagedApi
+from roar_publisher.registry.api.telemetry import TelemetryApi
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.http.bounds import ChunkedReplies
 from roar_publisher.registry.http.names import Names
@@ -100,6 +103,9 @@ def create_app(
         LabelApi(service),
         PublicApi(service),
         ArtifactApi(service),
+        AdditionsApi(service),
+        FragmentApi(service),
+        TelemetryApi(service),
         Pages(service),
         SignInPages(service),
         DeviceApi(service),

@@ -1,7 +1,7 @@
 """The label endpoints that `roar label` uses for reading and editing."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 from starlette.requests import Request
@@ -13,6 +13,7 @@ from roar_publisher.registry.accounts.callers import require_user
 from roar_publisher.registry.api.public import number_in_query
 from roar_publisher.registry.api.service import RegistryService
 from roar_publisher.registry.http.refusals import Refusal
+from roar_publisher.registry.lineages.artifact_views import whole_digest
 from roar_publisher.registry.lineages.label_views import (
     MAX_VERSIONS,
     artifact_label_versions,
@@ -21,7 +22,9 @@ from roar_publisher.registry.lineages.label_views import (
     label_versions,
     no_labels,
 )
-from roar_publisher.registry.lineages.reconcile import ReconcileRequest, owns_lineage, reconcile
+from roar_publisher.registry.lineages.reading import HASH_LENGTH
+from roar_publisher.registry.lineages.reconcile import PatchRequest, ReconcileRequest, owns_lineage, patch, reconcile
+from roar_publisher.registry.store.access import Reader
 
 ENTITY_PARAMETERS = {"dag": None, "job": "job_uid", "artifact": "artifact_hash"}
 """The query parameter that identifies an entity, by entity type."""
@@ -39,6 +42,7 @@ class LabelApi:
         root = f"{API_ROOT}/labels"
         return [
             Route(f"{root}/current", self.current, methods=["GET"]),
+            Route(f"{root}/current", self.patch, methods=["PATCH"]),
             Route(f"{root}/history", self.history, methods=["GET"]),
             Route(f"{root}/reconcile", self.reconcile, methods=["POST"]),
         ]
@@ -47,7 +51,7 @@ class LabelApi:
         """Return the newest label document of an entity."""
         caller = await self.service.caller(request)
         reader = await self.service.reader(caller)
-        query = _entity_query(request)
+        query = await self._whole(_entity_query(request), reader)
         if query.lineage_hash is None:
             documents = await self.service.read(current_artifact_labels, query.entity, reader)
         else:
@@ -60,6 +64,15 @@ class LabelApi:
         own = await self.service.read(owns_lineage, str(newest["sessionHash"]), caller)
         return JSONResponse({**newest, "canEdit": own})
 
+    async def patch(self, request: Request) -> JSONResponse:
+        """Edit the label document of one entity. Return the newest one."""
+        caller = await self.service.caller(request)
+        require_user(caller)
+        body = await self.service.body(request, PatchRequest)
+        reader = await self.service.reader(caller)
+        newest = await self.service.write(patch, caller, reader, body, self.service.clock())
+        return JSONResponse({**newest, "canEdit": True})
+
     async def history(self, request: Request) -> JSONResponse:
         """Return the newest label documents of an entity, oldest first.
 
@@ -70,9 +83,10 @@ class LabelApi:
         query = _entity_query(request)
         limit = number_in_query(request, "limit", default=MAX_VERSIONS, maximum=MAX_VERSIONS) or MAX_VERSIONS
         before = number_in_query(request, "before", default=LARGEST_VERSION, maximum=LARGEST_VERSION)
+        if query.lineage_hash is None and "before" in request.query_params:
+            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "before is a version in one lineage: give session_hash")
+        query = await self._whole(query, reader)
         if query.lineage_hash is None:
-            if "before" in request.query_params:
-                raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "before is a version in one lineage: give session_hash")
             history = await self.service.read(artifact_label_versions, query.entity, reader)
         else:
             where = (query.lineage_hash, reader, query.entity_type, query.entity)
@@ -87,6 +101,12 @@ class LabelApi:
         reader = await self.service.reader(caller)
         now = self.service.clock()
         return JSONResponse(await self.service.write(reconcile, caller, reader, body, now))
+
+    async def _whole(self, query: "_EntityQuery", reader: Reader) -> "_EntityQuery":
+        """Return a query with the whole digest. An artifact may be given by its first digits."""
+        if query.entity_type != "artifact" or len(query.entity) >= HASH_LENGTH:
+            return query
+        return replace(query, entity=await self.service.read(whole_digest, query.entity, reader))
 
 
 @dataclass(frozen=True, slots=True)

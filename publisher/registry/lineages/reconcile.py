@@ -16,6 +16,7 @@ from roar_publisher.glaas.wire import Count, Items, Label, LineageHash, Name, Re
 from roar_publisher.registry.accounts.callers import Caller
 from roar_publisher.registry.accounts.replays import refuse_replay
 from roar_publisher.registry.http.refusals import Refusal
+from roar_publisher.registry.lineages.label_views import current_label_document
 from roar_publisher.registry.lineages.labels import LARGEST_DOCUMENT, NOOPS, find_entity, write_label
 from roar_publisher.registry.lineages.reading import readable_lineage
 from roar_publisher.registry.store import lineages
@@ -57,6 +58,12 @@ class ReconcileRequest(RequestBody):
     labels: Items[LabelEdit]
 
 
+class PatchRequest(LabelEdit):
+    """The body of `PATCH /labels/current`."""
+
+    session_hash: LineageHash
+
+
 def reconcile(
     connection: Connection, caller: Caller, reader: Reader, request: ReconcileRequest, now: float
 ) -> dict[str, object]:
@@ -78,6 +85,16 @@ def reconcile(
     deleted = sum(len(edit.deleted_keys) for edit in request.labels)
     counts = {name: outcomes[name] for name in ("created", "updated", "noops")}
     return {"processed": len(results), **counts, "deletedKeys": deleted, "conflicts": [], "results": results}
+
+
+def patch(
+    connection: Connection, caller: Caller, reader: Reader, request: PatchRequest, now: float
+) -> dict[str, object]:
+    """Apply one edit. Return the newest label document of its entity. Raises `Refusal` as `reconcile`."""
+    reconcile(connection, caller, reader, ReconcileRequest(session_hash=request.session_hash, labels=[request]), now)
+    entity = _label(request, request.session_hash).entity or ""
+    (newest,) = current_label_document(connection, request.session_hash, reader, request.entity_type, entity)
+    return newest
 
 
 def owns_lineage(connection: Connection, lineage_hash: str, caller: Caller) -> bool:

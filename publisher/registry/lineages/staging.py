@@ -63,7 +63,7 @@ def add_jobs(connection: Connection, graph_id: int, jobs: Sequence[Job]) -> Adde
 
 def add_artifacts(connection: Connection, graph_id: int, artifacts: Sequence[Artifact]) -> int:
     """Add the artifacts that the graph does not have or knows only from links. Return how many these are."""
-    rows = [_stored_artifact(_primary_digest(artifact.hashes), artifact) for artifact in artifacts]
+    rows = [_stored_artifact(primary_digest(artifact.hashes), artifact) for artifact in artifacts]
     return insert_artifacts(connection, graph_id, rows)
 
 
@@ -161,7 +161,8 @@ def _size(link: StoredLink) -> int:
     return sum(map(len, filter(None, (link.digest, link.path, link.source_type, link.metadata, link.byte_ranges))))
 
 
-def _primary_digest(hashes: Sequence[Hash]) -> str:
+def primary_digest(hashes: Sequence[Hash]) -> str:
+    """Return the digest that identifies an artifact (`DIGEST_ORDER`)."""
     by_algorithm = {item.algorithm: item.digest for item in reversed(hashes)}
     known = (by_algorithm[algorithm] for algorithm in DIGEST_ORDER if algorithm in by_algorithm)
     return next(known, hashes[0].digest)

@@ -1,4 +1,4 @@
-"""Removal of expired sessions with their staged data, discarded graphs, unused quota rows, and free pages.
+"""Removal of expired sessions with their data, discarded graphs, unused quota rows, and free pages.
 
 It runs while the registry serves, in slices of one transaction each. Other requests run in between, so none waits for
 the deletion of another's gigabytes. A slice that is lost is repeated.
@@ -11,7 +11,8 @@ from typing import Protocol
 import anyio
 
 from roar_publisher.registry.accounts.quotas import DRAIN_SECONDS
-from roar_publisher.registry.store import anonymous_use
+from roar_publisher.registry.lineages.fragments import KEPT_SECONDS
+from roar_publisher.registry.store import anonymous_use, fragments
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.errors import StoreError
 from roar_publisher.registry.store.files import return_pages
@@ -22,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 SLICE_ROWS = 500
 """Maximum rows of each table that one slice deletes."""
+SLICE_BATCHES = 100
+"""Maximum fragments' batches, of up to 100 kB each, that one slice deletes."""
 SLICE_PAGES = 200
 """Maximum pages, of 4 KiB each, that one slice returns to the operating system."""
 KEPT_PAGES = 256
@@ -57,6 +60,7 @@ def sweep_slice(connection: Connection, now: float) -> bool:
     return (
         _expire(connection, now)
         or delete_discarded(connection, SLICE_ROWS)
+        or fragments.delete_expired(connection, now - KEPT_SECONDS, SLICE_BATCHES)
         or anonymous_use.delete_older(connection, now - DRAIN_SECONDS, SLICE_ROWS)
         or return_pages(connection, kept=KEPT_PAGES, limit=SLICE_PAGES)
     )

@@ -73,9 +73,13 @@ def graph_counts(connection: Connection, graph_id: int) -> dict[str, int]:
 
 
 def newest_ids(connection: Connection) -> tuple[int, int]:
-    """Return the newest graph id and job id. Ids of new rows are consecutive."""
+    """Return the newest id of sessions and that of jobs. Ids of new rows are consecutive.
+
+    The first is the sum for graphs, each of which a session or legacy lineage brings, and fragment sessions.
+    """
     row = connection.execute(
-        "SELECT coalesce((SELECT max(id) FROM graphs), 0), coalesce((SELECT max(id) FROM jobs), 0)"
+        "SELECT coalesce((SELECT max(id) FROM graphs), 0) + coalesce((SELECT max(id) FROM fragment_sessions), 0),"
+        " coalesce((SELECT max(id) FROM jobs), 0)"
     ).fetchone()
     return row[0], row[1]
 

@@ -195,6 +195,22 @@ def newest_with_artifact(connection: Connection, digest: str, owner: str) -> str
     return None if row is None else row["hash"]
 
 
+def writable_with_job(connection: Connection, uid: str, owner: str, graphs: int) -> Lineage | None:
+    """Return the newest writable lineage with this job, preferably one of the owner; None if there is none.
+
+    Only the `graphs` oldest graphs are considered.
+    """
+    row = connection.execute(
+        "SELECT lineages.*, 0 AS set_aside FROM ("
+        "SELECT graph_id FROM (SELECT graph_id FROM jobs WHERE uid = :uid ORDER BY id LIMIT :most) AS own"
+        " UNION SELECT graph_id FROM (SELECT graph_id FROM job_aliases WHERE uid = :uid ORDER BY graph_id LIMIT :most)"
+        " AS other) AS known JOIN lineages ON lineages.graph_id = known.graph_id WHERE owner IN (:nobody, :owner)"
+        " ORDER BY owner = :owner DESC, published_at DESC, hash LIMIT 1",
+        {"uid": uid, "owner": owner, "nobody": ANONYMOUS_OWNER, "most": graphs},
+    ).fetchone()
+    return None if row is None else lineage_of(row)
+
+
 def finalized_with_jobs(connection: Connection, owner: str, uids: Sequence[str], graphs: int) -> dict[str, str]:
     """Return which jobs are in finalized public lineages of a user, as a map from job uid to lineage hash.
 

@@ -252,4 +252,23 @@ MIGRATIONS = (
     CREATE INDEX made_artifacts ON links (digest, job_id) WHERE kind = 'outputs';
     CREATE INDEX build_jobs ON jobs (graph_id) WHERE job_type = 'build';
     """,
+    """
+    CREATE TABLE fragment_sessions (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        owner TEXT NOT NULL,                  -- id of the user that opened it; '' is nobody
+        token_hash TEXT NOT NULL,             -- SHA-256 of the token
+        expires_at REAL NOT NULL,             -- Unix seconds
+        batches INTEGER NOT NULL,
+        bytes INTEGER NOT NULL
+    );
+    CREATE INDEX fragment_sessions_by_expiry ON fragment_sessions (expires_at);
+    CREATE TABLE fragment_batches (
+        session_id INTEGER NOT NULL REFERENCES fragment_sessions (id) ON DELETE CASCADE,
+        number INTEGER NOT NULL,              -- in the order of arrival
+        sequence INTEGER NOT NULL,            -- as sent
+        text TEXT NOT NULL,                   -- base64 of what only holders of the token can read
+        PRIMARY KEY (session_id, number)
+    );
+    """,
 )

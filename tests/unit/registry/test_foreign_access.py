@@ -21,6 +21,8 @@ from tests.support.registry.people import Bearer, Person, Ssh
 pytestmark = pytest.mark.anyio
 
 OWN_SPACE, SESSION, LINEAGE, LEGACY, LEGACY_OPEN, EDIT = "own space", "session", "lineage", "legacy", "hash", "edit"
+FRAGMENTS = "fragments"
+"""Anybody may open such a session; `test_fragments` says what its token opens."""
 SIGN_IN = "sign-in"
 """What a bearer alone may end; the tests of `test_auth` say how."""
 PRIVATE = {"owner_resolution": "current_user", "owner_type": "user", "visibility": "private"}
@@ -32,6 +34,8 @@ GROUPS = {
     ("GET", "/api/v1/auth/access-context"): OWN_SPACE,
     ("POST", "/api/v1/auth/logout"): SIGN_IN,
     ("POST", "/api/v1/labels/reconcile"): EDIT,
+    ("PATCH", "/api/v1/labels/current"): EDIT,
+    ("POST", "/api/v1/fragments/sessions"): FRAGMENTS,
     ("POST", "/api/v1/registration-sessions/{id}/jobs/{uid}/inputs"): SESSION,
     ("POST", "/api/v1/registration-sessions/{id}/jobs/{uid}/outputs"): SESSION,
     ("POST", "/api/v1/registration-sessions/{id}/jobs/batch"): SESSION,
@@ -57,6 +61,8 @@ GROUPS = {
     ("POST", "/api/v1/sessions/{hash}/jobs/{uid}/outputs"): LEGACY,
     ("POST", "/api/v1/sessions/{hash}/jobs/batch"): LEGACY,
     ("POST", "/api/v1/sessions/{hash}/jobs"): LEGACY,
+    ("POST", "/api/v1/artifacts"): LEGACY,
+    ("POST", "/api/v1/jobs/{uid}/artifacts"): LEGACY,
     ("POST", "/api/v1/artifacts/batch"): LEGACY,
     ("POST", "/api/v1/artifacts/composites"): LEGACY,
     ("POST", "/api/v1/labels/sync"): LEGACY,
@@ -68,6 +74,10 @@ FOR_ANYBODY = {
     ("POST", "/api/v1/auth/refresh"),
     ("POST", "/api/v1/auth/device/start"),
     ("POST", "/api/v1/auth/device/token"),
+    ("POST", "/api/v1/fragments/sessions/{id}/fragments"),
+    ("GET", "/api/v1/fragments/sessions/{id}/fragments"),
+    ("POST", "/api/v1/fragments/sessions/{id}/renew"),
+    ("POST", "/api/v1/telemetry/roar"),
 }
 """Endpoints that never look at a credential."""
 FORMS = {
@@ -104,13 +114,21 @@ class Scene:
         )
         if template.startswith("/api/v1/labels/") and method == "GET":
             path += f"?entity_type=dag&session_hash={lineage_hash}"
-        body = self._body(template, lineage_hash) if method == "POST" else None
+        body = None if method == "GET" else self._body(template, lineage_hash)
         return method, path, None if body is None else json.dumps(body).encode()
 
     def _body(self, template: str, lineage_hash: str) -> dict[str, Any]:
         composite = {**artifact(3), "hash": digest(3), "component_count_total": 0, "session_hash": lineage_hash}
         label = {"entity_type": "dag", "session_hash": lineage_hash, "metadata": {"defaced": 1}}
         match template.rpartition("/")[2]:
+            case "current":
+                return {**label, "metadata": {"patched": 1}}
+            case "artifacts" if "/jobs/" in template:
+                return {"view_edges": [{"relation": "reads", "target_hash": digest(3)}]}
+            case "artifacts":
+                return {**artifact(2), "session_hash": lineage_hash}
+            case "sessions" if "/fragments/" in template:
+                return {"session_id": "fragments-1", "token_hash": digest(5)}
             case "registration-sessions":
                 return {"client_session_id": "mine"}
             case "inputs" | "outputs":
@@ -149,7 +167,17 @@ class Scene:
         def look(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
             connection.execute("CREATE TEMP TABLE seen AS SELECT * FROM sessions")
             connection.execute("UPDATE seen SET revision = 0")
-            tables = ("lineages", "jobs", "artifacts", "links", "view_edges", "labels", "job_aliases", "seen")
+            tables: tuple[str, ...] = (
+                "lineages",
+                "jobs",
+                "artifacts",
+                "links",
+                "view_edges",
+                "labels",
+                "job_aliases",
+                "seen",
+            )
+            tables = (*tables, "fragment_sessions", "fragment_batches")
             found = [tuple(row) for table in tables for row in connection.execute(f"SELECT '{table}', * FROM {table}")]
             connection.execute("DROP TABLE seen")
             return found

@@ -255,3 +255,38 @@ async def test_others_read_and_do_not_edit(owned: Owned) -> None:
 )
 async def test_an_edit_of_nothing_known_is_refused(owned: Owned, changes: Json, status: int) -> None:
     refused(await owned.edit(owned.job_edit(**changes)), status)
+
+
+async def test_a_patch_of_the_current_labels_returns_them(owned: Owned) -> None:
+    where = {"session_hash": owned.lineage_hash, **owned.job_edit()}
+
+    async def patch(auth: httpx2.Auth, **edit: object) -> httpx2.Response:
+        return await owned.registry.client.patch("/api/v1/labels/current", json={**where, **edit}, auth=auth)
+
+    alice = Bearer(owned.alice)
+    changed = succeeded(await patch(alice, metadata={"a": {"c": 3}}, deleted_keys=["a.b"], base_version=1))
+    assert changed == await owned.current()
+    assert (changed["version"], changed["metadata"], changed["canEdit"]) == (2, {"a": {"c": 3}}, True)
+    assert succeeded(await patch(alice, metadata={"a": {"c": 3}})) == changed, "nothing was left to do"
+    refused(await patch(alice, metadata={"x": 1}, base_version=1), 409)
+    refused(await patch(alice, metadata={"x": 1}, job_uid=uid(9)), 404)
+    refused(await patch(Bearer(owned.registry.person("bob")), metadata={"x": 1}), 403)
+    assert await owned.current() == changed
+
+
+async def test_the_labels_of_an_artifact_are_found_by_the_beginning_of_its_digest(registry: Registry) -> None:
+    alice = Bearer(registry.person("alice"))
+    name = digest(0xAB12CD34 << 224)
+    own = {"owner_resolution": "current_user", "owner_type": "user", "visibility": "private"}
+    session = await registry.open(auth=alice)
+    await session.add_jobs(job(1))
+    await session.add_artifacts(artifact(0xAB12CD34 << 224))
+    lineage_hash = (await session.finalize(scope_request=own))["hash"]
+    written = label(lineage_hash, {"a": 1}, entity_type="artifact", artifact_hash=name)
+    succeeded(await session.post("/labels/batch", {"labels": [written]}))
+    for view in ("current", "history"):
+        for session_hash in ({}, {"session_hash": lineage_hash}):
+            where = {"entity_type": "artifact", "artifact_hash": name[:8], **session_hash}
+            shown = await registry.client.get(f"/api/v1/labels/{view}", params=where, auth=alice)
+            assert name in str(succeeded(shown))
+            refused(await registry.client.get(f"/api/v1/labels/{view}", params=where), 404)
