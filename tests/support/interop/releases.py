@@ -85,7 +85,7 @@ class Desk:
 
     def roar(self, *arguments: str) -> Finished:
         """Run this release of roar-cli."""
-        return _run(self.project, self.environment(), str(python_of(self.release)), "-P", "-m", "roar", *arguments)
+        return run_release(self.project, self.environment(), self.release, *arguments)
 
     def started(self, *arguments: str) -> subprocess.Popen[str]:
         """Start this release of roar-cli; the caller waits for it."""
@@ -183,6 +183,11 @@ def python_of(release: str) -> Path:
         install = [str(python), "-m", "pip", "install", "--quiet", f"roar-cli=={release}", "boto3"]
         subprocess.run(install, check=True, timeout=2 * TIMEOUT_SECONDS)
     return python
+
+
+def run_release(folder: Path, environment: Mapping[str, str], release: str, *arguments: str) -> Finished:
+    """Run a release of roar-cli in a folder."""
+    return _run(folder, environment, str(python_of(release)), "-P", "-m", "roar", *arguments)
 
 
 def _environment(home: Path, **more: str) -> dict[str, str]:
