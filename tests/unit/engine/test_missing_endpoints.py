@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import anyio
 import httpx2
 import pytest
 
@@ -73,6 +74,26 @@ async def test_what_has_no_endpoint_travels_with_the_links(
         link for call in ("inputs", "outputs") for sent in publishing.calls(call) for link in sent.document["artifacts"]
     ]
     assert {link["size"] for link in links} == {7}
+
+
+class MetTogether(Publishing):
+    """A registry that answers only when every other task waits for something, which trio alone knows exactly."""
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        response = await super().handle_async_request(request)
+        if request.url.path.endswith(("/artifacts/batch", "/registration-sessions")):
+            await anyio.wait_all_tasks_blocked()
+        return response
+
+
+@pytest.mark.parametrize("anyio_backend", ["trio"])
+async def test_the_session_is_requested_once_by_however_many_meet_a_missing_endpoint(folder: StateFolder) -> None:
+    publishing = MetTogether(folder, cut(chain(20), batch=lambda: 1))
+    publishing.intercept = lacking("artifacts/batch")
+    assert (await publishing.run()).state is State.DONE
+    assert len(publishing.calls("artifacts/batch")) > 1, "several requests meet it at once"
+    assert len(publishing.calls("registration-sessions")) == 2, "one opens it, one asks whether it exists"
+    assert publishing.published()[:6] == publishing.expected()[:6]
 
 
 async def test_links_of_real_plans_carry_sizes_only_without_an_endpoint(folder: StateFolder) -> None:
