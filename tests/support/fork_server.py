@@ -5,11 +5,8 @@ it sends an order as JSON with the descriptors for stdout and stderr, and gets t
 run whose connection closes is killed.
 """
 
-import gc
-import importlib
 import json
 import os
-import pkgutil
 import select
 import signal
 import socket
@@ -23,11 +20,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 
 import roar_publisher
+from tests.support.imported import import_program
 from tests.support.processes import environment, line_of, running
 from tests.support.sampling import EXHAUSTIVE
 
-ALSO_IMPORTED = ("anyio._backends._asyncio", "botocore.session", "rich.live", "rich.table", "uvicorn")
-"""What the program imports where it needs it."""
 READ_AT_START = ("PYTHON", "LANG", "LC_", "_ROAR_COMPLETE")
 """Beginnings of the variables that an interpreter reads only when it starts."""
 _open = ExitStack()
@@ -147,11 +143,7 @@ def _become(order: Order, descriptors: Sequence[int]) -> None:
 
 
 def main() -> None:
-    for module in pkgutil.walk_packages(roar_publisher.__path__, "roar_publisher."):
-        importlib.import_module(module.name)
-    for name in ALSO_IMPORTED:
-        importlib.import_module(name)
-    gc.freeze()
+    import_program()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(sys.argv[1])
         listener.listen(64)

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import httpx2  # noqa: F401  imported before the fork, like everything that a publish needs
 
 from roar_publisher.auth.choice import Choice, Flag
 from roar_publisher.auth.keyring import Keyring
@@ -33,6 +32,7 @@ from roar_publisher.state.journal import Journal
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.record import NamedBy
 from tests.support.faults.mortal import commit_of
+from tests.support.imported import import_program
 from tests.support.send_policies import policy_for
 
 
@@ -146,6 +146,7 @@ def run_publish(order: Order) -> Answer:
 
 
 def main() -> None:
+    import_program()
     for line in sys.stdin:
         sys.stdout.write(json.dumps(asdict(run_publish(Order(**json.loads(line))))) + "\n")
         sys.stdout.flush()

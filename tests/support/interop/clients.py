@@ -1,7 +1,6 @@
 """Real programs side by side: roar-cli, ours, and the registry that we ship, each in a process of its own."""
 
 import json
-import os
 import subprocess
 import sys
 import urllib.request
@@ -10,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support.checkout import CHECKOUT
-from tests.support.cli.program import serving
+from tests.support.cli.program import Program, serving
 from tests.support.lineage.captured import captured_project, recorded, run_again
+from tests.support.processes import environment
 
 TIMEOUT_SECONDS = 120
 """Longer than any program here takes on a busy machine; past it the test fails."""
@@ -27,31 +26,12 @@ class Workplace:
         # roar-cli and ours both look for the output files of a path target.
         run_again(self.root)
         self._home = folder
-        self._environ = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(folder),
-            "PYTHONPATH": str(CHECKOUT),
-            "DO_NOT_TRACK": "1",
-        }
+        self._environ = environment(HOME=str(folder), DO_NOT_TRACK="1")
 
     def roar_cli(self, registry: str, *arguments: str) -> str:
         """Run real roar-cli; what it wrote."""
-        return self._run("roar", registry, arguments)
-
-    def ours(self, registry: str, *arguments: str) -> str:
-        """Run this project's program; what it wrote on stdout."""
-        return self._run("roar_publisher", registry, arguments)
-
-    def make_ssh_key(self) -> None:
-        """Give the home an SSH key, which makes roar-cli think that somebody can sign in."""
-        ssh = self._home / ".ssh"
-        ssh.mkdir(mode=0o700)
-        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(ssh / "id_ed25519")]
-        subprocess.run(command, check=True, stdin=subprocess.DEVNULL, timeout=TIMEOUT_SECONDS)
-
-    def _run(self, module: str, registry: str, arguments: tuple[str, ...]) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", module, *arguments],
+            [sys.executable, "-m", "roar", *arguments],
             cwd=self.root,
             env=self._environ | {"GLAAS_URL": registry},
             stdin=subprocess.DEVNULL,
@@ -59,8 +39,22 @@ class Workplace:
             text=True,
             timeout=TIMEOUT_SECONDS,
         )
-        assert done.returncode == 0, f"{module} {arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == 0, f"roar {arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
+
+    def ours(self, registry: str, *arguments: str) -> str:
+        """Run this project's program; what it wrote on stdout."""
+        program = Program(self.root, self._home / "state", self._environ | {"GLAAS_URL": registry})
+        done = program(*arguments)
+        assert done.code == 0, f"{arguments}: {done.code}\n{done.out}\n{done.err}"
+        return done.out
+
+    def make_ssh_key(self) -> None:
+        """Give the home an SSH key, which makes roar-cli think that somebody can sign in."""
+        ssh = self._home / ".ssh"
+        ssh.mkdir(mode=0o700)
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(ssh / "id_ed25519")]
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL, timeout=TIMEOUT_SECONDS)
 
     def publish_by_roar_cli(self, registry: str, target: list[str]) -> None:
         """`roar register`, as users have it today."""

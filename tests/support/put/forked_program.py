@@ -5,26 +5,22 @@ fork of this process carries out as `roar` does, through its own `main`, so that
 one JSON line.
 """
 
-import importlib
 import json
 import os
-import pkgutil
 import signal
 import sys
 import traceback
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import roar_publisher.cli
 import roar_publisher.engine.run
-import roar_publisher.engine.steps
 import roar_publisher.net.gate
 import roar_publisher.net.retry
-import roar_publisher.planning.put
 import roar_publisher.storage.destinations
 import roar_publisher.storage.http
 import roar_publisher.storage.parts
 from roar_publisher.__main__ import run
+from tests.support.imported import import_program
 from tests.support.put.moments import Moments, count_moments
 from tests.support.put.project import PART_BYTES
 
@@ -115,22 +111,8 @@ def run_publish(order: ProgramRun) -> ProgramResult:
     return ProgramResult(killed, os.waitstatus_to_exitcode(status), out, err, passed)
 
 
-def _import_everything() -> None:
-    """Import in advance what the program imports late, so that a fork finds it."""
-    for package in (
-        roar_publisher.cli,
-        roar_publisher.planning.put,
-        roar_publisher.engine.steps,
-        roar_publisher.storage,
-    ):
-        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            importlib.import_module(module.name)
-    for name in ("botocore.auth", "botocore.awsrequest", "botocore.session", "rich.live", "rich.table"):
-        importlib.import_module(name)
-
-
 def main() -> None:
-    _import_everything()
+    import_program()
     roar_publisher.storage.parts.SMALLEST_PART_BYTES = PART_BYTES
     for line in sys.stdin:
         sys.stdout.write(json.dumps(asdict(run_publish(_order(json.loads(line))))) + "\n")
