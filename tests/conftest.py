@@ -14,6 +14,7 @@ import pytest
 from roar_publisher.net.address import is_loopback
 from roar_publisher.state.paths import StateFolder
 from tests.support.fork_server import stop_server
+from tests.support.order import longest_first
 from tests.support.sampling import EXHAUSTIVE, SEED
 
 INTERNET = (socket.AF_INET, socket.AF_INET6)
@@ -36,6 +37,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def pytest_report_header() -> str:
     """Return the line that says how to repeat this run."""
     return "every case of every sweep" if EXHAUSTIVE else f"samples: ROAR_TEST_SAMPLE={SEED}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take long."""
+    items[:] = longest_first(items, Path(__file__).parent)
 
 
 def pytest_unconfigure() -> None:

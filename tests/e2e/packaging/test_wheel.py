@@ -1,6 +1,5 @@
 """The wheel, installed into an environment of its own by a person without the checkout."""
 
-import fcntl
 import json
 import os
 import re
@@ -17,6 +16,7 @@ from tests.support.checkout import CHECKOUT
 from tests.support.cli.servers import answering, http
 from tests.support.lineage.captured import captured_project, recorded
 from tests.support.put.projects import put_project
+from tests.support.shared import made_once
 
 TIMEOUT_SECONDS = 300
 """Generous: the first install on a machine downloads the dependencies."""
@@ -50,16 +50,8 @@ class Installed:
 
 @pytest.fixture(scope="session")
 def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The environment; where several workers run tests, the first one installs and the others wait for it."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "packaging"
-    folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "complete").exists():
-            _install(folder, folder / "venv")
-            (folder / "complete").touch()
-    return folder / "venv"
+    """The environment, installed once."""
+    return made_once(tmp_path_factory, "packaging", _install) / "venv"
 
 
 @pytest.fixture
@@ -162,7 +154,8 @@ def registry_of(installed: Installed) -> Iterator[str]:
             server.send_signal(signal.SIGTERM)
 
 
-def _install(folder: Path, venv: Path) -> None:
+def _install(folder: Path) -> None:
+    venv = folder / "venv"
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     _must([*pip, "wheel", "--no-deps", "--wheel-dir", str(folder), str(CHECKOUT)])
     _must([sys.executable, "-m", "venv", "--clear", str(venv)])

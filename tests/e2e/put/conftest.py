@@ -9,7 +9,8 @@ import pytest
 from tests.support.processes import line_of, running
 from tests.support.put.destinations import S3, Destination, Folder, Gcs, gcs_server, s3_server
 from tests.support.put.place import ForkingProcess, Place
-from tests.support.put.project import capture
+from tests.support.put.project import capture, copied
+from tests.support.shared import made_once
 from tests.support.storage.proxy import Proxy
 
 _names = count(1)
@@ -17,8 +18,8 @@ MakePlace = Callable[[str], Place]
 
 
 @pytest.fixture(scope="session")
-def template() -> Path:
-    return capture()
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_once(tmp_path_factory, "captured", lambda folder: copied(capture(), folder / "project")) / "project"
 
 
 @pytest.fixture(scope="session")
