@@ -31,6 +31,9 @@ HOUR = 3600.0
 BEYOND = 1
 """Requests past the last one of a reference run: nothing dies then, and the sweep has swept everything."""
 
+SOME = 3
+"""How many of the requests a credential dies before by default."""
+
 Act = Callable[[World], None]
 
 
@@ -149,7 +152,7 @@ def test_a_credential_that_dies_before_any_request(name: str, memory: Path) -> N
 
     run_virtually(reference, 0)
     assert requests > (8 if FEATURES is BULK else 15)
-    for number in sample(f"expiry {name}", range(death.first, requests + BEYOND + 1), 6):
+    for number in sample(f"expiry {name}", range(death.first, requests + BEYOND + 1), SOME):
         try:
             run_virtually(lambda number=number: disturbed(memory / str(number), death, number), 0)  # type: ignore[misc]
         except BaseException as error:

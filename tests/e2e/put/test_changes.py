@@ -19,6 +19,7 @@ from tests.e2e.put.conftest import MakePlace
 from tests.support.put.destinations import KINDS
 from tests.support.put.place import Place
 from tests.support.put.project import git
+from tests.support.sampling import sample
 from tests.support.storage.proxy import Fault, Seen
 
 SEEDS = range(3)
@@ -96,11 +97,17 @@ CHANGES = {
     "replace": Change(replace, from_aside),
     "rename": Change(rename, from_aside),
 }
+DURING = sample(
+    "changes during a put",
+    [(kind, name, seed) for kind in ("s3", "gs") for name in CHANGES for seed in SEEDS],
+    0,
+    lambda case: case[:2],
+    lambda case: case[0::2],
+)
+"""(store, change, seed): each change at each store, and each seed at each store."""
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("name", CHANGES)
-@pytest.mark.parametrize("kind", ["s3", "gs"])
+@pytest.mark.parametrize(("kind", "name", "seed"), DURING)
 def test_a_change_during_a_put_stops_it_before_anything_is_published(
     kind: str, name: str, seed: int, make_place: MakePlace
 ) -> None:
@@ -199,7 +206,7 @@ def test_a_file_restored_before_a_resume_is_not_a_changed_file(
     assert not set(place.destination.parts_sent(place.seen[seen:], journal.uploads)) & journal.parts
 
 
-@pytest.mark.parametrize("number", range(1, BODIES + 1))
+@pytest.mark.parametrize("number", sample("files restored", range(1, BODIES + 1), 3))
 def test_a_file_restored_during_a_put_is_not_a_changed_file(number: int, make_place: MakePlace) -> None:
     place = make_place("s3")
     happened = meanwhile(place, number, lambda: copied_over(place.project / "outputs" / "large-0.bin"))

@@ -26,6 +26,21 @@ SLACK_SECONDS = 1.0
 LOOK_SECONDS = 0.1
 
 
+LINES = sample(
+    "lines",
+    [
+        (*line, jitter, batch_requests)
+        for line in ((1, 0.25), (4, 0.25), (10_000, 0.25), (2, 1.0))
+        for jitter in (0.0, 1.0)
+        for batch_requests in (1, 10)
+    ],
+    0,
+    lambda line: line[:2],
+    lambda line: line[2:],
+)
+"""(requests at once, seconds each, jitter, how many requests' time a batch takes)."""
+
+
 @dataclass
 class Shown:
     """Every estimate that was shown: when, and what it said.  ended_at: the truth."""
@@ -93,9 +108,7 @@ def publish(tmp_path: Path, jobs: int, line: Callable[[], SimulatedConnection], 
     return shown
 
 
-@pytest.mark.parametrize("batch_requests", [1, 10])
-@pytest.mark.parametrize("jitter", [0.0, 1.0])
-@pytest.mark.parametrize(("capacity", "seconds"), [(1, 0.25), (4, 0.25), (10_000, 0.25), (2, 1.0)])
+@pytest.mark.parametrize(("capacity", "seconds", "jitter", "batch_requests"), LINES)
 def test_300_jobs_over_a_line_of_250_ms_a_piece(
     tmp_path: Path, capacity: int, seconds: float, jitter: float, batch_requests: int
 ) -> None:

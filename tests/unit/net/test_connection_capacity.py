@@ -3,6 +3,7 @@
 import random
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import product
 
 import anyio
 import httpx2
@@ -15,6 +16,28 @@ from roar_publisher.state.errors import Interrupted
 from roar_publisher.state.limits import MOST_REQUESTS
 from tests.support import virtual
 from tests.support.glaas.scripted import OK, Calls, Script, reply
+from tests.support.sampling import sample
+
+NARROW = sample(
+    "narrow connections",
+    [
+        (*line, jitter)
+        for line in ((1, 0.25), (4, 0.25), (16, 0.25), (32, 0.5), (8, 1.0), (1, 1.0))
+        for jitter in (0.0, 0.5)
+    ],
+    0,
+    lambda line: line[:2],
+    lambda line: line[2],
+)
+"""(requests at once, seconds each, jitter)."""
+LARGE = sample(
+    "large connections",
+    list(product((0.001, 0.05, 0.25), (0.0, 1.0))),
+    0,
+    lambda line: line[0],
+    lambda line: line[1],
+)
+"""(seconds each, jitter) of a connection that is wider than the limit."""
 
 
 @dataclass
@@ -83,8 +106,7 @@ async def send(
         return Outcome(connection, calls, limits, anyio.current_time() - began)
 
 
-@pytest.mark.parametrize("jitter", [0.0, 0.5])
-@pytest.mark.parametrize(("capacity", "seconds"), [(1, 0.25), (4, 0.25), (16, 0.25), (32, 0.5), (8, 1.0), (1, 1.0)])
+@pytest.mark.parametrize(("capacity", "seconds", "jitter"), NARROW)
 def test_the_limit_settles_near_the_capacity_without_retries(capacity: int, seconds: float, jitter: float) -> None:
     async def scenario() -> None:
         connection = SimulatedConnection(capacity, seconds, jitter)
@@ -114,15 +136,14 @@ def test_300_jobs_of_600_requests_over_a_connection_that_takes_one_at_a_time() -
     virtual.run(scenario)
 
 
-@pytest.mark.parametrize("jitter", [0.0, 1.0])
-@pytest.mark.parametrize("seconds", [0.001, 0.05, 0.25])
+@pytest.mark.parametrize(("seconds", "jitter"), LARGE)
 def test_a_connection_of_large_capacity_is_used_fully_at_once(seconds: float, jitter: float) -> None:
     async def scenario() -> None:
-        done = await send(SimulatedConnection(10_000, seconds, jitter), 3_000)
+        done = await send(SimulatedConnection(10_000, seconds, jitter), 1_500)
         assert min(done.late) == MOST_REQUESTS
         first = done.limits.index(MOST_REQUESTS)
         assert first <= 3 * MOST_REQUESTS
-        ideal = 3_000 / MOST_REQUESTS * seconds * (1 + jitter / 2)
+        ideal = 1_500 / MOST_REQUESTS * seconds * (1 + jitter / 2)
         assert done.took <= 1.1 * ideal + 4 * seconds
 
     virtual.run(scenario)

@@ -12,6 +12,7 @@ import pytest
 
 from roar_publisher.state.portable import JOURNAL
 from tests.support.bundles.forge import Members, columns, fitting, tar, with_json, with_record, with_sql, with_value
+from tests.support.sampling import sample
 from tests.unit.planning.bundles.conftest import Attack, Harmless
 
 FORGET_MIGRATIONS = "DELETE FROM _sqlite_migrations WHERE name > 'm004'"
@@ -119,6 +120,10 @@ ANYTHING: list[object] = [None, "", ESCAPE, 2**63 - 1, 0, "../../x", "a" * 5_000
 """Values that some columns may hold: the bundle is refused or accepted."""
 
 
+SOME = 4
+"""How many of these values are tried in each column by default."""
+
+
 def with_any_value(members: Members, scratch: Path, table: str, column: str, value: object) -> Members | None:
     """Return None if SQLite itself refuses the value, or converts it to the declared type."""
     try:
@@ -143,7 +148,7 @@ def test_a_value_of_another_type_is_refused(
 def test_any_value_is_accepted_or_refused(
     table: str, column: str, declared: str, members: Members, harmless: Harmless, scratch: Path
 ) -> None:
-    for value in ANYTHING:
+    for value in sample(f"{table}.{column}", ANYTHING, SOME):
         forged = with_any_value(members, scratch, table, column, value)
         if forged is not None:
             harmless(tar(forged))

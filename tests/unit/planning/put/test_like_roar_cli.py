@@ -71,11 +71,13 @@ def store() -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(params=CASES)
-def both(request: pytest.FixtureRequest, tmp_path: Path, store: str) -> tuple[Path, Planned, Conversation]:
+@pytest.fixture(scope="module", params=CASES)
+def both(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, store: str
+) -> tuple[Path, Planned, Conversation]:
     """One put, planned by us and performed by roar-cli; `before.db` is roar.db before it."""
     prepare, sources, options = CASES[request.param]
-    root = put_project(tmp_path)
+    root = put_project(tmp_path_factory.mktemp("put"))
     prepare(root)
     commit(root)
     planned = plan(root, *sources, **options)
