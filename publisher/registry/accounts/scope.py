@@ -16,10 +16,12 @@ def reader_of(user: User, context: AccessContext | None) -> Reader:
     """Return a signed-in reader. `context` is None if the user's access context is unknown."""
     if context is None:
         return Reader(user.id)
+    projects = [project for group in context.projects_by_owner.values() for project in group]
     return Reader(
         user.id,
         tuple(owner.id for owner in context.owners if owner.role in WRITING_ROLES),
-        tuple(project.id for group in context.projects_by_owner.values() for project in group),
+        tuple(project.id for project in projects),
+        tuple(project.id for project in projects if project.can_write),
     )
 
 

@@ -10,11 +10,11 @@ from starlette.routing import BaseRoute, Route
 
 from roar_publisher.glaas import wire
 from roar_publisher.glaas.protocol import API_ROOT
-from roar_publisher.registry.accounts.callers import Caller
 from roar_publisher.registry.api.service import RegistryService, path_text
 from roar_publisher.registry.lineages import staging
 from roar_publisher.registry.lineages.legacy import legacy_graph
 from roar_publisher.registry.lineages.view_edges import add_published_view_edges
+from roar_publisher.registry.store.access import Reader
 from roar_publisher.registry.store.database import Connection
 
 
@@ -35,7 +35,8 @@ class AdditionsApi:
         """Add an artifact to the legacy lineage that it names."""
         caller = await self.service.caller(request)
         body = await self.service.body(request, wire.LegacyArtifact)
-        created = await self.service.write_from(request, caller, _add_artifact, caller, body)
+        reader = await self.service.reader(caller)
+        created = await self.service.write_from(request, caller, _add_artifact, reader, body)
         reply = {"hash": staging.primary_digest(body.hashes), "created": created}
         return JSONResponse(reply, HTTPStatus.CREATED if created else HTTPStatus.OK)
 
@@ -43,11 +44,11 @@ class AdditionsApi:
         """Record which parts of composites a published job used."""
         caller = await self.service.caller(request)
         edges = (await self.service.body(request, wire.ViewEdgesRequest)).view_edges
-        uid, now = path_text(request, "uid"), self.service.clock()
-        await self.service.write_from(request, caller, add_published_view_edges, caller, uid, edges, now)
+        reader, uid, now = await self.service.reader(caller), path_text(request, "uid"), self.service.clock()
+        await self.service.write_from(request, caller, add_published_view_edges, reader, uid, edges, now)
         return JSONResponse({"job_uid": uid, "view_edges_linked": len(edges)})
 
 
-def _add_artifact(connection: Connection, caller: Caller, artifact: wire.LegacyArtifact) -> bool:
-    graph_id = legacy_graph(connection, caller, artifact.session_hash)
+def _add_artifact(connection: Connection, reader: Reader, artifact: wire.LegacyArtifact) -> bool:
+    graph_id = legacy_graph(connection, reader, artifact.session_hash)
     return staging.add_artifacts(connection, graph_id, [artifact]) == 1

@@ -45,9 +45,10 @@ class AuthApi:
 
     async def own_sessions(self, request: Request) -> JSONResponse:
         """Return the caller's published lineages, newest first. Clients that probe a credential ask for one."""
-        user = require_user(await self.service.caller(request))
+        caller = await self.service.caller(request)
+        require_user(caller)
         limit = number_in_query(request, "limit", default=LISTED, maximum=MAX_LISTED)
-        lineages = await self.service.read(own_lineages, user.id, limit)
+        lineages = await self.service.read(own_lineages, await self.service.reader(caller), limit)
         return JSONResponse({"sessions": [asdict(lineage) for lineage in lineages]})
 
     async def me(self, request: Request) -> JSONResponse:

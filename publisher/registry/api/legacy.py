@@ -20,6 +20,7 @@ from roar_publisher.registry.lineages import staging
 from roar_publisher.registry.lineages.labels import NOOPS, changes, write_each, write_label
 from roar_publisher.registry.lineages.legacy import add_composite, labelled_graph, legacy_graph, open_legacy
 from roar_publisher.registry.lineages.staging import LinkKind
+from roar_publisher.registry.store.access import Reader
 from roar_publisher.registry.store.database import Connection
 
 P = ParamSpec("P")
@@ -101,21 +102,24 @@ class LegacyApi:
             caller = await self.service.caller(request, limit=limit)
             artifacts = (await self.service.body(request, wire.LegacyArtifactsRequest, limit=limit)).artifacts
             check_item_sizes(artifacts, request.state.body_size, self.service.body_limit)
-            created = await self.service.write_from(request, caller, _add_artifacts, caller, artifacts)
+            reader = await self.service.reader(caller)
+            created = await self.service.write_from(request, caller, _add_artifacts, reader, artifacts)
         return JSONResponse({"created": created, "existing": len(artifacts) - created, "errors": []})
 
     async def add_composite(self, request: Request) -> JSONResponse:
         """Add a composite artifact to the lineage that it names."""
         caller = await self.service.caller(request)
         body = await self.service.body(request, wire.LegacyCompositeRequest)
-        created = await self.service.write_from(request, caller, add_composite, caller, body, self.service.clock())
+        reader = await self.service.reader(caller)
+        created = await self.service.write_from(request, caller, add_composite, reader, body, self.service.clock())
         return JSONResponse({"hash": body.hash, "created": created})
 
     async def label(self, request: Request) -> JSONResponse:
         """Label lineages."""
         caller = await self.service.caller(request)
         body = await self.service.body(request, wire.LabelsRequest)
-        outcome = await self.service.write_from(request, caller, _label, caller, body.labels, self.service.clock())
+        reader, now = await self.service.reader(caller), self.service.clock()
+        outcome = await self.service.write_from(request, caller, _label, caller, reader, body.labels, now)
         return JSONResponse({**outcome, "unchanged": outcome[NOOPS]})
 
     async def _link(self, request: Request, kind: LinkKind) -> JSONResponse:
@@ -134,26 +138,29 @@ class LegacyApi:
         **kwargs: P.kwargs,
     ) -> T:
         lineage_hash = path_text(request, "hash")
+        reader = await self.service.reader(caller)
 
         def write_into_lineage(connection: Connection) -> T:
-            return operation(connection, legacy_graph(connection, caller, lineage_hash), *args, **kwargs)
+            return operation(connection, legacy_graph(connection, reader, lineage_hash), *args, **kwargs)
 
         return await self.service.write_from(request, caller, write_into_lineage)
 
 
-def _add_artifacts(connection: Connection, caller: Caller, artifacts: Sequence[wire.LegacyArtifact]) -> int:
+def _add_artifacts(connection: Connection, reader: Reader, artifacts: Sequence[wire.LegacyArtifact]) -> int:
     by_lineage: dict[str, list[wire.LegacyArtifact]] = {}
     for artifact in artifacts:
         by_lineage.setdefault(artifact.session_hash, []).append(artifact)
     return sum(
-        staging.add_artifacts(connection, legacy_graph(connection, caller, lineage_hash), group)
+        staging.add_artifacts(connection, legacy_graph(connection, reader, lineage_hash), group)
         for lineage_hash, group in by_lineage.items()
     )
 
 
-def _label(connection: Connection, caller: Caller, labels: Sequence[wire.Label], now: float) -> dict[str, object]:
+def _label(
+    connection: Connection, caller: Caller, reader: Reader, labels: Sequence[wire.Label], now: float
+) -> dict[str, object]:
     def write(label: wire.Label) -> str:
-        graph_id, rights = labelled_graph(connection, caller, label, now)
+        graph_id, rights = labelled_graph(connection, reader, label, now)
         return write_label(connection, graph_id, label, now, rights)
 
     outcome = write_each(labels, write)

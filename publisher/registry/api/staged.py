@@ -172,8 +172,9 @@ class StagedApi:
         """Label the lineage that the session published."""
         access = await self._access(request)
         body = await self.service.body(request, wire.LabelsRequest)
+        reader = await self.service.reader(access.caller)
         outcome = await self.service.write_from(
-            request, access.caller, labels.write_session_labels, access, body.labels
+            request, access.caller, labels.write_session_labels, access, reader, body.labels
         )
         return JSONResponse(outcome)
 

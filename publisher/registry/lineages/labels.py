@@ -17,8 +17,10 @@ from typing import Any
 from roar_publisher.glaas.wire import Label
 from roar_publisher.registry.accounts.replays import refuse_replay
 from roar_publisher.registry.http.refusals import Refusal
+from roar_publisher.registry.lineages.reading import refuse_former_members
 from roar_publisher.registry.lineages.registration import Access, find_session
 from roar_publisher.registry.store import artifacts, jobs, lineages
+from roar_publisher.registry.store.access import Reader
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.documents import dump_document, load_document
 from roar_publisher.registry.store.label_versions import Entity, StoredLabel, add_version, current_label
@@ -40,16 +42,20 @@ class Rights(Enum):
     REPEAT = "repeat"
 
 
-def write_session_labels(connection: Connection, access: Access, labels: Sequence[Label]) -> dict[str, object]:
+def write_session_labels(
+    connection: Connection, access: Access, reader: Reader, labels: Sequence[Label]
+) -> dict[str, object]:
     """Write labels under the session that finalized the lineage. Return the result of `write_each`.
 
-    Raises `Refusal`: as `find_session` and `write_each`; 409 before finalize, 425 for a replay.
+    Raises `Refusal`: as `find_session`, `refuse_former_members` and `write_each`; 409 before finalize, 425 for a
+    replay.
     """
     session = find_session(connection, access)
     if session.receipt is None:
         raise Refusal(HTTPStatus.CONFLICT, "finalize first: labels belong to a published lineage")
     lineage = lineages.find_by_graph(connection, session.graph_id)
     assert lineage is not None
+    refuse_former_members(connection, lineage, reader)
     own = lineage.session_id == session.id or (session.owner and lineage.owner == session.owner)
 
     def write(label: Label) -> str:

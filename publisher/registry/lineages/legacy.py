@@ -22,7 +22,7 @@ from roar_publisher.registry.http.bounds import within
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages import staging
 from roar_publisher.registry.lineages.labels import Rights, accepts_additions
-from roar_publisher.registry.lineages.reading import readable_lineage
+from roar_publisher.registry.lineages.reading import readable_lineage, refuse_former_members
 from roar_publisher.registry.store import artifacts, label_versions, lineages, sessions
 from roar_publisher.registry.store.access import ANONYMOUS_OWNER, PUBLIC, LineageScope, Reader
 from roar_publisher.registry.store.database import Connection
@@ -109,19 +109,19 @@ def _size_moved(connection: Connection, graph_id: int) -> int:
     return sum(within((size + ROW_BYTES for size in sizes), MAX_MOVED_BYTES, int))
 
 
-def legacy_graph(connection: Connection, caller: Caller, lineage_hash: str) -> int:
+def legacy_graph(connection: Connection, reader: Reader, lineage_hash: str) -> int:
     """Return the graph that a legacy write goes to.
 
     Raises `Refusal`: as `_writable`, and 409 for a finalized lineage, which never changes.
     """
-    lineage = _writable(connection, caller, lineage_hash)
+    lineage = _writable(connection, reader, lineage_hash)
     if lineage.session_id is not None:
         raise _finalized()
     return lineage.graph_id
 
 
-def labelled_graph(connection: Connection, caller: Caller, label: Label, now: float) -> tuple[int, Rights]:
-    """Return the graph for a label sent outside a session, and the caller's rights to its labels.
+def labelled_graph(connection: Connection, reader: Reader, label: Label, now: float) -> tuple[int, Rights]:
+    """Return the graph for a label sent outside a session, and the reader's rights to its labels.
 
     A user may label any own lineage, finalized or not. A label of an artifact without a lineage goes to the newest
     lineage that has the artifact, preferably one of the caller. Raises `Refusal` as `_writable`; 404 if no lineage has
@@ -129,20 +129,20 @@ def labelled_graph(connection: Connection, caller: Caller, label: Label, now: fl
     """
     lineage_hash = label.session_hash
     if lineage_hash is None:
-        lineage_hash = _newest_with_artifact(connection, caller, label)
-    lineage = _writable(connection, caller, lineage_hash)
+        lineage_hash = _newest_with_artifact(connection, reader, label)
+    lineage = _writable(connection, reader, lineage_hash)
     if lineage.owner != ANONYMOUS_OWNER or lineage.session_id is None:
         return lineage.graph_id, Rights.CHANGE
     return lineage.graph_id, Rights.ADD if accepts_additions(lineage, now) else Rights.REPEAT
 
 
-def add_composite(connection: Connection, caller: Caller, composite: LegacyCompositeRequest, now: float) -> bool:
+def add_composite(connection: Connection, reader: Reader, composite: LegacyCompositeRequest, now: float) -> bool:
     """Add a composite outside a session. Return whether something was new.
 
     A finalized lineage takes the members of an artifact that it has: from its owner, or from any client while it takes
     additions. Raises `Refusal`: as `_writable`; 409 otherwise.
     """
-    lineage = _writable(connection, caller, composite.session_hash)
+    lineage = _writable(connection, reader, composite.session_hash)
     if lineage.session_id is None:
         return staging.add_composite(connection, lineage.graph_id, composite)
     is_known = artifacts.has_artifact(connection, lineage.graph_id, composite.hash)
@@ -156,25 +156,26 @@ def _finalized() -> Refusal:
     return Refusal(HTTPStatus.CONFLICT, detail, {"status": "closed"})
 
 
-def _newest_with_artifact(connection: Connection, caller: Caller, label: Label) -> str:
+def _newest_with_artifact(connection: Connection, reader: Reader, label: Label) -> str:
     if label.entity_type != "artifact" or label.artifact_hash is None:
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "the label does not name its lineage: session_hash")
-    lineage_hash = lineages.newest_with_artifact(connection, label.artifact_hash, caller.owner)
+    lineage_hash = lineages.newest_with_artifact(connection, label.artifact_hash, reader.user_id)
     if lineage_hash is None:
         raise Refusal(HTTPStatus.NOT_FOUND, "no published lineage has this artifact")
     return lineage_hash
 
 
-def _writable(connection: Connection, caller: Caller, lineage_hash: str) -> Lineage:
-    """Return a lineage that the caller may write to.
+def _writable(connection: Connection, reader: Reader, lineage_hash: str) -> Lineage:
+    """Return a lineage that the reader may write to.
 
-    Raises `Refusal`: 404 if the caller cannot see it, 403 if the caller may only read it, 409 if the caller's own
+    Raises `Refusal`: 404 if the reader cannot see it, 403 if the reader may only read it, 409 if the reader's own
     lineage was set aside.
     """
-    lineage = lineages.find_writable(connection, lineage_hash, caller.owner)
+    lineage = lineages.find_writable(connection, lineage_hash, reader.user_id)
     if lineage is None:
-        if lineages.find_set_aside(connection, lineage_hash, caller.owner) is not None:
+        if lineages.find_set_aside(connection, lineage_hash, reader.user_id) is not None:
             raise _finalized()
-        readable_lineage(connection, lineage_hash, Reader(caller.owner))
+        readable_lineage(connection, lineage_hash, reader)
         raise Refusal(HTTPStatus.FORBIDDEN, "this lineage belongs to another user")
+    refuse_former_members(connection, lineage, reader)
     return lineage

@@ -94,9 +94,9 @@ def recent_lineages(connection: Connection, limit: int) -> list[RecentLineage]:
     return _listed(connection, lineages.newest_public(connection, limit))
 
 
-def own_lineages(connection: Connection, owner: str, limit: int) -> list[RecentLineage]:
-    """Return the newest lineages that a user has published in any scope, including those that were set aside."""
-    return _listed(connection, lineages.newest_of_owner(connection, owner, limit))
+def own_lineages(connection: Connection, reader: Reader, limit: int) -> list[RecentLineage]:
+    """Return the newest lineages that a user has published and may still read, including those that were set aside."""
+    return _listed(connection, lineages.newest_of_owner(connection, reader, limit))
 
 
 def _listed(connection: Connection, found: Iterable[ListedLineage]) -> list[RecentLineage]:
@@ -134,6 +134,16 @@ def readable_lineage(connection: Connection, lineage_hash: str, reader: Reader) 
     if lineage is None:
         raise _not_published()
     return lineage
+
+
+def refuse_former_members(connection: Connection, lineage: Lineage, reader: Reader) -> None:
+    """Refuse writes to an own lineage in a place that the user may not write to any more.
+
+    Raises `Refusal`: 404 if the user cannot even see it, otherwise 403.
+    """
+    if not reader.may_write(lineage.scope):
+        readable_lineage(connection, lineage.hash, reader)
+        raise Refusal(HTTPStatus.FORBIDDEN, "you may not write any more where this lineage is")
 
 
 def shown_lineage(connection: Connection, lineage_hash: str, reader: Reader, *, set_aside: bool = False) -> Lineage:

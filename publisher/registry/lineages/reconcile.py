@@ -18,7 +18,7 @@ from roar_publisher.registry.accounts.replays import refuse_replay
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages.label_views import current_label_document
 from roar_publisher.registry.lineages.labels import LARGEST_DOCUMENT, NOOPS, find_entity, write_label
-from roar_publisher.registry.lineages.reading import readable_lineage
+from roar_publisher.registry.lineages.reading import readable_lineage, refuse_former_members
 from roar_publisher.registry.store import lineages
 from roar_publisher.registry.store.access import Reader
 from roar_publisher.registry.store.database import Connection, undone
@@ -76,6 +76,7 @@ def reconcile(
     lineage = readable_lineage(connection, request.session_hash, reader)
     if lineage.owner != caller.owner:
         raise Refusal(HTTPStatus.FORBIDDEN, "this lineage is not yours, so you cannot edit its labels")
+    refuse_former_members(connection, lineage, reader)
     with undone(connection) if request.dry_run else nullcontext():
         results = _edit_all(connection, lineage.graph_id, request, now)
     if not request.dry_run:

@@ -11,8 +11,8 @@ that time.
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from roar_publisher.registry.accounts.callers import Caller, Credential, check_session_token
-from roar_publisher.registry.http.refusals import Refusal
+from roar_publisher.registry.accounts.callers import Caller, Credential, is_session_token
+from roar_publisher.registry.http.refusals import Refusal, unauthorized
 from roar_publisher.registry.store import sessions
 from roar_publisher.registry.store.access import ANONYMOUS_OWNER
 from roar_publisher.registry.store.database import Connection
@@ -64,18 +64,21 @@ def open_session(
 def find_session(connection: Connection, access: Access) -> Session:
     """Return the caller's session, open or closed.
 
-    Raises `Refusal`: 404 if it is unknown, expired or another user's; 401 without a credential and for an expired
-    token; 403 for the token of another session.
+    Raises `Refusal`: 401 without a credential and for an expired token; 403 for the token of another session; 404 if
+    the session is unknown, expired or not the caller's. None of this tells others whether the session exists.
     """
+    caller = access.caller
+    if caller.credential is Credential.NOTHING:
+        raise unauthorized("a registration session needs the credential that it was opened with")
+    by_token = caller.credential is Credential.SESSION_TOKEN
+    if by_token and not is_session_token(access.secret, access.session_id, caller.token):
+        raise Refusal(HTTPStatus.FORBIDDEN, "this token belongs to another registration session")
     session = sessions.find(connection, access.session_id)
-    if session is None or _has_expired(session, access.now):
-        raise _no_such_session()
-    if session.owner == ANONYMOUS_OWNER:
-        check_session_token(access.secret, access.session_id, access.caller)
-        if session.expires_at <= access.now:
-            raise Refusal(HTTPStatus.UNAUTHORIZED, "this registration session and its token have expired")
-    else:
-        _check_owner(session.owner, access.caller)
+    if session is None or session.owner != caller.owner or _has_expired(session, access.now):
+        detail = "no such registration session of yours, or it has expired: open a new one"
+        raise Refusal(HTTPStatus.NOT_FOUND, detail)
+    if session.owner == ANONYMOUS_OWNER and session.expires_at <= access.now:
+        raise unauthorized("this registration session and its token have expired")
     return session
 
 
@@ -95,19 +98,6 @@ def touch_open_session(connection: Connection, access: Access) -> Session:
 def close_session(connection: Connection, access: Access, graph_id: int, receipt: dict[str, object]) -> None:
     """Close the session with its receipt. It refers to the published graph from then on."""
     sessions.close(connection, access.session_id, graph_id, receipt, access.now + LABELLING_TIME)
-
-
-def _check_owner(owner: str, caller: Caller) -> None:
-    if caller.credential is Credential.NOTHING:
-        raise Refusal(HTTPStatus.UNAUTHORIZED, "this registration session belongs to a user: sign in")
-    if caller.credential is Credential.SESSION_TOKEN:
-        raise Refusal(HTTPStatus.FORBIDDEN, "this token belongs to another registration session")
-    if caller.owner != owner:
-        raise _no_such_session()
-
-
-def _no_such_session() -> Refusal:
-    return Refusal(HTTPStatus.NOT_FOUND, "no such registration session, or it has expired: open a new one")
 
 
 def _has_expired(session: Session, now: float) -> bool:

@@ -45,11 +45,21 @@ UNSCOPED = LineageScope(PUBLIC)
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """A reader. `user_id` is empty for an anonymous one. `owners` are the spaces that the reader is a member of."""
+    """A reader. `user_id` is empty for an anonymous one. `owners` are the spaces that the reader is a member of.
+
+    `projects` are those that the reader may read, `written_projects` those that the reader may write to, too.
+    """
 
     user_id: str = ANONYMOUS_OWNER
     owners: tuple[str, ...] = ()
     projects: tuple[str, ...] = ()
+    written_projects: tuple[str, ...] = ()
+
+    def may_write(self, scope: LineageScope) -> bool:
+        """Return whether the reader may change own lineages in this place now."""
+        if scope.project_id is not None:
+            return scope.project_id in self.written_projects
+        return scope.owner_id is None or scope.owner_id in self.owners
 
 
 def reader_parameters(reader: Reader) -> dict[str, str]:

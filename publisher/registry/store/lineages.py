@@ -164,13 +164,13 @@ def newest_public(connection: Connection, limit: int) -> Iterator[ListedLineage]
     return (_listed(row) for row in rows)
 
 
-def newest_of_owner(connection: Connection, owner: str, limit: int) -> Iterator[ListedLineage]:
-    """Yield the newest lineages of a user, including those that were set aside. They are read lazily."""
+def newest_of_owner(connection: Connection, reader: Reader, limit: int) -> Iterator[ListedLineage]:
+    """Yield the newest lineages of a user that the user may read, and those that were set aside, lazily."""
     rows = connection.execute(
-        f"SELECT {_LISTED}, 0 AS set_aside FROM lineages WHERE owner = ?1"
-        f" UNION ALL SELECT {_LISTED}, 1 FROM set_aside_lineages WHERE owner = ?1"
-        " ORDER BY published_at DESC, hash LIMIT ?2",
-        (owner, limit),
+        f"SELECT {_LISTED}, 0 AS set_aside FROM lineages WHERE owner = :reader AND {READABLE}"
+        f" UNION ALL SELECT {_LISTED}, 1 FROM set_aside_lineages WHERE owner = :reader"
+        " ORDER BY published_at DESC, hash LIMIT :limit",
+        {"limit": limit, **reader_parameters(reader)},
     )
     return (_listed(row) for row in rows)
 

@@ -250,8 +250,10 @@ async def test_unknown_endpoints_and_methods_are_json_too(registry: Registry, me
 async def test_odd_names_in_paths_are_404(registry: Registry, name: str) -> None:
     refused(await registry.client.get(f"/api/v1/sessions/{name}"), 404)
     assert (await registry.client.get(f"/dag/{name}")).status_code == 404
-    refused(await registry.client.post(f"/api/v1/registration-sessions/{name}/finalize", json=GIT), 404)
     session = await registry.open()
+    headers = {"Authorization": session.token}
+    finalize = f"/api/v1/registration-sessions/{name}/finalize"
+    refused(await registry.client.post(finalize, json=GIT, headers=headers), 403)
     refused(await session.post(f"/jobs/{name}/inputs", {"artifacts": [link(1)]}), 404)
 
 

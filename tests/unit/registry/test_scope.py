@@ -391,3 +391,41 @@ async def test_lineages_of_a_removed_user_stay(acme: Acme) -> None:
     acme.registry.store.accounts.write(accounts.remove_user, "alice")
     lineage = await acme.registry.lineage(receipt["hash"], auth=Bearer(acme.ruth))
     assert lineage["hash"] == receipt["hash"]
+
+
+@pytest.mark.parametrize(("access", "status"), [(None, 404), (False, 403)])
+async def test_a_former_member_does_not_write_to_own_lineages_in_the_project(
+    acme: Acme, access: bool | None, status: int
+) -> None:
+    """Whoever may not even read any more gets a 404, as for a lineage that does not exist."""
+    alice, client = Bearer(acme.alice), acme.registry.client
+    finalized = await acme.staged(acme.alice)
+    lineage_hash = (await finalized.finalize(scope_request=acme.request()))["hash"]
+    legacy = "1e9ac1" + 58 * "0"
+    succeeded(await client.post("/api/v1/sessions", json={"hash": legacy, "scope_request": acme.request()}, auth=alice))
+    acme.registry.store.accounts.write(projects.set_project_member, "acme", "models", "alice", can_write=access)
+
+    def label(name: str) -> Json:
+        return {"entity_type": "dag", "session_hash": name, "metadata": {"late": 1}}
+
+    writes: list[tuple[str, Json]] = [
+        (f"{finalized.root}/labels/batch", {"labels": [label(lineage_hash)]}),
+        ("/api/v1/labels/sync", {"labels": [label(lineage_hash)]}),
+        ("/api/v1/labels/sync", {"labels": [label(legacy)]}),
+        ("/api/v1/labels/reconcile", {"session_hash": lineage_hash, "labels": [label(lineage_hash)]}),
+        (f"/api/v1/sessions/{legacy}/jobs/batch", {"jobs": [job(2)]}),
+        ("/api/v1/artifacts/batch", {"artifacts": [{**artifact(2), "session_hash": legacy}]}),
+        (
+            "/api/v1/artifacts/composites",
+            {**artifact(2), "hash": digest(2), "component_count_total": 0, "session_hash": legacy},
+        ),
+    ]
+    before = acme.registry.store.read(lambda db: list(map(tuple, db.execute("SELECT * FROM labels"))))
+    for path, body in writes:
+        refused(await client.post(path, json=body, auth=alice), status)
+    assert acme.registry.store.read(lambda db: list(map(tuple, db.execute("SELECT * FROM labels")))) == before
+    listed = succeeded(await client.get("/api/v1/sessions", auth=alice))["sessions"]
+    assert {lineage["hash"] for lineage in listed} == (set() if access is None else {lineage_hash, legacy})
+    acme.registry.store.accounts.write(projects.set_project_member, "acme", "models", "alice", can_write=True)
+    for path, body in writes:
+        succeeded(await client.post(path, json=body, auth=alice))

@@ -81,6 +81,7 @@ async def test_another_sessions_token_does_not_open_this_one(registry: Registry)
 async def test_an_unknown_session_is_404(registry: Registry) -> None:
     session = await registry.open()
     session.opened["registration_session_id"] = "0" * 32
+    session.opened["registration_session_token"] = session_token(registry.store.secret, "0" * 32)
     refused(await session.post("/jobs/batch", {"jobs": [job(1)]}), 404)
 
 
