@@ -32,12 +32,12 @@ def confirm_page(user_code: str, facts: Mapping[str, str], hidden: Mapping[str, 
         f'<p><button name="decision" value="{ALLOW}">Allow</button>'
         f' <button name="decision" value="{REFUSE}">Refuse</button></p>'
     )
+    shown = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
     body = [
         f"{CRUMB}<h1>Allow this program?</h1>",
         "<p>It will be able to read and publish everything that you can. Allow it only if you have just started it"
         " yourself, and it shows this code.</p>",
-        f"<dl>{''.join(f'<dt>{name}</dt><dd>{escape(value)}</dd>' for name, value in facts.items())}</dl>",
-        form("/device/decision", {**hidden, "user_code": user_code}, buttons),
+        form("/device/decision", {**hidden, "user_code": user_code}, f"<dl>{shown}</dl>{buttons}"),
     ]
     return document("Allow this program?", body)
 

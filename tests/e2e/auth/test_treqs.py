@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from roar_publisher.registry.accounts.treqs import DEFAULT_CONTEXT_AGE
+from roar_publisher.registry.store.users import Accounts
 from tests.support.auth.desk import BY_BEARER, SUB, Desk, recorded_hash
 from tests.support.auth.front import Seen, front
 from tests.support.auth.treqs_service import Json, Treqs
@@ -150,6 +152,11 @@ def test_a_key_publishes_into_the_project_once_the_bearer_has_said_where_its_use
     event = by_key.publish()
     assert [world.desk.read(event["hash"], token)[0] for token in (HERS, HIS, OUTSIDE)] == [200, 200, 404]
     assert world.desk.read(event["hash"], HERS)[1]["creator"].startswith("glaas:user:")
+
+    accounts = Accounts.open(world.desk.data)
+    accounts.write(lambda db: db.execute("UPDATE users SET context_at = context_at - ?", (DEFAULT_CONTEXT_AGE,)))
+    accounts.close()
+    by_key.roar("publish", "-y").blames(4, "were confirmed too long ago: refresh with bearer auth first")
 
 
 @pytest.mark.parametrize("flag", ["--private", "--public"])

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -93,6 +94,28 @@ def decide(desk: Desk, url: str, page: str, code: str, decision: str) -> None:
         assert "Done" in opened.text
 
 
+def published_by_ours(desk: Desk, url: str) -> str:
+    """The hash that our own client reaches with the sign-in of roar-cli, where the repository is bound to."""
+    done = subprocess.run(
+        [sys.executable, "-m", "roar_publisher", "publish", "-y", "--json"],
+        cwd=desk.project,
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(desk.home),
+            "XDG_CONFIG_HOME": str(desk.home / "config"),
+            "XDG_STATE_HOME": str(desk.home / "state"),
+            "GLAAS_URL": url,
+        },
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    published: str = json.loads(done.stdout.splitlines()[-1])["hash"]
+    return published
+
+
 def _hidden(page: httpx2.Response) -> Hidden:
     return dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', page.text))
 
@@ -113,6 +136,7 @@ def test_login_whoami_projects_scope_and_logout(desk: Desk) -> None:
         lineage_hash = hash_in(desk.roar(process.url, "register", "-y"))
         bearer = f"Bearer {state['access_token']}"
         assert succeeded(read(process.url, lineage_hash, bearer))["visibility"] == "private"
+        assert published_by_ours(desk, process.url) == lineage_hash, "the sign-in is shared"
         assert "Logged out" in desk.roar(process.url, "logout")
         assert read(process.url, lineage_hash, bearer).status_code == 401, "the sign-in was ended here, too"
         desk.roar(process.url, "whoami", status=1)
