@@ -44,11 +44,14 @@ from tests.support.faults.items import Item, acknowledged_items, items_of_reques
 from tests.support.faults.mortal import WatchedUnits
 from tests.support.faults.simulation import EPOCH, Broken, _at_once
 from tests.support.lineages import Lineage, SampleJob, cut, digest, plan_of
-from tests.support.registry.features import SINGLE_LINKS
+from tests.support.registry.features import BULK, PLAIN
+from tests.support.sampling import chosen
 from tests.support.send_policies import policy_for
 
 P = ParamSpec("P")
 T = TypeVar("T")
+FEATURES = chosen("features of the registries of daemon worlds", [PLAIN, BULK])
+"""What the registries of this run can do."""
 HOME_SITE = "registry.localhost"
 NO_ANSWER_SECONDS = 60.0
 """After so long awake without an answer, a request is given up by the client."""
@@ -97,7 +100,9 @@ class Site:
         self.store = Store.in_memory(b"s" * 32)
         self.seconds = 0.2
         self.outages: list[Outage] = []
-        self.app = httpx2.ASGITransport(create_app(self.store, features=SINGLE_LINKS, clock=clock, run=_at_once))
+        self.app = httpx2.ASGITransport(
+            create_app(self.store, features=FEATURES[0], bulk=FEATURES[1], clock=clock, run=_at_once)
+        )
 
     def outage(self) -> Outage | None:
         """What is wrong now."""
@@ -409,8 +414,8 @@ def _journal_of(machine: Machine) -> type[Journal]:
     """The journals of this machine: processes die here, the power does not fail, and the disk may be full."""
 
     class MachineJournal(Journal):
-        def __init__(self, path: Path, *, clock: Callable[[], float], read_only: bool = False) -> None:
-            super().__init__(path, clock=clock, read_only=read_only)
+        def __init__(self, path: Path, *, clock: Callable[[], float], **options: bool) -> None:
+            super().__init__(path, clock=clock, **options)
             self.units = WatchedUnits(self, lambda: machine.note_acknowledged(self))
             self.db.execute("PRAGMA synchronous = OFF")
 
