@@ -32,7 +32,7 @@ PORTIONS = 6 if EXHAUSTIVE else 1
 """Tests that share the moments of a sweep, to run side by side."""
 SAMPLES = 8
 """How many moments of a sweep are tried at least."""
-EACH_KIND = {"diamond-staged": "", "linear-legacy": "", "diamond-grouped": "links"}
+EACH_KIND = {"diamond-staged": "", "linear-legacy": "", "diamond-grouped": "POST"}
 """The sweeps that try a moment of each kind that contains a text; between them they try every kind of each route."""
 FEWEST_MOMENTS = 30
 """A reference run has more; fewer would mean that the sweep sweeps nothing."""
