@@ -23,7 +23,7 @@ from roar_publisher.registry.lineages.label_views import (
     no_labels,
 )
 from roar_publisher.registry.lineages.reading import HASH_LENGTH
-from roar_publisher.registry.lineages.reconcile import PatchRequest, ReconcileRequest, owns_lineage, patch, reconcile
+from roar_publisher.registry.lineages.reconcile import PatchRequest, ReconcileRequest, may_edit, patch, reconcile
 from roar_publisher.registry.store.access import Reader
 
 ENTITY_PARAMETERS = {"dag": None, "job": "job_uid", "artifact": "artifact_hash"}
@@ -49,8 +49,7 @@ class LabelApi:
 
     async def current(self, request: Request) -> JSONResponse:
         """Return the newest label document of an entity."""
-        caller = await self.service.caller(request)
-        reader = await self.service.reader(caller)
+        reader = await self.service.reader(await self.service.caller(request))
         query = await self._whole(_entity_query(request), reader)
         if query.lineage_hash is None:
             documents = await self.service.read(current_artifact_labels, query.entity, reader)
@@ -61,8 +60,8 @@ class LabelApi:
         if not documents:
             raise no_labels()
         newest = documents[-1]
-        own = await self.service.read(owns_lineage, str(newest["sessionHash"]), caller)
-        return JSONResponse({**newest, "canEdit": own})
+        editable = await self.service.read(may_edit, str(newest["sessionHash"]), reader)
+        return JSONResponse({**newest, "canEdit": editable})
 
     async def patch(self, request: Request) -> JSONResponse:
         """Edit the label document of one entity. Return the newest one."""

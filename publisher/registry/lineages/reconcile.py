@@ -20,7 +20,7 @@ from roar_publisher.registry.lineages.label_views import current_label_document
 from roar_publisher.registry.lineages.labels import LARGEST_DOCUMENT, NOOPS, find_entity, write_label
 from roar_publisher.registry.lineages.reading import readable_lineage, refuse_former_members
 from roar_publisher.registry.store import lineages
-from roar_publisher.registry.store.access import Reader
+from roar_publisher.registry.store.access import ANONYMOUS_OWNER, Reader
 from roar_publisher.registry.store.database import Connection, undone
 from roar_publisher.registry.store.documents import load_document
 from roar_publisher.registry.store.label_versions import Entity, current_label
@@ -98,10 +98,12 @@ def patch(
     return newest
 
 
-def owns_lineage(connection: Connection, lineage_hash: str, caller: Caller) -> bool:
-    """Return whether a lineage belongs to a signed-in caller."""
+def may_edit(connection: Connection, lineage_hash: str, reader: Reader) -> bool:
+    """Return whether `reconcile` would let a signed-in reader edit the labels of a lineage."""
     lineage = lineages.find(connection, lineage_hash)
-    return caller.user is not None and lineage is not None and lineage.owner == caller.owner
+    if lineage is None or reader.user_id == ANONYMOUS_OWNER:
+        return False
+    return lineage.owner == reader.user_id and reader.may_write(lineage.scope)
 
 
 def _edit_all(connection: Connection, graph_id: int, request: ReconcileRequest, now: float) -> list[dict[str, object]]:

@@ -401,6 +401,10 @@ async def test_a_former_member_does_not_write_to_own_lineages_in_the_project(
     alice, client = Bearer(acme.alice), acme.registry.client
     finalized = await acme.staged(acme.alice)
     lineage_hash = (await finalized.finalize(scope_request=acme.request()))["hash"]
+    team = {"entity_type": "dag", "session_hash": lineage_hash, "metadata": {"team": "ml"}}
+    succeeded(await finalized.post("/labels/batch", {"labels": [team]}))
+    labelled = f"/api/v1/labels/current?entity_type=dag&session_hash={lineage_hash}"
+    assert succeeded(await client.get(labelled, auth=alice))["canEdit"] is True
     legacy = "1e9ac1" + 58 * "0"
     succeeded(await client.post("/api/v1/sessions", json={"hash": legacy, "scope_request": acme.request()}, auth=alice))
     acme.registry.store.accounts.write(projects.set_project_member, "acme", "models", "alice", can_write=access)
@@ -424,6 +428,8 @@ async def test_a_former_member_does_not_write_to_own_lineages_in_the_project(
     for path, body in writes:
         refused(await client.post(path, json=body, auth=alice), status)
     assert acme.registry.store.read(lambda db: list(map(tuple, db.execute("SELECT * FROM labels")))) == before
+    shown = await client.get(labelled, auth=alice)
+    assert (shown.status_code, shown.json().get("canEdit")) == ((404, None) if access is None else (200, False))
     listed = succeeded(await client.get("/api/v1/sessions", auth=alice))["sessions"]
     assert {lineage["hash"] for lineage in listed} == (set() if access is None else {lineage_hash, legacy})
     acme.registry.store.accounts.write(projects.set_project_member, "acme", "models", "alice", can_write=True)
