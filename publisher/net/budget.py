@@ -1,5 +1,6 @@
 """The resources that all uploads of one process share, across its publishes."""
 
+import os
 from dataclasses import dataclass, field
 
 from anyio import CapacityLimiter
@@ -7,18 +8,46 @@ from anyio import CapacityLimiter
 from roar_publisher.net.gate import GateState
 from roar_publisher.net.pace import Pace
 
+HELD_BYTES = 32 * 1024 * 1024
+"""Bytes of parts that may be in memory from their checksum until they are sent: on a fast network, four parts."""
+
+
+class HeldMemory:
+    """Memory for parts, up to a maximum. Belongs to one event loop."""
+
+    def __init__(self, most: int = HELD_BYTES) -> None:
+        self._free = most
+
+    def take(self, size: int) -> bool:
+        """Take memory for `size` bytes, and return whether there is as much. Never waits."""
+        if size > self._free:
+            return False
+        self._free -= size
+        return True
+
+    def give_back(self, size: int) -> None:
+        """Return memory that was taken."""
+        self._free += size
+
+
+def _one_thread_a_core() -> CapacityLimiter:
+    return CapacityLimiter(os.cpu_count() or 1)
+
 
 @dataclass(frozen=True, slots=True)
 class UploadBudget:
     """Shared upload resources, created inside an event loop.
 
     slots: concurrent requests to object stores. pace: the upload rate over the network, if it is limited. gate_states:
-    of the stores, by scheme and bucket. All uploads wait together for a store that is unreachable.
+    of the stores, by scheme and bucket. All uploads wait together for a store that is unreachable. hashing: concurrent
+    checksums of parts. held: memory for parts that wait to be sent.
     """
 
     slots: CapacityLimiter
     pace: Pace | None = None
     gate_states: dict[str, GateState] = field(default_factory=dict)
+    hashing: CapacityLimiter = field(default_factory=_one_thread_a_core)
+    held: HeldMemory = field(default_factory=HeldMemory)
 
     @classmethod
     def of(cls, most: int, rate: int | None) -> "UploadBudget":

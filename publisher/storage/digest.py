@@ -1,8 +1,9 @@
 """Computes the hashes that name and fence a file in one read: blake3 of the whole file and of each part.
 
-blake3 uses all cores (here 4 cores hash 10 GB/s, and one core reads 15 GB/s), so the disk is the bottleneck. The
-checksums that stores verify are far slower (SHA-256 1.7 GB/s, MD5 0.7). They are computed for each part when it is sent
-(`checksums`), while other parts are in flight. At most two segments of a file are in memory.
+blake3 uses all cores (here 4 cores hash 10 GB/s, and one core reads 15 GB/s), so the disk is the bottleneck. The file
+is not mapped into memory: that is no faster (docs/put.md), and a truncation meanwhile would kill the process (SIGBUS).
+The checksums that stores verify are far slower (SHA-256 1.7 GB/s, MD5 0.7). They are computed for each part when it is
+sent (`checksums`), while other parts are in flight. At most two segments of a file are in memory.
 """
 
 import hashlib
@@ -51,7 +52,7 @@ def _digest(path: str, progress: OnRead, md5: bool) -> Content:
         descriptor, fence = open_ones.enter_context(opened(path))
         part_bytes = part_size(fence.size)
         segments = open_ones.enter_context(closing(_segments(descriptor, fence.size, part_bytes)))
-        parts = [_blake3()]
+        parts = [whole if fence.size <= part_bytes else _blake3()]
         read = 0
         for segment in segments:
             if read + len(segment) > fence.size:
@@ -59,7 +60,8 @@ def _digest(path: str, progress: OnRead, md5: bool) -> Content:
             if read == len(parts) * part_bytes:
                 parts.append(_blake3())
             whole.update(segment)
-            parts[-1].update(segment)
+            if parts[-1] is not whole:
+                parts[-1].update(segment)
             if whole_md5:
                 whole_md5.update(segment)
             read += len(segment)

@@ -44,7 +44,10 @@ for _name in ("botocore", "google.auth", "urllib3"):
 
 @dataclass(frozen=True, slots=True)
 class FileBody:
-    """A slice as a request's body, from its byte `skip` on, between `head` and `tail`. sha256: set if it is signed."""
+    """A slice as a request's body, from its byte `skip` on, between `head` and `tail`.
+
+    sha256: set if it is signed. held: the verified bytes of the whole slice, if they are in memory (`slices`).
+    """
 
     slice: Slice
     sent: OnSent
@@ -52,6 +55,7 @@ class FileBody:
     head: bytes = b""
     tail: bytes = b""
     sha256: bytes = b""
+    held: list[bytes] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.head) + self.slice.length - self.skip + len(self.tail)
@@ -60,7 +64,7 @@ class FileBody:
         """Yield the bytes. Close it (`aclosing`), because it holds the file open."""
         if self.head:
             yield self.head
-        async with aclosing(chunks(self.slice, self.sent, skip=self.skip)) as pieces:
+        async with aclosing(chunks(self.slice, self.sent, skip=self.skip, held=self.held)) as pieces:
             async for piece in pieces:
                 yield piece
         if self.tail:
@@ -118,10 +122,9 @@ class StoreConnection:
         self._clients: dict[tuple[str, int], httpx2.AsyncClient] = {}  # by origin and pool, created when first needed
         self._in_flight = [0] * -(-connections // POOL_CONNECTIONS)  # requests in flight, by pool
         self._reply_seconds = reply_seconds
-        budget = budget or UploadBudget.of(connections, None)
-        self._paces = [found for found in (pace, budget.pace) if found is not None]
+        self.budget = budget or UploadBudget.of(connections, None)
+        self._paces = [found for found in (pace, self.budget.pace) if found is not None]
         self._slots = anyio.CapacityLimiter(connections)
-        self._shared_slots = budget.slots
         rng = rng or random.Random()  # nosec B311  # jitter of waits, not a secret
         name = "the object store"
         self._gate = Gate(self._probe, patience=patience, rng=rng, report=report, server=name, state=gate_state)
@@ -192,7 +195,7 @@ class StoreConnection:
         """
 
         async def attempt() -> Reply:
-            async with self._slots, self._gate.open_slot(lambda: self._shared_slots):
+            async with self._slots, self._gate.open_slot(lambda: self.budget.slots):
                 request = await prepare()
                 try:
                     return await self.send(request)

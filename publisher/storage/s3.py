@@ -18,7 +18,7 @@ from blake3 import blake3
 
 from roar_publisher.net.exchange import Reply
 from roar_publisher.state.errors import NeedsUser, Rejected
-from roar_publisher.storage.checksums import checksums_of, in_base64
+from roar_publisher.storage.checksums import in_base64, read_to_send
 from roar_publisher.storage.http import FileBody, StoreConnection
 from roar_publisher.storage.s3_account import AwsAccount
 from roar_publisher.storage.s3_errors import PARTIAL
@@ -56,6 +56,7 @@ class S3Store(ObjectStore):
         super().__init__(f"s3://{bucket}/{prefix}".rstrip("/"), prefix)
         # As the source of a copy, an access point's objects have different names.
         self._source = f"{bucket}/object" if bucket.startswith("arn:") else bucket
+        self._budget = connection.budget
         self._requests = S3Requests(self.destination, account, connection)
         self._ask, self._accept = self._requests.ask, self._requests.accept
 
@@ -91,11 +92,11 @@ class S3Store(ObjectStore):
 
     async def put(self, key: str, content: Content, sent: OnSent) -> StoredObject:
         slice_ = content.whole()
-        taken = await checksums_of(slice_, md5=True)
-        sha256 = in_base64(taken.sha256)
-        headers = {"Content-MD5": in_base64(taken.md5), SHA256_HEADER: sha256, BLAKE3_HEADER: content.blake3}
-        body = FileBody(slice_, sent, sha256=taken.sha256)
-        reply = self._accept(await self._ask("PUT", self.name(key), headers=headers, body=body))
+        async with read_to_send(slice_, self._budget, md5=True) as (taken, held):
+            sha256 = in_base64(taken.sha256)
+            headers = {"Content-MD5": in_base64(taken.md5), SHA256_HEADER: sha256, BLAKE3_HEADER: content.blake3}
+            body = FileBody(slice_, sent, sha256=taken.sha256, held=held)
+            reply = self._accept(await self._ask("PUT", self.name(key), headers=headers, body=body))
         tag = tag_in(reply.headers.get("etag"))
         if not self._requests.sends(SHA256_HEADER):
             if tag != taken.md5.hex():
@@ -148,10 +149,6 @@ class S3Store(ObjectStore):
 
     async def put_part(self, upload: Upload, number: int, slice_: Slice, sent: OnSent) -> Part:
         with_md5 = upload.checksum == MD5 or not self._requests.sends(SHA256_HEADER)
-        taken = await checksums_of(slice_, md5=with_md5)
-        headers = {"Content-MD5": in_base64(taken.md5)} if with_md5 else {}
-        if upload.checksum == SHA256:
-            headers[SHA256_HEADER] = in_base64(taken.sha256)
         query = {"partNumber": str(number), "uploadId": upload.id}
 
         async def still_there() -> None:
@@ -159,10 +156,14 @@ class S3Store(ObjectStore):
             if is_gone(await self._ask("GET", self.name(upload.key), {"max-parts": "1", "uploadId": upload.id})):
                 raise _vanished(upload)
 
-        body = FileBody(slice_, sent, sha256=taken.sha256)
-        reply = await self._ask(
-            "PUT", self.name(upload.key), query, headers=headers, body=body, before_retry=still_there
-        )
+        async with read_to_send(slice_, self._budget, md5=with_md5) as (taken, held):
+            headers = {"Content-MD5": in_base64(taken.md5)} if with_md5 else {}
+            if upload.checksum == SHA256:
+                headers[SHA256_HEADER] = in_base64(taken.sha256)
+            body = FileBody(slice_, sent, sha256=taken.sha256, held=held)
+            reply = await self._ask(
+                "PUT", self.name(upload.key), query, headers=headers, body=body, before_retry=still_there
+            )
         if is_gone(reply):
             raise _vanished(upload)
         return Part(number, slice_.length, self._accept(reply).headers.get("etag", ""), taken.sha256.hex())

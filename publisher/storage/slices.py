@@ -2,6 +2,8 @@
 
 The last chunk is yielded only after the hash of the whole slice and the file's fence were compared. A request with a
 truncated body is incomplete, so no store keeps a part of a changed file.
+
+A slice whose verified bytes are in memory is sent from there, once; another attempt reads it from the file.
 """
 
 import os
@@ -14,16 +16,30 @@ from roar_publisher.storage.source import READ_BYTES, FileChanged, Slice, check,
 
 SEND_BYTES = 256 * 1024
 """Bytes handed to the network at once, about what a socket accepts. A remainder would have to be copied."""
+QUICK_SECONDS = 0.1
+"""If the network takes as long for a piece, it gets no more than SEND_BYTES at once: a write must end in time."""
 OnSent = Callable[[int], None]
 """Called with the number of the slice's bytes handed to the network so far. A second attempt starts again at 0."""
 
 
-async def chunks(slice_: Slice, sent: OnSent, *, skip: int = 0) -> AsyncGenerator[bytes, None]:
+def chunks(
+    slice_: Slice, sent: OnSent, *, skip: int = 0, held: list[bytes] | None = None
+) -> AsyncGenerator[bytes, None]:
     """Yield the slice's bytes from `skip` on, read in a worker thread.
+
+    held: the verified bytes of the whole slice, if they are in memory. They are taken out of the list.
 
     Raises FileChanged before the last chunk if any byte of the slice has changed, LocalProblem if it cannot be read.
     Repeating reads again. Close it (`aclosing`), because it holds the file open.
     """
+    if not held or skip:
+        return _read_chunks(slice_, sent, skip)
+    last_first = held[::-1]
+    held.clear()
+    return _held_chunks(slice_, sent, last_first)
+
+
+async def _read_chunks(slice_: Slice, sent: OnSent, skip: int) -> AsyncGenerator[bytes, None]:
     with opened(slice_.path) as (descriptor, fence):
         if not slice_.fence.admits(fence):
             raise FileChanged(slice_.path)
@@ -35,6 +51,22 @@ async def chunks(slice_: Slice, sent: OnSent, *, skip: int = 0) -> AsyncGenerato
                 if end > skip:
                     yield chunk[max(0, skip - begin) :]
                     sent(end)
+
+
+async def _held_chunks(slice_: Slice, sent: OnSent, last_first: list[bytes]) -> AsyncGenerator[bytes, None]:
+    """Yield pieces, each of which is freed when it is sent; in smaller ones while the network is slow."""
+    end, quick = 0, True
+    while last_first:
+        piece = last_first.pop()
+        if not last_first:
+            check(slice_)
+        step = len(piece) if quick else SEND_BYTES
+        for begin in range(0, len(piece), step):
+            began = anyio.current_time()
+            yield piece[begin : begin + step]
+            quick = anyio.current_time() - began < QUICK_SECONDS
+            end += min(step, len(piece) - begin)
+            sent(end)
 
 
 def _read(descriptor: int, slice_: Slice, offset: int, digest: blake3_package.blake3) -> list[bytes]:

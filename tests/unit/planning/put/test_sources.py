@@ -242,6 +242,28 @@ def test_many_files_are_read_once_each_and_keep_their_order(root: Path) -> None:
     assert all(one.content.md5 for one in found)
 
 
+def test_a_file_that_takes_longer_keeps_its_place(root: Path) -> None:
+    folder = root / "many"
+    folder.mkdir()
+    for number in range(20):
+        with (folder / f"{number:02}").open("wb") as file:
+            file.truncate(number + (16 * 1024 * 1024 if number % 5 == 0 else 0))
+    found = digested(*resolve_sources(request(root, "many")))
+    assert [one.source.path.name for one in found] == [f"{number:02}" for number in range(20)]
+    assert [one.content.size % 100 for one in found] == [path.stat().st_size % 100 for path in sorted(folder.iterdir())]
+
+
+def test_the_first_file_that_cannot_be_read_ends_the_digest(root: Path) -> None:
+    folder = root / "many"
+    folder.mkdir()
+    for number in range(20):
+        (folder / f"{number:02}").write_text("x" * number)
+    sources = resolve_sources(request(root, "many"))
+    (folder / "07").unlink()
+    with pytest.raises(LocalProblem, match="07 cannot be read"):
+        digested(*sources)
+
+
 def test_read_bytes_are_reported_in_few_reports(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A report per segment would take longer than reading the segment."""
     monkeypatch.setattr("roar_publisher.planning.put.prepare.monotonic", lambda: 1000.0)
