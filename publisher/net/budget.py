@@ -3,23 +3,31 @@
 import os
 from dataclasses import dataclass, field
 
-from anyio import CapacityLimiter
+from anyio import CapacityLimiter, Event, move_on_after
 
 from roar_publisher.net.gate import GateState
 from roar_publisher.net.pace import Pace
 
-HELD_BYTES = 32 * 1024 * 1024
-"""Bytes of parts that may be in memory from their checksum until they are sent: on a fast network, four parts."""
+HELD_BYTES = 24 * 1024 * 1024
+"""Bytes of parts that may be in memory from their checksum until they are sent: three parts."""
+HELD_SECONDS = 0.25
+"""How long to wait for such memory. A fast network frees it sooner, and a slow one has time to read a part twice."""
 
 
 class HeldMemory:
     """Memory for parts, up to a maximum. Belongs to one event loop."""
 
     def __init__(self, most: int = HELD_BYTES) -> None:
-        self._free = most
+        self._most = self._free = most
+        self._freed = Event()
 
-    def take(self, size: int) -> bool:
-        """Take memory for `size` bytes, and return whether there is as much. Never waits."""
+    async def take(self, size: int) -> bool:
+        """Take memory for `size` bytes, and return whether it was free within HELD_SECONDS."""
+        if size > self._most:
+            return False
+        with move_on_after(HELD_SECONDS):
+            while size > self._free:
+                await self._freed.wait()
         if size > self._free:
             return False
         self._free -= size
@@ -28,6 +36,8 @@ class HeldMemory:
     def give_back(self, size: int) -> None:
         """Return memory that was taken."""
         self._free += size
+        self._freed.set()
+        self._freed = Event()
 
 
 def _one_thread_a_core() -> CapacityLimiter:

@@ -10,12 +10,13 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from anyio import from_thread, to_thread
 from blake3 import blake3
 
 from roar_publisher.net.budget import UploadBudget
-from roar_publisher.storage.slices import SEND_BYTES
+from roar_publisher.storage.slices import SEND_BYTES, Held
 from roar_publisher.storage.source import FileChanged, Slice, check, opened
 
 LARGEST_PIECE_BYTES = 2 * 1024 * 1024
@@ -44,23 +45,24 @@ async def checksums_of(slice_: Slice, *, md5: bool) -> Checksums:
 @asynccontextmanager
 async def read_to_send(
     slice_: Slice, budget: UploadBudget, *, md5: bool
-) -> AsyncIterator[tuple[Checksums, list[bytes]]]:
-    """Read a slice as `checksums_of`, and provide its bytes in pieces if there is memory for them, else none.
+) -> AsyncIterator[tuple[Checksums, Held | None]]:
+    """Read a slice as `checksums_of`, and provide its bytes too if there is memory for them.
 
-    The bytes are those that were digested: raises FileChanged for others. Their memory counts until the block ends.
+    These bytes are those that were digested: raises FileChanged for others. They are given back at the end of the
+    block, unless they were sent before.
     """
-    held = False
+    if not await budget.held.take(slice_.length):
+        async with budget.hashing:
+            taken = await checksums_of(slice_, md5=md5)
+        yield taken, None
+        return
+    held = Held([], partial(budget.held.give_back, slice_.length))
     try:
         async with budget.hashing:
-            held = budget.held.take(slice_.length)
-            if held:
-                found = await to_thread.run_sync(_read_and_keep, slice_, md5)
-            else:
-                found = await checksums_of(slice_, md5=md5), []
-        yield found
+            taken, held.pieces = await to_thread.run_sync(_read_and_keep, slice_, md5)
+        yield taken, held
     finally:
-        if held:
-            budget.held.give_back(slice_.length)
+        held.give_back()
 
 
 def in_base64(digest: bytes) -> str:

@@ -27,7 +27,7 @@ from roar_publisher.net.retry import Attempts, Judgement, RetryLoop
 from roar_publisher.net.route import FAILURES, Route, Unreachable
 from roar_publisher.report import Reporter
 from roar_publisher.state.reasons import Reason
-from roar_publisher.storage.slices import OnSent, chunks
+from roar_publisher.storage.slices import Held, OnSent, chunks
 from roar_publisher.storage.source import Slice
 
 REPLY_SECONDS = 60.0
@@ -46,7 +46,7 @@ for _name in ("botocore", "google.auth", "urllib3"):
 class FileBody:
     """A slice as a request's body, from its byte `skip` on, between `head` and `tail`.
 
-    sha256: set if it is signed. held: the verified bytes of the whole slice, if they are in memory (`slices`).
+    sha256: set if it is signed. held: the slice in memory, if it is there.
     """
 
     slice: Slice
@@ -55,7 +55,7 @@ class FileBody:
     head: bytes = b""
     tail: bytes = b""
     sha256: bytes = b""
-    held: list[bytes] = field(default_factory=list)
+    held: Held | None = None
 
     def __len__(self) -> int:
         return len(self.head) + self.slice.length - self.skip + len(self.tail)

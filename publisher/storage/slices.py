@@ -3,7 +3,7 @@
 The last chunk is yielded only after the hash of the whole slice and the file's fence were compared. A request with a
 truncated body is incomplete, so no store keeps a part of a changed file.
 
-A slice whose verified bytes are in memory is sent from there, once; another attempt reads it from the file.
+A slice whose verified bytes are in memory (`Held`) is sent from there, once; another attempt reads it from the file.
 """
 
 import os
@@ -22,21 +22,35 @@ OnSent = Callable[[int], None]
 """Called with the number of the slice's bytes handed to the network so far. A second attempt starts again at 0."""
 
 
-def chunks(
-    slice_: Slice, sent: OnSent, *, skip: int = 0, held: list[bytes] | None = None
-) -> AsyncGenerator[bytes, None]:
+class Held:
+    """The verified bytes of a whole slice in memory, in pieces, until they are sent or given back.
+
+    give_back: returns their memory. Called once.
+    """
+
+    def __init__(self, pieces: list[bytes], give_back: Callable[[], None]) -> None:
+        self.pieces = pieces
+        self._give_back: Callable[[], None] | None = give_back
+
+    def give_back(self) -> None:
+        """Forget the pieces and return their memory. Repeating does nothing."""
+        self.pieces.clear()
+        if self._give_back is not None:
+            self._give_back()
+            self._give_back = None
+
+
+def chunks(slice_: Slice, sent: OnSent, *, skip: int = 0, held: Held | None = None) -> AsyncGenerator[bytes, None]:
     """Yield the slice's bytes from `skip` on, read in a worker thread.
 
-    held: the verified bytes of the whole slice, if they are in memory. They are taken out of the list.
+    held: the slice in memory. It is given back when it has been sent.
 
     Raises FileChanged before the last chunk if any byte of the slice has changed, LocalProblem if it cannot be read.
     Repeating reads again. Close it (`aclosing`), because it holds the file open.
     """
-    if not held or skip:
-        return _read_chunks(slice_, sent, skip)
-    last_first = held[::-1]
-    held.clear()
-    return _held_chunks(slice_, sent, last_first)
+    if held is not None and held.pieces and not skip:
+        return _held_chunks(slice_, sent, held)
+    return _read_chunks(slice_, sent, skip)
 
 
 async def _read_chunks(slice_: Slice, sent: OnSent, skip: int) -> AsyncGenerator[bytes, None]:
@@ -53,20 +67,22 @@ async def _read_chunks(slice_: Slice, sent: OnSent, skip: int) -> AsyncGenerator
                     sent(end)
 
 
-async def _held_chunks(slice_: Slice, sent: OnSent, last_first: list[bytes]) -> AsyncGenerator[bytes, None]:
-    """Yield pieces, each of which is freed when it is sent; in smaller ones while the network is slow."""
+async def _held_chunks(slice_: Slice, sent: OnSent, held: Held) -> AsyncGenerator[bytes, None]:
+    """Yield pieces, in smaller ones while the network is slow."""
     end, quick = 0, True
-    while last_first:
-        piece = last_first.pop()
-        if not last_first:
-            check(slice_)
-        step = len(piece) if quick else SEND_BYTES
-        for begin in range(0, len(piece), step):
-            began = anyio.current_time()
-            yield piece[begin : begin + step]
-            quick = anyio.current_time() - began < QUICK_SECONDS
-            end += min(step, len(piece) - begin)
-            sent(end)
+    try:
+        for piece in held.pieces:
+            if end + len(piece) == slice_.length:
+                check(slice_)
+            step = len(piece) if quick else SEND_BYTES
+            for begin in range(0, len(piece), step):
+                began = anyio.current_time()
+                yield piece[begin : begin + step]
+                quick = anyio.current_time() - began < QUICK_SECONDS
+                end += min(step, len(piece) - begin)
+                sent(end)
+    finally:
+        held.give_back()
 
 
 def _read(descriptor: int, slice_: Slice, offset: int, digest: blake3_package.blake3) -> list[bytes]:

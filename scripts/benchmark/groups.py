@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
+from pathlib import Path
+from statistics import median
 
 from benchmark.daemon import idle_daemon
 from benchmark.ingest import ingest
@@ -12,7 +14,7 @@ from benchmark.publishing import DELAYS, PUBLISH, ROAR_CLI, Bench, setting
 from benchmark.resuming import first_request, resuming
 from benchmark.startup import startup
 from benchmark.table import Figure, memory, ratio
-from benchmark.upload import LARGE_BYTES, SERVERS, SMALL_FILES, Files, measure_uploads
+from benchmark.upload import LARGE_BYTES, SERVERS, SMALL_FILES, Files, measure_null_store, measure_uploads
 
 REPETITIONS = 3
 SIGNING_REPETITIONS = 5
@@ -105,7 +107,7 @@ def uploads(bench: Bench, sizes: Sizes) -> list[Figure]:
     folder = bench.next_folder()
     folder.mkdir()
     files = Files(sizes.large_bytes, sizes.small_files)
-    figures = []
+    figures = _beside_null_store(folder / "null", sizes.large_bytes, bench)
     for size, costs in measure_uploads(folder, DELAYS, SERVERS[sizes.store], files, bench.say):
         ours, boto3 = costs["roar put"], costs["boto3"]
         size = f"{size}, {sizes.store}"
@@ -114,6 +116,17 @@ def uploads(bench: Bench, sizes: Sizes) -> list[Figure]:
             memory(f"{size}: memory of `roar put`", "upload", ours),
         ]
     return figures
+
+
+def _beside_null_store(folder: Path, size: int, bench: Bench) -> list[Figure]:
+    found = measure_null_store(folder, size, bench.say)
+    ours, other = found.costs["roar put"], found.costs[found.fastest]
+    detail = f"{found.fastest} {{over}}, ours {{under}}, the store {median(found.store_cpu):.2g} s of CPU"
+    name = f"{found.setting}: the fastest of boto3's clients to `roar put`"
+    return [
+        ratio(name, "upload", other, ours, "higher", detail),
+        memory(f"{found.setting}: memory of `roar put`", "upload", ours),
+    ]
 
 
 def daemon(bench: Bench, sizes: Sizes) -> list[Figure]:

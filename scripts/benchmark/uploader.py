@@ -1,4 +1,4 @@
-"""One measured upload: `python -m benchmark.uploader ours|boto3 FOLDER`, to the bucket of the tests' servers.
+"""One measured upload: `python -m benchmark.uploader ours|boto3|crt FOLDER`, to the bucket of the tests' servers.
 
 Prints its cost as JSON.  The clock starts with the client ready; what it took to be ready counts as CPU time alone.
 """
@@ -28,6 +28,30 @@ def with_boto3(paths: list[str]) -> float:
     client.list_objects_v2(Bucket=BUCKET, Prefix=PREFIX, MaxKeys=1)
     began = perf_counter()
     with create_transfer_manager(client, TransferConfig()) as manager:
+        for future in [manager.upload(path, BUCKET, f"{PREFIX}/{os.path.basename(path)}") for path in paths]:
+            future.result()
+    return perf_counter() - began
+
+
+def with_crt(paths: list[str]) -> float:
+    """Upload with boto3's transfer manager over the AWS Common Runtime; returns the seconds.
+
+    boto3 itself would use it for https alone.
+    """
+    from botocore.session import get_session  # type: ignore[import-untyped]
+    from s3transfer.crt import (  # type: ignore[import-untyped]
+        BotocoreCRTCredentialsWrapper,
+        BotocoreCRTRequestSerializer,
+        CRTTransferManager,
+        create_s3_crt_client,
+    )
+
+    session = get_session()
+    credentials = BotocoreCRTCredentialsWrapper(session.get_credentials()).to_crt_credentials_provider()
+    serializer = BotocoreCRTRequestSerializer(session, {"endpoint_url": os.environ["AWS_ENDPOINT_URL"]})
+    client = create_s3_crt_client(os.environ["AWS_DEFAULT_REGION"], credentials, use_ssl=False)
+    began = perf_counter()
+    with CRTTransferManager(client, serializer) as manager:
         for future in [manager.upload(path, BUCKET, f"{PREFIX}/{os.path.basename(path)}") for path in paths]:
             future.result()
     return perf_counter() - began
@@ -66,7 +90,7 @@ async def _with_ours(paths: list[str]) -> float:
         return perf_counter() - began
 
 
-CLIENTS: dict[str, Callable[[list[str]], float]] = {"ours": with_ours, "boto3": with_boto3}
+CLIENTS: dict[str, Callable[[list[str]], float]] = {"ours": with_ours, "boto3": with_boto3, "crt": with_crt}
 
 
 def main() -> None:

@@ -20,8 +20,6 @@ from pathlib import Path
 from threading import Thread
 from typing import IO, Any
 
-import boto3  # type: ignore[import-untyped]
-
 from tests.support.processes import environment
 
 BUCKET = "bucket"
@@ -68,6 +66,8 @@ def rclone(folder: Path) -> Iterator[str]:
 @cache
 def client_of(url: str) -> Any:
     """boto3's client of a server here: one for all tests of a process, so that one is connected at the most."""
+    import boto3  # type: ignore[import-untyped]  # here, because the bench measures programs without it
+
     keys = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY}
     return boto3.client("s3", endpoint_url=url, region_name="us-east-1", **keys)
 

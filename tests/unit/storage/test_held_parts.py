@@ -12,7 +12,7 @@ from roar_publisher.net.budget import HeldMemory, UploadBudget
 from roar_publisher.storage.checksums import LARGEST_PIECE_BYTES, read_to_send
 from roar_publisher.storage.digest import digest_file
 from roar_publisher.storage.parts import MIB
-from roar_publisher.storage.slices import SEND_BYTES, OnSent, chunks
+from roar_publisher.storage.slices import SEND_BYTES, Held, OnSent, chunks
 from roar_publisher.storage.source import FileChanged, Slice
 from roar_publisher.storage.transfer import transfer
 from tests.support.storage.memory import MemoryLedger, nothing, write_file
@@ -36,7 +36,7 @@ def ignore(so_far: int) -> None:
     """Ignore progress."""
 
 
-async def sent_of(slice_: Slice, held: list[bytes], *, skip: int = 0, sent: OnSent = ignore) -> list[bytes]:
+async def sent_of(slice_: Slice, held: Held | None, *, skip: int = 0, sent: OnSent = ignore) -> list[bytes]:
     async with aclosing(chunks(slice_, sent, skip=skip, held=held)) as pieces:
         return [piece async for piece in pieces]
 
@@ -47,13 +47,14 @@ async def test_what_is_held_is_the_slice_with_its_checksums(path: Path, *, md5: 
     content = await digest_file(str(path))
     for number, expected in ((1, data[: 8 * MIB]), (2, data[8 * MIB :])):
         async with read_to_send(content.part(number), budget(8 * MIB), md5=md5) as (taken, held):
-            assert b"".join(held) == expected
-            assert len(held[0]) == SEND_BYTES
-            assert max(map(len, held)) <= LARGEST_PIECE_BYTES
+            assert held is not None
+            assert b"".join(held.pieces) == expected
+            assert len(held.pieces[0]) == SEND_BYTES
+            assert max(map(len, held.pieces)) <= LARGEST_PIECE_BYTES
             assert taken.sha256 == hashlib.sha256(expected).digest()
             assert taken.md5 == (hashlib.md5(expected).digest() if md5 else b"")
             assert b"".join(await sent_of(content.part(number), held)) == expected
-            assert held == []
+            assert held.pieces == []
             assert b"".join(await sent_of(content.part(number), held)) == expected  # another attempt, from the file
 
 
@@ -64,7 +65,8 @@ async def test_what_is_skipped_is_not_sent_from_memory(path: Path) -> None:
         assert sent == path.read_bytes()[8 * MIB + MIB :]  # noqa: ASYNC240 - nothing else runs
 
 
-async def test_memory_bounds_what_is_held_and_is_given_back(path: Path) -> None:
+async def test_memory_bounds_what_is_held_and_is_given_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("roar_publisher.net.budget.HELD_SECONDS", 0.0)
     slice_ = (await digest_file(str(path))).part(2)
     most = budget(2 * SECOND - 1)
     for _ in range(3):
@@ -73,7 +75,35 @@ async def test_memory_bounds_what_is_held_and_is_given_back(path: Path) -> None:
             read_to_send(slice_, most, md5=False) as (other, not_held),
         ):
             assert one == other
-            assert (bool(held), not_held) == (True, [])
+            assert held is not None
+            assert not_held is None
+
+
+async def test_memory_is_given_back_as_soon_as_a_part_is_sent(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("roar_publisher.net.budget.HELD_SECONDS", 0.0)
+    slice_ = (await digest_file(str(path))).part(2)
+    most = budget(SECOND)
+    async with read_to_send(slice_, most, md5=False) as (_, held):
+        await sent_of(slice_, held)  # its reply may take long
+        assert await most.held.take(SECOND)
+    assert not await most.held.take(1)
+
+
+async def test_a_part_waits_for_memory(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("roar_publisher.net.budget.HELD_SECONDS", 3600.0)
+    slice_ = (await digest_file(str(path))).part(2)
+    most = budget(SECOND)
+    was_held = []
+
+    async def read() -> None:
+        async with read_to_send(slice_, most, md5=False) as (_, held):
+            was_held.append(held is not None)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(5):
+            tasks.start_soon(read)
+    assert was_held == [True] * 5
+    assert not await most.held.take(SECOND + 1)  # never: does not wait for it
 
 
 async def test_a_part_that_changed_since_its_digest_is_not_held(path: Path) -> None:
@@ -87,7 +117,7 @@ async def test_a_part_that_changed_since_its_digest_is_not_held(path: Path) -> N
     with pytest.raises(FileChanged):
         async with read_to_send(slice_, most, md5=False):
             raise AssertionError("it was read")
-    assert most.held.take(SECOND)
+    assert await most.held.take(SECOND)
 
 
 async def test_a_truncated_part_is_a_changed_file(path: Path) -> None:
@@ -119,7 +149,8 @@ async def test_a_slow_network_gets_small_pieces(path: Path, monkeypatch: pytest.
     monkeypatch.setattr(anyio, "current_time", lambda: now)
     sizes = []
     async with read_to_send(slice_, budget(SECOND), md5=False) as (_, held):
-        whole = [len(piece) for piece in held]
+        assert held is not None
+        whole = [len(piece) for piece in held.pieces]
         async with aclosing(chunks(slice_, ignore, held=held)) as pieces:
             async for piece in pieces:
                 sizes.append(len(piece))
