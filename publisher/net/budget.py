@@ -10,6 +10,8 @@ from roar_publisher.net.pace import Pace
 
 HELD_BYTES = 24 * 1024 * 1024
 """Bytes of parts that may be in memory from their checksum until they are sent: three parts."""
+REUSED_BYTES = 8 * 1024 * 1024
+"""What one part may need; twice as much freed memory is kept for the next ones."""
 HELD_SECONDS = 0.25
 """How long to wait for such memory. A fast network frees it sooner, and a slow one has time to read a part twice."""
 
@@ -20,6 +22,9 @@ class HeldMemory:
     def __init__(self, most: int = HELD_BYTES) -> None:
         self._most = self._free = most
         self._freed = Event()
+        # glibc returns freed memory to the system, and every page of the next part is faulted in again, unless a block
+        # of such a size was freed before (M_MMAP_THRESHOLD in mallopt(3)).
+        bytes(REUSED_BYTES)
 
     async def take(self, size: int) -> bool:
         """Take memory for `size` bytes, and return whether it was free within HELD_SECONDS."""

@@ -19,7 +19,7 @@ from roar_publisher.net.budget import UploadBudget
 from roar_publisher.storage.slices import SEND_BYTES, Held
 from roar_publisher.storage.source import FileChanged, Slice, check, opened
 
-LARGEST_PIECE_BYTES = 2 * 1024 * 1024
+LARGEST_PIECE_BYTES = 1024 * 1024
 """The largest piece of a part in memory, which is handed to the network at once: fewer and larger cost less."""
 HASHED_BYTES = 256 * 1024
 """Bytes read and hashed at once, so that they stay in the core's cache for the second hash."""
@@ -91,12 +91,12 @@ def _read_and_keep(slice_: Slice, md5: bool) -> tuple[Checksums, list[bytes]]:
 
 
 def _piece_lengths(total: int) -> Iterator[int]:
-    """Yield lengths that double from SEND_BYTES on, `total` in all (`slices.chunks`)."""
+    """Yield lengths, `total` in all. The first is small, since it shows whether the network is slow (`slices`)."""
     length = SEND_BYTES
     while total:
         yield min(length, total)
         total -= min(length, total)
-        length = min(2 * length, LARGEST_PIECE_BYTES)
+        length = LARGEST_PIECE_BYTES
 
 
 def _read(slice_: Slice, md5: bool) -> Checksums:

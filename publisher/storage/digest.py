@@ -11,6 +11,8 @@ import os
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from itertools import cycle
+from mmap import mmap
 
 import blake3 as blake3_package
 from anyio import from_thread, to_thread
@@ -79,26 +81,30 @@ def _digest(path: str, progress: OnRead, md5: bool) -> Content:
     )
 
 
-def _segments(descriptor: int, size: int, part_bytes: int) -> Generator[bytes, None, None]:
+def _segments(descriptor: int, size: int, part_bytes: int) -> Generator[bytes | memoryview, None, None]:
     """Yield the file in order, without segments that cross parts. Read the next segment while one is hashed.
 
-    Close it before the descriptor, because it reads ahead.
+    A segment is overwritten after the next one was requested. Close it before the descriptor, because it reads ahead.
     """
-    offset = 0
-
-    def read() -> bytes:
-        return os.pread(descriptor, min(SEGMENT_BYTES, part_bytes - offset % part_bytes), offset)
-
     if size <= SEGMENT_BYTES:
-        while segment := read():
-            offset += len(segment)
-            yield segment
+        offset = 0
+        while data := os.pread(descriptor, SEGMENT_BYTES, offset):
+            offset += len(data)
+            yield data
         return
+
+    def read(buffer: memoryview, offset: int) -> memoryview:
+        length = min(SEGMENT_BYTES, part_bytes - offset % part_bytes)
+        return buffer[: os.preadv(descriptor, [buffer[:length]], offset)]
+
+    # Maps, unlike what Python allocates, leave no holes in the heap behind.
+    buffers = cycle([memoryview(mmap(-1, SEGMENT_BYTES)), memoryview(mmap(-1, SEGMENT_BYTES))])
     with ThreadPoolExecutor(1, "read-ahead") as reader:
-        ahead = reader.submit(read)
+        offset = 0
+        ahead = reader.submit(read, next(buffers), offset)
         while segment := ahead.result():
             offset += len(segment)
-            ahead = reader.submit(read)
+            ahead = reader.submit(read, next(buffers), offset)
             yield segment
 
 
