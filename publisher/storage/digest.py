@@ -86,16 +86,19 @@ def _segments(descriptor: int, size: int, part_bytes: int) -> Generator[bytes | 
 
     A segment is overwritten after the next one was requested. Close it before the descriptor, because it reads ahead.
     """
+
+    def length_at(offset: int) -> int:
+        return min(SEGMENT_BYTES, part_bytes - offset % part_bytes)
+
     if size <= SEGMENT_BYTES:
         offset = 0
-        while data := os.pread(descriptor, SEGMENT_BYTES, offset):
+        while data := os.pread(descriptor, length_at(offset), offset):
             offset += len(data)
             yield data
         return
 
     def read(buffer: memoryview, offset: int) -> memoryview:
-        length = min(SEGMENT_BYTES, part_bytes - offset % part_bytes)
-        return buffer[: os.preadv(descriptor, [buffer[:length]], offset)]
+        return buffer[: os.preadv(descriptor, [buffer[: length_at(offset)]], offset)]
 
     # Maps, unlike what Python allocates, leave no holes in the heap behind.
     buffers = cycle([memoryview(mmap(-1, SEGMENT_BYTES)), memoryview(mmap(-1, SEGMENT_BYTES))])

@@ -23,9 +23,6 @@ from roar_publisher.state.paths import PublishPaths
 from roar_publisher.storage.file import FileStore
 from roar_publisher.storage.http import FileBody, StoreConnection, StoreRequest
 
-CHUNK_WITHIN = 3
-"""The number of chunks after which a longer body is cut."""
-
 
 class Moments:
     """Counts moments by kind, and kills its own process at one of them.
@@ -120,11 +117,12 @@ def _count_store(moments: Moments) -> None:
         return reply
 
     async def cut(body: FileBody) -> AsyncGenerator[bytes, None]:
-        number = 0
+        sent, is_whole = 0, True
         async for chunk in read(body):
             yield chunk
-            number += 1
-            if number == CHUNK_WITHIN:
+            sent += len(chunk)
+            if is_whole and sent < len(body):
+                is_whole = False
                 moments.moment("within a body")
 
     setattr(StoreConnection, "send", counted)  # noqa: B010  as above

@@ -6,10 +6,12 @@ import pytest
 from benchmark import upload
 from benchmark.measure import Cost
 
+ROOT = Path(__file__).parents[3]
 SIZE = 20 * 1024 * 1024
 
 
 def test_every_client_uploads_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'scripts'}:{ROOT}")
     monkeypatch.setattr(upload, "ROUNDS", 1)
     monkeypatch.setattr(upload, "CRT", {})
     found = upload.measure_null_store(tmp_path / "null", SIZE, lambda text: None)
