@@ -16,7 +16,7 @@ from anyio import from_thread, to_thread
 from blake3 import blake3
 
 from roar_publisher.net.budget import UploadBudget
-from roar_publisher.storage.slices import SEND_BYTES, Held
+from roar_publisher.storage.slices import SEND_BYTES, HeldSlice
 from roar_publisher.storage.source import FileChanged, Slice, check, opened
 
 LARGEST_PIECE_BYTES = 1024 * 1024
@@ -45,7 +45,7 @@ async def checksums_of(slice_: Slice, *, md5: bool) -> Checksums:
 @asynccontextmanager
 async def read_to_send(
     slice_: Slice, budget: UploadBudget, *, md5: bool
-) -> AsyncIterator[tuple[Checksums, Held | None]]:
+) -> AsyncIterator[tuple[Checksums, HeldSlice | None]]:
     """Read a slice as `checksums_of`, and provide its bytes too if there is memory for them.
 
     These bytes are those that were digested: raises FileChanged for others. They are given back at the end of the
@@ -56,7 +56,7 @@ async def read_to_send(
             taken = await checksums_of(slice_, md5=md5)
         yield taken, None
         return
-    held = Held([], partial(budget.held.give_back, slice_.length))
+    held = HeldSlice([], partial(budget.held.give_back, slice_.length))
     try:
         async with budget.hashing:
             taken, held.pieces = await to_thread.run_sync(_read_and_keep, slice_, md5)

@@ -27,7 +27,7 @@ from roar_publisher.net.retry import Attempts, Judgement, RetryLoop
 from roar_publisher.net.route import FAILURES, Route, Unreachable
 from roar_publisher.report import Reporter
 from roar_publisher.state.reasons import Reason
-from roar_publisher.storage.slices import Held, OnSent, chunks
+from roar_publisher.storage.slices import HeldSlice, OnSent, chunks
 from roar_publisher.storage.source import Slice
 
 REPLY_SECONDS = 60.0
@@ -55,7 +55,7 @@ class FileBody:
     head: bytes = b""
     tail: bytes = b""
     sha256: bytes = b""
-    held: Held | None = None
+    held: HeldSlice | None = None
 
     def __len__(self) -> int:
         return len(self.head) + self.slice.length - self.skip + len(self.tail)

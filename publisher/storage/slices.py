@@ -3,7 +3,7 @@
 The last chunk is yielded only after the hash of the whole slice and the file's fence were compared. A request with a
 truncated body is incomplete, so no store keeps a part of a changed file.
 
-A slice whose verified bytes are in memory (`Held`) is sent from there, once; another attempt reads it from the file.
+A slice whose verified bytes are in memory (`HeldSlice`) is sent from there, once; later attempts read the file again.
 """
 
 import os
@@ -22,7 +22,7 @@ OnSent = Callable[[int], None]
 """Called with the number of the slice's bytes handed to the network so far. A second attempt starts again at 0."""
 
 
-class Held:
+class HeldSlice:
     """The verified bytes of a whole slice in memory, in pieces, until they are sent or given back.
 
     give_back: returns their memory. Called once.
@@ -40,7 +40,7 @@ class Held:
             self._give_back = None
 
 
-def chunks(slice_: Slice, sent: OnSent, *, skip: int = 0, held: Held | None = None) -> AsyncGenerator[bytes, None]:
+def chunks(slice_: Slice, sent: OnSent, *, skip: int = 0, held: HeldSlice | None = None) -> AsyncGenerator[bytes, None]:
     """Yield the slice's bytes from `skip` on, read in a worker thread.
 
     held: the slice in memory. It is given back when it has been sent.
@@ -67,7 +67,7 @@ async def _read_chunks(slice_: Slice, sent: OnSent, skip: int) -> AsyncGenerator
                     sent(end)
 
 
-async def _held_chunks(slice_: Slice, sent: OnSent, held: Held) -> AsyncGenerator[bytes, None]:
+async def _held_chunks(slice_: Slice, sent: OnSent, held: HeldSlice) -> AsyncGenerator[bytes, None]:
     """Yield pieces, in smaller ones while the network is slow."""
     end, quick = 0, True
     try:

@@ -12,7 +12,7 @@ from roar_publisher.net.budget import HeldMemory, UploadBudget
 from roar_publisher.storage.checksums import LARGEST_PIECE_BYTES, read_to_send
 from roar_publisher.storage.digest import digest_file
 from roar_publisher.storage.parts import MIB
-from roar_publisher.storage.slices import SEND_BYTES, Held, OnSent, chunks
+from roar_publisher.storage.slices import SEND_BYTES, HeldSlice, OnSent, chunks
 from roar_publisher.storage.source import FileChanged, Slice
 from roar_publisher.storage.transfer import transfer
 from tests.support.storage.memory import MemoryLedger, nothing, write_file
@@ -36,7 +36,7 @@ def ignore(so_far: int) -> None:
     """Ignore progress."""
 
 
-async def sent_of(slice_: Slice, held: Held | None, *, skip: int = 0, sent: OnSent = ignore) -> list[bytes]:
+async def sent_of(slice_: Slice, held: HeldSlice | None, *, skip: int = 0, sent: OnSent = ignore) -> list[bytes]:
     async with aclosing(chunks(slice_, sent, skip=skip, held=held)) as pieces:
         return [piece async for piece in pieces]
 
