@@ -27,14 +27,15 @@ from tests.support.lineage.captured import captured_project, recorded
 from tests.support.processes import line_of, running
 from tests.support.sampling import EXHAUSTIVE, sample
 
-SWEEPS = [("diamond", "staged"), ("linear", "staged"), ("linear", "legacy"), ("diamond", "grouped")]
+LEGACY = sample("legacy kill sweeps", ["legacy", "legacygrouped"], 1)
+SWEEPS = [("diamond", "staged"), ("linear", "staged"), *(("linear", route) for route in LEGACY), ("diamond", "grouped")]
 PORTIONS = 6 if EXHAUSTIVE else 1
 """Tests that share the moments of a sweep, to run side by side."""
 SAMPLES = 8
 """How many moments of a sweep are tried at least."""
-EACH_KIND = {"diamond-staged": "", "linear-legacy": "", "diamond-grouped": "POST"}
+EACH_KIND = {"diamond-staged": "", **{f"linear-{route}": "" for route in LEGACY}, "diamond-grouped": "POST"}
 """The sweeps that try a moment of each kind that contains a text; between them they try every kind of each route."""
-FEWEST_MOMENTS = 30
+FEWEST_MOMENTS = 24
 """A reference run has more; fewer would mean that the sweep sweeps nothing."""
 
 
@@ -176,8 +177,8 @@ def test_a_reference_run_passes_through_every_kind_of_moment(
     assert answer.hash == recorded_hash(project)
     check_published(place, project)
     moments = " ".join(answer.moments)
-    links = ["links/batch"] if route == "grouped" else ["/inputs", "/outputs"]
-    end = "/sessions" if route == "legacy" else "/finalize"
+    links = ["links/batch"] if "grouped" in route else ["/inputs", "/outputs"]
+    end = "/sessions" if "legacy" in route else "/finalize"
     for call in ["health", "jobs/batch", "artifacts/batch", *links, end]:
         assert call in moments, moments
     assert moments.count("before") == moments.count("after")

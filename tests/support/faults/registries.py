@@ -13,14 +13,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from roar_publisher.registry.api.app import ALL_FEATURES, create_app
+from roar_publisher.registry.api.app import create_app
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.server.serve import listen
 from tests.support.faults.simulation import COUNTS
-from tests.support.registry.features import SINGLE_LINKS
+from tests.support.registry.features import BULK, PLAIN
 
-FEATURES = {"grouped": ALL_FEATURES, "legacy": None}
-"""What a registry can do, by how its name begins; any other has `SINGLE_LINKS`."""
+FEATURES = {"grouped": BULK, "legacy": (None, PLAIN[1]), "legacygrouped": (None, BULK[1])}
+"""What a registry can do, by how its name begins; any other is as public GLaaS is."""
 
 
 class Registries:
@@ -46,8 +46,8 @@ class Registries:
     def _registry(self, name: str) -> tuple[ASGIApp, Store, list[list[str]]]:
         if name not in self._apps:
             store = Store.open(self._folder / name)
-            features = FEATURES.get(name.partition("-")[0], SINGLE_LINKS)
-            self._apps[name] = (create_app(store, features=features), store, [])
+            features, bulk = FEATURES.get(name.partition("-")[0], PLAIN)
+            self._apps[name] = (create_app(store, features=features, bulk=bulk), store, [])
         return self._apps[name]
 
 
