@@ -48,6 +48,7 @@ from roar_publisher.registry.data import Store
 from roar_publisher.registry.http.bounds import ChunkedReplies
 from roar_publisher.registry.http.names import Names
 from roar_publisher.registry.http.refusals import Refusal
+from roar_publisher.registry.lineages.indexing import index_forever
 from roar_publisher.registry.lineages.sweeping import sweep_forever
 from roar_publisher.registry.lineages.turns import Turns
 from roar_publisher.registry.store.errors import StoreUnavailable
@@ -91,7 +92,8 @@ def create_app(
     bearers; the default uses the store's own accounts. `names` are the host names that the registry is served under;
     None, for in-process use, accepts any name.
 
-    During the app's lifespan, a background task sweeps the store. At its end, the authority is closed.
+    During the app's lifespan, background tasks sweep the store and index published lineages. At its end, the authority
+    is closed.
     """
     run = run or Worker().run
     bearers = LocalAuthority(store.accounts, run, clock) if authority is None else authority(run)
@@ -134,6 +136,7 @@ def create_app(
 async def _lifespan(authority: Authority, service: RegistryService, app: Starlette) -> AsyncIterator[None]:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(sweep_forever, service.write, service.clock)
+        tasks.start_soon(index_forever, service.write, service.clock)
         yield
         tasks.cancel_scope.cancel()
     await authority.close()

@@ -24,6 +24,7 @@ from roar_publisher.registry.store.access import Reader
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.documents import dump_document, load_document
 from roar_publisher.registry.store.label_versions import Entity, StoredLabel, add_version, current_label
+from roar_publisher.registry.store.lineage_index import forget_labels
 from roar_publisher.registry.store.lineages import Lineage
 from roar_publisher.registry.store.sessions import Session
 
@@ -124,6 +125,7 @@ def write_label(connection: Connection, graph_id: int, label: Label, now: float,
         raise Refusal(HTTPStatus.CONFLICT, "this lineage was finalized: labels may be added to it, but not changed")
     _check_size(len(metadata) + len(origins), current)
     add_version(connection, entity, current, metadata, origins, now)
+    forget_labels(connection, graph_id)
     return CREATED if current is None else UPDATED
 
 

@@ -23,7 +23,7 @@ from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages import staging
 from roar_publisher.registry.lineages.labels import Rights, accepts_additions
 from roar_publisher.registry.lineages.reading import readable_lineage, refuse_former_members
-from roar_publisher.registry.store import artifacts, label_versions, lineages, sessions
+from roar_publisher.registry.store import artifacts, label_versions, lineage_index, lineages, sessions
 from roar_publisher.registry.store.access import ANONYMOUS_OWNER, PUBLIC, LineageScope, Reader
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.graphs import discard_graph, new_graph
@@ -117,6 +117,7 @@ def legacy_graph(connection: Connection, reader: Reader, lineage_hash: str) -> i
     lineage = _writable(connection, reader, lineage_hash)
     if lineage.session_id is not None:
         raise _finalized()
+    lineage_index.forget_index(connection, lineage.graph_id)
     return lineage.graph_id
 
 
@@ -144,6 +145,7 @@ def add_composite(connection: Connection, reader: Reader, composite: LegacyCompo
     """
     lineage = _writable(connection, reader, composite.session_hash)
     if lineage.session_id is None:
+        lineage_index.forget_index(connection, lineage.graph_id)
         return staging.add_composite(connection, lineage.graph_id, composite)
     is_known = artifacts.has_artifact(connection, lineage.graph_id, composite.hash)
     if not is_known or not (lineage.owner != ANONYMOUS_OWNER or accepts_additions(lineage, now)):

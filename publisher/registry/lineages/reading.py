@@ -69,7 +69,7 @@ def view_lineage(
     `lineage_hash` is the whole hash or a prefix of at least `SHORTEST_PREFIX` digits. `set_aside` is as in
     `shown_lineage`. Raises `Refusal`: 404 as `shown_lineage`, 409 if the prefix is ambiguous for this reader.
     """
-    whole = _whole_hash(connection, lineage_hash, reader)
+    whole = whole_hash(connection, lineage_hash, reader)
     lineage = shown_lineage(connection, whole, reader, set_aside=set_aside)
     graph_id = lineage.graph_id
     counts = graph_counts(connection, graph_id)
@@ -87,11 +87,6 @@ def view_lineage(
         labels=shown_labels(connection, Entity(graph_id, "dag", "")),
         jobs=view_jobs(connection, graph_id, offset=offset, limit=limit),
     )
-
-
-def recent_lineages(connection: Connection, limit: int) -> list[RecentLineage]:
-    """Return the newest public lineages."""
-    return _listed(connection, lineages.newest_public(connection, limit))
 
 
 def own_lineages(connection: Connection, reader: Reader, limit: int) -> list[RecentLineage]:
@@ -165,7 +160,11 @@ def _not_published() -> Refusal:
     return Refusal(HTTPStatus.NOT_FOUND, "no lineage is published under this hash")
 
 
-def _whole_hash(connection: Connection, prefix: str, reader: Reader) -> str:
+def whole_hash(connection: Connection, prefix: str, reader: Reader) -> str:
+    """Return the hash that begins like this, if the reader can see one; otherwise the text itself.
+
+    Raises `Refusal` (409) if the prefix is ambiguous for this reader.
+    """
     if not SHORTEST_PREFIX <= len(prefix) < HASH_LENGTH:
         return prefix
     found = lineages.two_with_prefix(connection, prefix, reader)

@@ -32,7 +32,8 @@ def settle(connection: Connection, known: Lineage, session: Session, scope: Line
         place = "its publisher's own space" if known.scope.owner_id is None else "a project"
         detail = f"this lineage is published already, as {known.scope.visibility} in {place}, and cannot move"
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
-    lineages.set_visibility(connection, known.hash, scope.visibility)
+    if scope.visibility == PUBLIC:
+        lineages.make_public(connection, known.hash)
 
 
 def visible_receipt(connection: Connection, receipt: Mapping[str, object]) -> dict[str, object]:

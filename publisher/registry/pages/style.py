@@ -48,6 +48,32 @@ td.fixed { white-space: nowrap; width: 1%; color: var(--faint); }
 td.number { text-align: right; white-space: nowrap; width: 1%; padding-right: 0; }
 details { margin-top: 0.7rem; }
 summary { cursor: pointer; color: var(--faint); font-size: 0.85rem; }
+.picture { overflow: auto; max-height: 80vh; background: var(--card); border: 1px solid var(--line);
+  border-radius: 8px; margin: 0 0 1rem; }
+.picture svg { display: block; }
+.picture text { font: 12px/1 ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; fill: var(--text); }
+.picture text.note { font-size: 10.5px; fill: var(--faint); }
+.node rect { fill: var(--card); stroke: var(--line); stroke-width: 1.5; }
+.node.job rect { fill: var(--chip); stroke: var(--accent); }
+.node.group rect { fill: var(--chip); stroke: var(--accent); stroke-dasharray: 5 3; }
+.node.artifact rect { stroke: var(--out); }
+.node.failed rect { stroke: var(--bad); }
+.node.centre rect { stroke-width: 3.5; }
+.node:hover rect, .more:hover rect { stroke-width: 3; }
+.more rect { fill: var(--accent); stroke: var(--card); }
+.picture .more text { fill: var(--card); font-size: 10.5px; }
+.edges path { fill: none; stroke: var(--faint); stroke-opacity: 0.55; stroke-width: 1.3; marker-end: url(#arrow); }
+.edges path.near { stroke: var(--accent); stroke-opacity: 1; stroke-width: 2; }
+.picture marker path { fill: var(--faint); }
+a:focus-visible, .picture:focus-visible, summary:focus-visible { outline: 3px solid var(--accent);
+  outline-offset: 2px; }
+.node:focus-visible rect, .more:focus-visible rect { stroke: var(--accent); stroke-width: 4; }
+.wide { overflow-x: auto; }
+.search { display: flex; flex-wrap: wrap; gap: 0.5rem; margin: 0 0 1rem; }
+.search input { flex: 1 1 16rem; }
+input, select, button { font: inherit; color: var(--text); background: var(--card); border: 1px solid var(--faint);
+  border-radius: 6px; padding: 0.3rem 0.6rem; }
+[aria-current="page"] { font-weight: bold; color: var(--text); }
 nav { display: flex; flex-wrap: wrap; gap: 0.5rem 1.25rem; margin: 0 0 1rem; font-size: 0.9rem; color: var(--faint); }
 .empty { color: var(--faint); font-size: 0.9rem; margin: 0; }
 td a, td.number { font-size: 0.87rem; }

@@ -7,6 +7,8 @@ import json
 from dataclasses import dataclass
 
 PUBLIC, PRIVATE = "public", "private"
+PUBLIC_SPACE = ""
+"""The space of public lineages (`space_of`)."""
 ANONYMOUS_OWNER = ""
 """Owner of data that was written without a user. User ids are never empty."""
 
@@ -43,6 +45,15 @@ UNSCOPED = LineageScope(PUBLIC)
 """The scope without a `scope_request`."""
 
 
+def space_of(owner: str, scope: LineageScope) -> str:
+    """Return the space that a lineage is read in: empty for a public one. `spaces_of` are those of a reader."""
+    if scope.visibility == PUBLIC:
+        return PUBLIC_SPACE
+    if scope.project_id is not None:
+        return f"project {scope.project_id}"
+    return f"user {owner}" if scope.owner_id is None else f"owner {scope.owner_id}"
+
+
 @dataclass(frozen=True, slots=True)
 class Reader:
     """A reader. `user_id` is empty for an anonymous one. `owners` are the spaces that the reader is a member of.
@@ -65,3 +76,10 @@ class Reader:
 def reader_parameters(reader: Reader) -> dict[str, str]:
     """Return the parameters of `READABLE` and `CREDIBILITY`."""
     return {"reader": reader.user_id, "owners": json.dumps(reader.owners), "projects": json.dumps(reader.projects)}
+
+
+def spaces_of(reader: Reader) -> list[str]:
+    """Return the spaces whose lineages a reader may read. It says the same as `READABLE`."""
+    own = [f"user {reader.user_id}"] if reader.user_id else []
+    owners = [f"owner {owner}" for owner in reader.owners]
+    return [PUBLIC_SPACE, *own, *owners, *(f"project {project}" for project in reader.projects)]

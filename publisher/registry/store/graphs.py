@@ -10,8 +10,18 @@ from typing import NamedTuple
 
 from roar_publisher.registry.store.database import Connection
 
+INDEX_TABLES = (
+    ("artifact_links", ("graph_id", "artifact_id", "kind", "job_id"), "graph_id = :graph"),
+    ("artifact_groups", ("graph_id", "artifact_id", "kind", "number"), "graph_id = :graph"),
+    ("group_jobs", ("graph_id", "number", "step_number", "job_id"), "graph_id = :graph"),
+    ("group_edges", ("graph_id", "source", "target"), "graph_id = :graph"),
+    ("job_groups", ("graph_id", "number"), "graph_id = :graph"),
+    ("words", ("graph_id", "kind", "word"), "graph_id = :graph"),
+)
+"""The tables of `lineage_index`, as `_GRAPH_TABLES`."""
 _OF_FIRST_JOBS = "job_id IN (SELECT id FROM jobs WHERE graph_id = :graph ORDER BY uid LIMIT :limit)"
 _GRAPH_TABLES = (
+    *INDEX_TABLES,
     ("links", ("job_id", "kind", "digest"), _OF_FIRST_JOBS),
     ("view_edges", ("job_id", "relation", "target_hash"), _OF_FIRST_JOBS),
     ("jobs", ("id",), "graph_id = :graph ORDER BY uid"),
@@ -49,18 +59,29 @@ def delete_discarded(connection: Connection, limit: int) -> bool:
     discarded = connection.execute("SELECT graph_id FROM discarded_graphs LIMIT 1").fetchone()
     if discarded is None:
         return False
-    for table, key, place in _GRAPH_TABLES:
-        columns, values = ", ".join(key), ", ".join("?" * len(key))
-        piece = connection.execute(
-            f"SELECT {columns} FROM {table} WHERE {place} LIMIT :limit",
-            {"graph": discarded["graph_id"], "limit": limit},
-        ).fetchall()
-        connection.executemany(f"DELETE FROM {table} WHERE ({columns}) = ({values})", piece)
-        if len(piece) == limit:
-            return True  # there may be more
+    if delete_some(connection, _GRAPH_TABLES, discarded["graph_id"], limit):
+        return True
     connection.execute("DELETE FROM discarded_graphs WHERE graph_id = ?", tuple(discarded))
     connection.execute("DELETE FROM graphs WHERE id = ?", tuple(discarded))
     return True
+
+
+def delete_some(
+    connection: Connection, tables: Iterable[tuple[str, tuple[str, ...], str]], graph_id: int, limit: int
+) -> bool:
+    """Delete up to `limit` rows of each of these tables, which are as `_GRAPH_TABLES`.
+
+    Return whether there may be more.
+    """
+    for table, key, place in tables:
+        columns, values = ", ".join(key), ", ".join("?" * len(key))
+        piece = connection.execute(
+            f"SELECT {columns} FROM {table} WHERE {place} LIMIT :limit", {"graph": graph_id, "limit": limit}
+        ).fetchall()
+        connection.executemany(f"DELETE FROM {table} WHERE ({columns}) = ({values})", piece)
+        if len(piece) == limit:
+            return True
+    return False
 
 
 def graph_counts(connection: Connection, graph_id: int) -> dict[str, int]:

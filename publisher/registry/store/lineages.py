@@ -9,10 +9,12 @@ from roar_publisher.registry.store.access import (
     ANONYMOUS_OWNER,
     PRIVATE,
     PUBLIC,
+    PUBLIC_SPACE,
     READABLE,
     LineageScope,
     Reader,
     reader_parameters,
+    space_of,
 )
 from roar_publisher.registry.store.database import Connection, Row
 
@@ -78,7 +80,8 @@ def insert(connection: Connection, lineage: Lineage) -> None:
     """Publish a graph. The hash must be free; see `set_aside` and `delete`."""
     connection.execute(
         "INSERT INTO lineages (hash, graph_id, session_id, creator, owner, visibility, scope_owner, scope_project,"
-        " git_repo, git_commit, git_branch, published_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " git_repo, git_commit, git_branch, published_at, space, holder)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             lineage.hash,
             lineage.graph_id,
@@ -92,6 +95,8 @@ def insert(connection: Connection, lineage: Lineage) -> None:
             lineage.git_commit,
             lineage.git_branch,
             lineage.published_at,
+            space_of(lineage.owner, lineage.scope),
+            lineage.scope.owner_id or lineage.owner,
         ),
     )
 
@@ -110,9 +115,13 @@ def set_aside(connection: Connection, lineage_hash: str) -> None:
     delete(connection, lineage_hash)
 
 
-def set_visibility(connection: Connection, lineage_hash: str, visibility: str) -> None:
-    """Set the visibility of a lineage: `public` or `private`."""
-    connection.execute("UPDATE lineages SET visibility = ? WHERE hash = ?", (visibility, lineage_hash))
+def make_public(connection: Connection, lineage_hash: str) -> None:
+    """Make a lineage public. It is indexed again, for readers of the public space."""
+    connection.execute(
+        "UPDATE lineages SET visibility = :public, space = :space, index_phase = 0, index_position = ''"
+        " WHERE hash = :hash",
+        {"public": PUBLIC, "space": PUBLIC_SPACE, "hash": lineage_hash},
+    )
 
 
 def find(connection: Connection, lineage_hash: str) -> Lineage | None:
@@ -152,16 +161,6 @@ def find_set_aside(connection: Connection, lineage_hash: str, owner: str) -> Lin
         (lineage_hash, owner),
     ).fetchone()
     return None if row is None else lineage_of(row)
-
-
-def newest_public(connection: Connection, limit: int) -> Iterator[ListedLineage]:
-    """Yield the newest public lineages. They are read lazily."""
-    rows = connection.execute(
-        f"SELECT {_LISTED}, 0 AS set_aside FROM lineages WHERE visibility = 'public'"
-        " ORDER BY published_at DESC, hash LIMIT ?",
-        (limit,),
-    )
-    return (_listed(row) for row in rows)
 
 
 def newest_of_owner(connection: Connection, reader: Reader, limit: int) -> Iterator[ListedLineage]:

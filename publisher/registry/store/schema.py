@@ -271,4 +271,70 @@ MIGRATIONS = (
         PRIMARY KEY (session_id, number)
     );
     """,
+    """
+    -- Lineages are indexed after they were published (`lineage_index`): what uses an artifact, groups of jobs, words.
+    -- `space` is who may read a lineage (`access.space_of`), so that lists read no row in vain.
+    ALTER TABLE lineages ADD COLUMN space TEXT NOT NULL DEFAULT '';
+    ALTER TABLE lineages ADD COLUMN holder TEXT NOT NULL DEFAULT '';        -- owner of the space that it is in
+    ALTER TABLE lineages ADD COLUMN index_phase INTEGER NOT NULL DEFAULT 0; -- of `lineage_index`
+    ALTER TABLE lineages ADD COLUMN index_position TEXT NOT NULL DEFAULT '';
+    UPDATE lineages SET holder = coalesce(scope_owner, owner), space = CASE
+        WHEN visibility = 'public' THEN ''
+        WHEN scope_project IS NOT NULL THEN 'project ' || scope_project
+        WHEN scope_owner IS NOT NULL THEN 'owner ' || scope_owner
+        ELSE 'user ' || owner END;
+    CREATE INDEX lineages_to_index ON lineages (published_at) WHERE index_phase < 4;
+    CREATE INDEX lineages_by_space ON lineages (space, published_at);
+    CREATE INDEX lineages_by_holder ON lineages (space, holder, published_at);
+    CREATE INDEX lineages_by_project ON lineages (space, scope_project, published_at);
+    CREATE INDEX lineages_by_repository ON lineages (space, git_repo, published_at);
+    CREATE TABLE artifact_links (             -- of indexed lineages; `links` has the rest of each
+        graph_id INTEGER NOT NULL REFERENCES graphs (id) ON DELETE CASCADE,
+        artifact_id INTEGER NOT NULL,
+        kind TEXT NOT NULL,                   -- 'inputs' or 'outputs'
+        job_id INTEGER NOT NULL,
+        PRIMARY KEY (graph_id, artifact_id, kind, job_id)
+    ) WITHOUT ROWID;
+    CREATE TABLE job_groups (                 -- jobs of one graph with the same program
+        graph_id INTEGER NOT NULL REFERENCES graphs (id) ON DELETE CASCADE,
+        number INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        jobs INTEGER NOT NULL,
+        failed INTEGER NOT NULL,
+        first_step INTEGER NOT NULL,
+        last_step INTEGER NOT NULL,
+        PRIMARY KEY (graph_id, number),
+        UNIQUE (graph_id, name)
+    ) WITHOUT ROWID;
+    CREATE TABLE group_jobs (
+        graph_id INTEGER NOT NULL REFERENCES graphs (id) ON DELETE CASCADE,
+        number INTEGER NOT NULL,
+        step_number INTEGER NOT NULL,
+        job_id INTEGER NOT NULL,
+        PRIMARY KEY (graph_id, number, step_number, job_id)
+    ) WITHOUT ROWID;
+    CREATE TABLE artifact_groups (            -- `artifact_links` by groups of jobs
+        graph_id INTEGER NOT NULL REFERENCES graphs (id) ON DELETE CASCADE,
+        artifact_id INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        PRIMARY KEY (graph_id, artifact_id, kind, number)
+    ) WITHOUT ROWID;
+    CREATE TABLE group_edges (                -- artifacts that one group writes and another one reads
+        graph_id INTEGER NOT NULL REFERENCES graphs (id) ON DELETE CASCADE,
+        source INTEGER NOT NULL,
+        target INTEGER NOT NULL,
+        artifacts INTEGER NOT NULL,
+        PRIMARY KEY (graph_id, source, target)
+    ) WITHOUT ROWID;
+    CREATE TABLE words (
+        graph_id INTEGER NOT NULL REFERENCES graphs (id) ON DELETE CASCADE,
+        kind TEXT NOT NULL,                   -- 'command', 'path', 'label' or 'repository'
+        word TEXT NOT NULL,
+        entity TEXT NOT NULL,                 -- one job's uid or artifact's digest that has the word; '': the lineage
+        space TEXT NOT NULL,                  -- of the lineage
+        PRIMARY KEY (graph_id, kind, word)
+    ) WITHOUT ROWID;
+    CREATE INDEX words_by_space ON words (space, kind, word, graph_id);
+    """,
 )

@@ -23,6 +23,8 @@ pytestmark = pytest.mark.anyio
 OWN_SPACE, SESSION, LINEAGE, LEGACY, LEGACY_OPEN, EDIT = "own space", "session", "lineage", "legacy", "hash", "edit"
 FRAGMENTS = "fragments"
 """Anybody may open such a session; `test_fragments` says what its token opens."""
+LISTS = "lists"
+"""Pages that are there for anybody, and show what their reader may see: `test_lists`."""
 SIGN_IN = "sign-in"
 """What a bearer alone may end; the tests of `test_auth` say how."""
 PRIVATE = {"owner_resolution": "current_user", "owner_type": "user", "visibility": "private"}
@@ -49,6 +51,14 @@ GROUPS = {
     ("POST", "/api/v1/registration-sessions/{id}/finalize"): SESSION,
     ("GET", "/api/v1/sessions/{hash}"): LINEAGE,
     ("GET", "/dag/{hash}"): LINEAGE,
+    ("GET", "/dag/{hash}/jobs/{uid:path}"): LINEAGE,
+    ("GET", "/artifacts/{digest:path}"): LINEAGE,
+    ("GET", "/impact"): LINEAGE,
+    ("GET", "/"): LISTS,
+    ("GET", "/repository"): LISTS,
+    ("GET", "/owner"): LISTS,
+    ("GET", "/project"): LISTS,
+    ("GET", "/search"): LISTS,
     ("GET", "/api/v1/labels/current"): LINEAGE,
     ("GET", "/api/v1/labels/history"): LINEAGE,
     ("GET", "/api/v1/artifacts/{hash}"): LINEAGE,
@@ -70,7 +80,6 @@ GROUPS = {
 }
 FOR_ANYBODY = {
     ("GET", "/api/v1/health"),
-    ("GET", "/"),
     ("POST", "/api/v1/auth/refresh"),
     ("POST", "/api/v1/auth/device/start"),
     ("POST", "/api/v1/auth/device/token"),
@@ -107,11 +116,14 @@ class Scene:
         """A request to an endpoint that would have an effect, and succeeds for Alice."""
         method, template = endpoint
         lineage_hash = LEGACY_HASH if GROUPS[endpoint] == LEGACY else self.lineage_hash
-        path = template.format(
+        path = template.replace(":path", "").format(
+            digest=digest(7),
             id=self.session.root.rpartition("/")[2],
             hash=digest(7) if "/artifacts/{hash}" in template else lineage_hash,
-            uid=uid(1 if GROUPS[endpoint] == LEGACY else 4),
+            uid=uid({LEGACY: 1, LINEAGE: 7}.get(GROUPS[endpoint], 4)),
         )
+        if template == "/impact":
+            path += f"?digest={digest(7)}"
         if template.startswith("/api/v1/labels/") and method == "GET":
             path += f"?entity_type=dag&session_hash={lineage_hash}"
         body = None if method == "GET" else self._body(template, lineage_hash)

@@ -1,0 +1,132 @@
+"""Lists of lineages by repository, owner or project, and search by words, limited to what the reader may read."""
+
+import heapq
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from itertools import islice
+from typing import TypeAlias
+
+from roar_publisher.registry.http.refusals import Refusal
+from roar_publisher.registry.lineages.artifact_views import find_artifact
+from roar_publisher.registry.lineages.reading import SHORTEST_PREFIX
+from roar_publisher.registry.lineages.words import sought_words
+from roar_publisher.registry.store import listing
+from roar_publisher.registry.store.access import PUBLIC_SPACE, Reader, spaces_of
+from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.lineages import two_with_prefix
+from roar_publisher.registry.store.listing import Entry, FoundWord, Moment
+
+Listed: TypeAlias = Entry
+LISTED = 50
+"""Lineages on one page of a list."""
+KINDS = ("command", "path", "label", "repository")
+"""Kinds of words that a search looks for."""
+MAX_SOUGHT = 5
+"""Words of a query that count."""
+MAX_CANDIDATES = 300
+"""Words that are looked at for each kind and space. If there are more, the result says that it is incomplete."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListPage:
+    """One page of a list. `more` says whether there are older lineages."""
+
+    entries: list[Entry]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A lineage that was found. `kind` and `word` say by what, `entity` where, as in `lineage_index.Word`."""
+
+    entry: Entry
+    kind: str
+    word: str
+    entity: str
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """What was found: lineages by their hash, an artifact by its digest, and lineages by words, newest first."""
+
+    lineages: list[str]
+    artifact: str | None
+    hits: list[Hit]
+    complete: bool
+
+
+def list_lineages(
+    connection: Connection, reader: Reader, *, only: tuple[str, str] | None, visibility: str, before: Moment | None
+) -> ListPage:
+    """Return the newest lineages that a reader can see, before a moment.
+
+    `only` is as in `newest_in_space`. `visibility` is `public`, `private`, or empty for both.
+    """
+    spaces = [space for space in spaces_of(reader) if visibility in ("", _visibility(space))]
+    lists = (listing.newest_in_space(connection, space, only, before, LISTED + 1) for space in spaces)
+    found = list(islice(heapq.merge(*lists, key=lambda entry: (-entry.published_at, entry.hash)), LISTED + 1))
+    return ListPage(found[:LISTED], len(found) > LISTED)
+
+
+def moment_of(at: str | None, after: str | None) -> Moment | None:
+    """Return the place in a list that a query names; None if it names none. Raises `Refusal` (422)."""
+    if at is None and after is None:
+        return None
+    try:
+        seconds = float(at or "")
+    except ValueError:
+        seconds = math.nan
+    if not math.isfinite(seconds):
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "at is a number of seconds")
+    return seconds, after or ""
+
+
+def search(connection: Connection, query: str, kinds: Sequence[str], reader: Reader) -> SearchResult:
+    """Find lineages with jobs, artifacts, labels or a repository whose words begin like those of the query.
+
+    All words must be found, in one of the `kinds`. A query of at least `SHORTEST_PREFIX` characters is also looked up
+    as the beginning of a lineage's hash and of a digest. Lineages that are not indexed yet are not found by words.
+    """
+    text = query.strip()
+    lineages: list[str] = []
+    artifact = None
+    if len(text) >= SHORTEST_PREFIX and " " not in text:
+        lineages = [match.hash for match in two_with_prefix(connection, text, reader)]
+        artifact = _artifact(connection, text, reader)
+    words = sorted(sought_words(text), key=len, reverse=True)[:MAX_SOUGHT]
+    hits: dict[int, Hit] = {}
+    complete = True
+    for kind in kinds if words else ():
+        for space in spaces_of(reader):
+            found = listing.words_with_prefix(connection, space, kind, words[0], MAX_CANDIDATES)
+            complete = complete and len(found) < MAX_CANDIDATES
+            for word in _with_all(connection, found, kind, words[1:]):
+                entry = None if word.graph_id in hits else listing.entry_of(connection, word.graph_id, space)
+                if entry is not None:
+                    hits[word.graph_id] = Hit(entry, kind, word.word, word.entity)
+    newest = sorted(hits.values(), key=lambda hit: (-hit.entry.published_at, hit.entry.hash))
+    return SearchResult(lineages, artifact, newest[:LISTED], complete and len(newest) <= LISTED)
+
+
+def _with_all(
+    connection: Connection, found: Iterable[FoundWord], kind: str, others: Sequence[str]
+) -> Iterable[FoundWord]:
+    checked: dict[int, bool] = {}
+    for word in found:
+        if word.graph_id not in checked:
+            checked[word.graph_id] = all(listing.has_word(connection, word.graph_id, kind, other) for other in others)
+            if checked[word.graph_id]:
+                yield word
+
+
+def _artifact(connection: Connection, text: str, reader: Reader) -> str | None:
+    try:
+        return str(find_artifact(connection, text, reader)["hash"])
+    except Refusal:  # none, or several
+        return None
+
+
+def _visibility(space: str) -> str:
+    return "public" if space == PUBLIC_SPACE else "private"

@@ -1,0 +1,62 @@
+"""Words that a search finds a lineage by, and the names of groups of jobs. Nothing here reads the store."""
+
+import re
+from collections.abc import Iterator
+
+LONGEST_WORD, SHORTEST_WORD = 64, 2
+WORDS_OF_TEXT = 40
+"""Maximum words of one command, path or label."""
+LONGEST_GROUP = 80
+_SEPARATORS = re.compile(r"[\s/\\=,;:'\"`()\[\]{}<>|&?!*@#$%^~]+")
+_INNER = re.compile(r"[._\-+]+")
+_SCRIPT = re.compile(r"[^\s=]+\.[A-Za-z]\w{0,5}")
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a text in lower case, each once: what separators enclose, and the parts of file names."""
+    found: dict[str, None] = {}
+    for piece in _SEPARATORS.split(text.lower()):
+        for word in (piece.strip("._-+"), *_INNER.split(piece)):
+            if len(word) >= SHORTEST_WORD:
+                found[word[:LONGEST_WORD]] = None
+        if len(found) >= WORDS_OF_TEXT:
+            break
+    return list(found)[:WORDS_OF_TEXT]
+
+
+def sought_words(text: str) -> list[str]:
+    """Return what to look for, each as the beginning of a word: the texts that separators enclose, in lower case."""
+    pieces = (piece.strip("._-+")[:LONGEST_WORD] for piece in _SEPARATORS.split(text.lower()))
+    return [piece for piece in dict.fromkeys(pieces) if len(piece) >= SHORTEST_WORD]
+
+
+def words_of_label(document: dict[str, object]) -> Iterator[str]:
+    """Yield the words of a label document's keys and values."""
+    for key, value in document.items():
+        yield from words_of(str(key))
+        if isinstance(value, dict):
+            yield from words_of_label(value)
+        else:
+            yield from words_of(str(value))
+
+
+def group_name(command: str) -> str:
+    """Return what jobs with the same program have in common: the program, with its script, module or none.
+
+    `/usr/bin/python -u train.py --lr 1` gives `python train.py`, and `python -m pkg.train x` gives
+    `python -m pkg.train`.
+    """
+    parts = command.split()[:8]
+    while parts and (parts[0].rpartition("/")[2] == "env" or re.fullmatch(r"\w+=\S*", parts[0])):
+        parts = parts[1:]
+    if not parts:
+        return "(no command)"
+    program, *arguments = parts
+    name = program.rpartition("/")[2] or program
+    for number, argument in enumerate(arguments):
+        if argument == "-m" and number + 1 < len(arguments):
+            return f"{name} -m {arguments[number + 1]}"[:LONGEST_GROUP]
+        if not argument.startswith("-"):
+            script = argument.rpartition("/")[2]
+            return f"{name} {script}"[:LONGEST_GROUP] if _SCRIPT.fullmatch(script) else name[:LONGEST_GROUP]
+    return name[:LONGEST_GROUP]

@@ -1,0 +1,101 @@
+"""Lists of lineages: the front page, those of a repository, an owner or a project, and search results."""
+
+from collections.abc import Iterable
+from html import escape
+
+from roar_publisher.registry.lineages.finding import KINDS, Hit, Listed, ListPage, SearchResult
+from roar_publisher.registry.pages.addresses import artifact_address, job_address, lineage_address, list_address
+from roar_publisher.registry.pages.html import document, moment, search_form, short, text_of
+
+CURRENT = ' aria-current="page"'
+TITLES = {None: "Lineages", "repository": "Repository", "owner": "Owner", "project": "Project"}
+PLACES = {"command": "in a command", "path": "in a path", "label": "in a label", "repository": "in the repository"}
+
+
+def list_page(page: ListPage, *, only: tuple[str, str] | None, visibility: str, is_first: bool) -> str:
+    """Return one page of a list of lineages, newest first. `only` and `visibility` are as in `list_lineages`."""
+    kind, value = only or (None, "")
+    title = TITLES[kind]
+    about = "Published on this registry, the newest first." if only is None else text_of(value)
+    body = [f'<p class="crumb"><a href="/">Lineages</a></p><h1>{title}</h1><p class="hash">{about}</p>']
+    if only is None:
+        body.append(search_form())
+    filters = [("all", None), ("public", "public"), ("private", "private")]
+    links = (
+        f'<a href="{escape(list_address(kind, value, visibility=given))}"'
+        f"{CURRENT if (given or '') == visibility else ''}>{name}</a>"
+        for name, given in filters
+    )
+    body.append(f'<nav aria-label="Visibility">{"".join(links)}</nav>')
+    if page.entries:
+        body.append(_table(page.entries))
+    else:
+        words = "Nothing is published yet." if only is None and is_first and not visibility else "Nothing is here."
+        body.append(f'<div class="card empty">{words}</div>')
+    if page.more:
+        last = page.entries[-1]
+        address = list_address(kind, value, visibility=visibility or None, at=repr(last.published_at), after=last.hash)
+        body.append(f'<nav><a href="{escape(address)}">Earlier &rsaquo;</a></nav>')
+    return document(title, body)
+
+
+def search_page(query: str, kind: str, result: SearchResult) -> str:
+    """Return what a search found. `kind` is one of `KINDS`, or empty for all."""
+    body = ['<p class="crumb"><a href="/">Lineages</a></p><h1>Search</h1>', search_form(query, KINDS, kind)]
+    for lineage_hash in result.lineages:
+        address = escape(lineage_address(lineage_hash))
+        body.append(f'<div class="card">Lineage <a class="mono" href="{address}">{escape(lineage_hash)}</a></div>')
+    if result.artifact is not None:
+        address = escape(artifact_address(result.artifact))
+        body.append(f'<div class="card">Artifact <a class="mono" href="{address}">{escape(result.artifact)}</a></div>')
+    if result.hits:
+        body += ['<div class="card wide"><table><tr><th>Lineage<th>Found<th>Repository<th>Published</tr>']
+        body += [_hit(hit) for hit in result.hits]
+        body.append("</table></div>")
+    elif query and not result.lineages and result.artifact is None:
+        body.append('<div class="card empty">Nothing was found.</div>')
+    if not result.complete:
+        body.append('<p class="empty">There is more: add a word, or give more of it.</p>')
+    return document("Search", body)
+
+
+def _table(entries: Iterable[Listed]) -> str:
+    rows = ['<div class="card wide"><table><tr><th>Lineage<th>Repository<th>Branch<th>Jobs<th>Published<th></tr>']
+    for entry in entries:
+        repository = escape(list_address("repository", entry.git_repo or ""))
+        linked = f'<a href="{repository}">{text_of(entry.git_repo)}</a>' if entry.git_repo else ""
+        rows.append(
+            f'<tr><td class="fixed">{_lineage(entry)}</td><td>{linked}</td><td>{text_of(entry.git_branch)}</td>'
+            f'<td>{entry.jobs:,}</td><td class="fixed">{escape(moment(entry.published_at))}</td>'
+            f'<td class="fixed">{_belongs(entry)}</td></tr>'
+        )
+    return f"{''.join(rows)}</table></div>"
+
+
+def _belongs(entry: Listed) -> str:
+    """Return links to the owner and project of a lineage, and whether it is private."""
+    parts = ['<span class="chip">private</span>'] if entry.visibility != "public" else []
+    if entry.owner:
+        parts.append(f'<a href="{escape(list_address("owner", entry.owner))}">owner</a>')
+    if entry.project:
+        parts.append(f'<a href="{escape(list_address("project", entry.project))}">project</a>')
+    return " ".join(parts)
+
+
+def _hit(hit: Hit) -> str:
+    address = ""
+    if hit.entity and hit.kind == "command":
+        address = job_address(hit.entry.hash, hit.entity)
+    elif hit.entity and hit.kind == "path":
+        address = artifact_address(hit.entity)
+    word = f"<code>{text_of(hit.word)}</code> {PLACES[hit.kind]}"
+    found = f'<a href="{escape(address)}">{word}</a>' if address else word
+    return (
+        f'<tr><td class="fixed">{_lineage(hit.entry)}</td><td>{found}</td><td>{text_of(hit.entry.git_repo)}</td>'
+        f'<td class="fixed">{escape(moment(hit.entry.published_at))}</td></tr>'
+    )
+
+
+def _lineage(entry: Listed) -> str:
+    name, address = escape(entry.hash), escape(lineage_address(entry.hash))
+    return f'<a class="mono" href="{address}" title="{name}">{short(entry.hash)}</a>'

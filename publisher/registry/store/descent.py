@@ -1,0 +1,35 @@
+"""What jobs wrote that had read an artifact, across the indexed lineages that a reader can see."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from roar_publisher.registry.store.access import Reader, spaces_of
+from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.parameters import numbered, placeholders
+
+
+class Descent(NamedTuple):
+    """An artifact that a job wrote, and one that it had read."""
+
+    digest: str
+    path: str
+    uid: str
+    lineage: str
+    source: str
+
+
+def written_from(connection: Connection, digests: Sequence[str], reader: Reader, limit: int) -> list[Descent]:
+    """Return up to `limit` outputs of the jobs that read one of these artifacts. There are at most 500 digests."""
+    spaces = spaces_of(reader)
+    rows = connection.execute(
+        "SELECT written.digest, substr(written.path, 1, 500), jobs.uid, lineages.hash, artifacts.digest FROM artifacts"
+        " JOIN lineages ON lineages.graph_id = artifacts.graph_id"
+        " JOIN artifact_links AS reading ON reading.graph_id = artifacts.graph_id"
+        " AND reading.artifact_id = artifacts.id AND reading.kind = 'inputs'"
+        " JOIN jobs ON jobs.id = reading.job_id AND jobs.graph_id = artifacts.graph_id"
+        " JOIN links AS written ON written.job_id = jobs.id AND written.kind = 'outputs'"
+        f" WHERE artifacts.digest IN ({placeholders('digest', digests)})"
+        f" AND space IN ({placeholders('space', spaces)}) LIMIT :limit",
+        {"limit": limit, **numbered("digest", digests), **numbered("space", spaces)},
+    )
+    return [Descent(*row) for row in rows]

@@ -1,0 +1,254 @@
+"""The index of published lineages: what uses an artifact, groups of jobs with the edges between them, and words.
+
+It is built after a lineage was published, in bounded slices (`lineages.indexing`), and built anew if the lineage
+changes. A graph's artifacts may move to another graph, so a row holds only together with its `graph_id`.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.graphs import INDEX_TABLES, delete_some
+from roar_publisher.registry.store.label_versions import Entity, StoredLabel, current_label
+
+CLEAR, JOBS, EDGES, LABELS, DONE = range(5)
+"""Phases of a lineage's index (`lineages.index_phase`): its old rows are deleted, then each part is built."""
+NAME_READ = 1000
+"""Characters of a command and of a path that are read for the index."""
+_AFTER_LINK = "(kind > :kind OR (kind = :kind AND digest > :digest))"
+
+
+class UnfinishedIndex(NamedTuple):
+    """A lineage whose index is not complete. `position` is where the phase goes on."""
+
+    graph_id: int
+    space: str
+    git_repo: str | None
+    git_branch: str | None
+    phase: int
+    position: str
+
+
+class IndexedJob(NamedTuple):
+    """What the index needs of a job."""
+
+    id: int
+    uid: str
+    step_number: int
+    command: str
+    failed: bool
+
+
+class IndexedLink(NamedTuple):
+    """What the index needs of a link."""
+
+    kind: str
+    digest: str
+    path: str
+
+
+class Word(NamedTuple):
+    """A word of a lineage. `entity` is the uid or digest of what has it, or empty for the lineage itself."""
+
+    kind: str
+    word: str
+    entity: str
+
+
+def next_unfinished(connection: Connection) -> UnfinishedIndex | None:
+    """Return the oldest lineage whose index is not complete; None if there is none."""
+    row = connection.execute(
+        "SELECT graph_id, space, git_repo, git_branch, index_phase, index_position FROM lineages"
+        f" WHERE index_phase < {DONE} ORDER BY published_at LIMIT 1"
+    ).fetchone()
+    return None if row is None else UnfinishedIndex(*row)
+
+
+def is_indexed(connection: Connection, graph_id: int) -> bool:
+    """Return whether the index of a graph has all its jobs and groups."""
+    row = connection.execute("SELECT index_phase FROM lineages WHERE graph_id = :graph", {"graph": graph_id}).fetchone()
+    return row is not None and row["index_phase"] > EDGES
+
+
+def advance_index(connection: Connection, before: UnfinishedIndex, phase: int, position: str) -> bool:
+    """Record how far an index is. Return False, without changes, if it is not where it was before."""
+    moved = connection.execute(
+        "UPDATE lineages SET index_phase = :phase, index_position = :position"
+        " WHERE graph_id = :graph AND index_phase = :old_phase AND index_position = :old_position",
+        {
+            "phase": phase,
+            "position": position,
+            "graph": before.graph_id,
+            "old_phase": before.phase,
+            "old_position": before.position,
+        },
+    )
+    return moved.rowcount == 1
+
+
+def forget_index(connection: Connection, graph_id: int) -> None:
+    """Let the index of a lineage be built anew, because its jobs or artifacts change."""
+    connection.execute(
+        f"UPDATE lineages SET index_phase = {CLEAR}, index_position = '' WHERE graph_id = :graph", {"graph": graph_id}
+    )
+
+
+def forget_labels(connection: Connection, graph_id: int) -> None:
+    """Let the labels of a lineage be indexed anew. If that is still ahead, nothing changes."""
+    connection.execute(
+        f"UPDATE lineages SET index_phase = {LABELS}, index_position = ''"
+        f" WHERE graph_id = :graph AND index_phase >= {LABELS}",
+        {"graph": graph_id},
+    )
+
+
+def clear_index(connection: Connection, graph_id: int, limit: int) -> bool:
+    """Delete up to `limit` rows of each table of the index. Return whether there may be more."""
+    return delete_some(connection, INDEX_TABLES, graph_id, limit)
+
+
+def jobs_from(connection: Connection, graph_id: int, uid: str, limit: int) -> list[IndexedJob]:
+    """Return the jobs of a graph in the order of their uids, from `uid` on."""
+    rows = connection.execute(
+        f"SELECT id, uid, step_number, substr(command, 1, {NAME_READ}), coalesce(exit_code, 0) <> 0 FROM jobs"
+        " WHERE graph_id = :graph AND uid >= :uid ORDER BY uid LIMIT :limit",
+        {"graph": graph_id, "uid": uid, "limit": limit},
+    )
+    return [IndexedJob(*row) for row in rows.fetchall()]
+
+
+def group_number(connection: Connection, graph_id: int, name: str, most: int) -> int:
+    """Return the number of the group with this name, which is added; 0 if there are `most` others already."""
+    row = connection.execute(
+        "SELECT number FROM job_groups WHERE graph_id = :graph AND name = :name", {"graph": graph_id, "name": name}
+    ).fetchone()
+    if row is not None:
+        return int(row["number"])
+    (count,) = connection.execute(
+        "SELECT count(*) FROM job_groups WHERE graph_id = :graph AND number > 0", {"graph": graph_id}
+    ).fetchone()
+    return int(count) + 1 if count < most else 0
+
+
+def add_to_group(connection: Connection, graph_id: int, number: int, name: str, job: IndexedJob) -> None:
+    """Count a job in its group. The name of group 0 stands for all that have no group of their own."""
+    values = {
+        "graph": graph_id,
+        "number": number,
+        "name": name,
+        "failed": int(job.failed),
+        "step": job.step_number,
+        "job": job.id,
+    }
+    connection.execute(
+        "INSERT INTO job_groups (graph_id, number, name, jobs, failed, first_step, last_step)"
+        " VALUES (:graph, :number, :name, 1, :failed, :step, :step) ON CONFLICT (graph_id, number) DO UPDATE SET"
+        " jobs = job_groups.jobs + 1, failed = job_groups.failed + excluded.failed,"
+        " first_step = CASE WHEN excluded.first_step < job_groups.first_step THEN excluded.first_step"
+        " ELSE job_groups.first_step END,"
+        " last_step = CASE WHEN excluded.last_step > job_groups.last_step THEN excluded.last_step"
+        " ELSE job_groups.last_step END",
+        values,
+    )
+    connection.execute(
+        "INSERT INTO group_jobs (graph_id, number, step_number, job_id) VALUES (:graph, :number, :step, :job)"
+        " ON CONFLICT DO NOTHING",
+        values,
+    )
+
+
+def index_links(
+    connection: Connection, graph_id: int, job_id: int, number: int, after: tuple[str, str], limit: int
+) -> list[IndexedLink]:
+    """Index up to `limit` links of a job after a kind and digest, and return them. `number` is the job's group."""
+    place = {"job": job_id, "kind": after[0], "digest": after[1]}
+    rows = connection.execute(
+        f"SELECT kind, digest, substr(path, 1, {NAME_READ}) FROM links WHERE job_id = :job AND {_AFTER_LINK}"
+        " ORDER BY kind, digest LIMIT :limit",
+        {**place, "limit": limit},
+    ).fetchall()
+    if not rows:
+        return []
+    last_kind, last_digest, _ = rows[-1]
+    bounds = {**place, "graph": graph_id, "last_kind": last_kind, "last_digest": last_digest}
+    found = (
+        "FROM links JOIN artifacts ON artifacts.graph_id = :graph AND artifacts.digest = links.digest"
+        " WHERE job_id = :job AND (kind > :kind OR (kind = :kind AND links.digest > :digest))"
+        " AND (kind < :last_kind OR (kind = :last_kind AND links.digest <= :last_digest)) ON CONFLICT DO NOTHING"
+    )
+    connection.execute(
+        "INSERT INTO artifact_links (graph_id, artifact_id, kind, job_id)"
+        f" SELECT artifacts.graph_id, artifacts.id, kind, job_id {found}",
+        bounds,
+    )
+    connection.execute(
+        "INSERT INTO artifact_groups (graph_id, artifact_id, kind, number)"
+        f" SELECT artifacts.graph_id, artifacts.id, kind, :number {found}",
+        {**bounds, "number": number},
+    )
+    return [IndexedLink(*row) for row in rows]
+
+
+def grouped_artifacts(connection: Connection, graph_id: int, after: int, limit: int) -> list[tuple[int, str, int]]:
+    """Return artifact id, kind and group of the `limit` artifacts after an id, sorted by id."""
+    ids = connection.execute(
+        "SELECT DISTINCT artifact_id FROM artifact_groups WHERE graph_id = :graph AND artifact_id > :after"
+        " ORDER BY artifact_id LIMIT :limit",
+        {"graph": graph_id, "after": after, "limit": limit},
+    ).fetchall()
+    if not ids:
+        return []
+    rows = connection.execute(
+        "SELECT artifact_id, kind, number FROM artifact_groups"
+        " WHERE graph_id = :graph AND artifact_id > :after AND artifact_id <= :last ORDER BY artifact_id",
+        {"graph": graph_id, "after": after, "last": ids[-1]["artifact_id"]},
+    )
+    return [(row["artifact_id"], row["kind"], row["number"]) for row in rows]
+
+
+def add_group_edges(connection: Connection, graph_id: int, edges: Iterable[tuple[int, int, int]]) -> None:
+    """Count edges between groups, given as source, target and the number of artifacts."""
+    connection.executemany(
+        "INSERT INTO group_edges (graph_id, source, target, artifacts) VALUES (:graph, :source, :target, :artifacts)"
+        " ON CONFLICT (graph_id, source, target) DO UPDATE SET artifacts = group_edges.artifacts + excluded.artifacts",
+        [
+            {"graph": graph_id, "source": source, "target": target, "artifacts": count}
+            for source, target, count in edges
+        ],
+    )
+
+
+def labels_from(
+    connection: Connection, graph_id: int, after: tuple[str, str], limit: int
+) -> list[tuple[Entity, StoredLabel]]:
+    """Return the newest label documents of the entities after a type and name, sorted by these."""
+    rows = connection.execute(
+        "SELECT DISTINCT entity_type, entity FROM labels WHERE graph_id = :graph"
+        " AND (entity_type > :type OR (entity_type = :type AND entity > :entity))"
+        " ORDER BY entity_type, entity LIMIT :limit",
+        {"graph": graph_id, "type": after[0], "entity": after[1], "limit": limit},
+    ).fetchall()
+    entities = [Entity(graph_id, row["entity_type"], row["entity"]) for row in rows]
+    found = ((entity, current_label(connection, entity)) for entity in entities)
+    return [(entity, label) for entity, label in found if label is not None]
+
+
+def forget_words(connection: Connection, graph_id: int, kind: str) -> None:
+    """Delete the words of one kind, which are bounded in number."""
+    connection.execute("DELETE FROM words WHERE graph_id = :graph AND kind = :kind", {"graph": graph_id, "kind": kind})
+
+
+def add_words(connection: Connection, graph_id: int, space: str, words: Sequence[Word], most: int) -> None:
+    """Add words of one kind, until the graph has `most` of them. Of several entities with a word, the first stays."""
+    if not words:
+        return
+    (count,) = connection.execute(
+        "SELECT count(*) FROM words WHERE graph_id = :graph AND kind = :kind",
+        {"graph": graph_id, "kind": words[0].kind},
+    ).fetchone()
+    if count < most:
+        connection.executemany(
+            "INSERT INTO words (graph_id, kind, word, entity, space) VALUES (:graph, :kind, :word, :entity, :space)"
+            " ON CONFLICT DO NOTHING",
+            [{"graph": graph_id, "space": space, **word._asdict()} for word in words[: most - count]],
+        )

@@ -1,0 +1,122 @@
+"""Rows for the pages of one job and of one artifact, in bounded pages."""
+
+from typing import NamedTuple
+
+from roar_publisher.registry.store.access import Reader, spaces_of
+from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.parameters import numbered, placeholders
+from roar_publisher.registry.store.schema import NO_STEP
+
+METADATA_READ = 20_000
+"""Characters of a job's metadata that are read for its page."""
+
+
+class ShownJob(NamedTuple):
+    """A job, for its page. `metadata` is cut at `METADATA_READ`."""
+
+    id: int
+    uid: str
+    parent_uid: str | None
+    step_number: int | None
+    command: str
+    job_type: str | None
+    timestamp: float | None
+    duration_seconds: float | None
+    exit_code: int | None
+    git_commit: str | None
+    git_branch: str | None
+    metadata: str | None
+    inputs: int
+    outputs: int
+
+
+class ShownLink(NamedTuple):
+    """An input or output of a job. `size` is in bytes, or None if it is unknown."""
+
+    digest: str
+    path: str
+    size: int | None
+
+
+class Appearance(NamedTuple):
+    """An artifact in one of the lineages that have it. `jobs` is the lineage's number of jobs."""
+
+    graph_id: int
+    artifact_id: int
+    hash: str
+    git_repo: str | None
+    published_at: float
+    path: str | None
+    jobs: int
+
+
+class LinkingJob(NamedTuple):
+    """A job that wrote or read an artifact, under a path."""
+
+    uid: str
+    step_number: int | None
+    command: str
+    path: str
+
+
+def shown_job(connection: Connection, graph_id: int, uid: str) -> ShownJob | None:
+    """Return the job of a graph with this uid; None if there is none."""
+    row = connection.execute(
+        "SELECT jobs.id, uid, parent_uid, nullif(step_number, :no_step), command, job_type, timestamp,"
+        f" duration_seconds, exit_code, git_commit, git_branch, substr(metadata, 1, {METADATA_READ}), inputs, outputs"
+        " FROM jobs JOIN job_sizes ON job_id = jobs.id WHERE graph_id = :graph AND uid = :uid",
+        {"graph": graph_id, "uid": uid, "no_step": NO_STEP},
+    ).fetchone()
+    return None if row is None else ShownJob(*row)
+
+
+def links_after(
+    connection: Connection, graph_id: int, job_id: int, kind: str, after: str, limit: int
+) -> list[ShownLink]:
+    """Return the links of a job and kind after a digest. The size is that of the link, or else of the artifact."""
+    rows = connection.execute(
+        "SELECT link.digest, link.path, coalesce(link.size, artifact.size) FROM (SELECT digest, path, size FROM links"
+        " WHERE job_id = :job AND kind = :kind AND digest > :after ORDER BY digest LIMIT :limit) AS link"
+        " LEFT JOIN artifacts AS artifact ON artifact.graph_id = :graph AND artifact.digest = link.digest"
+        " ORDER BY link.digest",
+        {"graph": graph_id, "job": job_id, "kind": kind, "after": after, "limit": limit},
+    )
+    return [ShownLink(*row) for row in rows]
+
+
+def appearances(
+    connection: Connection, digest: str, reader: Reader, before: tuple[float, str] | None, limit: int
+) -> list[Appearance]:
+    """Return the newest lineages that this reader can see and that have an artifact, after a time and hash."""
+    spaces = spaces_of(reader)
+    earlier, values = "", dict[str, object]()
+    if before is not None:
+        earlier = "AND (published_at < :at OR (published_at = :at AND hash > :hash))"
+        values = {"at": before[0], "hash": before[1]}
+    rows = connection.execute(
+        "SELECT lineages.graph_id, artifacts.id, hash, git_repo, published_at, path, jobs FROM artifacts"
+        " JOIN lineages ON lineages.graph_id = artifacts.graph_id JOIN graphs ON graphs.id = lineages.graph_id"
+        f" WHERE digest = :digest AND space IN ({placeholders('space', spaces)}) {earlier}"
+        " ORDER BY published_at DESC, hash LIMIT :limit",
+        {"digest": digest, "limit": limit, **values, **numbered("space", spaces)},
+    )
+    return [Appearance(*row) for row in rows]
+
+
+def linking_jobs(connection: Connection, found: Appearance, digest: str, kind: str, limit: int) -> list[LinkingJob]:
+    """Return the first jobs of an indexed lineage that wrote (`outputs`) or read (`inputs`) an artifact."""
+    rows = connection.execute(
+        "SELECT uid, nullif(step_number, :no_step), substr(command, 1, 500), substr(links.path, 1, 500)"
+        " FROM (SELECT job_id FROM artifact_links WHERE graph_id = :graph AND artifact_id = :artifact AND kind = :kind"
+        " ORDER BY job_id LIMIT :limit) AS found JOIN jobs ON jobs.id = found.job_id AND jobs.graph_id = :graph"
+        " JOIN links ON links.job_id = jobs.id AND links.kind = :kind AND links.digest = :digest ORDER BY jobs.id",
+        {
+            "no_step": NO_STEP,
+            "graph": found.graph_id,
+            "artifact": found.artifact_id,
+            "kind": kind,
+            "digest": digest,
+            "limit": limit,
+        },
+    )
+    return [LinkingJob(*row) for row in rows]

@@ -1,0 +1,168 @@
+"""The index of published lineages: built in bounded slices, once, and anew when a lineage changes."""
+
+import sqlite3
+
+import pytest
+
+from roar_publisher.registry.data import Store
+from roar_publisher.registry.lineages import indexing
+from roar_publisher.registry.lineages.indexing import IndexedElsewhere, index_slice
+from roar_publisher.registry.lineages.words import group_name, sought_words, words_of
+from roar_publisher.registry.store import lineage_index
+from roar_publisher.registry.store.graphs import INDEX_TABLES, delete_discarded, discard_graph
+from tests.support.registry.harness import Registry, job, link
+from tests.support.registry.indexing import index_all
+from tests.support.registry.legacy import Legacy
+from tests.support.registry.planted import Planted, plant
+from tests.unit.registry.test_costs import counted
+
+pytestmark = pytest.mark.anyio
+
+
+def rows(store: Store) -> dict[str, list[tuple[object, ...]]]:
+    """The whole index."""
+
+    def read(connection: sqlite3.Connection) -> dict[str, list[tuple[object, ...]]]:
+        return {
+            table: sorted(map(tuple, connection.execute(f"SELECT * FROM {table}").fetchall()), key=repr)
+            for table, _, _ in INDEX_TABLES
+        }
+
+    return store.read(read)
+
+
+async def published(registry: Registry, jobs: int = 7, links: int = 5) -> str:
+    session = await registry.open()
+    await session.add_jobs(*(job(number, command=f"python s{number % 3}.py") for number in range(jobs)))
+    for number in range(jobs):
+        await session.add_links(number, "inputs", *(link(number * 10 + n) for n in range(links)))
+        await session.add_links(number, "outputs", *(link(number * 10 + 10 + n) for n in range(links)))
+    return str((await session.finalize())["hash"])
+
+
+@pytest.mark.parametrize(("jobs", "links"), [(1, 1), (2, 3), (3, 1000), (1000, 7)])
+async def test_the_size_of_slices_changes_nothing(
+    registry: Registry, store: Store, monkeypatch: pytest.MonkeyPatch, jobs: int, links: int
+) -> None:
+    await published(registry)
+    index_all(store)
+    whole = rows(store)
+    assert len(whole["artifact_links"]) == 70
+    assert len(whole["job_groups"]) == 3
+    assert len(whole["group_jobs"]) == 7
+    assert len(whole["group_edges"]) == 3
+    monkeypatch.setattr(indexing, "SLICE_JOBS", jobs)
+    monkeypatch.setattr(indexing, "SLICE_LINKS", links)
+    monkeypatch.setattr(indexing, "SLICE_ARTIFACTS", links)
+    monkeypatch.setattr(indexing, "SLICE_ROWS", links)
+    store.write(lambda connection: connection.execute("UPDATE lineages SET index_phase = 0"))
+    assert index_all(store) > 4
+    assert rows(store) == whole
+
+
+async def test_a_slice_is_bounded_whatever_the_lineage(registry: Registry, store: Store) -> None:
+    most = []
+    wide = [Planted("python wide.py", range(2500))]
+    for number, jobs in enumerate(([Planted("python x.py", range(n, n + 5)) for n in range(250)], wide)):
+        plant(store, number, jobs)
+        slices = 0
+        more = True
+        while more:
+            with counted(store) as steps:
+                more = store.write(index_slice)
+            most.append(steps.taken)
+            slices += 1
+        assert slices > 5
+    assert max(most) < 300_000
+
+
+async def test_a_slice_that_another_process_did_is_undone(registry: Registry, store: Store) -> None:
+    await published(registry)
+    index_all(store)
+    whole = rows(store)
+
+    def late(connection: sqlite3.Connection) -> None:
+        stale = lineage_index.UnfinishedIndex(1, "", None, None, lineage_index.JOBS, "elsewhere")
+        assert not lineage_index.advance_index(connection, stale, lineage_index.EDGES, "")
+
+    store.write(late)
+    assert issubclass(IndexedElsewhere, Exception)
+    assert rows(store) == whole
+
+
+async def test_a_legacy_lineage_is_indexed_again_after_each_write(registry: Registry, store: Store) -> None:
+    legacy = Legacy(registry, "1e" * 32)
+    await legacy.open()
+    await legacy.add_jobs(job(1))
+    index_all(store)
+    assert rows(store)["artifact_links"] == []
+    await legacy.add_links(1, "outputs", link(1))
+    await legacy.add_jobs(job(2))
+    assert index_all(store) > 0
+    assert len(rows(store)["artifact_links"]) == 1
+    assert len(rows(store)["group_jobs"]) == 2
+    assert index_all(store) == 0
+
+
+async def test_labels_are_indexed_when_they_change_and_old_ones_are_forgotten(registry: Registry, store: Store) -> None:
+    session = await registry.open()
+    await session.add_jobs(job(1))
+    lineage_hash = (await session.finalize())["hash"]
+
+    async def label(**metadata: object) -> set[object]:
+        body = {"labels": [{"entity_type": "dag", "session_hash": lineage_hash, "metadata": metadata}]}
+        assert (await session.post("/labels/batch", body)).is_success
+        index_all(store)
+        return {row[2] for row in rows(store)["words"] if row[1] == "label"}
+
+    assert await label(team="vision", nested={"stage": ["gold", 7]}) >= {"team", "vision", "stage", "gold"}
+    assert "silver" in await label(team="silver")
+
+
+async def test_the_index_of_a_discarded_graph_goes_with_it(registry: Registry, store: Store) -> None:
+    await published(registry)
+    index_all(store)
+
+    def discard(connection: sqlite3.Connection) -> None:
+        (graph_id,) = connection.execute("SELECT graph_id FROM lineages").fetchone()
+        connection.execute("DELETE FROM lineages")
+        connection.execute("DELETE FROM sessions")
+        discard_graph(connection, graph_id)
+
+    store.write(discard)
+    while store.write(delete_discarded, 7):
+        pass
+    assert not any(rows(store).values())
+
+
+def test_groups_are_named_after_their_programs() -> None:
+    assert {command: group_name(command) for command in (
+        "python train.py --lr 0.1",
+        "/usr/bin/python3 -u src/train.py",
+        "python -m pkg.train --x",
+        "env A=1 B=2 python x.py",
+        "A=1 make all",
+        "bash -c 'x'",
+        "./run.sh 1",
+        "cp a b",
+        "",
+    )} == {
+        "python train.py --lr 0.1": "python train.py",
+        "/usr/bin/python3 -u src/train.py": "python3 train.py",
+        "python -m pkg.train --x": "python -m pkg.train",
+        "env A=1 B=2 python x.py": "python x.py",
+        "A=1 make all": "make",
+        "bash -c 'x'": "bash",
+        "./run.sh 1": "run.sh",
+        "cp a b": "cp",
+        "": "(no command)",
+    }  # fmt: skip
+    assert len(group_name("x" * 10_000)) <= 80
+
+
+def test_words_are_found_by_their_parts_and_beginnings() -> None:
+    words = words_of("python /data/Train_v2.parquet --lr=0.1")
+    assert {"python", "data", "train_v2.parquet", "train", "v2", "parquet", "lr"} <= set(words)
+    assert sought_words("Data/Train_v2.par x") == ["data", "train_v2.par"]
+    assert len(words_of(" ".join(f"word{number}" for number in range(1000)))) <= 40
+    assert all(len(word) <= 64 for word in words_of("x" * 1000))
