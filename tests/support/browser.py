@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,8 +13,15 @@ from typing import Any, BinaryIO
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SECONDS = 120
 """Seconds after which the browser is ended, whatever a test waits for."""
-FOR_BROWSER, FROM_BROWSER = 3, 4
-"""File descriptors that the browser reads commands from and writes replies to."""
+START = """
+import fcntl, os, sys
+
+pipes = [fcntl.fcntl(int(pipe), fcntl.F_DUPFD, 10) for pipe in sys.argv[1:3]]
+for number, pipe in enumerate(pipes, start=3):
+    os.dup2(pipe, number)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""Gives the pipes the numbers from which the browser reads commands, and to which it writes replies: 3 and 4."""
 
 
 class Browser:
@@ -106,8 +114,6 @@ def browser(folder: Path) -> Iterator[Browser]:
     assert PROGRAM is not None
     for_browser, commands = os.pipe()
     replies, from_browser = os.pipe()
-    # The shell gives the pipes the numbers that the browser expects.
-    script = f'exec "$@" {FOR_BROWSER}<&{for_browser} {FROM_BROWSER}>&{from_browser}'
     options = [
         "--headless",
         "--disable-gpu",
@@ -120,7 +126,7 @@ def browser(folder: Path) -> Iterator[Browser]:
         *(["--no-sandbox"] if os.geteuid() == 0 else []),
     ]
     process = subprocess.Popen(
-        ["timeout", str(SECONDS), "sh", "-c", script, "sh", PROGRAM, *options],
+        ["timeout", str(SECONDS), sys.executable, "-c", START, str(for_browser), str(from_browser), PROGRAM, *options],
         pass_fds=(for_browser, from_browser),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

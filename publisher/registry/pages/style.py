@@ -49,8 +49,8 @@ td.number { text-align: right; white-space: nowrap; width: 1%; padding-right: 0;
 details { margin-top: 0.7rem; }
 summary { cursor: pointer; color: var(--faint); font-size: 0.85rem; }
 .picture { overflow: auto; max-height: 80vh; background: var(--card); border: 1px solid var(--line);
-  border-radius: 8px; margin: 0 0 1rem; }
-.picture svg { display: block; }
+  border-radius: 8px; margin: 0 calc(50% - min(50vw - 1.25rem, 60rem)) 1rem; }
+.picture > svg { display: block; margin: 0 auto; }
 .picture text { font: 12px/1 ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; fill: var(--text); }
 .picture text.note { font-size: 10.5px; fill: var(--faint); }
 .node rect { fill: var(--card); stroke: var(--line); stroke-width: 1.5; }
@@ -72,7 +72,7 @@ a:focus-visible, .picture:focus-visible, summary:focus-visible { outline: 3px so
 .search { display: flex; flex-wrap: wrap; gap: 0.5rem; margin: 0 0 1rem; }
 .search input { flex: 1 1 16rem; }
 input, select, button { font: inherit; color: var(--text); background: var(--card); border: 1px solid var(--faint);
-  border-radius: 6px; padding: 0.3rem 0.6rem; }
+  border-radius: 6px; padding: 0.3rem 0.6rem; max-width: 100%; }
 [aria-current="page"] { font-weight: bold; color: var(--text); }
 nav { display: flex; flex-wrap: wrap; gap: 0.5rem 1.25rem; margin: 0 0 1rem; font-size: 0.9rem; color: var(--faint); }
 .empty { color: var(--faint); font-size: 0.9rem; margin: 0; }
