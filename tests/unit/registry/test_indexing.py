@@ -8,14 +8,18 @@ from roar_publisher.registry.data import Store
 from roar_publisher.registry.lineages import indexing
 from roar_publisher.registry.lineages.indexing import IndexedElsewhere, index_slice
 from roar_publisher.registry.lineages.words import group_name, sought_words, words_of
-from roar_publisher.registry.store import lineage_index
+from roar_publisher.registry.store import label_versions, lineage_index
+from roar_publisher.registry.store.access import LineageScope, space_of
+from roar_publisher.registry.store.database import migrate
 from roar_publisher.registry.store.graphs import INDEX_TABLES, delete_discarded, discard_graph
+from roar_publisher.registry.store.schema import MIGRATIONS
 from tests.support.registry.harness import Registry, job, link
 from tests.support.registry.indexing import index_all
 from tests.support.registry.legacy import Legacy
 from tests.support.registry.planted import Planted, plant
 from tests.unit.registry.test_costs import counted
 
+BEFORE_INDEX = next(number for number, script in enumerate(MIGRATIONS) if "index_phase" in script)
 pytestmark = pytest.mark.anyio
 
 
@@ -166,3 +170,34 @@ def test_words_are_found_by_their_parts_and_beginnings() -> None:
     assert sought_words("Data/Train_v2.par x") == ["data", "train_v2.par"]
     assert len(words_of(" ".join(f"word{number}" for number in range(1000)))) <= 40
     assert all(len(word) <= 64 for word in words_of("x" * 1000))
+
+
+def test_lineages_of_earlier_releases_get_their_space_and_are_indexed() -> None:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.row_factory = sqlite3.Row
+    label_versions.define_functions(connection)
+    migrate(connection, MIGRATIONS[:BEFORE_INDEX])
+    scopes = {
+        "": ("public", "alice", None, None),
+        "user alice": ("private", "alice", None, None),
+        "owner acme": ("private", "alice", "acme", None),
+        "project secret": ("private", "alice", "acme", "secret"),
+    }
+    for number, scope in enumerate(scopes.values()):
+        connection.execute("INSERT INTO graphs (id) VALUES (?)", (number,))
+        connection.execute(
+            "INSERT INTO lineages (hash, graph_id, creator, published_at, visibility, owner, scope_owner,"
+            " scope_project)"
+            " VALUES (?, ?, '', 0, ?, ?, ?, ?)",
+            (str(number), number, *scope),
+        )
+    migrate(connection, MIGRATIONS)
+    rows = connection.execute("SELECT * FROM lineages ORDER BY hash").fetchall()
+    assert [row["space"] for row in rows] == list(scopes)
+    assert [row["holder"] for row in rows] == ["alice", "alice", "acme", "acme"]
+    for row, (visibility, owner, scope_owner, project) in zip(rows, scopes.values(), strict=True):
+        assert row["space"] == space_of(owner, LineageScope(visibility, scope_owner, project))
+    while index_slice(connection):
+        pass
+    assert {row["index_phase"] for row in connection.execute("SELECT * FROM lineages")} == {lineage_index.DONE}
+    connection.close()
