@@ -27,6 +27,7 @@ from tests.support.registry.harness import (
     succeeded,
     uid,
 )
+from tests.support.registry.indexing import index_all
 from tests.support.registry.people import Bearer, Person, add_person
 
 PRIVATE: Json = {"owner_resolution": "current_user", "owner_type": "user", "visibility": "private"}
@@ -158,6 +159,7 @@ async def make_twins() -> tuple[Twin, Twin, Place]:
     place = await _private_data(first)
     for twin in (first, second):
         await _public_data(twin)
+        index_all(twin.registry.store)
     return first, second, place
 
 
