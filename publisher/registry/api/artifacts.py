@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from roar_publisher.glaas.protocol import API_ROOT
+from roar_publisher.registry.api.digests import whole_digest
 from roar_publisher.registry.api.public import number_in_query
 from roar_publisher.registry.api.replays import replay
 from roar_publisher.registry.api.service import RegistryService, path_text
@@ -45,14 +46,13 @@ class ArtifactApi:
 
     async def artifact(self, request: Request) -> JSONResponse:
         """Return a published artifact."""
-        return JSONResponse(
-            await self.service.read(find_artifact, path_text(request, "hash"), await self._reader(request))
-        )
+        digest, reader = await self._asked(request)
+        return JSONResponse(await self.service.read(find_artifact, digest, reader))
 
     async def components(self, request: Request) -> JSONResponse:
         """Return the components of a composite artifact."""
-        reader = await self._reader(request)
-        return JSONResponse(await self.service.read(find_components, path_text(request, "hash"), reader))
+        digest, reader = await self._asked(request)
+        return JSONResponse(await self.service.read(find_components, digest, reader))
 
     async def dag(self, request: Request) -> StreamingResponse:
         """Return all jobs that led to an artifact, in the order in which they run.
@@ -75,9 +75,9 @@ class ArtifactApi:
         return await replay(self.service, lineage, ids, {"sessionHash": lineage.hash})
 
     async def _upstream(self, request: Request, depth: int | None) -> StreamingResponse:
-        reader = await self._reader(request)
-        artifact = await self.service.read(find_artifact, path_text(request, "hash"), reader)
-        search = await self.service.read(upstream.begin, str(artifact["hash"]), reader, depth)
+        digest, reader = await self._asked(request)
+        artifact = await self.service.read(find_artifact, digest, reader)
+        search = await self.service.read(upstream.begin, digest, reader, depth)
         while search is not None and not search.complete:
             await self.service.read(upstream.follow_slice, search)
         head: dict[str, object] = {"artifact": artifact, "is_external": search is None}
@@ -87,6 +87,11 @@ class ArtifactApi:
         external = [{"hash": digest, "path": path} for digest, path in search.external.items()]
         head |= {"dag": {"hash": search.lineage.hash}, "producedBy": maker, "external_deps": external}
         return await replay(self.service, search.lineage, search.job_ids(), head)
+
+    async def _asked(self, request: Request) -> tuple[str, Reader]:
+        """Return the digest that a request is about, and its reader."""
+        reader = await self._reader(request)
+        return await whole_digest(self.service, path_text(request, "hash"), reader), reader
 
     async def _reader(self, request: Request) -> Reader:
         return await self.service.reader(await self.service.caller(request))

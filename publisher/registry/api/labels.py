@@ -10,10 +10,10 @@ from starlette.routing import BaseRoute, Route
 
 from roar_publisher.glaas.protocol import API_ROOT
 from roar_publisher.registry.accounts.callers import require_user
+from roar_publisher.registry.api.digests import whole_digest
 from roar_publisher.registry.api.public import number_in_query
 from roar_publisher.registry.api.service import RegistryService
 from roar_publisher.registry.http.refusals import Refusal
-from roar_publisher.registry.lineages.artifact_views import whole_digest
 from roar_publisher.registry.lineages.label_views import (
     MAX_VERSIONS,
     artifact_label_versions,
@@ -105,7 +105,7 @@ class LabelApi:
         """Return a query with the whole digest. An artifact may be given by its first digits."""
         if query.entity_type != "artifact" or len(query.entity) >= HASH_LENGTH:
             return query
-        return replace(query, entity=await self.service.read(whole_digest, query.entity, reader))
+        return replace(query, entity=await whole_digest(self.service, query.entity, reader))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,16 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.routing import BaseRoute, Route
 
+from roar_publisher.registry.api.digests import whole_digest
 from roar_publisher.registry.api.public import LARGEST_OFFSET, number_in_query
 from roar_publisher.registry.api.service import RegistryService, path_text
 from roar_publisher.registry.http.refusals import Refusal
-from roar_publisher.registry.lineages.finding import KINDS, list_lineages, moment_of, search
+from roar_publisher.registry.lineages.finding import KINDS, list_lineages, may_be_beginning, moment_of, search
 from roar_publisher.registry.lineages.impact import MAX_DESCENDANTS, impact_of
 from roar_publisher.registry.lineages.indexing import MAX_GROUPS
 from roar_publisher.registry.lineages.looking import Place, look_at_lineage
 from roar_publisher.registry.lineages.node_views import view_artifact, view_job
+from roar_publisher.registry.pages.addresses import sign_in_address
 from roar_publisher.registry.pages.html import problem_page
 from roar_publisher.registry.pages.impact import impact_page
 from roar_publisher.registry.pages.lineage import lineage_page
@@ -89,13 +91,13 @@ class Pages:
 
     async def artifact(self, request: Request, reader: Reader) -> str:
         """Show an artifact, with the lineages that have it before a moment."""
-        digest = path_text(request, "digest")
+        digest = await whole_digest(self.service, path_text(request, "digest"), reader)
         return artifact_page(await self.service.read(view_artifact, digest, reader, _moment(request)))
 
     async def impact(self, request: Request, reader: Reader) -> str:
         """Show the page `?page=` of what descends from the artifact `?digest=`."""
         page = number_in_query(request, "page", default=1, maximum=MAX_DESCENDANTS) or 1
-        digest = request.query_params.get("digest", "")
+        digest = await whole_digest(self.service, request.query_params.get("digest", ""), reader)
         return impact_page(await self.service.read(impact_of, digest, reader), page)
 
     async def lineages(self, kind: str | None, request: Request, reader: Reader) -> str:
@@ -109,18 +111,31 @@ class Pages:
         """Show what is found for `?q=`, of the `?kind=` or of all kinds."""
         query, kind = request.query_params.get("q", "")[:LONGEST_QUERY], request.query_params.get("kind", "")
         kinds = (kind,) if kind in KINDS else KINDS
-        return search_page(query, kind, await self.service.read(search, query, kinds, reader))
+        artifact = await self._artifact(query, reader)
+        return search_page(query, kind, await self.service.read(search, query, kinds, reader, artifact))
+
+    async def _artifact(self, query: str, reader: Reader) -> str | None:
+        if not may_be_beginning(query):
+            return None
+        try:
+            return await whole_digest(self.service, query.strip(), reader)
+        except Refusal:  # none, or several
+            return None
 
 
 def _page(service: RegistryService, show: Show) -> Callable[[Request], Awaitable[HTMLResponse]]:
     """Return an endpoint that shows a page to its reader, or what is wrong."""
 
     async def endpoint(request: Request) -> HTMLResponse:
+        reader = Reader()
         try:
             reader = await service.reader(await service.visitor(request))
             return HTMLResponse(await show(request, reader), HTTPStatus.OK, HEADERS)
         except Refusal as refusal:
-            return HTMLResponse(problem_page(refusal.status.phrase, refusal.detail), refusal.status, HEADERS)
+            unseen = refusal.status is HTTPStatus.NOT_FOUND and not reader.user_id
+            sign_in = sign_in_address(request.scope["path"]) if unseen else ""
+            page = problem_page(refusal.status.phrase, refusal.detail, sign_in=sign_in)
+            return HTMLResponse(page, refusal.status, HEADERS)
 
     return endpoint
 

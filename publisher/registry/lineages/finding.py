@@ -9,7 +9,6 @@ from itertools import islice
 from typing import TypeAlias
 
 from roar_publisher.registry.http.refusals import Refusal
-from roar_publisher.registry.lineages.artifact_views import find_artifact
 from roar_publisher.registry.lineages.reading import SHORTEST_PREFIX
 from roar_publisher.registry.lineages.words import sought_words
 from roar_publisher.registry.store import listing
@@ -83,18 +82,24 @@ def moment_of(at: str | None, after: str | None) -> Moment | None:
     return seconds, after or ""
 
 
-def search(connection: Connection, query: str, kinds: Sequence[str], reader: Reader) -> SearchResult:
+def may_be_beginning(query: str) -> bool:
+    """Return whether a query is also looked up as the beginning of a hash and of a digest."""
+    text = query.strip()
+    return len(text) >= SHORTEST_PREFIX and " " not in text
+
+
+def search(
+    connection: Connection, query: str, kinds: Sequence[str], reader: Reader, artifact: str | None
+) -> SearchResult:
     """Find lineages with jobs, artifacts, labels or a repository whose words begin like those of the query.
 
-    All words must be found, in one of the `kinds`. A query of at least `SHORTEST_PREFIX` characters is also looked up
-    as the beginning of a lineage's hash and of a digest. Lineages that are not indexed yet are not found by words.
+    All words must be found, in one of the `kinds`. `artifact` is the digest that begins like the query, if there is
+    one. Lineages that are not indexed yet are not found by words.
     """
     text = query.strip()
     lineages: list[str] = []
-    artifact = None
-    if len(text) >= SHORTEST_PREFIX and " " not in text:
+    if may_be_beginning(text):
         lineages = [match.hash for match in two_with_prefix(connection, text, reader)]
-        artifact = _artifact(connection, text, reader)
     words = sorted(sought_words(text), key=len, reverse=True)[:MAX_SOUGHT]
     hits: dict[int, Hit] = {}
     complete = True
@@ -119,13 +124,6 @@ def _with_all(
             checked[word.graph_id] = all(listing.has_word(connection, word.graph_id, kind, other) for other in others)
             if checked[word.graph_id]:
                 yield word
-
-
-def _artifact(connection: Connection, text: str, reader: Reader) -> str | None:
-    try:
-        return str(find_artifact(connection, text, reader)["hash"])
-    except Refusal:  # none, or several
-        return None
 
 
 def _visibility(space: str) -> str:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from itertools import islice
 
-from roar_publisher.registry.lineages.artifact_views import find_artifact
 from roar_publisher.registry.store.access import Reader
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.descent import Descent, written_from
@@ -36,15 +35,11 @@ class Impact:
 
 
 def impact_of(connection: Connection, digest: str, reader: Reader) -> Impact:
-    """Return what descends from an artifact, given by its digest or the beginning of it.
-
-    Raises `Refusal` as `find_artifact`.
-    """
-    start = str(find_artifact(connection, digest, reader)["hash"])
-    seen = {start}
+    """Return what descends from an artifact."""
+    seen = {digest}
     found: list[Descendant] = []
     jobs: set[tuple[str, str]] = set()
-    frontier, distance, left = [start], 0, MAX_ROWS
+    frontier, distance, left = [digest], 0, MAX_ROWS
     while frontier and left > 0 and len(found) < MAX_DESCENDANTS:
         distance += 1
         following: list[str] = []
@@ -61,4 +56,4 @@ def impact_of(connection: Connection, digest: str, reader: Reader) -> Impact:
         frontier = following
     complete = not frontier and left > 0
     lineages = {lineage for lineage, _ in jobs}
-    return Impact(start, list(islice(found, MAX_DESCENDANTS)), len(jobs), len(lineages), complete)
+    return Impact(digest, list(islice(found, MAX_DESCENDANTS)), len(jobs), len(lineages), complete)

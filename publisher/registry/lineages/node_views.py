@@ -92,18 +92,14 @@ def view_job(
 def view_artifact(
     connection: Connection, digest: str, reader: Reader, before: tuple[float, str] | None
 ) -> ViewedArtifact:
-    """Return an artifact, given by its digest or the beginning of it, with the newest lineages that have it.
-
-    Raises `Refusal` as `find_artifact`.
-    """
+    """Return an artifact with the newest lineages that have it. Raises `Refusal` as `find_artifact`."""
     facts = find_artifact(connection, digest, reader)
-    whole = str(facts["hash"])
-    found = node_rows.appearances(connection, whole, reader, before, LINEAGES_OF_PAGE + 1)
+    found = node_rows.appearances(connection, digest, reader, before, LINEAGES_OF_PAGE + 1)
     uses = []
     for lineage in found[:LINEAGES_OF_PAGE]:
         indexed = is_indexed(connection, lineage.graph_id)
         writers, readers = (
-            node_rows.linking_jobs(connection, lineage, whole, kind, JOBS_OF_LINEAGE + 1) if indexed else []
+            node_rows.linking_jobs(connection, lineage, digest, kind, JOBS_OF_LINEAGE + 1) if indexed else []
             for kind in ("outputs", "inputs")
         )
         uses.append(Use(lineage, indexed, writers, readers))

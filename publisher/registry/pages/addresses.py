@@ -28,6 +28,11 @@ def list_address(kind: str | None, value: str, **query: object) -> str:
     return _with_query("/" if kind is None else f"/{kind}", {**({} if kind is None else {"name": value}), **query})
 
 
+def sign_in_address(after: str) -> str:
+    """Return the address of the page for signing in, from which the browser goes on to the path `after`."""
+    return _with_query("/sign-in", {"next": after})
+
+
 def _with_query(path: str, query: dict[str, object]) -> str:
     given = {name: value for name, value in query.items() if value is not None}
     return f"{path}?{urlencode(given)}" if given else path

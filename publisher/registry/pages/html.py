@@ -15,18 +15,19 @@ LABELS_SHOWN = 100
 """Maximum rows of one label document that a page shows."""
 
 
-def problem_page(title: str, detail: str) -> str:
-    """Return an error page."""
-    return document(
-        title, [f'<p class="crumb"><a href="/">Lineages</a></p><h1>{escape(title)}</h1><p>{escape(detail)}</p>']
-    )
+def problem_page(title: str, detail: str, *, sign_in: str = "") -> str:
+    """Return an error page. `sign_in` is the address at which the reader may sign in to see more."""
+    hint = f'<p>To see what is private, <a href="{escape(sign_in)}">sign in</a>.</p>' if sign_in else ""
+    crumb = '<p class="crumb"><a href="/">Lineages</a></p>'
+    return document(title, [f"{crumb}<h1>{escape(title)}</h1><p>{escape(detail)}</p>{hint}"])
 
 
 def document(title: str, body: Iterable[str]) -> str:
     """Return a page with this title."""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>{''.join(body)}</main></body></html>"
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>"
+        f'<p class="account"><a href="/account">Account</a></p>{"".join(body)}</main></body></html>'
     )
 
 

@@ -22,6 +22,7 @@ h2 { font-size: 1.05rem; margin: 2rem 0 0.75rem; }
 h3 { font-size: 0.78rem; margin: 0 0 0.25rem; text-transform: uppercase; letter-spacing: 0.05em; color: var(--faint); }
 code, .mono { font: 0.87em/1.5 ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; }
 .hash { overflow-wrap: anywhere; color: var(--faint); margin: 0 0 1rem; }
+.account { float: right; font-size: 0.85rem; margin: 0; }
 .crumb { font-size: 0.85rem; color: var(--faint); }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.2rem 1.25rem; margin: 0; }
 dt { color: var(--faint); }

@@ -13,6 +13,7 @@ import httpx2
 
 from roar_publisher.registry.accounts import browser_sessions, grants
 from roar_publisher.registry.data import Store
+from roar_publisher.registry.lineages.indexing import index_slice
 from roar_publisher.registry.store import keys, projects, sign_ins, users
 from roar_publisher.registry.store.database import Connection
 from tests.support.registry.harness import (
@@ -159,6 +160,8 @@ async def make_twins() -> tuple[Twin, Twin, Place]:
     place = await _private_data(first)
     for twin in (first, second):
         await _public_data(twin)
+        while twin.registry.store.write(index_slice):
+            pass
         index_all(twin.registry.store)
     return first, second, place
 

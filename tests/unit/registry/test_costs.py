@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 from roar_publisher.registry.data import Store
-from roar_publisher.registry.lineages.artifact_views import MAX_CANDIDATES
+from roar_publisher.registry.lineages.digest_search import SLICE_DIGESTS
 from roar_publisher.registry.lineages.reading import MAX_GRAPHS_WITH_UID
 from tests.support.registry.harness import Json, Registry, job, link, refused, succeeded
 from tests.support.registry.people import Bearer
@@ -35,20 +36,35 @@ def counted(store: Store) -> Iterator[Steps]:
     store._connection.set_progress_handler(None, 0)
 
 
-async def test_the_cost_of_a_prefix_does_not_grow_with_staged_data(registry: Registry, store: Store) -> None:
+async def test_hidden_digests_cost_a_lookup_slices_and_change_no_reply(
+    registry: Registry, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A limit on them would tell how many there are: a stranger could stage all but the last one."""
     published = await registry.open()
     await published.add_jobs(job(1))
     await published.add_links(1, "inputs", {"hash": "deadbeef00", "path": "/a"})
     await published.finalize()
     session = await registry.open()
     await session.add_jobs(job(1))
-    for first in range(0, 20 * MAX_CANDIDATES, MAX_CANDIDATES):
-        links = ({"hash": f"deadbeef{number:07}", "path": ""} for number in range(first, first + MAX_CANDIDATES))
+    for first in range(0, 3 * SLICE_DIGESTS, SLICE_DIGESTS):
+        links = ({"hash": f"deadbeef{number:07}", "path": ""} for number in range(first, first + SLICE_DIGESTS))
         await session.add_links(1, "inputs", *links)
-    with counted(store) as steps:
-        refused(await registry.client.get("/api/v1/artifacts/deadbeef"), 409)
-    assert steps.taken < 100 * MAX_CANDIDATES
+    read, costs = store.read, []
+
+    def counting(*arguments: Any, **options: Any) -> Any:
+        with counted(store) as steps:
+            result = read(*arguments, **options)
+        costs.append(steps.taken)
+        return result
+
+    monkeypatch.setattr(store, "read", counting)
+    assert succeeded(await registry.client.get("/api/v1/artifacts/deadbeef"))["hash"] == "deadbeef00"
+    assert max(costs) < 100 * SLICE_DIGESTS
+    assert len(costs) > 3
+    refused(await registry.client.get("/api/v1/artifacts/deadbeef000"), 404)
+    costs.clear()
     assert succeeded(await registry.client.get("/api/v1/artifacts/deadbeef00"))["hash"] == "deadbeef00"
+    assert len(costs) == 2
 
 
 @pytest.mark.parametrize("visibility", ["public", "private"])

@@ -7,8 +7,7 @@ import pytest
 
 from roar_publisher.registry.api import replays
 from roar_publisher.registry.data import Store
-from roar_publisher.registry.lineages import artifact_views, replay, upstream
-from roar_publisher.registry.lineages.artifact_views import MAX_CANDIDATES
+from roar_publisher.registry.lineages import digest_search, replay, upstream
 from roar_publisher.registry.lineages.replay import LineageReplaced
 from tests.support.registry.harness import (
     GIT,
@@ -162,14 +161,13 @@ HIDDEN = ("artifacts/{}", "public/artifacts/{}", "artifacts/{}/dag", "artifacts/
 async def test_hidden_digests_make_no_prefix_ambiguous(
     registry: Registry, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(artifact_views, "MAX_CANDIDATES", 20)
+    monkeypatch.setattr(digest_search, "SLICE_DIGESTS", 5)
     alice = Bearer(registry.person("alice"))
     name, other = ([(seed << 224) + number for number in range(1, 25)] for seed in (0xAB12CD34, 0xEE12CD34))
     await publish(registry, (job(1), [], other[:2]), auth=alice, scope_request=PRIVATE)
     await publish(registry, (job(2), [], name), auth=alice, scope_request=PRIVATE)
     lone = (0xEE12CD34 << 224) + 99
     await publish(registry, (job(3), [], [lone]))
-    assert MAX_CANDIDATES > len(name) - 4
     refused(await registry.client.get("/api/v1/" + path.format("ab12cd34")), 404)
     refused(await registry.client.get("/api/v1/" + path.format("ab12cd34"), auth=alice), 409)
     assert digest(lone) in json.dumps(await read(registry, path.format("ee12cd34")))
