@@ -99,23 +99,8 @@ def create_app(
     bearers = LocalAuthority(store.accounts, run, clock) if authority is None else authority(run)
     caller_identifier = CallerIdentifier(bearers, Signatures(store.accounts, run, clock), names)
     service = RegistryService(store, caller_identifier, features, clock, body_limit, bulk, quota, run)
-    groups: list[_Routed] = [
-        LegacyApi(service),
-        AuthApi(service),
-        LabelApi(service),
-        PublicApi(service),
-        ArtifactApi(service),
-        AdditionsApi(service),
-        FragmentApi(service),
-        TelemetryApi(service),
-        Pages(service),
-        SignInPages(service),
-        DeviceApi(service),
-    ]
-    if features is not None:
-        groups.insert(0, StagedApi(service, Finalizer(service, turns or Turns())))
     return Starlette(
-        routes=[route for group in groups for route in group.routes()],
+        routes=_routes(service, turns or Turns()),
         middleware=[
             Middleware(DateHeader, clock=clock),
             Middleware(BrowserGuard, names=names),
@@ -130,6 +115,25 @@ def create_app(
             Exception: _internal_error,
         },
     )
+
+
+def _routes(service: RegistryService, turns: Turns) -> list[BaseRoute]:
+    groups: list[_Routed] = [
+        LegacyApi(service),
+        AuthApi(service),
+        LabelApi(service),
+        PublicApi(service),
+        ArtifactApi(service),
+        AdditionsApi(service),
+        FragmentApi(service),
+        TelemetryApi(service),
+        Pages(service),
+        SignInPages(service),
+        DeviceApi(service),
+    ]
+    if service.features is not None:
+        groups.insert(0, StagedApi(service, Finalizer(service, turns)))
+    return [route for group in groups for route in group.routes()]
 
 
 @asynccontextmanager

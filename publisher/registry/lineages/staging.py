@@ -50,15 +50,18 @@ class LinkKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """`ids` are the row ids of the request's items, in order. `created` is how many of them are new."""
+    """`ids` are the uids of the request's items, in order. `created` is how many of them are new.
 
-    ids: list[int]
+    Numbers of rows would tell how much others write.
+    """
+
+    ids: list[str]
     created: int
 
 
 def add_jobs(connection: Connection, graph_id: int, jobs: Sequence[Job]) -> Added:
     """Add the jobs that the graph does not have. Existing jobs are not changed."""
-    return Added(*insert_jobs(connection, graph_id, [_stored_job(job) for job in jobs]))
+    return Added([job.job_uid for job in jobs], insert_jobs(connection, graph_id, [_stored_job(job) for job in jobs]))
 
 
 def add_artifacts(connection: Connection, graph_id: int, artifacts: Sequence[Artifact]) -> int:

@@ -65,8 +65,8 @@ _SMALLER_PATH = f"""
 """
 
 
-def insert_jobs(connection: Connection, graph_id: int, rows: Sequence[StoredJob]) -> tuple[list[int], int]:
-    """Add the jobs that the graph does not have. Return the ids of all, in order, and how many are new."""
+def insert_jobs(connection: Connection, graph_id: int, rows: Sequence[StoredJob]) -> int:
+    """Add the jobs that the graph does not have. Return how many these are."""
     before = connection.total_changes
     connection.executemany(
         "INSERT INTO jobs (graph_id, uid, parent_uid, step_number, command, job_type, timestamp, duration_seconds,"
@@ -79,7 +79,7 @@ def insert_jobs(connection: Connection, graph_id: int, rows: Sequence[StoredJob]
     ids = [known[row.uid] for row in rows]
     sizes = (len(row.command) + len(row.metadata or "") for row in rows)
     count_jobs(connection, graph_id, list(zip(ids, sizes, strict=True)), created)
-    return ids, created
+    return created
 
 
 def job_id(connection: Connection, graph_id: int, uid: str) -> int | None:

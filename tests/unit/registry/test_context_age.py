@@ -7,6 +7,7 @@ import pytest
 from roar_publisher.registry.accounts.treqs import CONFIRM_SECONDS, DEFAULT_CONTEXT_AGE
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.store import users
+from tests.support.registry.browser import Browser, code_for
 from tests.support.registry.harness import Json, Registry, make_registry, refused, succeeded
 from tests.support.registry.people import Person, Ssh
 from tests.support.registry.treqs import CONTEXT, ME, OWN, REFUSED, SCOPE, ByTreqs, Treqs, registry_of, staged
@@ -59,6 +60,22 @@ async def test_a_key_whose_context_is_too_old_does_not_read_its_projects(registr
     succeeded(await registry.client.get(path, auth=Ssh(alice)))
     registry.clock.now += 1
     refused(await registry.client.get(path, auth=Ssh(alice)), 404)
+
+
+async def test_a_browser_reads_what_the_service_said_for_as_long_as_a_key(registry: Registry) -> None:
+    receipt = await (await staged(registry, ByTreqs())).finalize(scope_request=SCOPE)
+    path = f"/dag/{receipt['hash']}"
+    browser = Browser(registry.client, "http://registry")
+    assert (await browser.sign_in("a wrong token")).status_code == 403
+    assert (await browser.sign_in("hers")).status_code == 303, "a bearer of the service"
+    assert (await browser.get(path)).status_code == 200
+    registry.clock.now += MAX_AGE
+    assert (await browser.get("/account")).status_code == 303, "the cookie has ended"
+    await browser.sign_in(code_for(registry))
+    assert (await browser.get(path)).status_code == 200
+    registry.clock.now += 1
+    assert (await browser.get("/account")).status_code == 200
+    assert (await browser.get(path)).status_code == 404
 
 
 async def test_a_bearer_refreshes_the_age_though_nothing_has_changed(registry: Registry, treqs: Treqs) -> None:
