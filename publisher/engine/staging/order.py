@@ -59,12 +59,13 @@ class Window:
         self._skip = 0
 
     def take(self, level: float, suits: Callable[[Unit], bool] = lambda unit: True) -> Unit | None:
-        """Remove and return the first unit that the watermark allows; None if there is none or it does not suit."""
+        """Remove and return the first unit that the watermark allows and that suits; None if there is none.
+
+        Real plans alternate between jobs and artifacts, so what is sent together has others in between.
+        """
         for index in range(self._skip, len(self._units)):
             unit = self._units[index]
-            if unit.after <= level:
-                if not suits(unit):
-                    return None
+            if unit.after <= level and suits(unit):
                 if index == self._skip:
                     self._skip += 1
                 else:

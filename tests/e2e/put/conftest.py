@@ -10,9 +10,12 @@ from tests.support.processes import line_of, running
 from tests.support.put.destinations import S3, Destination, Folder, Gcs, gcs_server, s3_server
 from tests.support.put.place import ForkingProcess, Place
 from tests.support.put.project import capture, copied
+from tests.support.sampling import chosen
 from tests.support.shared import made_once
 from tests.support.storage.proxy import Proxy
 
+REGISTRY = chosen("features of the registries of puts", ["staged", "grouped"])
+"""What the registries of this run can do (`tests.support.faults.registries`)."""
 _names = count(1)
 MakePlace = Callable[[str], Place]
 
@@ -81,9 +84,8 @@ def make_place(
             proxy: Proxy = request.getfixturevalue(f"{'s3' if kind == 's3' else 'gcs'}_proxy")
             proxy.seen.clear()
             destination = S3(proxy, name) if kind == "s3" else Gcs(proxy, name)
-        places.append(
-            Place(tmp_path / name, template, registries, destination, forking_process, name.replace(" ", "-"))
-        )
+        registry = f"{REGISTRY}-{name.replace(' ', '-')}"
+        places.append(Place(tmp_path / name, template, registries, destination, forking_process, registry))
         return places[-1]
 
     yield make

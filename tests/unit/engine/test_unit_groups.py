@@ -336,7 +336,7 @@ async def test_an_item_past_the_usual_size_is_sent_alone(folder: StateFolder) ->
     publishing = Publishing(folder, lineage, features=ALL_FEATURES, bulk=BULK)
     assert (await publishing.run()).state is State.DONE
     counts = sorted(len(sent.document["jobs"]) for sent in publishing.calls("jobs/batch"))
-    assert counts == [1, 2, 3]
+    assert counts == [1, 5]
 
 
 # ------------------------------------------------------------ the legacy path

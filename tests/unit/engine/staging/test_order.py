@@ -78,6 +78,15 @@ def test_a_window_keeps_the_order_of_what_it_holds() -> None:
     assert len(window) == 0
 
 
+def test_a_window_passes_over_what_does_not_suit_and_keeps_it() -> None:
+    window = Window()
+    kinds = [Kind.JOBS, Kind.ARTIFACTS, Kind.JOBS, Kind.JOBS, Kind.ARTIFACTS]
+    window.extend([unit(seq, kind, 2 if seq == 3 else 0) for seq, kind in enumerate(kinds, 1)])
+    jobs = iter(lambda: window.take(0, lambda unit: unit.kind is Kind.JOBS), None)
+    assert [u.seq for u in jobs] == [1, 4]
+    assert [u.seq for u in iter(lambda: window.take(9), None)] == [2, 3, 5]
+
+
 def test_parts_of_earlier_runs_count_each() -> None:
     watermark = Watermark([1, 1, 3])
     assert watermark.level == 0
