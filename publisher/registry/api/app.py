@@ -139,8 +139,8 @@ def _routes(service: RegistryService, turns: Turns) -> list[BaseRoute]:
 @asynccontextmanager
 async def _lifespan(authority: Authority, service: RegistryService, app: Starlette) -> AsyncIterator[None]:
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(sweep_forever, service.write, service.clock)
-        tasks.start_soon(index_forever, service.write, service.clock)
+        tasks.start_soon(sweep_forever, service.write_unseen, service.clock)
+        tasks.start_soon(index_forever, service.write_unseen, service.clock, service.changes)
         yield
         tasks.cancel_scope.cancel()
     await authority.close()

@@ -29,6 +29,7 @@ from roar_publisher.registry.api.forms import cookie_of
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.http.addresses import client_of, plain_address
 from roar_publisher.registry.http.refusals import Refusal
+from roar_publisher.registry.lineages.indexing import Changes
 from roar_publisher.registry.store.access import UNSCOPED, LineageScope, Reader
 from roar_publisher.registry.store.database import Operation
 
@@ -55,12 +56,19 @@ class RegistryService:
     quota: Amount
     run: CallRunner
     large_bodies: LargeBodies = field(default_factory=LargeBodies)
+    changes: Changes = field(default_factory=Changes)
 
     async def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `operation` in a write transaction.
+        """Run `operation` in a write transaction, and let the index look for changes.
 
         Cancelling the caller does not undo it; ask again to learn the outcome.
         """
+        result = await self.write_unseen(operation, *args, **kwargs)
+        self.changes.notify()
+        return result
+
+    async def write_unseen(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Like `write`, for tasks in the background, whose writes the index does not need to look at."""
         return await self.run(partial(self.store.write, operation, *args, **kwargs))
 
     async def write_from(

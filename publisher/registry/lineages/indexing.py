@@ -28,8 +28,10 @@ SLICE_JOBS, SLICE_LINKS, SLICE_ARTIFACTS, SLICE_LABELS, SLICE_ROWS = 200, 1000, 
 """Maximum rows that one slice handles."""
 MAX_WORDS = {"command": 5000, "path": 20_000, "label": 2000, "repository": 50}
 """Maximum words of each kind of one lineage."""
-INTERVAL_SECONDS, PAUSE_SECONDS = 1.0, 0.01
-"""Seconds from one look for new lineages to the next, and between two slices."""
+WORDS_OF_PROGRAMS = 1000
+"""Words of commands beyond that, for the names of groups alone, which are thus always found."""
+INTERVAL_SECONDS, DELAY_SECONDS, PAUSE_SECONDS = 60.0, 0.5, 0.01
+"""Seconds to the next look for new lineages if nothing is written here; from a write to the look; between slices."""
 _ALL_LINKS = "~"
 """Sorts after the kinds of links: all links of the job are indexed."""
 
@@ -38,7 +40,24 @@ class IndexedElsewhere(StoreError):
     """Another process has done the slice in the meantime; this one is undone."""
 
 
-async def index_forever(write: Write, clock: Callable[[], float]) -> None:
+class Changes:
+    """Tells the index that something was written."""
+
+    def __init__(self) -> None:
+        self._event = anyio.Event()
+
+    def notify(self) -> None:
+        """Wake up whoever waits."""
+        self._event.set()
+
+    async def wait(self, seconds: float) -> None:
+        """Wait for a change since the last wait, but not longer than this."""
+        with anyio.move_on_after(seconds):
+            await self._event.wait()
+        self._event = anyio.Event()
+
+
+async def index_forever(write: Write, clock: Callable[[], float], changes: Changes) -> None:
     """Index until cancelled. Errors of the store (a full disk) are logged, and tried again."""
     while True:
         try:
@@ -48,7 +67,9 @@ async def index_forever(write: Write, clock: Callable[[], float]) -> None:
         except StoreError as error:
             logger.error("cannot index lineages now: %s", error)
             more = False
-        await anyio.sleep(PAUSE_SECONDS if more else INTERVAL_SECONDS)
+        if not more:
+            await changes.wait(INTERVAL_SECONDS)
+        await anyio.sleep(PAUSE_SECONDS if more else DELAY_SECONDS)
 
 
 def index_slice(connection: Connection, now: float = 0.0) -> bool:
@@ -79,6 +100,7 @@ def _jobs(connection: Connection, lineage: UnfinishedIndex) -> str | None:
     left = SLICE_LINKS
     position: str | None = lineage.position
     commands: list[tuple[str, str]] = []
+    programs: list[tuple[str, str]] = []
     paths: list[tuple[str, str]] = []
     for job in jobs:
         after = (kind, digest) if job.uid == uid and lineage.position else ("", "")
@@ -87,6 +109,7 @@ def _jobs(connection: Connection, lineage: UnfinishedIndex) -> str | None:
         number = _group(connection, lineage.graph_id, job, is_new=not after[0])
         if not after[0]:
             commands += [(word, job.uid) for word in words_of(job.command)]
+            programs += [(word, job.uid) for word in words_of(group_name(job.command)) if number]
         links = index.index_links(connection, lineage.graph_id, job.id, number, after, left)
         paths += [(word, link.digest) for link in links for word in words_of(link.path)]
         position = json.dumps(_after(job, links, left))
@@ -95,6 +118,7 @@ def _jobs(connection: Connection, lineage: UnfinishedIndex) -> str | None:
             break
     else:
         position = None if len(jobs) <= SLICE_JOBS else position
+    _add_words(connection, lineage, "command", programs, more=WORDS_OF_PROGRAMS)
     _add_words(connection, lineage, "command", commands)
     _add_words(connection, lineage, "path", paths)
     return position
@@ -143,9 +167,11 @@ def _labels(connection: Connection, lineage: UnfinishedIndex) -> str | None:
     return json.dumps((found[-1][0].type, found[-1][0].name)) if found else None
 
 
-def _add_words(connection: Connection, lineage: UnfinishedIndex, kind: str, words: Sequence[tuple[str, str]]) -> None:
+def _add_words(
+    connection: Connection, lineage: UnfinishedIndex, kind: str, words: Sequence[tuple[str, str]], *, more: int = 0
+) -> None:
     first: dict[str, str] = {}
     for word, entity in words:
         first.setdefault(word, entity)
     chosen = [Word(kind, word, entity) for word, entity in first.items()]
-    index.add_words(connection, lineage.graph_id, lineage.space, chosen, MAX_WORDS[kind])
+    index.add_words(connection, lineage.graph_id, lineage.space, chosen, MAX_WORDS[kind] + more)

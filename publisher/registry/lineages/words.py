@@ -13,11 +13,14 @@ _SCRIPT = re.compile(r"[^\s=]+\.[A-Za-z]\w{0,5}")
 
 
 def words_of(text: str) -> list[str]:
-    """Return the words of a text in lower case, each once: what separators enclose, and the parts of file names."""
+    """Return the words of a text in lower case, each once: what separators enclose, and the parts of file names.
+
+    Numbers are left out: the jobs of a large lineage differ by them, and they would take the place of all other words.
+    """
     found: dict[str, None] = {}
     for piece in _SEPARATORS.split(text.lower()):
         for word in (piece.strip("._-+"), *_INNER.split(piece)):
-            if len(word) >= SHORTEST_WORD:
+            if len(word) >= SHORTEST_WORD and not word.isdigit():
                 found[word[:LONGEST_WORD]] = None
         if len(found) >= WORDS_OF_TEXT:
             break

@@ -70,6 +70,13 @@ a:focus-visible, .picture:focus-visible, summary:focus-visible { outline: 3px so
   outline-offset: 2px; }
 .node:focus-visible rect, .more:focus-visible rect { stroke: var(--accent); stroke-width: 4; }
 .wide { overflow-x: auto; }
+.card + nav, .head + .links { margin-top: 0.75rem; }
+@media (max-width: 46rem) {
+  .wide table, .wide tbody { display: block; }
+  .wide tr { display: flex; flex-wrap: wrap; gap: 0 0.9rem; padding: 0.4rem 0; border-bottom: 1px solid var(--line); }
+  .wide tr:has(th) { display: none; }
+  .wide td, .wide td.fixed { width: auto; padding: 0; }
+}
 .search { display: flex; flex-wrap: wrap; gap: 0.5rem; margin: 0 0 1rem; }
 .search input { flex: 1 1 16rem; }
 input, select, button { font: inherit; color: var(--text); background: var(--card); border: 1px solid var(--faint);

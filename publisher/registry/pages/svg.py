@@ -11,6 +11,8 @@ SIZES = {JOB: Size(208.0, 44.0), GROUP: Size(208.0, 44.0), ARTIFACT: Size(168.0,
 CHARACTER_WIDTH = 7.3
 """Pixels of a character of the first line, to shorten texts. What is wider is clipped."""
 KINDS = {JOB: "Job", ARTIFACT: "Artifact", GROUP: "Group of jobs"}
+MOST_COUNTED = 999
+"""Hidden neighbours that are counted; if there are more, the picture says so."""
 PADDING = 10.0
 
 
@@ -81,11 +83,12 @@ def _node(node: Node, place: Box, lineage_hash: str, centre: str) -> str:
     ]
     if node.hidden and node.kind != GROUP:
         x, y = place.x + place.width, place.y + place.height
-        words = f"Show {node.hidden:,} more around this {node.kind}"
+        count = str(node.hidden) if node.hidden <= MOST_COUNTED else f"{MOST_COUNTED}+"
+        words = f"Show {count} more around this {node.kind}"
         parts.append(
             f'<a class="more" href="{escape(lineage_address(lineage_hash, node=node.name))}#picture"'
             f' aria-label="{words}"><title>{words}</title><rect x="{x - 44:g}" y="{y - 9:g}" width="44" height="17"'
-            f' rx="8.5"/><text x="{x - 22:g}" y="{y + 3.5:g}" text-anchor="middle">+{_short(node.hidden)}</text></a>'
+            f' rx="8.5"/><text x="{x - 22:g}" y="{y + 3.5:g}" text-anchor="middle">+{count}</text></a>'
         )
     return "".join(parts)
 
@@ -110,7 +113,3 @@ def _line(node: Node, text: str, place: Box) -> str:
         program, _, rest = text.partition(" ")
         text = f"{program.rpartition('/')[2]} {rest}".strip()
     return escape(text if len(text) <= room else f"{text[: room - 1]}…")
-
-
-def _short(count: int) -> str:
-    return str(count) if count < 10_000 else f"{count // 1000}k"

@@ -1,4 +1,7 @@
-"""What jobs wrote that had read an artifact, across the indexed lineages that a reader can see."""
+"""What jobs wrote that had read an artifact, across the indexed lineages that a reader can see.
+
+`CROSS JOIN` makes SQLite begin with the few artifacts. It would read the whole index of a space otherwise.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -23,13 +26,12 @@ def written_from(connection: Connection, digests: Sequence[str], reader: Reader,
     spaces = spaces_of(reader)
     rows = connection.execute(
         "SELECT written.digest, substr(written.path, 1, 500), jobs.uid, lineages.hash, artifacts.digest FROM artifacts"
-        " JOIN lineages ON lineages.graph_id = artifacts.graph_id"
-        " JOIN artifact_links AS reading ON reading.graph_id = artifacts.graph_id"
-        " AND reading.artifact_id = artifacts.id AND reading.kind = 'inputs'"
-        " JOIN jobs ON jobs.id = reading.job_id AND jobs.graph_id = artifacts.graph_id"
-        " JOIN links AS written ON written.job_id = jobs.id AND written.kind = 'outputs'"
+        " CROSS JOIN lineages CROSS JOIN artifact_links AS reading CROSS JOIN jobs CROSS JOIN links AS written"
         f" WHERE artifacts.digest IN ({placeholders('digest', digests)})"
-        f" AND space IN ({placeholders('space', spaces)}) LIMIT :limit",
+        f" AND lineages.graph_id = artifacts.graph_id AND space IN ({placeholders('space', spaces)})"
+        " AND reading.graph_id = artifacts.graph_id AND reading.artifact_id = artifacts.id AND reading.kind = 'inputs'"
+        " AND jobs.id = reading.job_id AND jobs.graph_id = artifacts.graph_id"
+        " AND written.job_id = jobs.id AND written.kind = 'outputs' LIMIT :limit",
         {"limit": limit, **numbered("digest", digests), **numbered("space", spaces)},
     )
     return [Descent(*row) for row in rows]

@@ -95,8 +95,9 @@ def appearances(
         values = {"at": before[0], "hash": before[1]}
     rows = connection.execute(
         "SELECT lineages.graph_id, artifacts.id, hash, git_repo, published_at, path, jobs FROM artifacts"
-        " JOIN lineages ON lineages.graph_id = artifacts.graph_id JOIN graphs ON graphs.id = lineages.graph_id"
-        f" WHERE digest = :digest AND space IN ({placeholders('space', spaces)}) {earlier}"
+        " CROSS JOIN lineages JOIN graphs ON graphs.id = lineages.graph_id"  # the few artifacts first
+        " WHERE digest = :digest AND lineages.graph_id = artifacts.graph_id"
+        f" AND space IN ({placeholders('space', spaces)}) {earlier}"
         " ORDER BY published_at DESC, hash LIMIT :limit",
         {"digest": digest, "limit": limit, **values, **numbered("space", spaces)},
     )

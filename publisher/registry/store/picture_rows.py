@@ -9,7 +9,7 @@ from roar_publisher.registry.store.schema import NO_STEP
 
 TEXT_READ = 300
 """Characters of a command and of a path that are read for a picture."""
-JOBS_COUNTED = 1000
+JOBS_COUNTED = 2000
 """Jobs up to which those of an artifact are counted."""
 _DRAWN = (
     f"jobs.id, uid, step_number, substr(command, 1, {TEXT_READ}) AS command, job_type, exit_code, duration_seconds,"

@@ -8,7 +8,7 @@ import pytest
 
 from roar_publisher.registry.accounts.scope import reader_of
 from roar_publisher.registry.data import Store
-from roar_publisher.registry.lineages import finding, impact
+from roar_publisher.registry.lineages import finding, impact, indexing
 from roar_publisher.registry.lineages.finding import LISTED
 from roar_publisher.registry.store import projects
 from roar_publisher.registry.store.access import READABLE, LineageScope, Reader, reader_parameters, spaces_of
@@ -16,6 +16,7 @@ from tests.support.registry.harness import Registry, digest, job, uid
 from tests.support.registry.indexing import index_all
 from tests.support.registry.people import Bearer, Person
 from tests.support.registry.planted import Planted, lineage_hash, plant
+from tests.unit.registry.test_costs import counted
 
 pytestmark = pytest.mark.anyio
 
@@ -205,6 +206,19 @@ async def test_a_search_reads_a_bounded_number_of_words(
     assert "There is more" in page.text
 
 
+async def test_programs_are_found_in_a_lineage_with_more_words_than_are_indexed(
+    registry: Registry, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(indexing.MAX_WORDS, "command", 20)
+    jobs = [*(Planted(f"python shard.py --name a{n}x") for n in range(300)), Planted("python zlast.py --name b")]
+    lineage = plant(store, 0, jobs)
+    index_all(store)
+    assert listed(await registry.client.get("/search?q=zlast")) == [lineage]
+    assert listed(await registry.client.get("/search?q=a299x")) == []
+    words = store.read(lambda connection: connection.execute("SELECT count(*) FROM words").fetchone()[0])
+    assert words < 40
+
+
 async def test_impact_follows_files_across_lineages(registry: Registry, store: Store) -> None:
     hashes = [
         plant(store, 0, [Planted("clean", (1,), (2,)), Planted("split", (2,), (3, 4))]),
@@ -233,6 +247,24 @@ async def test_impact_is_bounded_and_says_so(registry: Registry, store: Store, m
     monkeypatch.setattr(impact, "MAX_ROWS", 350)
     page = await registry.client.get(f"/impact?digest={digest(1)}")
     assert "At least" in page.text
+
+
+async def test_the_cost_of_a_page_does_not_grow_with_other_lineages(registry: Registry, store: Store) -> None:
+    plant(store, 0, [Planted("x", (1,), (2,)), Planted("y", (2,), (3,))])
+    paths = [f"/impact?digest={digest(1)}", f"/artifacts/{digest(2)}", "/search?q=train", f"/search?q={digest(1)}"]
+    costs: list[list[int]] = []
+    for number in range(1, 3):
+        for other in range(60 * number):
+            first = 1_000 * (other + 100 * number)
+            jobs = [Planted("other", (first + each,), (first + each + 1,)) for each in range(5)]
+            plant(store, first, jobs)
+        index_all(store)
+        costs.append([])
+        for path in paths:
+            with counted(store) as steps:
+                assert (await registry.client.get(path)).status_code == 200
+            costs[-1].append(steps.taken)
+    assert [more < 1.2 * cost + 100 for cost, more in zip(*costs, strict=True)] == [True] * len(paths)
 
 
 async def test_impact_shows_what_its_reader_may_see(registry: Registry, world: World) -> None:
