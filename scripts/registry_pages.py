@@ -21,7 +21,7 @@ from roar_publisher.registry.store import lineages
 from roar_publisher.registry.store.access import UNSCOPED
 from roar_publisher.registry.store.artifacts import insert_linked
 from roar_publisher.registry.store.graphs import new_graph
-from roar_publisher.registry.store.jobs import LinksOfJob, StoredJob, StoredLink, insert_jobs, insert_links
+from roar_publisher.registry.store.jobs import LinksOfJob, StoredJob, StoredLink, insert_jobs, insert_links, job_ids
 from roar_publisher.registry.store.lineages import Lineage
 
 PROGRAM = """
@@ -57,8 +57,10 @@ def _publish(connection: sqlite3.Connection, jobs: int, inputs: int) -> None:
             )
             for number in numbers
         ]
-        ids, _ = insert_jobs(connection, graph_id, rows)
-        for number, job_id in zip(numbers, ids, strict=True):
+        insert_jobs(connection, graph_id, rows)
+        ids = job_ids(connection, graph_id, [row.uid for row in rows])
+        for number, row in zip(numbers, rows, strict=True):
+            job_id = ids[row.uid]
             before = number // width * width - width
             read = [_link(10**9)]
             if before >= 0:
