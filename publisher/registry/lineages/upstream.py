@@ -18,7 +18,7 @@ from roar_publisher.registry.store.provenance import JobPlace, JobSpan
 
 MOST_JOBS = 200_000
 """Maximum jobs of one reply."""
-SLICE_JOBS, SLICE_INPUTS = 500, 2000
+SLICE_JOBS, SLICE_INPUTS = 500, 1000
 """Maximum jobs and inputs that one slice looks at."""
 SLICE_PLACES = 10_000
 """Maximum jobs of a whole lineage that one slice lists."""

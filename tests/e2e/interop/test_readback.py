@@ -5,13 +5,18 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from blake3 import blake3
 
+from roar_publisher.registry.store import projects
+from roar_publisher.registry.store.users import Accounts
+from tests.support.auth.front import front
 from tests.support.checkout import CHECKOUT
 from tests.support.interop.clients import published, running_registry
 from tests.support.interop.releases import (
@@ -22,6 +27,7 @@ from tests.support.interop.releases import (
     add_user,
     captured,
     desk_of,
+    git_commit,
     run_release,
     sign_in,
 )
@@ -36,10 +42,13 @@ OUTPUTS = ("raw.bin", "model.bin")
 class Scene:
     """Alice published a private lineage of two jobs, and a public one that has a put, too.
 
-    made: digests by file name.
+    token: her bearer.  owner, project: ids of `acme/models`, a private project.  made: digests by file name.
     """
 
     alice: Desk
+    token: str
+    owner: str
+    project: str
     private: str
     public: str
     made: dict[str, str]
@@ -65,15 +74,19 @@ class Scene:
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     folder = tmp_path_factory.mktemp("readback")
     add_user(folder / "registry", "alice")
+    with closing(Accounts.open(folder / "registry")) as accounts:
+        owner = accounts.write(projects.add_owner, "acme")
+        accounts.write(projects.set_owner_member, "acme", "alice", member=True)
+        project = accounts.write(projects.add_project, "acme", "models", "private")
     with moto() as store, running_registry(folder / "registry") as registry:
         alice = desk_of(INSTALLED, folder / "alice", registry, store)
-        sign_in(alice, folder / "registry", "alice")
+        token = sign_in(alice, folder / "registry", "alice")
         private = _ours(alice, "publish", "--private")
         public = _ours(alice, "put", "model.bin", f"s3://{BUCKET}/one", "-m", "one", "--no-tag", "--public")
         jobs = published(registry, public)["jobs"]
         made = {Path(output["path"]).name: output["hash"] for job in jobs for output in job["outputs"]}
         assert set(made) == set(OUTPUTS)
-        yield Scene(alice, private, public, made)
+        yield Scene(alice, token, owner, project, private, public, made)
 
 
 def _ours(desk: Desk, *arguments: str) -> str:
@@ -158,8 +171,41 @@ def test_labels_are_edited_from_anywhere(scene: Scene, tmp_path: Path) -> None:
 
 def test_the_sign_in_is_known(scene: Scene, tmp_path: Path) -> None:
     assert "Authenticated as alice" in scene.roar(tmp_path, "whoami").output
-    projects = scene.roar(tmp_path, "projects", "list")
-    assert (projects.status, "No projects found" in projects.output) == (0, True), projects.output
+    listed = scene.roar(tmp_path, "projects", "list")
+    assert listed.status == 0, listed.output
+    assert scene.project in listed.output
+
+
+def test_a_delegated_publish_lands_in_the_scope_of_its_task(scene: Scene, tmp_path: Path) -> None:
+    """A task has no credential; a broker between it and the registry adds Alice's bearer."""
+    with front(scene.alice.registry) as broker:
+        broker.rule = lambda seen: broker.ask(
+            replace(seen, headers={**seen.headers, "authorization": f"Bearer {scene.token}"})
+        )
+        task = desk_of(INSTALLED, tmp_path / "task", broker.url)
+        git_commit(task.project, "another lineage")
+        variables = {
+            "AUTH": "1",
+            "OWNER_ID": scene.owner,
+            "OWNER_TYPE": "organization",
+            "PROJECT_ID": scene.project,
+            "VISIBILITY": "private",
+            "JOB_ID": "job-1",
+            "EXECUTION_ATTEMPT_ID": "attempt-1",
+            "TASK_ID": "task-1",
+        }
+        delegated = {f"ROAR_DELEGATED_{name}": value for name, value in variables.items()}
+        done = run_release(task.project, task.environment() | delegated, INSTALLED, "register", "-y", "model.bin")
+    assert done.status == 0, done.output
+    assert {seen.headers.get("authorization") for seen in broker.seen} == {None}
+    (finalize,) = [json.loads(seen.body) for seen in broker.seen if seen.path.endswith("/finalize")]
+    scope = {"owner_id": scene.owner, "project_id": scene.project, "visibility": "private"}
+    assert finalize["scope_request"].items() >= scope.items()
+    (receipt,) = [json.loads(answer) for answer in broker.replies("/finalize")]
+    address = f"{scene.alice.registry}/api/v1/sessions/{receipt['hash']}"
+    assert httpx2.get(address).status_code == 404
+    hers = httpx2.get(address, headers={"Authorization": f"Bearer {scene.token}"}).json()
+    assert (hers["visibility"], hers["creator"].partition(":")[0]) == ("private", "treqs")
 
 
 STREAM = """

@@ -154,6 +154,21 @@ async def test_nothing_of_a_private_lineage_shows_through_a_shared_digest(regist
     refused(await registry.client.get(f"/api/v1/artifacts/{digest(near)}/dag"), 404)
 
 
+async def test_lineages_that_were_staged_at_once_are_kept_apart(registry: Registry) -> None:
+    """Ids of the other one's jobs are between those of this one, and its step is the earlier one."""
+    public, private = await registry.open(), await registry.open(auth=Bearer(registry.person("alice")))
+    await public.add_jobs(job(3))
+    await private.add_jobs(job(1))
+    await public.add_jobs(job(4))
+    await private.add_links(1, "outputs", link(1))
+    await public.add_links(3, "outputs", link(1))
+    await public.add_links(4, "inputs", link(1))
+    await public.add_links(4, "outputs", link(2))
+    await private.finalize(scope_request=PRIVATE)
+    await public.finalize()
+    assert uids(await read(registry, f"artifacts/{digest(2)}/dag")) == [uid(3), uid(4)]
+
+
 HIDDEN = ("artifacts/{}", "public/artifacts/{}", "artifacts/{}/dag", "artifacts/{}/lineage", "artifacts/{}/components")
 
 
