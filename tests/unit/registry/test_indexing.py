@@ -39,8 +39,9 @@ async def published(registry: Registry, jobs: int = 7, links: int = 5) -> str:
     session = await registry.open()
     await session.add_jobs(*(job(number, command=f"python s{number % 3}.py") for number in range(jobs)))
     for number in range(jobs):
-        await session.add_links(number, "inputs", *(link(number * 10 + n) for n in range(links)))
-        await session.add_links(number, "outputs", *(link(number * 10 + 10 + n) for n in range(links)))
+        first = 1000 - number * 10  # outputs have smaller digests than inputs
+        await session.add_links(number, "inputs", *(link(first + n) for n in range(links)))
+        await session.add_links(number, "outputs", *(link(first - 10 + n) for n in range(links)))
     return str((await session.finalize())["hash"])
 
 
@@ -120,7 +121,7 @@ async def test_labels_are_indexed_when_they_change_and_old_ones_are_forgotten(re
         return {row[2] for row in rows(store)["words"] if row[1] == "label"}
 
     assert await label(team="vision", nested={"stage": ["gold", 7]}) >= {"team", "vision", "stage", "gold"}
-    assert "silver" in await label(team="silver")
+    assert {"silver", "vision"} & await label(team="silver") == {"silver"}
 
 
 async def test_the_index_of_a_discarded_graph_goes_with_it(registry: Registry, store: Store) -> None:
@@ -134,6 +135,9 @@ async def test_the_index_of_a_discarded_graph_goes_with_it(registry: Registry, s
         discard_graph(connection, graph_id)
 
     store.write(discard)
+    whole = len(rows(store)["artifact_links"])
+    store.write(delete_discarded, 7)
+    assert len(rows(store)["artifact_links"]) == whole - 7
     while store.write(delete_discarded, 7):
         pass
     assert not any(rows(store).values())

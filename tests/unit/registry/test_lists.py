@@ -250,7 +250,8 @@ async def test_impact_is_bounded_and_says_so(registry: Registry, store: Store, m
 
 
 async def test_the_cost_of_a_page_does_not_grow_with_other_lineages(registry: Registry, store: Store) -> None:
-    plant(store, 0, [Planted("x", (1,), (2,)), Planted("y", (2,), (3,))])
+    parts = range(2, 40)
+    plant(store, 0, [Planted("x", (1,), parts), *(Planted("y", (part,), (part + 100,)) for part in parts)])
     paths = [f"/impact?digest={digest(1)}", f"/artifacts/{digest(2)}", "/search?q=train", f"/search?q={digest(1)}"]
     costs: list[list[int]] = []
     for number in range(1, 3):
