@@ -102,13 +102,15 @@ def main() -> None:
     """Publish, index, serve, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=100_000)
-    parser.add_argument("--links", type=int, default=1_000_000, help="links of all jobs together")
+    parser.add_argument("--links", type=int, default=1_200_000, help="links of all jobs together, about")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / DATABASE_NAME
         store = Store.open(Path(folder))
         store.write(_publish, options.jobs, max(1, options.links // options.jobs - 2))
+        store.close()  # which moves everything from the log into the file
         before = database.stat().st_size
+        store = Store.open(Path(folder))
         sys.stdout.write(f"{_index(store)}\n")
         links = store.read(lambda connection: connection.execute("SELECT count(*) FROM artifact_links").fetchone()[0])
         store.close()

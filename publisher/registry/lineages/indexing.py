@@ -102,6 +102,7 @@ def _jobs(connection: Connection, lineage: UnfinishedIndex) -> str | None:
     commands: list[tuple[str, str]] = []
     programs: list[tuple[str, str]] = []
     paths: list[tuple[str, str]] = []
+    has_room = index.count_words(connection, lineage.graph_id, "path") < MAX_WORDS["path"]
     for job in jobs:
         after = (kind, digest) if job.uid == uid and lineage.position else ("", "")
         if after[0] == _ALL_LINKS:
@@ -111,7 +112,7 @@ def _jobs(connection: Connection, lineage: UnfinishedIndex) -> str | None:
             commands += [(word, job.uid) for word in words_of(job.command)]
             programs += [(word, job.uid) for word in words_of(group_name(job.command)) if number]
         links = index.index_links(connection, lineage.graph_id, job.id, number, after, left)
-        paths += [(word, link.digest) for link in links for word in words_of(link.path)]
+        paths += [(word, link.digest) for link in links if has_room for word in words_of(link.path)]
         position = json.dumps(_after(job, links, left))
         left -= len(links) + 1
         if left <= 0:

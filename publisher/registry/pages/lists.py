@@ -17,8 +17,7 @@ def list_page(page: ListPage, *, only: tuple[str, str] | None, visibility: str, 
     kind, value = only or (None, "")
     title = TITLES[kind]
     about = "Published on this registry, the newest first." if only is None else text_of(value)
-    crumb = '<p class="crumb"><a href="/">Lineages</a> &middot; <a href="/account">Account</a></p>'
-    body = [f'{crumb}<h1>{title}</h1><p class="hash">{about}</p>']
+    body = [f'<p class="crumb"><a href="/">Lineages</a></p><h1>{title}</h1><p class="hash">{about}</p>']
     if only is None:
         body.append(search_form())
     filters = [("all", None), ("public", "public"), ("private", "private")]

@@ -238,17 +238,20 @@ def forget_words(connection: Connection, graph_id: int, kind: str) -> None:
     connection.execute("DELETE FROM words WHERE graph_id = :graph AND kind = :kind", {"graph": graph_id, "kind": kind})
 
 
+def count_words(connection: Connection, graph_id: int, kind: str) -> int:
+    """Return the number of words of one kind, which is bounded."""
+    (count,) = connection.execute(
+        "SELECT count(*) FROM words WHERE graph_id = :graph AND kind = :kind", {"graph": graph_id, "kind": kind}
+    ).fetchone()
+    return int(count)
+
+
 def add_words(connection: Connection, graph_id: int, space: str, words: Sequence[Word], most: int) -> None:
     """Add words of one kind, until the graph has `most` of them. Of several entities with a word, the first stays."""
-    if not words:
-        return
-    (count,) = connection.execute(
-        "SELECT count(*) FROM words WHERE graph_id = :graph AND kind = :kind",
-        {"graph": graph_id, "kind": words[0].kind},
-    ).fetchone()
-    if count < most:
+    room = most - count_words(connection, graph_id, words[0].kind) if words else 0
+    if room > 0:
         connection.executemany(
             "INSERT INTO words (graph_id, kind, word, entity, space) VALUES (:graph, :kind, :word, :entity, :space)"
             " ON CONFLICT DO NOTHING",
-            [{"graph": graph_id, "space": space, **word._asdict()} for word in words[: most - count]],
+            [{"graph": graph_id, "space": space, **word._asdict()} for word in words[:room]],
         )
