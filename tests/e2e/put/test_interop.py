@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.put.conftest import MakePlace
 from tests.support.put.place import MESSAGE, Place
 from tests.support.put.project import git, roar_cli
-from tests.unit.planning.put.test_like_roar_cli import rows
+from tests.unit.planning.put.test_like_roar_cli import comparable_put, rows
 
 REMOTE = "https://git.example.org/acme/release.git"
 OPTIONS: dict[str, tuple[str, ...]] = {"plain": (), "a named dataset": ("--no-tag", "-n", "release", "--dataset")}
@@ -86,6 +86,9 @@ def published(registry: str) -> dict[str, Any]:
         del job["job_uid"]
         if job["job_type"] == "put":
             del job["timestamp"]
+            job["metadata"] = comparable_put(job["metadata"])
+            for dataset in job["metadata"]["put"]["composites"]:
+                dataset.pop("created", None)
     return lineage
 
 
