@@ -8,7 +8,6 @@ other client waited, the sizes, and the memory that the registry took.
 
 import argparse
 import json
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from roar_publisher.registry.data import DATABASE_NAME, Store
 from roar_publisher.registry.lineages import staging
 from roar_publisher.registry.lineages.registration import open_session
 from roar_publisher.registry.lineages.staging import LinkKind
+from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.graphs import new_graph
 from roar_publisher.registry.store.label_versions import Entity, add_version, current_label, versions_before
 from roar_publisher.registry.store.sessions import Session
@@ -99,7 +99,7 @@ def _measure_labels(folder: Path, versions: int) -> str:
     entity = Entity(store.write(new_graph), "dag", "")
     document = {f"key {number}": "x" * 90 for number in range(1000)}
 
-    def write(connection: sqlite3.Connection, first: int) -> None:
+    def write(connection: Connection, first: int) -> None:
         for number in range(first, first + PIECE):
             text = json.dumps({**document, "count": number}, sort_keys=True, separators=(",", ":"))
             add_version(connection, entity, current_label(connection, entity), text, "{}", float(number))

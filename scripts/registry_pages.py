@@ -6,7 +6,6 @@ first byte and the sizes of the pages, the longest slice of the index, and the b
 """
 
 import argparse
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from roar_publisher.registry.lineages.indexing import index_slice
 from roar_publisher.registry.store import lineages
 from roar_publisher.registry.store.access import UNSCOPED
 from roar_publisher.registry.store.artifacts import insert_linked
+from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.graphs import new_graph
 from roar_publisher.registry.store.jobs import LinksOfJob, StoredJob, StoredLink, insert_jobs, insert_links, job_ids
 from roar_publisher.registry.store.lineages import Lineage
@@ -41,7 +41,7 @@ def _link(number: int) -> StoredLink:
     return StoredLink(f"{number:064x}", f"/data/{number}.bin", 10, None, None, None)
 
 
-def _publish(connection: sqlite3.Connection, jobs: int, inputs: int) -> None:
+def _publish(connection: Connection, jobs: int, inputs: int) -> None:
     """Each job reads what jobs of the step before wrote, and a file that all jobs read; it writes one file."""
     graph_id = new_graph(connection)
     width = max(1, jobs // STEPS)

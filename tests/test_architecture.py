@@ -310,7 +310,7 @@ def test_only_the_store_of_the_registry_knows_its_sql_engine() -> None:
     rooms = ("publisher.registry", "publisher.cli.registry")
     registry = {name: tree for name, tree in sources() if any(_inside(name, room) for room in rooms)}
     importers = {name for name, tree in registry.items() if "sqlite3" in imports(name, tree)}
-    assert importers == {"publisher.registry.store.database", "publisher.registry.store.files"}
+    assert importers == {f"publisher.registry.store.{name}" for name in ("files", "sorting", "sqlite")}
     assert all(_inside(name, "publisher.registry.store") for name, tree in registry.items() if _runs_sql(tree))
 
 

@@ -4,7 +4,7 @@ import secrets
 from pathlib import Path
 from typing import Self
 
-from roar_publisher.registry.store.database import Connection, StoreDatabase
+from roar_publisher.registry.store.database import EngineConnection, StoreDatabase
 from roar_publisher.registry.store.files import IN_MEMORY, connect_lineages
 from roar_publisher.registry.store.private_data import make_private_file, replace_private_file, secure_folder
 from roar_publisher.registry.store.users import Accounts
@@ -22,7 +22,7 @@ class Store(StoreDatabase):
     file of its own, never in a database.
     """
 
-    def __init__(self, connection: Connection, accounts: Accounts, secret: bytes) -> None:
+    def __init__(self, connection: EngineConnection, accounts: Accounts, secret: bytes) -> None:
         super().__init__(connection)
         self.accounts = accounts
         self.secret = secret

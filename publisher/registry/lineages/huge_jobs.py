@@ -17,6 +17,8 @@ from roar_publisher.registry.store.database import Connection
 
 PIECE_BYTES = 32 * 1024
 """Bytes of links that are read at once."""
+PIECE_LINKS = 1000
+"""Links that are read at once."""
 COMPARED = 8 * 1024
 """Characters of the texts that are compared at a time."""
 INPUTS, OUTPUTS, END = 1, 3, 5
@@ -95,7 +97,7 @@ class HugeJob:
         return frame[position.section // 2], following
 
     def _page(self, kind: str, after: str) -> list[tuple[str, str]]:
-        with closing(links_after(self.connection, self.id, kind, after)) as links:
+        with closing(links_after(self.connection, self.id, kind, after, PIECE_LINKS)) as links:
             return within(links, PIECE_BYTES + 1, lambda link: len(link[0]) + len(link[1]))
 
 

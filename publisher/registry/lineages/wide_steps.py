@@ -1,6 +1,6 @@
 """The jobs of a step in the order of their canonical texts, if they are too many or too large to sort at once.
 
-SQLite sorts the texts of normal jobs in a temporary table that it stores on disk. The text of a job with very many
+The texts of usual jobs are sorted on disk (`store.sorting`). The text of a job with very many
 links is never held as a whole. Such jobs are compared in chunks, and their texts are read from the links again.
 """
 
@@ -21,6 +21,7 @@ from roar_publisher.registry.lineages.slices import (
 from roar_publisher.registry.store import canonical_texts
 from roar_publisher.registry.store.canonical_texts import BEFORE_ALL_STEPS
 from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.sorting import Sort
 
 T = TypeVar("T")
 
@@ -31,8 +32,8 @@ HUGE_BYTES = 256 * 1024
 def parts_in_order(connection: Connection, graph_id: int) -> Parts:
     """Yield the canonical texts of a graph's jobs in the order of the hash, and None after each bounded slice of work.
 
-    Run each step of this generator in a transaction. The result may lack what is written in between. Close it in a
-    transaction, too, which removes the sorted data.
+    Run each step of this generator in a transaction. The result may lack what is written in between. Closing it
+    removes the sorted data.
     """
     after = BEFORE_ALL_STEPS
     while True:
@@ -49,10 +50,10 @@ def parts_in_order(connection: Connection, graph_id: int) -> Parts:
 
 
 def _wide_step(connection: Connection, graph_id: int, step: int) -> Parts:
-    sort = canonical_texts.begin_sort(connection)
+    sort = Sort()
     try:
         huge = yield from _sort_usual(connection, graph_id, step, sort)
-        usual, others = _usual_in_order(connection, sort), in_order(huge)
+        usual, others = _usual_in_order(sort), in_order(huge)
         part = yield from _pull(usual)
         other = yield from _pull(others)
         while part is not None or other is not None:
@@ -64,10 +65,10 @@ def _wide_step(connection: Connection, graph_id: int, step: int) -> Parts:
                 yield from other.parts()
                 other = yield from _pull(others)
     finally:
-        canonical_texts.end_sort(connection, sort)
+        sort.close()
 
 
-def _sort_usual(connection: Connection, graph_id: int, step: int, sort: int) -> Generator[None, None, list[HugeJob]]:
+def _sort_usual(connection: Connection, graph_id: int, step: int, sort: Sort) -> Generator[None, None, list[HugeJob]]:
     """Sort the usual jobs of a step; returns the huge ones."""
     huge: list[HugeJob] = []
     after = 0
@@ -83,19 +84,18 @@ def _sort_usual(connection: Connection, graph_id: int, step: int, sort: int) -> 
                 chosen.append(job_id)
                 total += size
             after = job_id
-        canonical_texts.sort_texts(connection, sort, chosen)
+        sort.add(canonical_texts.texts_of_jobs(connection, chosen))
         yield None
     return huge
 
 
-def _usual_in_order(connection: Connection, sort: int) -> Parts:
+def _usual_in_order(sort: Sort) -> Parts:
     while True:
-        texts = canonical_texts.sorted_texts(connection, sort, SLICE_JOBS)
-        with closing(texts):
-            parts = within((TextPart(uid, text) for uid, text in texts), SLICE_BYTES + 1, lambda part: len(part.text))
+        with closing(sort.first(SLICE_JOBS)) as texts:
+            parts = within((TextPart(uid, text) for text, uid in texts), SLICE_BYTES + 1, lambda part: len(part.text))
         if not parts:
             return
-        canonical_texts.drop_sorted(connection, sort, parts[-1].uid, parts[-1].text)
+        sort.drop(parts[-1].text, parts[-1].uid)
         yield from parts
         yield None
 

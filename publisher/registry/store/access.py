@@ -3,7 +3,6 @@
 Only the owner and the members of the project can read a private lineage. For all other readers it does not exist (404).
 """
 
-import json
 from dataclasses import dataclass
 
 PUBLIC, PRIVATE = "public", "private"
@@ -15,11 +14,13 @@ ANONYMOUS_OWNER = ""
 READABLE = """(
     visibility = 'public'
     OR (scope_owner IS NULL AND owner <> '' AND owner = :reader)
-    OR (scope_project IS NULL AND scope_owner IN (SELECT value FROM json_each(:owners)))
-    OR scope_project IN (SELECT value FROM json_each(:projects))
+    OR (scope_project IS NULL AND scope_owner IN (:owners))
+    OR scope_project IN (:projects)
 )"""
 """An SQL condition on the columns of `lineages`, with the parameters of `reader_parameters`."""
-CREDIBILITY = "((owner <> '' AND owner = :reader) * 4 + (owner <> '') * 2 + (session_id IS NOT NULL))"
+CREDIBILITY = """(
+    CASE WHEN owner = '' THEN 0 WHEN owner = :reader THEN 6 ELSE 2 END + CASE WHEN session_id IS NULL THEN 0 ELSE 1 END
+)"""
 """SQL like `READABLE`: the credibility of a lineage's data about an artifact, if several have the same digest. The
 reader's own lineages rank first, then those of any user. Data that is neither signed nor verified ranks last."""
 
@@ -73,9 +74,9 @@ class Reader:
         return scope.owner_id is None or scope.owner_id in self.owners
 
 
-def reader_parameters(reader: Reader) -> dict[str, str]:
+def reader_parameters(reader: Reader) -> dict[str, object]:
     """Return the parameters of `READABLE` and `CREDIBILITY`."""
-    return {"reader": reader.user_id, "owners": json.dumps(reader.owners), "projects": json.dumps(reader.projects)}
+    return {"reader": reader.user_id, "owners": reader.owners, "projects": reader.projects}
 
 
 def spaces_of(reader: Reader) -> list[str]:

@@ -25,7 +25,9 @@ def use_of(connection: Connection, client: str) -> AnonymousUse | None:
 def record_use(connection: Connection, client: str, use: AnonymousUse) -> None:
     """Record what a client has written. This replaces the earlier record."""
     connection.execute(
-        "REPLACE INTO anonymous_use (client, sessions, jobs, bytes, at) VALUES (?, ?, ?, ?, ?)", (client, *use)
+        "INSERT INTO anonymous_use (client, sessions, jobs, bytes, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT (client)"
+        " DO UPDATE SET sessions = excluded.sessions, jobs = excluded.jobs, bytes = excluded.bytes, at = excluded.at",
+        (client, *use),
     )
 
 

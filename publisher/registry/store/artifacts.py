@@ -1,6 +1,5 @@
 """The table of artifacts. A digest that only links name is an artifact, too; its `hashes` are null."""
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -49,17 +48,15 @@ class PublishedArtifact(NamedTuple):
 
 def insert_artifacts(connection: Connection, graph_id: int, rows: Sequence[StoredArtifact]) -> int:
     """Add the artifacts that the graph does not have or knows only from links. Return how many these are."""
-    before = connection.total_changes
     values = [(graph_id, *row) for row in rows]
-    connection.executemany(f"{_INSERT_ARTIFACT} NOTHING", values)
-    created = connection.total_changes - before
+    created = changed = connection.executemany(f"{_INSERT_ARTIFACT} NOTHING", values).rowcount
     if created < len(rows):
-        connection.executemany(
+        updated = connection.executemany(
             f"{_INSERT_ARTIFACT} UPDATE SET hashes = excluded.hashes, size = excluded.size,"
-            " source_type = excluded.source_type, metadata = excluded.metadata WHERE hashes IS NULL",
+            " source_type = excluded.source_type, metadata = excluded.metadata WHERE artifacts.hashes IS NULL",
             values,
         )
-    changed = connection.total_changes - before
+        changed += updated.rowcount
     count_artifacts(connection, graph_id, created)
     return changed
 
@@ -70,8 +67,9 @@ def insert_composite(connection: Connection, graph_id: int, row: StoredArtifact,
     added = connection.execute(
         "INSERT INTO artifacts (graph_id, digest, hashes, size, source_type, metadata, composite)"
         " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (graph_id, digest) DO UPDATE SET composite = excluded.composite,"
-        " hashes = coalesce(hashes, excluded.hashes), size = iif(hashes IS NULL, excluded.size, size)"
-        " WHERE composite IS NULL RETURNING id",
+        " hashes = coalesce(artifacts.hashes, excluded.hashes),"
+        " size = CASE WHEN artifacts.hashes IS NULL THEN excluded.size ELSE artifacts.size END"
+        " WHERE artifacts.composite IS NULL RETURNING id",
         (graph_id, *row, members),
     ).fetchone()
     return added is not None
@@ -99,14 +97,14 @@ def insert_linked(connection: Connection, graph_id: int, links: Sequence[StoredL
     values = [
         (graph_id, link.digest, link.size, link.source_type, link.path) for link in links if link.digest in not_sent
     ]
-    before = connection.total_changes
-    connection.executemany(f"{_INSERT_LINKED} NOTHING", values)
-    created = connection.total_changes - before
+    created = connection.executemany(f"{_INSERT_LINKED} NOTHING", values).rowcount
     if created < len(values):
         connection.executemany(
-            f"{_INSERT_LINKED} UPDATE SET size = coalesce(size, excluded.size),"
-            " source_type = coalesce(source_type, excluded.source_type), path = min(path, excluded.path)"
-            " WHERE hashes IS NULL AND (excluded.path < path OR (size IS NULL AND excluded.size IS NOT NULL))",
+            f"{_INSERT_LINKED} UPDATE SET size = coalesce(artifacts.size, excluded.size),"
+            " source_type = coalesce(artifacts.source_type, excluded.source_type),"
+            " path = CASE WHEN excluded.path < artifacts.path THEN excluded.path ELSE artifacts.path END"
+            " WHERE artifacts.hashes IS NULL AND (excluded.path < artifacts.path"
+            " OR (artifacts.size IS NULL AND excluded.size IS NOT NULL))",
             values,
         )
     count_artifacts(connection, graph_id, created)
@@ -119,7 +117,11 @@ def move_artifacts(connection: Connection, graph_id: int, new_graph_id: int) -> 
         " AND digest IN (SELECT digest FROM artifacts WHERE graph_id = ? AND hashes IS NOT NULL)",
         (new_graph_id, graph_id),
     )
-    connection.execute("UPDATE OR IGNORE artifacts SET graph_id = ? WHERE graph_id = ?", (new_graph_id, graph_id))
+    connection.execute(
+        "UPDATE artifacts SET graph_id = :new WHERE graph_id = :old AND NOT EXISTS"
+        " (SELECT 1 FROM artifacts AS known WHERE known.graph_id = :new AND known.digest = artifacts.digest)",
+        {"old": graph_id, "new": new_graph_id},
+    )
     recount_artifacts(connection, new_graph_id)
 
 
@@ -190,8 +192,8 @@ def next_digest(connection: Connection, after: str, before: str) -> str | None:
 
 def _not_sent(connection: Connection, graph_id: int, digests: Sequence[str]) -> set[str]:
     """Return the digests that a graph does not know, or knows only from links. Usually there are none."""
-    rows = connection.execute(
-        "SELECT value FROM json_each(?) LEFT JOIN artifacts ON graph_id = ? AND digest = value WHERE hashes IS NULL",
-        (json.dumps(digests), graph_id),
+    sent = connection.execute(
+        "SELECT digest FROM artifacts WHERE graph_id = :graph AND digest IN (:digests) AND hashes IS NOT NULL",
+        {"graph": graph_id, "digests": digests},
     )
-    return {value for (value,) in rows}
+    return {*digests} - {digest for (digest,) in sent}

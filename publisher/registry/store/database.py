@@ -1,34 +1,99 @@
-"""The SQL engine: transactions over one SQLite file, versioned tables, and the translation of the engine's errors.
+"""The port to the SQL engine: transactions over one database. `sqlite` is its adapter.
 
-This module and `files` are the only ones that know SQLite's Python module. The modules of the tables use `Connection`
-only by `execute` and `executemany`. All other packages pass it on.
+The modules of the tables use `Connection` only by `execute` and `executemany`, with SQL that SQLite and PostgreSQL both
+understand: `ON CONFLICT` instead of `REPLACE`, `RETURNING` for new ids, `CASE` for conditions, no functions of one
+engine. Texts are compared by their bytes. All other packages pass the connection on.
 """
 
-import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Concatenate, ParamSpec, TypeAlias, TypeVar
-
-from roar_publisher.registry.store.errors import NewerSchemaError, StoreError, StoreUnavailable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Connection: TypeAlias = sqlite3.Connection
-"""What an operation works with: the tables, inside a transaction."""
-Row: TypeAlias = sqlite3.Row
-"""A row of a result, for the modules of the tables."""
+
+
+class Row(Protocol):
+    """A row of a result. The key is a column's position or name; of equal names, the first counts."""
+
+    def __getitem__(self, key: int | str, /) -> Any: ...
+    def __iter__(self) -> Iterator[Any]: ...
+    def __len__(self) -> int: ...
+    def keys(self) -> Iterable[str]:
+        """Return the names of the columns."""
+        ...
+
+
+class Cursor(Protocol):
+    """The result of a statement. Rows are read lazily."""
+
+    @property
+    def rowcount(self) -> int:
+        """The number of rows that the statement inserted, updated or deleted."""
+        ...
+
+    def fetchone(self) -> Any:
+        """Return the next `Row`, or None."""
+        ...
+
+    def fetchall(self) -> list[Any]:
+        """Return the other rows."""
+        ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+    def close(self) -> None:
+        """End the statement before all rows were read."""
+        ...
+
+
+class Connection(Protocol):
+    """What an operation works with: the tables, inside a transaction."""
+
+    def execute(self, sql: str, parameters: Sequence[object] | Mapping[str, object] = (), /) -> Cursor:
+        """Run one statement with its values for `?`, or for `:name`. The value of a name may be a list (`lists`)."""
+        ...
+
+    def executemany(self, sql: str, rows: Sequence[Sequence[object]] | Sequence[Mapping[str, object]], /) -> Cursor:
+        """Run one statement that returns no rows with each of these values. `rowcount` is the sum."""
+        ...
+
+
+class EngineConnection(Connection, Protocol):
+    """A connection to one database, with the transactions of its engine."""
+
+    def begin(self, *, writing: bool) -> None:
+        """Begin a transaction, which reads from one snapshot or excludes other writers."""
+        ...
+
+    def commit(self) -> None:
+        """Commit the transaction."""
+        ...
+
+    def rollback(self) -> None:
+        """Undo the transaction. Without one, this does nothing."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection. Repeating it does nothing."""
+        ...
+
+    def translated_errors(self) -> AbstractContextManager[None]:
+        """Raise the engine's errors in the block as `StoreError`, with the same text."""
+        ...
+
+
 Operation = Callable[Concatenate[Connection, P], T]
 """A function that works on the tables, inside the transaction that `StoreDatabase` opens for it."""
 
 
 class StoreDatabase:
-    """A connection to one file. Calls may come from different threads, but the caller must make only one at a time."""
+    """A connection to one database. Calls may come from different threads, but only one at a time."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: EngineConnection) -> None:
         self._connection = connection
 
     def close(self) -> None:
-        """Close the file. Repeating it does nothing."""
+        """Close the connection. Repeating it does nothing."""
         self._connection.close()
 
     def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -36,34 +101,23 @@ class StoreDatabase:
 
         Raises `StoreError`, including `StoreUnavailable`, and whatever `operation` raises.
         """
-        return self._transact("BEGIN IMMEDIATE", operation, *args, **kwargs)
+        return self._transact(True, operation, *args, **kwargs)
 
     def read(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `operation`, which must only read, against one snapshot of the tables. Raises as `write`."""
-        return self._transact("BEGIN", operation, *args, **kwargs)
+        return self._transact(False, operation, *args, **kwargs)
 
-    def _transact(self, begin: str, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        with translated_errors():
-            self._connection.execute(begin)
+    def _transact(self, writing: bool, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        connection = self._connection
+        with connection.translated_errors():
+            connection.begin(writing=writing)
             try:
-                result = operation(self._connection, *args, **kwargs)
-                self._connection.execute("COMMIT")
+                result = operation(connection, *args, **kwargs)
+                connection.commit()
             except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
+                connection.rollback()
                 raise
             return result
-
-
-@contextmanager
-def translated_errors() -> Iterator[None]:
-    """Raise the engine's errors in the block as `StoreError`, with the same text."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        raise StoreUnavailable(str(error)) from error
-    except sqlite3.Error as error:
-        raise StoreError(str(error)) from error
 
 
 @contextmanager
@@ -73,44 +127,3 @@ def undone(connection: Connection) -> Iterator[None]:
     yield
     connection.execute("ROLLBACK TO undone")
     connection.execute("RELEASE undone")
-
-
-def migrate(connection: Connection, migrations: Sequence[str]) -> None:
-    """Migrate the tables to this release's schema. The migrations and the new version are one transaction.
-
-    If two processes migrate at once, the second finds the work done. Raises `NewerSchemaError` if the file has seen
-    more migrations than this release knows.
-    """
-    if _version(connection) == len(migrations):
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        version = _version(connection)
-        if version > len(migrations):
-            raise NewerSchemaError(f"the store has schema {version}, this release knows up to {len(migrations)}")
-        for script in migrations[version:]:
-            for statement in _statements(script):
-                connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {len(migrations)}")
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-
-
-def _version(connection: Connection) -> int:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    return int(version)
-
-
-def _statements(script: str) -> Iterator[str]:
-    # `executescript` would commit the current transaction.
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
-    if statement.strip():  # the last one, without a semicolon
-        yield statement

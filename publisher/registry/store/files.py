@@ -11,43 +11,39 @@ with the SQLite of many systems, two processes that share a write-ahead log can 
 import logging
 import sqlite3
 
-from roar_publisher.registry.store import accounts_schema, canonical_texts, label_versions, schema
-from roar_publisher.registry.store.database import Connection, migrate, translated_errors
+from roar_publisher.registry.store import accounts_schema, schema
+from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.errors import StoreUnavailable
+from roar_publisher.registry.store.sqlite import SQLiteConnection, connect, migrate, translated_errors
 
 logger = logging.getLogger(__name__)
 
 IN_MEMORY = ":memory:"
+LOCK_TIMEOUT = 1.0
+"""Seconds that a registry waits for another one to close the lineages."""
 BUSY_TIMEOUT = 5.0
 """Seconds that one process waits for another's transaction in the accounts."""
 KEPT_LOG = 16 * 2**20
 """Bytes of the write-ahead log file that are kept after a checkpoint."""
-STATEMENTS = 128
-"""Size of the connection's cache of prepared statements."""
 INCREMENTAL = 2
 """`PRAGMA auto_vacuum` of a file that can shrink incrementally."""
 
 
-def connect_lineages(path: str) -> Connection:
+def connect_lineages(path: str) -> SQLiteConnection:
     """Open the file of lineages and sessions, and migrate its tables.
 
     Raises `StoreError`: `StoreUnavailable` if another registry runs on this data, `NewerSchemaError` if a later release
     has written the file.
     """
     with translated_errors():
-        connection = sqlite3.connect(
-            path, isolation_level=None, check_same_thread=False, cached_statements=STATEMENTS, timeout=1.0
-        )
+        connection = connect(path, timeout=LOCK_TIMEOUT)
         try:
-            connection.row_factory = sqlite3.Row
             _make_shrinkable(connection)
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute(f"PRAGMA journal_size_limit = {KEPT_LOG}")
             connection.execute("PRAGMA foreign_keys = ON")
-            canonical_texts.define_functions(connection)
-            label_versions.define_functions(connection)
             migrate(connection, schema.MIGRATIONS)
         except sqlite3.OperationalError as error:
             connection.close()
@@ -60,15 +56,14 @@ def connect_lineages(path: str) -> Connection:
     return connection
 
 
-def connect_accounts(path: str) -> Connection:
+def connect_accounts(path: str) -> SQLiteConnection:
     """Open the file of accounts, and migrate its tables.
 
     Raises `StoreError`, including `NewerSchemaError` if a later release has written the file.
     """
     with translated_errors():
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT)
+        connection = connect(path, timeout=BUSY_TIMEOUT)
         try:
-            connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA journal_mode = DELETE")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
@@ -92,7 +87,7 @@ def return_pages(connection: Connection, *, kept: int, limit: int) -> bool:
     return surplus > limit
 
 
-def _make_shrinkable(connection: Connection) -> None:
+def _make_shrinkable(connection: SQLiteConnection) -> None:
     """Let the file return free pages. A file of an earlier release is rewritten once, if there is room.
 
     This is done outside any transaction, and before a new file gets its tables.

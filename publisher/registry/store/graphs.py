@@ -44,9 +44,8 @@ class LinkCount(NamedTuple):
 
 def new_graph(connection: Connection) -> int:
     """Create an empty graph and return its id."""
-    graph_id = connection.execute("INSERT INTO graphs DEFAULT VALUES").lastrowid
-    assert graph_id is not None
-    return graph_id
+    (graph_id,) = connection.execute("INSERT INTO graphs DEFAULT VALUES RETURNING id").fetchone()
+    return int(graph_id)
 
 
 def discard_graph(connection: Connection, graph_id: int) -> None:
@@ -105,7 +104,7 @@ def newest_ids(connection: Connection) -> tuple[int, int]:
     return row[0], row[1]
 
 
-def count_jobs(connection: Connection, graph_id: int, sizes: Iterable[tuple[int, int]], created: int) -> None:
+def count_jobs(connection: Connection, graph_id: int, sizes: Sequence[tuple[int, int]], created: int) -> None:
     """Count written jobs, given as pairs of row id and bytes. `created` of them are new."""
     connection.executemany(
         "INSERT INTO job_sizes (job_id, inputs, outputs, bytes) VALUES (?, 0, 0, ?) ON CONFLICT DO NOTHING", sizes
@@ -137,5 +136,6 @@ def count_artifacts(connection: Connection, graph_id: int, created: int) -> None
 def recount_artifacts(connection: Connection, graph_id: int) -> None:
     """Recount the artifacts of a graph after some were moved to it."""
     connection.execute(
-        "UPDATE graphs SET artifacts = (SELECT count(*) FROM artifacts WHERE graph_id = ?1) WHERE id = ?1", (graph_id,)
+        "UPDATE graphs SET artifacts = (SELECT count(*) FROM artifacts WHERE graph_id = :graph) WHERE id = :graph",
+        {"graph": graph_id},
     )

@@ -1,6 +1,5 @@
 """The tables of jobs: `jobs`, their `links` and `view_edges`, and `job_aliases`, other uids of published jobs."""
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -61,20 +60,18 @@ _INSERT_LINK = """
 _NEW_LINK = f"{_INSERT_LINK} NOTHING"
 _SMALLER_PATH = f"""
     {_INSERT_LINK} UPDATE SET path = excluded.path, size = excluded.size, source_type = excluded.source_type,
-    metadata = excluded.metadata, byte_ranges = excluded.byte_ranges WHERE excluded.path < path
+    metadata = excluded.metadata, byte_ranges = excluded.byte_ranges WHERE excluded.path < links.path
 """
 
 
 def insert_jobs(connection: Connection, graph_id: int, rows: Sequence[StoredJob]) -> int:
     """Add the jobs that the graph does not have. Return how many these are."""
-    before = connection.total_changes
-    connection.executemany(
+    created = connection.executemany(
         "INSERT INTO jobs (graph_id, uid, parent_uid, step_number, command, job_type, timestamp, duration_seconds,"
         " exit_code, git_commit, git_branch, metadata) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (graph_id, uid) DO NOTHING",
-        ((graph_id, *row._replace(step_number=_stored_step(row.step_number))) for row in rows),
-    )
-    created = connection.total_changes - before
+        [(graph_id, *row._replace(step_number=_stored_step(row.step_number))) for row in rows],
+    ).rowcount
     known = job_ids(connection, graph_id, [row.uid for row in rows])
     ids = [known[row.uid] for row in rows]
     sizes = (len(row.command) + len(row.metadata or "") for row in rows)
@@ -91,8 +88,8 @@ def job_id(connection: Connection, graph_id: int, uid: str) -> int | None:
 def job_ids(connection: Connection, graph_id: int, uids: Iterable[str]) -> dict[str, int]:
     """Return the ids of those of these jobs that a graph has, by uid."""
     rows = connection.execute(
-        "SELECT uid, id FROM jobs WHERE graph_id = ? AND uid IN (SELECT value FROM json_each(?))",
-        (graph_id, json.dumps(list(uids))),
+        "SELECT uid, id FROM jobs WHERE graph_id = :graph AND uid IN (:uids)",
+        {"graph": graph_id, "uids": list(uids)},
     )
     return dict(tuple(row) for row in rows)
 
@@ -107,9 +104,7 @@ def insert_links(connection: Connection, graph_id: int, groups: Iterable[LinksOf
     counts = []
     for job_id, kind, links in groups:
         rows = [(job_id, kind, *link) for link in links]
-        before = connection.total_changes
-        connection.executemany(_NEW_LINK, rows)
-        new = connection.total_changes - before
+        new = connection.executemany(_NEW_LINK, rows).rowcount
         if new < len(rows):
             connection.executemany(_SMALLER_PATH, rows)
         size = sum(len(link.digest) + len(link.path) for link in links)
@@ -120,8 +115,8 @@ def insert_links(connection: Connection, graph_id: int, groups: Iterable[LinksOf
 def insert_view_edges(connection: Connection, job_id: int, edges: Iterable[tuple[str, str, str]]) -> None:
     """Add edges to a job, given as relation, target hash and JSON text. Existing edges are not changed."""
     connection.executemany(
-        "INSERT OR IGNORE INTO view_edges (job_id, relation, target_hash, edge) VALUES (?, ?, ?, ?)",
-        ((job_id, *edge) for edge in edges),
+        "INSERT INTO view_edges (job_id, relation, target_hash, edge) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        [(job_id, *edge) for edge in edges],
     )
 
 
@@ -161,7 +156,7 @@ def insert_aliases(connection: Connection, graph_id: int, pairs: Iterable[tuple[
     """Record other uids of a graph's jobs, as pairs of the other uid and the job's. Existing ones are not changed."""
     connection.executemany(
         "INSERT INTO job_aliases (graph_id, uid, job_uid) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-        ((graph_id, *pair) for pair in pairs),
+        [(graph_id, *pair) for pair in pairs],
     )
 
 
@@ -182,10 +177,10 @@ def uid_of_alias(connection: Connection, graph_id: int, uid: str) -> str:
 def knows_all_jobs(connection: Connection, graph_id: int, other_graph: int) -> bool:
     """Return whether a graph knows the uids of all jobs of another graph, as its own or as aliases."""
     unknown = connection.execute(
-        "SELECT 1 FROM jobs WHERE graph_id = ?1"
-        " AND NOT EXISTS (SELECT 1 FROM jobs AS other WHERE other.graph_id = ?2 AND other.uid = jobs.uid)"
-        " AND NOT EXISTS (SELECT 1 FROM job_aliases WHERE graph_id = ?2 AND uid = jobs.uid) LIMIT 1",
-        (other_graph, graph_id),
+        "SELECT 1 FROM jobs WHERE graph_id = :other"
+        " AND NOT EXISTS (SELECT 1 FROM jobs AS own WHERE own.graph_id = :graph AND own.uid = jobs.uid)"
+        " AND NOT EXISTS (SELECT 1 FROM job_aliases WHERE graph_id = :graph AND uid = jobs.uid) LIMIT 1",
+        {"graph": graph_id, "other": other_graph},
     )
     return unknown.fetchone() is None
 
@@ -193,11 +188,10 @@ def knows_all_jobs(connection: Connection, graph_id: int, other_graph: int) -> b
 def count_known(connection: Connection, graph_id: int, uids: Sequence[str]) -> tuple[int, int]:
     """Return how many distinct uids a graph knows, as its own or as aliases, and how many of its jobs these are."""
     row = connection.execute(
-        "WITH asked (uid) AS (SELECT DISTINCT value FROM json_each(:uids)), known (uid, job) AS ("
-        " SELECT uid, uid FROM asked CROSS JOIN jobs USING (uid) WHERE graph_id = :graph"
-        " UNION ALL SELECT uid, job_uid FROM asked CROSS JOIN job_aliases USING (uid) WHERE graph_id = :graph)"
-        " SELECT count(DISTINCT uid), count(DISTINCT job) FROM known",
-        {"uids": json.dumps(uids), "graph": graph_id},
+        "SELECT count(DISTINCT uid), count(DISTINCT job) FROM ("
+        "SELECT uid, uid AS job FROM jobs WHERE graph_id = :graph AND uid IN (:uids)"
+        " UNION ALL SELECT uid, job_uid FROM job_aliases WHERE graph_id = :graph AND uid IN (:uids)) AS known",
+        {"uids": uids, "graph": graph_id},
     ).fetchone()
     return row[0], row[1]
 

@@ -20,14 +20,14 @@ HISTORY_BYTES = 16 * 1024 * 1024
 
 _OF_ENTITY = "graph_id = ? AND entity_type = ? AND entity = ?"
 _NEWEST_OF_ARTIFACT = f"""
-    SELECT labels.*, chosen.* FROM (
+    SELECT labels.*, chosen.hash FROM (
         SELECT graph_id, hash, digest, {CREDIBILITY} AS credibility FROM artifacts JOIN lineages USING (graph_id)
         WHERE digest = :digest AND {READABLE} AND EXISTS (
             SELECT 1 FROM labels WHERE labels.graph_id = artifacts.graph_id AND entity_type = 'artifact'
                 AND entity = digest
         )
         ORDER BY credibility DESC, published_at DESC, hash LIMIT :lineages
-    ) AS chosen CROSS JOIN labels ON labels.graph_id = chosen.graph_id AND entity_type = 'artifact' AND entity = digest
+    ) AS chosen JOIN labels ON labels.graph_id = chosen.graph_id AND entity_type = 'artifact' AND entity = digest
         AND version = (
             SELECT max(version) FROM labels AS every
             WHERE every.graph_id = chosen.graph_id AND every.entity_type = 'artifact' AND every.entity = digest
@@ -90,11 +90,6 @@ class LabelInLineage(NamedTuple):
     lineage_hash: str
     entity: Entity
     label: StoredLabel
-
-
-def define_functions(connection: Connection) -> None:
-    """Register the SQL function that a migration calls."""
-    connection.create_function("label_difference", 2, _difference_text, deterministic=True)
 
 
 def current_label(connection: Connection, entity: Entity) -> StoredLabel | None:
@@ -174,7 +169,7 @@ def _whole_from(connection: Connection, entity: Entity, before: int | None) -> i
     if before is None or before > newest.number:
         return newest.number
     (number,) = connection.execute(
-        f"SELECT min(version) FROM labels WHERE {_OF_ENTITY} AND version >= ? AND NOT is_difference",
+        f"SELECT min(version) FROM labels WHERE {_OF_ENTITY} AND version >= ? AND is_difference = 0",
         (*entity.key, before),
     ).fetchone()
     return int(number)
@@ -184,7 +179,7 @@ def _shorten(connection: Connection, entity: Entity, current: StoredLabel, metad
     """Store the previous newest version as a difference to the new one. Return the bytes that it now takes."""
     texts = current.metadata, current.key_origins
     if current.number % FULL_VERSION_INTERVAL:
-        texts = _difference_text(metadata, texts[0]), _difference_text(key_origins, texts[1])
+        texts = difference_text(metadata, texts[0]), difference_text(key_origins, texts[1])
         connection.execute(
             f"UPDATE labels SET metadata = ?, key_origins = ?, is_difference = 1 WHERE {_OF_ENTITY} AND version = ?",
             (*texts, *entity.key, current.number),
@@ -225,5 +220,6 @@ def _stored_label(row: Row) -> StoredLabel:
     return StoredLabel(row["version"], row["metadata"], row["key_origins"], row["written_at"], row["history_bytes"])
 
 
-def _difference_text(newer: str, older: str) -> str:
+def difference_text(newer: str, older: str) -> str:
+    """Return the text of the difference between two documents. A migration calls this, too."""
     return dump_document(difference(load_document(newer), load_document(older)))

@@ -1,6 +1,5 @@
 """The tables of published lineages: `lineages`, and `set_aside_lineages` for those whose hash another one took over."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -24,6 +23,8 @@ _SET_ASIDE = (
     "hash, owner, graph_id, creator, visibility, scope_owner, scope_project, git_repo, git_commit, git_branch,"
     " published_at"
 )
+_OF_OWNER = "owner || '' = :owner"
+"""A condition that no index serves: lineages are sought by their graphs, and an owner may have any number of them."""
 _LISTED = "hash, graph_id, visibility, git_repo, git_branch, published_at"
 
 
@@ -188,7 +189,7 @@ def newest_with_artifact(connection: Connection, digest: str, owner: str) -> str
     """Return the hash of the newest writable lineage with this artifact, preferably one of the owner; None if none."""
     row = connection.execute(
         "SELECT hash FROM artifacts JOIN lineages USING (graph_id) WHERE digest = ? AND owner IN (?, ?)"
-        " ORDER BY owner = ? DESC, published_at DESC, hash LIMIT 1",
+        " ORDER BY CASE WHEN owner = ? THEN 0 ELSE 1 END, published_at DESC, hash LIMIT 1",
         (digest, ANONYMOUS_OWNER, owner, owner),
     ).fetchone()
     return None if row is None else row["hash"]
@@ -204,7 +205,7 @@ def writable_with_job(connection: Connection, uid: str, owner: str, graphs: int)
         "SELECT graph_id FROM (SELECT graph_id FROM jobs WHERE uid = :uid ORDER BY id LIMIT :most) AS own"
         " UNION SELECT graph_id FROM (SELECT graph_id FROM job_aliases WHERE uid = :uid ORDER BY graph_id LIMIT :most)"
         " AS other) AS known JOIN lineages ON lineages.graph_id = known.graph_id WHERE owner IN (:nobody, :owner)"
-        " ORDER BY owner = :owner DESC, published_at DESC, hash LIMIT 1",
+        " ORDER BY CASE WHEN owner = :owner THEN 0 ELSE 1 END, published_at DESC, hash LIMIT 1",
         {"uid": uid, "owner": owner, "nobody": ANONYMOUS_OWNER, "most": graphs},
     ).fetchone()
     return None if row is None else lineage_of(row)
@@ -216,13 +217,13 @@ def finalized_with_jobs(connection: Connection, owner: str, uids: Sequence[str],
     For each uid, only the `graphs` oldest graphs are considered.
     """
     rows = connection.execute(
-        "WITH asked (uid) AS (SELECT DISTINCT value FROM json_each(:uids)), known (uid, hash) AS (SELECT uid, ("
-        " SELECT hash FROM (SELECT graph_id FROM (SELECT graph_id FROM jobs WHERE uid = asked.uid ORDER BY id"
-        " LIMIT :most) UNION ALL SELECT graph_id FROM (SELECT graph_id FROM job_aliases WHERE uid = asked.uid"
-        " ORDER BY graph_id LIMIT :most)) CROSS JOIN lineages USING (graph_id)"
-        " WHERE owner = :owner AND visibility = :public AND session_id IS NOT NULL ORDER BY published_at LIMIT 1"
+        "WITH asked (uid) AS (VALUES (:uids)), known (uid, hash) AS (SELECT uid, (SELECT hash FROM ("
+        "SELECT graph_id FROM (SELECT graph_id FROM jobs WHERE uid = asked.uid ORDER BY id LIMIT :most) AS own"
+        " UNION ALL SELECT graph_id FROM (SELECT graph_id FROM job_aliases WHERE uid = asked.uid"
+        " ORDER BY graph_id LIMIT :most) AS other) AS graphs JOIN lineages ON lineages.graph_id = graphs.graph_id"
+        f" WHERE {_OF_OWNER} AND visibility = :public AND session_id IS NOT NULL ORDER BY published_at LIMIT 1"
         ") FROM asked) SELECT uid, hash FROM known WHERE hash IS NOT NULL",
-        {"uids": json.dumps(uids), "owner": owner, "public": PUBLIC, "most": graphs},
+        {"uids": uids, "owner": owner, "public": PUBLIC, "most": graphs},
     )
     return dict(tuple(row) for row in rows)
 
@@ -230,10 +231,10 @@ def finalized_with_jobs(connection: Connection, owner: str, uids: Sequence[str],
 def private_with_job(connection: Connection, owner: str, uid: str, *, most_jobs: int, limit: int) -> list[LineageMatch]:
     """Return a user's newest finalized private lineages that have a job and at most `most_jobs` jobs."""
     rows = connection.execute(
-        "SELECT hash, graph_id, jobs FROM (SELECT graph_id FROM jobs WHERE uid = :uid"
-        " UNION SELECT graph_id FROM job_aliases WHERE uid = :uid) CROSS JOIN lineages USING (graph_id)"
-        " JOIN graphs ON graphs.id = graph_id"
-        " WHERE owner = :owner AND visibility = :private AND session_id IS NOT NULL AND jobs <= :asked"
+        "SELECT hash, known.graph_id, jobs FROM (SELECT graph_id FROM jobs WHERE uid = :uid"
+        " UNION SELECT graph_id FROM job_aliases WHERE uid = :uid) AS known"
+        " JOIN lineages ON lineages.graph_id = known.graph_id JOIN graphs ON graphs.id = known.graph_id"
+        f" WHERE {_OF_OWNER} AND visibility = :private AND session_id IS NOT NULL AND jobs <= :asked"
         " ORDER BY published_at DESC LIMIT :most",
         {"uid": uid, "owner": owner, "private": PRIVATE, "asked": most_jobs, "most": limit},
     )

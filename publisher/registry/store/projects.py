@@ -79,7 +79,7 @@ def set_owner_member(connection: Connection, owner: str, user_name: str, *, memb
         raise NotFound("owner", owner)
     who = (row["id"], find_user(connection, user_name).id)
     if member:
-        connection.execute("INSERT OR IGNORE INTO owner_members (owner_id, user_id) VALUES (?, ?)", who)
+        connection.execute("INSERT INTO owner_members (owner_id, user_id) VALUES (?, ?) ON CONFLICT DO NOTHING", who)
     else:
         connection.execute("DELETE FROM owner_members WHERE owner_id = ? AND user_id = ?", who)
 
@@ -90,7 +90,7 @@ def add_project(connection: Connection, owner: str, name: str, visibility: str) 
     Raises `NotFound`, `AlreadyExists`.
     """
     row = connection.execute(
-        "SELECT id FROM owners WHERE name = ?1 UNION ALL SELECT id FROM users WHERE name = ?1", (owner,)
+        "SELECT id FROM owners WHERE name = :name UNION ALL SELECT id FROM users WHERE name = :name", {"name": owner}
     ).fetchone()
     if row is None:
         raise NotFound("owner", owner)
@@ -111,14 +111,16 @@ def set_project_member(
 
     Raises `NotFound`.
     """
-    row = connection.execute(f"SELECT id FROM ({_PROJECTS}) WHERE owner = ? AND name = ?", (owner, project)).fetchone()
+    row = connection.execute(
+        f"SELECT id FROM ({_PROJECTS}) AS listed WHERE owner = ? AND name = ?", (owner, project)
+    ).fetchone()
     if row is None:
         raise NotFound("project", f"{owner}/{project}")
     who = (row["id"], find_user(connection, user_name).id)
     connection.execute("DELETE FROM project_members WHERE project_id = ? AND user_id = ?", who)
     if can_write is not None:
         connection.execute(
-            "INSERT INTO project_members (project_id, user_id, can_write) VALUES (?, ?, ?)", (*who, can_write)
+            "INSERT INTO project_members (project_id, user_id, can_write) VALUES (?, ?, ?)", (*who, int(can_write))
         )
 
 
@@ -129,7 +131,7 @@ def projects(connection: Connection) -> list[RegistryProject]:
         rows = connection.execute(
             "SELECT name FROM project_members JOIN users ON users.id = user_id"
             " WHERE project_id = ? AND can_write = ? ORDER BY name",
-            (project_id, can_write),
+            (project_id, int(can_write)),
         )
         return [name for (name,) in rows]
 
@@ -137,7 +139,7 @@ def projects(connection: Connection) -> list[RegistryProject]:
         RegistryProject(
             row["id"], row["owner"], row["name"], row["visibility"], members(row["id"], True), members(row["id"], False)
         )
-        for row in connection.execute(f"SELECT * FROM ({_PROJECTS}) ORDER BY owner, name").fetchall()
+        for row in connection.execute(f"SELECT * FROM ({_PROJECTS}) AS listed ORDER BY owner, name").fetchall()
     ]
 
 
@@ -153,11 +155,11 @@ def organizations(connection: Connection) -> list[Organization]:
 def memberships(connection: Connection, user_id: str) -> list[Membership]:
     """Return the organizations that a user can access, sorted by name."""
     rows = connection.execute(
-        "SELECT owners.*, user_id IS NOT NULL AS is_member FROM owners"
-        " LEFT JOIN owner_members ON owner_members.owner_id = owners.id AND user_id = ?1"
-        " WHERE is_member OR id IN (SELECT owner_id FROM projects JOIN project_members ON project_id = projects.id"
-        " WHERE user_id = ?1) ORDER BY name",
-        (user_id,),
+        "SELECT owners.*, owner_members.user_id IS NOT NULL AS is_member FROM owners"
+        " LEFT JOIN owner_members ON owner_members.owner_id = owners.id AND owner_members.user_id = :user"
+        " WHERE owner_members.user_id IS NOT NULL OR owners.id IN (SELECT projects.owner_id FROM projects"
+        " JOIN project_members ON project_id = projects.id WHERE project_members.user_id = :user) ORDER BY name",
+        {"user": user_id},
     )
     return [Membership(row["id"], row["name"], bool(row["is_member"])) for row in rows]
 
@@ -165,9 +167,9 @@ def memberships(connection: Connection, user_id: str) -> list[Membership]:
 def users_sharing_projects(connection: Connection, user_id: str) -> list[tuple[str, str]]:
     """Return id and name of the other users in whose own space a user can access projects, sorted by name."""
     rows = connection.execute(
-        "SELECT users.id, users.name FROM users WHERE id <> ?1 AND id IN (SELECT owner_id FROM projects"
-        " JOIN project_members ON project_id = projects.id WHERE user_id = ?1) ORDER BY name",
-        (user_id,),
+        "SELECT users.id, users.name FROM users WHERE id <> :user AND id IN (SELECT owner_id FROM projects"
+        " JOIN project_members ON project_id = projects.id WHERE user_id = :user) ORDER BY name",
+        {"user": user_id},
     )
     return [(row["id"], row["name"]) for row in rows]
 
@@ -176,7 +178,8 @@ def projects_of_owner(connection: Connection, owner_id: str, user_id: str) -> li
     """Return all projects of an owner, sorted by name, with the memberships of a user."""
     rows = connection.execute(
         "SELECT projects.id, projects.name, visibility, can_write FROM projects"
-        " LEFT JOIN project_members ON project_id = projects.id AND user_id = ? WHERE owner_id = ? ORDER BY name",
+        " LEFT JOIN project_members ON project_id = projects.id AND user_id = ? WHERE owner_id = ?"
+        " ORDER BY projects.name",
         (user_id, owner_id),
     )
     return [ProjectAccess(row["id"], row["name"], row["visibility"], _flag(row["can_write"])) for row in rows]

@@ -7,7 +7,6 @@ publish began with).
 """
 
 import json
-import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -36,6 +35,7 @@ from roar_publisher.registry.api.bulk import BulkFeatures
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.store import keys, sign_ins
 from roar_publisher.registry.store import users as accounts
+from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.errors import AlreadyExists
 from roar_publisher.report import Report
 from roar_publisher.state.errors import PublisherError
@@ -211,7 +211,7 @@ class World(httpx2.AsyncBaseTransport):
         return self.home / ".config" / "roar" / "auth.json"
 
     def _forget(self, statement: str) -> None:
-        def change(connection: sqlite3.Connection) -> None:
+        def change(connection: Connection) -> None:
             connection.execute(statement)
 
         self.store.accounts.write(change)

@@ -31,6 +31,7 @@ from roar_publisher.daemon.settings import DaemonSettings
 from roar_publisher.net.connection import RegistryConnection
 from roar_publisher.registry.api.app import create_app
 from roar_publisher.registry.data import Store
+from roar_publisher.registry.store.database import Connection
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.lock import owner
 from roar_publisher.state.machine import Event, State
@@ -112,7 +113,7 @@ class Site:
     def ask(self, statement: str) -> list[tuple[object, ...]]:
         """What the registry's tables say."""
 
-        def look(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
+        def look(connection: Connection) -> list[tuple[object, ...]]:
             return [tuple(row) for row in connection.execute(statement)]
 
         return self.store.read(look)

@@ -2,7 +2,6 @@
 
 import json
 import random
-import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -19,6 +18,7 @@ from roar_publisher.registry.accounts.callers import session_token
 from roar_publisher.registry.api.app import create_app
 from roar_publisher.registry.api.bulk import BulkFeatures
 from roar_publisher.registry.data import Store
+from roar_publisher.registry.store.database import Connection
 from roar_publisher.report import Report
 from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import StateFolder
@@ -160,7 +160,7 @@ class Publishing(httpx2.AsyncBaseTransport):
     def do(self, statement: str) -> None:
         """Change the registry's tables behind everybody's back."""
 
-        def change(connection: sqlite3.Connection) -> None:
+        def change(connection: Connection) -> None:
             connection.execute(statement)
 
         self.store.write(change)

@@ -7,7 +7,6 @@ holds the end to it: one lineage, everything once.
 """
 
 import random
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +29,7 @@ from roar_publisher.registry.accounts.callers import session_token
 from roar_publisher.registry.api.app import create_app
 from roar_publisher.registry.api.bulk import BulkFeatures
 from roar_publisher.registry.data import Store
+from roar_publisher.registry.store.database import Connection
 from roar_publisher.report import Report
 from roar_publisher.state.errors import PublisherError
 from roar_publisher.state.journal import Journal
@@ -203,7 +203,7 @@ class World:
     def ask(self, statement: str) -> tuple[object, ...]:
         """The first row of what the registry's tables say."""
 
-        def look(connection: sqlite3.Connection) -> tuple[object, ...]:
+        def look(connection: Connection) -> tuple[object, ...]:
             return tuple(connection.execute(statement).fetchone())
 
         return self.store.read(look)
@@ -211,7 +211,7 @@ class World:
     def do(self, statement: str) -> None:
         """Change the registry's tables behind everybody's back."""
 
-        def change(connection: sqlite3.Connection) -> None:
+        def change(connection: Connection) -> None:
             connection.execute(statement)
 
         self.store.write(change)

@@ -1,6 +1,5 @@
 """Lineages that are written into a store directly, because thousands of requests take long."""
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -10,6 +9,7 @@ from roar_publisher.registry.lineages import staging
 from roar_publisher.registry.lineages.staging import LinkKind
 from roar_publisher.registry.store import lineages
 from roar_publisher.registry.store.access import UNSCOPED, LineageScope
+from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.graphs import new_graph
 from roar_publisher.registry.store.lineages import Lineage
 from tests.support.registry.harness import START, digest, uid
@@ -34,7 +34,7 @@ def plant(
 ) -> str:
     """Publish a lineage and return its hash. `number` sets its hash, its time, and the uids of its jobs."""
 
-    def write(connection: sqlite3.Connection) -> None:
+    def write(connection: Connection) -> None:
         graph_id = new_graph(connection)
         for step, job in enumerate(jobs):
             sent = wire.Job(command=job.command, job_uid=uid(number * 1_000_000 + step), step_number=step)

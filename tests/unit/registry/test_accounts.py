@@ -11,9 +11,10 @@ import pytest
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.store import projects, sign_ins
 from roar_publisher.registry.store import users as accounts
-from roar_publisher.registry.store.database import migrate
+from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.errors import AlreadyExists, NewerSchemaError, NotFound
 from roar_publisher.registry.store.schema import MIGRATIONS
+from roar_publisher.registry.store.sqlite import connect, migrate
 from roar_publisher.registry.store.users import DATABASE_NAME, Accounts
 from tests.support.checkout import DATA
 from tests.support.registry.people import add_person
@@ -94,7 +95,7 @@ def test_a_store_of_the_first_schema_opens_with_its_data(tmp_path: Path) -> None
     connection.close()
     store = Store.open(tmp_path)
 
-    def look(db: sqlite3.Connection) -> list[tuple[object, ...]]:
+    def look(db: Connection) -> list[tuple[object, ...]]:
         lineages = db.execute("SELECT hash, owner, visibility, scope_owner FROM lineages")
         return [*map(tuple, lineages), *map(tuple, db.execute("SELECT id, owner, identity FROM sessions ORDER BY id"))]
 
@@ -133,18 +134,18 @@ def test_a_file_of_a_later_release_is_not_changed(tmp_path: Path, name: str) -> 
 
 
 def test_a_migration_that_fails_leaves_the_tables_as_they_were() -> None:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection = connect(":memory:", timeout=0)
     migrate(connection, ["CREATE TABLE one (a);"])
     with pytest.raises(sqlite3.OperationalError):
         migrate(connection, ["CREATE TABLE one (a);", "CREATE TABLE two (a);\nCREATE TABLE one (b);"])
     tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master")]
     assert tables == ["one"]
-    assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+    assert tuple(connection.execute("PRAGMA user_version").fetchone()) == (1,)
     connection.close()
 
 
 def test_the_last_statement_of_a_migration_needs_no_semicolon() -> None:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection = connect(":memory:", timeout=0)
     migrate(connection, ["CREATE TABLE one (a);\nCREATE TABLE two (a)"])
     assert [name for (name,) in connection.execute("SELECT name FROM sqlite_master ORDER BY name")] == ["one", "two"]
     connection.close()

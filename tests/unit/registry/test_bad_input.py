@@ -10,6 +10,7 @@ from roar_publisher.glaas import wire
 from roar_publisher.registry.api.bodies import BODY_SECONDS
 from roar_publisher.registry.data import Store
 from tests.support import virtual
+from tests.support.registry.engines import sqlite_of
 from tests.support.registry.features import SMALL_REQUESTS
 from tests.support.registry.harness import (
     GIT,
@@ -119,7 +120,7 @@ async def test_numbers_that_are_not_finite_are_kept_as_null_in_free_documents(
     label = b'{"entity_type": "dag", "session_hash": "%s", "metadata": ?}' % lineage_hash.encode()
     await send("/labels/batch", b'{"labels": [%s]}' % label)
 
-    kept = store.read(lambda connection: "".join(connection.iterdump()))
+    kept = "".join(sqlite_of(store).iterdump())
     assert "NaN" not in kept
     assert "Infinity" not in kept
     assert kept.count("[1.5,null]") == 8

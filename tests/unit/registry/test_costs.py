@@ -9,6 +9,7 @@ import pytest
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.lineages.digest_search import SLICE_DIGESTS
 from roar_publisher.registry.lineages.reading import MAX_GRAPHS_WITH_UID
+from tests.support.registry.engines import sqlite_of
 from tests.support.registry.harness import Json, Registry, job, link, refused, succeeded
 from tests.support.registry.people import Bearer
 
@@ -31,9 +32,9 @@ class Steps:
 def counted(store: Store) -> Iterator[Steps]:
     """The steps that the store takes in the block."""
     steps = Steps()
-    store._connection.set_progress_handler(steps.take, 1)
+    sqlite_of(store).set_progress_handler(steps.take, 1)
     yield steps
-    store._connection.set_progress_handler(None, 0)
+    sqlite_of(store).set_progress_handler(None, 0)
 
 
 async def test_hidden_digests_cost_a_lookup_slices_and_change_no_reply(
@@ -120,9 +121,9 @@ async def test_a_batch_of_links_reads_as_often_whatever_it_holds(registry: Regis
     reads = []
     for jobs in (JOBS[:1], JOBS[1:]):
         statements: list[str] = []
-        store._connection.set_trace_callback(statements.append)
+        sqlite_of(store).set_trace_callback(statements.append)
         entries = [{"job_uid": each["job_uid"], "kind": "inputs", "artifacts": [link(1), link(2)]} for each in jobs]
         succeeded(await session.post("/links/batch", {"links": entries}))
-        store._connection.set_trace_callback(None)
+        sqlite_of(store).set_trace_callback(None)
         reads.append(sum(statement.lstrip().startswith("SELECT") for statement in statements))
     assert reads[0] == reads[1] > 0

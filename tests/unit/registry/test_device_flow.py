@@ -12,6 +12,7 @@ from roar_publisher.registry.accounts.device_flow import CODE_SECONDS, DEVICE_GR
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.store import users
 from tests.support.registry.browser import ORIGIN, Browser, code_for, registry_with_name
+from tests.support.registry.engines import sqlite_of
 from tests.support.registry.harness import Json, Registry, refused, succeeded
 from tests.support.registry.treqs import Treqs, registry_of
 
@@ -202,7 +203,7 @@ async def test_a_programs_name_is_shown_as_text_and_cut(registry: Registry, brow
 
 async def test_device_codes_are_stored_as_hashes(registry: Registry) -> None:
     codes = await started(registry)
-    dump = "\n".join(registry.store.accounts._connection.iterdump())
+    dump = "\n".join(sqlite_of(registry.store.accounts).iterdump())
     assert codes["user_code"] in dump
     assert codes["device_code"] not in dump
     assert codes["device_code"].encode().hex() not in dump.lower()

@@ -1,7 +1,6 @@
 """Every endpoint with every wrong credential: refused with the right status, and nothing is changed by it."""
 
 import json
-import sqlite3
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from roar_publisher.glaas.signature import NAMESPACE, ssh_string
 from roar_publisher.registry.accounts import grants
 from roar_publisher.registry.accounts.signatures import WINDOW
 from roar_publisher.registry.store import sign_ins
+from roar_publisher.registry.store.database import Connection
 from tests.support.registry.harness import GIT, Registry, Session, artifact, digest, job, link, succeeded, uid
 from tests.support.registry.people import Bearer, Person, Ssh
 
@@ -176,7 +176,7 @@ class Scene:
     def state(self) -> list[tuple[object, ...]]:
         """Everything that the registry keeps, but for the signatures that it has seen and the number of writes."""
 
-        def look(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
+        def look(connection: Connection) -> list[tuple[object, ...]]:
             connection.execute("CREATE TEMP TABLE seen AS SELECT * FROM sessions")
             connection.execute("UPDATE seen SET revision = 0")
             tables: tuple[str, ...] = (

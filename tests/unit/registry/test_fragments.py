@@ -11,6 +11,7 @@ from roar_publisher.registry.data import Store
 from roar_publisher.registry.lineages import fragments
 from roar_publisher.registry.lineages.fragments import KEPT_SECONDS, LONGEST_SECONDS, SHORTEST_SECONDS
 from roar_publisher.registry.lineages.sweeping import sweep_slice
+from tests.support.registry.engines import sqlite_of
 from tests.support.registry.harness import NO_AUTH, Clock, Json, Registry, make_registry, refused, run_inline, succeeded
 from tests.support.registry.people import Bearer
 
@@ -213,12 +214,12 @@ async def test_what_is_not_encoded_is_refused(registry: Registry, store: Store, 
 
 
 async def test_telemetry_is_accepted_and_nothing_of_it_is_kept(registry: Registry, store: Store) -> None:
-    before = store._connection.total_changes
+    before = sqlite_of(store).total_changes
     for body in (b'{"schema_version": 1, "command": "run"}', b"no JSON", b""):
         answer = await registry.client.post("/api/v1/telemetry/roar", content=body)
         assert (answer.status_code, answer.content) == (204, b"")
     assert (await registry.client.post("/api/v1/telemetry/roar", content=b"0" * 200_000)).status_code == 413
-    assert store._connection.total_changes == before
+    assert sqlite_of(store).total_changes == before
 
 
 def _sweep(store: Store, now: float) -> list[list[int]]:

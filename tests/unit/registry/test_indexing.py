@@ -1,18 +1,17 @@
 """The index of published lineages: built in bounded slices, once, and anew when a lineage changes."""
 
-import sqlite3
-
 import pytest
 
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.lineages import indexing
 from roar_publisher.registry.lineages.indexing import IndexedElsewhere, index_slice
 from roar_publisher.registry.lineages.words import group_name, sought_words, words_of
-from roar_publisher.registry.store import label_versions, lineage_index
+from roar_publisher.registry.store import lineage_index
 from roar_publisher.registry.store.access import LineageScope, space_of
-from roar_publisher.registry.store.database import migrate
+from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.graphs import INDEX_TABLES, delete_discarded, discard_graph
 from roar_publisher.registry.store.schema import MIGRATIONS
+from roar_publisher.registry.store.sqlite import connect, migrate
 from tests.support.registry.harness import Registry, job, link
 from tests.support.registry.indexing import index_all
 from tests.support.registry.legacy import Legacy
@@ -26,7 +25,7 @@ pytestmark = pytest.mark.anyio
 def rows(store: Store) -> dict[str, list[tuple[object, ...]]]:
     """The whole index."""
 
-    def read(connection: sqlite3.Connection) -> dict[str, list[tuple[object, ...]]]:
+    def read(connection: Connection) -> dict[str, list[tuple[object, ...]]]:
         return {
             table: sorted(map(tuple, connection.execute(f"SELECT * FROM {table}").fetchall()), key=repr)
             for table, _, _ in INDEX_TABLES
@@ -86,7 +85,7 @@ async def test_a_slice_that_another_process_did_is_undone(registry: Registry, st
     index_all(store)
     whole = rows(store)
 
-    def late(connection: sqlite3.Connection) -> None:
+    def late(connection: Connection) -> None:
         stale = lineage_index.UnfinishedIndex(1, "", None, None, lineage_index.JOBS, "elsewhere")
         assert not lineage_index.advance_index(connection, stale, lineage_index.EDGES, "")
 
@@ -128,7 +127,7 @@ async def test_the_index_of_a_discarded_graph_goes_with_it(registry: Registry, s
     await published(registry)
     index_all(store)
 
-    def discard(connection: sqlite3.Connection) -> None:
+    def discard(connection: Connection) -> None:
         (graph_id,) = connection.execute("SELECT graph_id FROM lineages").fetchone()
         connection.execute("DELETE FROM lineages")
         connection.execute("DELETE FROM sessions")
@@ -177,9 +176,7 @@ def test_words_are_found_by_their_parts_and_beginnings() -> None:
 
 
 def test_lineages_of_earlier_releases_get_their_space_and_are_indexed() -> None:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    connection.row_factory = sqlite3.Row
-    label_versions.define_functions(connection)
+    connection = connect(":memory:", timeout=0)
     migrate(connection, MIGRATIONS[:BEFORE_INDEX])
     scopes = {
         "": ("public", "alice", None, None),

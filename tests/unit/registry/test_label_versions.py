@@ -2,7 +2,6 @@
 
 import json
 import random
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,13 @@ from roar_publisher.registry.http.bounds import REPLY_BYTES
 from roar_publisher.registry.lineages import reconcile
 from roar_publisher.registry.lineages.labels import LARGEST_DOCUMENT
 from roar_publisher.registry.store import label_versions
-from roar_publisher.registry.store.database import migrate
+from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.differences import difference, restored
 from roar_publisher.registry.store.documents import dump_document
 from roar_publisher.registry.store.graphs import new_graph
 from roar_publisher.registry.store.label_versions import Entity, add_version, current_label, versions_before
 from roar_publisher.registry.store.schema import MIGRATIONS
+from roar_publisher.registry.store.sqlite import connect, migrate
 from tests.support.registry.harness import Json, Registry, Session, job, refused, succeeded, uid
 from tests.support.registry.people import Bearer
 from tests.support.sampling import sample
@@ -55,7 +55,7 @@ def entity(store: Store) -> Entity:
 
 
 def write(store: Store, entity: Entity, documents: list[dict[str, Any]]) -> None:
-    def operation(connection: sqlite3.Connection) -> None:
+    def operation(connection: Connection) -> None:
         for number, document in enumerate(documents):
             texts = dump_document(document), dump_document(dict.fromkeys(document, "user"))
             add_version(connection, entity, current_label(connection, entity), *texts, float(number))
@@ -116,7 +116,7 @@ def test_a_history_that_is_too_large_loses_its_oldest_versions(
 
 
 def test_an_earlier_store_keeps_its_histories_and_gets_smaller(tmp_path: Path) -> None:
-    connection = sqlite3.connect(tmp_path / DATABASE_NAME, isolation_level=None)
+    connection = connect(str(tmp_path / DATABASE_NAME), timeout=0)
     migrate(connection, MIGRATIONS[:BEFORE_DIFFERENCES])
     rng = random.Random(3)
     connection.execute("INSERT INTO graphs (id) VALUES (1), (2)")

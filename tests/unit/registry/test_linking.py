@@ -1,6 +1,5 @@
 """A user that a command added is linked to a TReqs account by a mapping or a verified address, never by a name."""
 
-import sqlite3
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,8 +8,8 @@ import pytest
 from roar_publisher.registry.accounts.treqs import TRUST_SECONDS
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.store import accounts_schema, users
-from roar_publisher.registry.store.database import migrate
 from roar_publisher.registry.store.errors import AlreadyExists, NotFound
+from roar_publisher.registry.store.sqlite import connect, migrate
 from tests.support.registry.harness import Json, Registry, succeeded
 from tests.support.registry.people import Ssh
 from tests.support.registry.treqs import CONTEXT, ME, SCOPE, ByTreqs, Treqs, registry_of, staged
@@ -121,8 +120,7 @@ async def test_a_mapping_names_one_user_and_forgets_an_earlier_account(registry:
 
 
 def test_users_of_an_earlier_release_are_unlinked_unless_the_service_has_named_them() -> None:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    connection.row_factory = sqlite3.Row
+    connection = connect(":memory:", timeout=0)
     migrate(connection, accounts_schema.MIGRATIONS[:BEFORE_LINKING])
     for name, context in (("hand", None), ("treqs", "{}")):
         row: tuple[Any, ...] = (name, name, name, f"{name}@example.org", context)

@@ -1,7 +1,6 @@
 """Lists of lineages, search, artifacts and impact: what is found, in which order, and by whom."""
 
 import re
-import sqlite3
 
 import httpx2
 import pytest
@@ -12,6 +11,7 @@ from roar_publisher.registry.lineages import finding, impact, indexing
 from roar_publisher.registry.lineages.finding import LISTED
 from roar_publisher.registry.store import projects
 from roar_publisher.registry.store.access import READABLE, LineageScope, Reader, reader_parameters, spaces_of
+from roar_publisher.registry.store.database import Connection
 from tests.support.registry.harness import Registry, digest, job, uid
 from tests.support.registry.indexing import index_all
 from tests.support.registry.people import Bearer, Person
@@ -149,7 +149,7 @@ async def test_spaces_say_the_same_as_the_condition(store: Store, registry: Regi
         ]
     rows = store.read(lambda connection: connection.execute("SELECT hash, space FROM lineages").fetchall())
 
-    def readable(connection: sqlite3.Connection, reader: Reader) -> set[str]:
+    def readable(connection: Connection, reader: Reader) -> set[str]:
         found = connection.execute(f"SELECT hash FROM lineages WHERE {READABLE}", reader_parameters(reader))
         return {row["hash"] for row in found}
 

@@ -17,6 +17,7 @@ from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.store import sign_ins, users
 from roar_publisher.registry.store.errors import NotFound
 from tests.support.registry.browser import ORIGIN, Browser, code_for, registry_with_name
+from tests.support.registry.engines import sqlite_of
 from tests.support.registry.harness import Registry, job
 from tests.support.registry.people import Bearer
 from tests.support.registry.treqs import OWN
@@ -125,7 +126,7 @@ async def test_only_hashes_of_codes_and_cookies_are_stored(registry: Registry, b
     registry.person("alice")
     spent, fresh = code_for(registry), code_for(registry)
     await browser.sign_in(spent)
-    dump = "\n".join(registry.store.accounts._connection.iterdump())
+    dump = "\n".join(sqlite_of(registry.store.accounts).iterdump())
     for secret in (spent, fresh, *browser.cookies.values()):
         assert secret not in dump
         assert secret.encode().hex() not in dump.lower()

@@ -12,7 +12,9 @@ from roar_publisher.lineage.canonical import LineageHasher, canonical_frame, can
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.lineages import huge_jobs, slices, staging, wide_steps
 from roar_publisher.registry.lineages.staging import LinkKind
+from roar_publisher.registry.store import canonical_texts
 from roar_publisher.registry.store.graphs import new_graph
+from roar_publisher.registry.store.sorting import Sort
 from tests.support.registry.harness import GIT, Session, digest, job, link, make_registry, refused, uid
 
 T = TypeVar("T")
@@ -97,7 +99,6 @@ def test_slices_give_the_hash_of_the_whole(store: Store, small_slices: None, see
             texts += [""] if part.last else []
     assert texts == [*(text for _, text in in_order), ""]
     assert hasher.digests()["x"] == expected
-    assert left_sorted(store) == 0
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -140,18 +141,29 @@ def test_huge_jobs_with_equal_beginnings_do_not_fill_the_memory(store: Store) ->
     assert peak < 5_000_000
 
 
-def test_sorted_texts_are_dropped_when_hashing_stops_early(store: Store, small_slices: None) -> None:
+def test_sorted_texts_are_dropped_when_hashing_stops_early(
+    store: Store, small_slices: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[int] = []
+
+    class WatchedSort(Sort):
+        def close(self) -> None:
+            left.append(len(list(self.first(100))))
+            super().close()
+
+    monkeypatch.setattr(wide_steps, "Sort", WatchedSort)
     graph_id = stage(store, [(wire.Job(command=f"c{n}", job_uid=uid(n), step_number=1), [], []) for n in range(20)])
     parts = store.read(wide_steps.parts_in_order, graph_id)
     store.read(lambda _connection: slices.advance(parts))
-    assert left_sorted(store) > 0
-    store.read(lambda _connection: parts.close())
-    assert left_sorted(store) == 0
+    assert left == []
+    parts.close()
+    assert len(left) == 1
+    assert left[0] > 0
 
 
 @pytest.mark.anyio
 async def test_other_requests_are_answered_while_a_wide_step_is_hashed(
-    anyio_backend: str, store: Store, small_slices: None
+    anyio_backend: str, store: Store, small_slices: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     longest = 0
     pieces = 0
@@ -166,9 +178,7 @@ async def test_other_requests_are_answered_while_a_wide_step_is_hashed(
 
     hashed: list[str] = []
     registry = make_registry(store, run=run)
-    store.write(
-        lambda db: db.create_function("canonical_job", 7, lambda *_: hashed.append("") or '{"fake":1}')  # type: ignore[func-returns-value]
-    )
+    monkeypatch.setattr(canonical_texts, "canonical_job", lambda **_: hashed.append("") or '{"fake":1}')  # type: ignore[func-returns-value]
     async with registry.client:
         session = await registry.open()
         await session.add_jobs(*(job(n, step_number=1) for n in range(60)))
@@ -178,11 +188,11 @@ async def test_other_requests_are_answered_while_a_wide_step_is_hashed(
 
 
 @pytest.mark.anyio
-async def test_counts_that_differ_are_refused_before_anything_is_hashed(anyio_backend: str, store: Store) -> None:
+async def test_counts_that_differ_are_refused_before_anything_is_hashed(
+    anyio_backend: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hashed: list[str] = []
-    store.write(
-        lambda db: db.create_function("canonical_job", 7, lambda *_: hashed.append("") or "{}")  # type: ignore[func-returns-value]
-    )
+    monkeypatch.setattr(canonical_texts, "canonical_job", lambda **_: hashed.append("") or "{}")  # type: ignore[func-returns-value]
     registry = make_registry(store)
     async with registry.client:
         session = await registry.open()
@@ -214,11 +224,3 @@ async def test_a_huge_lineage_published_again_pairs_its_uids(
         assert (await second.finalize())["hash"] == receipt["hash"]
     pairs = store.read(lambda db: db.execute("SELECT uid, job_uid FROM job_aliases ORDER BY uid").fetchall())
     assert [tuple(pair) for pair in pairs] == [(uid(100 + n), uid(n)) for n in range(12)]
-
-
-def left_sorted(store: Store) -> int:
-    """Rows that sorting has left behind."""
-    known = "SELECT count(*) FROM sqlite_temp_master WHERE name = 'sorted_texts'"
-    if not store.read(lambda db: db.execute(known).fetchone()[0]):
-        return 0
-    return int(store.read(lambda db: db.execute("SELECT count(*) FROM temp.sorted_texts").fetchone()[0]))
