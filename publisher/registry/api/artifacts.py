@@ -4,8 +4,9 @@ A credential is optional. A reader sees public lineages and those of its own spa
 exist, also where a prefix would be ambiguous or another lineage would be the better source.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, StreamingResponse
@@ -15,15 +16,18 @@ from roar_publisher.glaas.protocol import API_ROOT
 from roar_publisher.registry.api.digests import whole_digest
 from roar_publisher.registry.api.public import number_in_query
 from roar_publisher.registry.api.replays import replay
-from roar_publisher.registry.api.service import RegistryService, path_text
+from roar_publisher.registry.api.service import RegistryService, client_of_request, path_text
 from roar_publisher.registry.lineages import upstream
 from roar_publisher.registry.lineages.artifact_views import find_artifact, find_components
 from roar_publisher.registry.lineages.reading import readable_lineage
 from roar_publisher.registry.store.access import Reader
 from roar_publisher.registry.store.provenance import JobPlace
+from roar_publisher.registry.store.queues import Queues
 
 DEEPEST = 10
 """The most jobs in a row that `/lineage` follows, as roar-cli asks for at most."""
+SEARCHES, SEARCHES_OF_CLIENT = 8, 2
+"""Searches at a time, of all clients and of one, each of which holds the jobs that it has found. Others wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,7 @@ class ArtifactApi:
     """Endpoints for reading artifacts and the jobs behind them. A digest may be given by its first 8 or more digits."""
 
     service: RegistryService
+    searches: Queues = field(default_factory=Queues)
 
     def routes(self) -> Sequence[BaseRoute]:
         """Return the routes."""
@@ -69,17 +74,19 @@ class ArtifactApi:
         """Return all jobs of a lineage, in the order in which they run."""
         lineage = await self.service.read(readable_lineage, path_text(request, "hash"), await self._reader(request))
         places: list[JobPlace] = []
-        while await self.service.read(upstream.list_slice, lineage.graph_id, places):
-            continue
-        ids = [place.id for place in sorted(places)]
+        async with self._turn(request):
+            while await self.service.read(upstream.list_slice, lineage.graph_id, places):
+                continue
+            ids = [place.id for place in sorted(places)]
         return await replay(self.service, lineage, ids, {"sessionHash": lineage.hash})
 
     async def _upstream(self, request: Request, depth: int | None) -> StreamingResponse:
         digest, reader = await self._asked(request)
         artifact = await self.service.read(find_artifact, digest, reader)
-        search = await self.service.read(upstream.begin, digest, reader, depth)
-        while search is not None and not search.complete:
-            await self.service.read(upstream.follow_slice, search)
+        async with self._turn(request):
+            search = await self.service.read(upstream.begin, digest, reader, depth)
+            while search is not None and not search.complete:
+                await self.service.read(upstream.follow_slice, search)
         head: dict[str, object] = {"artifact": artifact, "is_external": search is None}
         if search is None:
             return await replay(self.service, None, [], {**head, "dag": None, "producedBy": None, "external_deps": []})
@@ -87,6 +94,13 @@ class ArtifactApi:
         external = [{"hash": digest, "path": path} for digest, path in search.external.items()]
         head |= {"dag": {"hash": search.lineage.hash}, "producedBy": maker, "external_deps": external}
         return await replay(self.service, search.lineage, search.job_ids(), head)
+
+    @asynccontextmanager
+    async def _turn(self, request: Request) -> AsyncIterator[None]:
+        """Wait until fewer searches run than may, of this client and of all, and hold a turn for the block."""
+        async with self.searches.turn(client_of_request(request), SEARCHES_OF_CLIENT):
+            async with self.searches.turn(None, SEARCHES):
+                yield
 
     async def _asked(self, request: Request) -> tuple[str, Reader]:
         """Return the digest that a request is about, and its reader."""

@@ -70,7 +70,7 @@ class FragmentApi:
     async def append(self, request: Request) -> JSONResponse:
         """Append an encrypted batch. It counts against the quota if the session was opened without a credential."""
         access = self._access(request)
-        session = await self.service.read(fragments.live_session, access)
+        session = await self.service.read(fragments.find_session, access)
         body = await self.service.body(request, _BatchRequest)
         batch = (access, body.sequence, body.encrypted_batch)
         if session.owner:

@@ -1,6 +1,7 @@
 """Replies that list jobs completely, sent while they are read, so that none is held in memory as a whole."""
 
 import json
+from array import array
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from starlette.responses import StreamingResponse
@@ -29,7 +30,9 @@ async def replay(
     if lineage is not None:
         code = await service.read(git_context, lineage, ids[-1] if ids else None)
     graph_id = 0 if lineage is None else lineage.graph_id
-    return StreamingResponse(_document(service, graph_id, ids, {**head, **code}), media_type="application/json")
+    return StreamingResponse(
+        _document(service, graph_id, array("q", ids), {**head, **code}), media_type="application/json"
+    )
 
 
 async def _document(

@@ -2,13 +2,16 @@
 
 import json
 
+import anyio
 import httpx2
 import pytest
 
 from roar_publisher.registry.api import replays
+from roar_publisher.registry.api.artifacts import SEARCHES, SEARCHES_OF_CLIENT
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.lineages import digest_search, replay, upstream
 from roar_publisher.registry.lineages.replay import LineageReplaced
+from roar_publisher.registry.store.database import Connection
 from tests.support.registry.harness import (
     GIT,
     NO_AUTH,
@@ -228,6 +231,49 @@ async def test_a_reply_ends_early_if_the_lineage_is_gone_meanwhile(registry: Reg
         await registry.client.get(f"/api/v1/artifacts/{digest(2)}/dag")
 
 
+async def test_a_reply_ends_early_if_one_of_its_jobs_is_gone(registry: Registry, store: Store) -> None:
+    await publish(registry, (job(1), [], [1]), (job(2), [1], [2]), (job(3), [2], [3]))
+    gone = "DELETE FROM job_sizes WHERE job_id = (SELECT id FROM jobs WHERE step_number = 2)"
+    store.write(lambda connection: connection.execute(gone).rowcount)
+    with pytest.raises(LineageReplaced):
+        await registry.client.get(f"/api/v1/artifacts/{digest(3)}/dag")
+
+
+async def test_searches_wait_for_each_other_and_one_client_leaves_room_for_others(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await publish(registry, *((job(number), [number - 1], [number]) for number in range(1, 9)))
+    running: set[int] = set()
+    most = [0]
+    follow_slice = upstream.follow_slice
+
+    def followed(connection: Connection, search: upstream.Upstream) -> None:
+        running.add(id(search))
+        most[0] = max(most[0], len(running))
+        follow_slice(connection, search)
+        if search.complete:
+            running.remove(id(search))
+
+    monkeypatch.setattr(upstream, "follow_slice", followed)
+    monkeypatch.setattr(upstream, "SLICE_JOBS", 1)
+    answers = []
+
+    async def ask(address: str) -> None:
+        transport = httpx2.ASGITransport(registry.app, client=(address, 4711))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://registry") as client:
+            answer = await client.get(f"/api/v1/artifacts/{digest(8)}/dag")
+        answers.append(len(succeeded(answer)["jobs"]))
+
+    addresses = [f"192.0.2.{number}" for number in range(SEARCHES)]
+    for asked, expected in ((addresses[:1] * 5, SEARCHES_OF_CLIENT), (addresses * 3, SEARCHES)):
+        most[0] = 0
+        async with anyio.create_task_group() as tasks:
+            for address in asked:
+                tasks.start_soon(ask, address)
+        assert most[0] == expected
+    assert answers == [8] * (5 + 3 * SEARCHES)
+
+
 async def test_a_composite_lists_its_components(registry: Registry) -> None:
     session = await registry.open()
     await session.add_jobs(job(1))
@@ -250,6 +296,19 @@ async def test_a_composite_lists_its_components(registry: Registry) -> None:
     assert (plain["kind"], plain["isComposite"], plain["metadata"]) == ("primitive", False, None)
     empty = await read(registry, f"artifacts/{digest(4)}/components")
     assert (empty["componentCount"], empty["components"]) == (0, [])
+
+
+async def test_components_come_from_a_lineage_that_has_them(registry: Registry) -> None:
+    alice = Bearer(registry.person("alice"))
+    await publish(registry, (job(1), [], [3]), auth=alice)
+    session = await registry.open()
+    await session.add_jobs(job(1))
+    components = [{"relative_path": "part", "component_digest": digest(1)}]
+    composite = {**artifact(3), "hash": digest(3), "component_count_total": 1, "components": components}
+    succeeded(await session.post("/artifacts/composites", composite))
+    await session.finalize()
+    for auth in (alice, NO_AUTH):
+        assert (await read(registry, f"artifacts/{digest(3)}/components", auth))["componentCount"] == 1
 
 
 METADATA = {
