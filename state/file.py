@@ -64,7 +64,7 @@ class JournalFile:
                     refuse_newer(self.db)
                 else:
                     connection.execute("PRAGMA journal_mode = TRUNCATE")
-                    connection.execute(f"PRAGMA synchronous = {'OFF' if draft else 'FULL'}")
+                    connection.execute("PRAGMA synchronous = OFF" if draft else "PRAGMA synchronous = FULL")
                     migrate(self.db)
             except BaseException:
                 connection.close()
