@@ -23,6 +23,7 @@ TOO_LARGE = 413
 WAITS = frozenset({408, 420, 421, 423, 425, 429, 503, 529})
 """Statuses that ask the client to wait, whichever server sends them."""
 R = TypeVar("R", bound=ReplyBody)
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,9 @@ class Answer(Judgement, Generic[R]):
         verdict = judge_answer(reply.status, document)
         if verdict is not Verdict.ACCEPTED:
             garbled = verdict in (Verdict.GARBLED, Verdict.INTERMEDIARY)
-            return cls(verdict, NOT_OF_GLAAS if garbled else error_text(document, reply.status), document)
+            return cls(verdict, NOT_OF_GLAAS if garbled else refusal_text(document, reply, hidden), document)
         if refuses(document):
-            return cls(Verdict.REFUSED, error_text(document, reply.status), document)
+            return cls(Verdict.REFUSED, refusal_text(document, reply, hidden), document)
         try:
             return cls(verdict, "", document, expect.read(unwrapped(document)))
         except ValueError:
@@ -56,6 +57,17 @@ def document_of(reply: Reply, hidden: Collection[str]) -> Any:
     if reply.status in NO_CONTENT or reply.body.strip() == b"null":
         return {}
     return parse(reply.body, hidden)
+
+
+def refusal_text(document: object, reply: Reply, hidden: Collection[str]) -> str:
+    """Return the text of a reply that is not accepted, with the id under which the registry has logged the request.
+
+    hidden: what no text may contain.
+    """
+    text, request_id = error_text(document, reply.status), reply.headers.get("x-request-id", "")
+    if not _REQUEST_ID.fullmatch(request_id) or any(secret in request_id for secret in hidden):
+        return text
+    return f"{text} (request {request_id})"
 
 
 def judge_answer(status: int, document: object) -> Verdict:

@@ -18,7 +18,6 @@ from roar_publisher.glaas.compression import REFUSES_COMPRESSED, Compression
 from roar_publisher.glaas.replies import ReplyBody
 from roar_publisher.net.attempt import Sender, seconds_to_answer
 from roar_publisher.net.connection import RegistryConnection
-from roar_publisher.net.documents import error_text
 from roar_publisher.net.exchange import Reply
 from roar_publisher.net.gate import Gate
 from roar_publisher.net.limit import Slot
@@ -172,10 +171,10 @@ class RegistryClient:
             if answer.verdict is not Verdict.REFUSED:
                 raise no_answer(answer.verdict, reply, self.registry, recognised=self._gate.recognised)
             if reply.status != UNAUTHORIZED or not request.authorization or renewals >= MAX_RENEWALS:
-                raise _refused(reply, answer.document)
+                raise _refused(reply, answer)
             renewals += 1
             if not await authorize.renew(request.authorization):
-                raise _refused(reply, answer.document)
+                raise _refused(reply, answer)
 
     async def _send(self, request: "_Request") -> Reply:
         """Make one attempt, as soon as the gate is open and a slot is free. Raises Unreachable, Interrupted."""
@@ -253,7 +252,7 @@ def _no_slot() -> AbstractAsyncContextManager[Slot]:
     return nullcontext(Slot(0))
 
 
-def _refused(reply: Reply, document: object) -> Refused:
-    what = f"the registry refused: {error_text(document, reply.status)}"
-    body = document if isinstance(document, dict) else None
+def _refused(reply: Reply, answer: Answer[R]) -> Refused:
+    body = answer.document if isinstance(answer.document, dict) else None
+    what = f"the registry refused: {answer.text}"
     return Refused(what, status=reply.status, date=reply.headers.get("date"), body=body)

@@ -31,9 +31,10 @@ def registry() -> None:
     metavar="URL",
     help="Service that validates bearer tokens, in place of the accounts here.",
 )
+@click.option("--access-log", is_flag=True, help="Log each request to stderr, as a line of JSON with its id.")
 @data_option
 @serve_options
-def serve(host: str, port: int, treqs_url: str | None, data: Path, **options: Any) -> None:
+def serve(host: str, port: int, treqs_url: str | None, access_log: bool, data: Path, **options: Any) -> None:
     """Serve until Ctrl-C or SIGTERM. The first line on stdout is the URL.
 
     Requests under another name than localhost, an IP address, --host, the machine's name or a --public-url are refused,
@@ -50,12 +51,14 @@ def serve(host: str, port: int, treqs_url: str | None, data: Path, **options: An
 
     require("registry", "a registry of your own")
     from roar_publisher.registry.accounts.signin_file import remember_address
+    from roar_publisher.registry.server.logs import write_logs
     from roar_publisher.registry.server.serve import serve as serve_registry
     from roar_publisher.registry.store.errors import StoreError
     from roar_publisher.registry.store.private_data import UnsafeData
 
     authority = None if treqs_url is None else _authority(treqs_url)
     chosen = options_of(**options)
+    write_logs(each_request=access_log)
 
     def announce(url: str) -> None:
         public = chosen.public

@@ -43,6 +43,13 @@ def serve_options(command: Command) -> Command:
             help="Maximum connections. One address may have a quarter of them.",
         ),
         click.option(
+            "--drain-seconds",
+            type=click.IntRange(0),
+            default=30,
+            show_default=True,
+            help="How long requests that have arrived may take after SIGTERM. /readyz answers 503 meanwhile.",
+        ),
+        click.option(
             "--forwarded-allow-ips",
             "proxies",
             metavar="IP,…",
@@ -81,6 +88,7 @@ def options_of(
     anonymous_jobs: int,
     anonymous_mib: int,
     max_connections: int,
+    drain_seconds: int,
     access_max_age: int,
     proxies: "list[Network]",
     public: list[str],
@@ -96,6 +104,7 @@ def options_of(
         proxies=proxies,
         public=public,
         context_age=access_max_age * DAY_S,
+        drain_seconds=drain_seconds,
     )
 
 

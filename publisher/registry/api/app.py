@@ -36,16 +36,19 @@ from roar_publisher.registry.api.dates import DateHeader
 from roar_publisher.registry.api.device import DeviceApi
 from roar_publisher.registry.api.finalizer import Finalizer
 from roar_publisher.registry.api.fragments import FragmentApi
+from roar_publisher.registry.api.health import HealthApi
 from roar_publisher.registry.api.labels import LabelApi
 from roar_publisher.registry.api.legacy import LegacyApi
 from roar_publisher.registry.api.pages import Pages
 from roar_publisher.registry.api.public import PublicApi
+from roar_publisher.registry.api.requests import Observer, RequestRecord, name_reply
 from roar_publisher.registry.api.service import RegistryService
 from roar_publisher.registry.api.sign_in import SignInPages
 from roar_publisher.registry.api.staged import StagedApi
 from roar_publisher.registry.api.telemetry import TelemetryApi
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.http.bounds import ChunkedReplies
+from roar_publisher.registry.http.lifecycle import DrainGuard, Lifecycle
 from roar_publisher.registry.http.names import Names
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages.indexing import index_forever
@@ -81,6 +84,8 @@ def create_app(
     quota: Amount = DEFAULT_QUOTA,
     authority: Callable[[CallRunner], Authority] | None = None,
     names: Names | None = None,
+    lifecycle: Lifecycle | None = None,
+    observe: Observer | None = None,
 ) -> Starlette:
     """Create the registry's app over `store`. The caller remains responsible for closing the store.
 
@@ -90,19 +95,22 @@ def create_app(
     `Worker`, and tests on virtual time pass an inline one. `turns` limits how many finalizes run at once. `quota` is
     the amount that one client may write without a credential. `authority` creates the authority that validates
     bearers; the default uses the store's own accounts. `names` are the host names that the registry is served under;
-    None, for in-process use, accepts any name.
+    None, for in-process use, accepts any name. `lifecycle` says when the registry drains. `observe` is told of each
+    request.
 
     During the app's lifespan, background tasks sweep the store and index published lineages. At its end, the authority
     is closed.
     """
-    run = run or Worker().run
+    run, lifecycle = run or Worker().run, lifecycle or Lifecycle()
     bearers = LocalAuthority(store.accounts, run, clock) if authority is None else authority(run)
     caller_identifier = CallerIdentifier(bearers, Signatures(store.accounts, run, clock), names)
     service = RegistryService(store, caller_identifier, features, clock, body_limit, bulk, quota, run)
     return Starlette(
-        routes=_routes(service, turns or Turns()),
+        routes=_routes(service, turns or Turns(), lifecycle),
         middleware=[
+            Middleware(RequestRecord, observe=observe),
             Middleware(DateHeader, clock=clock),
+            Middleware(DrainGuard, lifecycle=lifecycle),
             Middleware(BrowserGuard, names=names),
             Middleware(ChunkedReplies),
             Middleware(ForClient),
@@ -117,7 +125,7 @@ def create_app(
     )
 
 
-def _routes(service: RegistryService, turns: Turns) -> list[BaseRoute]:
+def _routes(service: RegistryService, turns: Turns, lifecycle: Lifecycle) -> list[BaseRoute]:
     groups: list[_Routed] = [
         LegacyApi(service),
         AuthApi(service),
@@ -130,6 +138,7 @@ def _routes(service: RegistryService, turns: Turns) -> list[BaseRoute]:
         Pages(service),
         SignInPages(service),
         DeviceApi(service),
+        HealthApi(service, lifecycle),
     ]
     if service.features is not None:
         groups.insert(0, StagedApi(service, Finalizer(service, turns)))
@@ -176,4 +185,6 @@ async def _store_unavailable(request: Request, error: Exception) -> Response:
 
 async def _internal_error(request: Request, error: Exception) -> Response:
     logger.error("internal error at %r", request.url.path, exc_info=error)
-    return JSONResponse({"detail": "the registry failed on this request"}, HTTPStatus.INTERNAL_SERVER_ERROR)
+    response = JSONResponse({"detail": "the registry failed on this request"}, HTTPStatus.INTERNAL_SERVER_ERROR)
+    name_reply(response.headers)  # this reply passes by the middleware
+    return response

@@ -61,7 +61,9 @@ class BrowserGuard:
             return
         scheme = None if self._names is None else self._names.scheme_of(host)
         # Addresses in replies use this scheme, so a proxy does not have to report that clients connect by https.
-        await self._app(scope if scheme is None else {**scope, "scheme": scheme}, receive, send_guarded)
+        if scheme is not None:
+            scope["scheme"] = scheme
+        await self._app(scope, receive, send_guarded)
 
     def _host(self, hosts: Sequence[str]) -> str:
         if len(hosts) != 1:

@@ -27,6 +27,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from roar_publisher.registry.http.addresses import Network, client_of, is_in
+from roar_publisher.registry.http.request_ids import HEADER, request_id_of
 from roar_publisher.registry.server.connections import ConnectionTable
 from roar_publisher.registry.server.http11 import StrictConnection
 
@@ -174,6 +175,7 @@ class RegistryProtocol(H11Protocol):
                 (b"content-type", b"application/json"),
                 (b"content-length", b"%d" % len(body)),
                 (b"connection", b"close"),
+                (HEADER, request_id_of(None).encode("ascii")),
                 *headers,
             ]
             head = h11.Response(status_code=status, headers=fields, reason=status.phrase.encode("ascii"))

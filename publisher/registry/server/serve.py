@@ -21,6 +21,7 @@ from roar_publisher.registry.accounts.treqs import DEFAULT_CONTEXT_AGE, TreqsSer
 from roar_publisher.registry.api.app import create_app
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.http.addresses import Network, spellings
+from roar_publisher.registry.http.lifecycle import Lifecycle
 from roar_publisher.registry.http.names import Names
 from roar_publisher.registry.server.connections import DEFAULT_CONNECTIONS, ConnectionTable, allowed_connections
 from roar_publisher.registry.server.protocol import ServerConfig
@@ -34,8 +35,10 @@ RECEIVE_BUFFER = 64 * 1024
 """Bytes that the system buffers from a client."""
 REPORT_SECONDS = 60.0
 """Seconds between two log lines about connection errors, which may occur with every connection."""
+DRAIN_SECONDS = 30.0
+"""Seconds that requests which have arrived get when the process is told to stop."""
 GRACE_SECONDS = 1
-"""Whole seconds that requests in flight get when the process is told to stop."""
+"""Whole seconds that everything else gets after that: requests that still arrive, and idle connections."""
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +50,7 @@ class ServeOptions:
     `connections` is the maximum in total. `quota` is what one client may write in a day without a credential. `proxies`
     are peers whose `X-Forwarded-For` and `X-Forwarded-Proto` are trusted. `public` are origins that clients use
     (`names.origin_of`), in addition to those of the socket. `context_age` is in seconds, as for `TreqsService`.
+    `drain_seconds` are what requests that have arrived get when the registry is told to stop.
     """
 
     connections: int = DEFAULT_CONNECTIONS
@@ -54,6 +58,7 @@ class ServeOptions:
     proxies: Sequence[Network] = ()
     public: Sequence[str] = ()
     context_age: float = DEFAULT_CONTEXT_AGE
+    drain_seconds: float = DRAIN_SECONDS
 
 
 def serve(
@@ -65,7 +70,7 @@ def serve(
     treqs_url: str | None = None,
     options: ServeOptions | None = None,
 ) -> None:
-    """Serve the registry in `data` until SIGTERM or SIGINT, then return within 2 s.
+    """Serve the registry in `data` until SIGTERM or SIGINT; then finish what has arrived, and return.
 
     `port` 0 takes any free port. `announce` is called once with `http://host:port` when connections are accepted; an
     exception from it ends the server. `treqs_url` is the service that validates bearers; with None, the accounts in
@@ -78,9 +83,11 @@ def serve(
             url = _url(host, listener.getsockname()[1])
             table = ConnectionTable(allowed_connections(options.connections))
             names = Names.of_listener(host, listener, options.public, proxied=bool(options.proxies))
-            config = server_config(_app(store, treqs_url, options, names), table, options.proxies)
+            lifecycle = Lifecycle()
+            config = server_config(_app(store, treqs_url, options, names, lifecycle), table, options.proxies)
             gc.freeze()  # what was imported and built so far stays; searching it again takes a quarter of the time
-            Server(config, lambda: announce(url)).run(sockets=[listener])
+            server = Server(config, lambda: announce(url), lifecycle, options.drain_seconds)
+            server.run(sockets=[listener])
         finally:
             store.close()
 
@@ -88,12 +95,23 @@ def serve(
 class Server(uvicorn.Server):
     """uvicorn's server, with different signal handling: signals end `run`, and the caller then closes its store.
 
-    `started` is called once connections are accepted and signals are handled.
+    `started` is called once connections are accepted and signals are handled. After a signal, the registry drains for
+    up to `drain_seconds`: it still listens, and finishes the requests that have arrived. A second SIGINT ends it at
+    once.
     """
 
-    def __init__(self, config: ServerConfig, started: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: ServerConfig,
+        started: Callable[[], None],
+        lifecycle: Lifecycle | None = None,
+        drain_seconds: float = DRAIN_SECONDS,
+    ) -> None:
         super().__init__(config)
         self._when_started = started
+        self._lifecycle = lifecycle or Lifecycle()
+        self._drain_seconds = drain_seconds
+        self._drained_at = 0.0
         self._reported = -REPORT_SECONDS
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -102,6 +120,16 @@ class Server(uvicorn.Server):
         for listener in sockets or ():
             listener.listen(BACKLOG)  # asyncio accepts as many connections at once as its backlog
         self._when_started()
+
+    async def on_tick(self, counter: int) -> bool:
+        return await super().on_tick(counter) and (self.force_exit or self._is_drained())
+
+    def _is_drained(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        if not self._lifecycle.draining:
+            self._lifecycle.draining = True
+            self._drained_at = now + self._drain_seconds
+        return self._lifecycle.work == 0 or now >= self._drained_at
 
     def _report(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Log errors such as a lack of descriptors in one line. asyncio accepts again after a second."""
@@ -162,12 +190,13 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _app(store: Store, treqs_url: str | None, options: ServeOptions, names: Names) -> Starlette:
+def _app(store: Store, treqs_url: str | None, options: ServeOptions, names: Names, lifecycle: Lifecycle) -> Starlette:
     def ask_treqs(run: CallRunner) -> Authority:
         assert treqs_url is not None
         return TreqsService(treqs_url, store.accounts, run, time.time, context_age=options.context_age)
 
-    return create_app(store, quota=options.quota, authority=ask_treqs if treqs_url else None, names=names)
+    authority = ask_treqs if treqs_url else None
+    return create_app(store, quota=options.quota, authority=authority, names=names, lifecycle=lifecycle)
 
 
 def _url(host: str, port: int) -> str:

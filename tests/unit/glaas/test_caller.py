@@ -445,3 +445,30 @@ def test_a_cancelled_call_releases_its_slot() -> None:
         assert anyio.current_time() >= 200
 
     virtual.run(scenario)
+
+
+@pytest.mark.parametrize("status", [403, 500])
+def test_the_error_names_the_request_as_the_registry_logged_it(status: int) -> None:
+    async def scenario() -> None:
+        body = b'{"detail": "it is broken"}'
+        calls = Calls(Script([], default=lambda: reply(status, body, x_request_id="0af7651916cd43dd")))
+        with pytest.raises((Refused, Transient)) as caught:
+            await call(calls)
+        assert "it is broken (request 0af7651916cd43dd)" in str(caught.value)
+
+    virtual.run(scenario)
+
+
+@pytest.mark.parametrize("sent", ["", "a b", "x" * 65, "\x1b[31mred", "z9" * 16])
+def test_an_id_that_is_none_or_repeats_a_credential_is_not_shown(sent: str) -> None:
+    class Held(Shows):
+        async def header(self, method: str, path: str, body: bytes | None) -> str:
+            return f"Bearer {'z9' * 16}"
+
+    async def scenario() -> None:
+        calls = Calls(Script([], default=lambda: reply(403, b'{"detail": "no"}', x_request_id=sent)))
+        with pytest.raises(Refused) as caught:
+            await calls.caller.call("GET", "/api/v1/thing", expect=Receipt, authorize=Held())
+        assert caught.value.what == "the registry refused: no"
+
+    virtual.run(scenario)

@@ -70,6 +70,8 @@ def fragment_row(path: str, body: object = None) -> Row:
 
 ROWS: dict[Endpoint, Row] = {
     ("GET", "/api/v1/health"): NO_DATA,
+    ("GET", "/healthz"): NO_DATA,
+    ("GET", "/readyz"): NO_DATA,
     ("GET", "/api/v1/auth/me"): NO_DATA,
     ("POST", "/api/v1/auth/refresh"): Row(body={"refresh_token": "unknown"}, reveals=False),
     ("POST", "/api/v1/auth/device/start"): Row(body={}, reveals=False),
