@@ -56,10 +56,13 @@ class Word(NamedTuple):
 
 
 def next_unfinished(connection: Connection) -> UnfinishedIndex | None:
-    """Return the oldest lineage whose index is not complete; None if there is none."""
+    """Return the newest lineage whose index is not complete; None if there is none.
+
+    After an upgrade all lineages are to be indexed. A new one does not wait for them.
+    """
     row = connection.execute(
         "SELECT graph_id, space, git_repo, git_branch, index_phase, index_position FROM lineages"
-        f" WHERE index_phase < {DONE} ORDER BY published_at LIMIT 1"
+        f" WHERE index_phase < {DONE} ORDER BY published_at DESC LIMIT 1"
     ).fetchone()
     return None if row is None else UnfinishedIndex(*row)
 

@@ -80,6 +80,20 @@ async def test_a_slice_is_bounded_whatever_the_lineage(registry: Registry, store
     assert max(most) < 300_000
 
 
+async def test_a_new_lineage_does_not_wait_for_older_ones(registry: Registry, store: Store) -> None:
+    for number in range(3):
+        plant(store, number, [Planted("x", (number,))])
+    store.write(index_slice)
+    new = plant(store, 7, [Planted("y", (7,))])
+    while store.write(index_slice):
+        done = store.read(
+            lambda connection: connection.execute("SELECT hash FROM lineages WHERE index_phase = 4").fetchall()
+        )
+        if done:
+            break
+    assert [row["hash"] for row in done] == [new]
+
+
 async def test_a_slice_that_another_process_did_is_undone(registry: Registry, store: Store) -> None:
     await published(registry)
     index_all(store)
