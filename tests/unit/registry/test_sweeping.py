@@ -226,3 +226,31 @@ async def test_free_pages_are_returned(tmp_path: Path, shrinkable_from_the_start
 
 def size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir())
+
+
+def test_a_lineage_is_indexed_soon_after_it_was_published_and_an_idle_registry_rests() -> None:
+    calls = 0
+
+    async def counting(call: Callable[[], T], /) -> T:
+        nonlocal calls
+        calls += 1
+        return call()
+
+    async def scenario() -> None:
+        nonlocal calls
+        store = Store.in_memory()
+        async with serving(store, counting) as registry:
+            await anyio.sleep(1)
+            session = await registry.open()
+            await session.add_jobs(job(1))
+            await session.add_links(1, "inputs", link(1))
+            await session.finalize()
+            await anyio.sleep(2)
+            assert count(store, "artifact_links") == 1
+            await anyio.sleep(2 * INTERVAL_SECONDS)
+            calls = 0
+            await anyio.sleep(60 * INTERVAL_SECONDS)
+            assert calls < 3 * 60
+        store.close()
+
+    virtual.run(scenario)
