@@ -4,6 +4,7 @@ import secrets
 from pathlib import Path
 from typing import Self
 
+from roar_publisher.registry.store.copies import copy_database
 from roar_publisher.registry.store.database import EngineConnection, StoreDatabase
 from roar_publisher.registry.store.files import IN_MEMORY, connect_lineages
 from roar_publisher.registry.store.private_data import make_private_file, replace_private_file, secure_folder
@@ -49,6 +50,10 @@ class Store(StoreDatabase):
     def in_memory(cls, secret: bytes | None = None) -> Self:
         """Create a store in memory, for tests and simulations."""
         return cls(connect_lineages(IN_MEMORY), Accounts.in_memory(), secret or secrets.token_bytes(SECRET_SIZE))
+
+    def copy_to(self, target: Path) -> None:
+        """Copy the lineages and sessions to a new file, while others use the store. Raises as `copy_database`."""
+        copy_database(self._connection, target)
 
     def close(self) -> None:
         """Close the store's files. Repeating it does nothing."""

@@ -16,7 +16,8 @@ from roar_publisher.registry.store import anonymous_use, fragments
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.errors import StoreError
 from roar_publisher.registry.store.files import return_pages
-from roar_publisher.registry.store.graphs import delete_discarded, discard_graph
+from roar_publisher.registry.store.graphs import count_discarded, delete_discarded, discard_graph
+from roar_publisher.registry.store.sessions import count_expired as count_sessions
 from roar_publisher.registry.store.sessions import delete_expired
 
 logger = logging.getLogger(__name__)
@@ -64,6 +65,15 @@ def sweep_slice(connection: Connection, now: float) -> bool:
         or anonymous_use.delete_older(connection, now - DRAIN_SECONDS, SLICE_ROWS)
         or return_pages(connection, kept=KEPT_PAGES, limit=SLICE_PAGES)
     )
+
+
+def count_expired(connection: Connection, now: float) -> dict[str, int]:
+    """Count what sweeping would remove: expired sessions, graphs that were discarded before, fragment sessions."""
+    return {
+        "sessions": count_sessions(connection, now),
+        "staged": count_discarded(connection),
+        "fragment_sessions": fragments.count_expired(connection, now - KEPT_SECONDS),
+    }
 
 
 def _expire(connection: Connection, now: float) -> bool:

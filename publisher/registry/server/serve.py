@@ -7,8 +7,9 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from roar_publisher.registry.accounts.authority import Authority, CallRunner
 from roar_publisher.registry.accounts.quotas import DEFAULT_QUOTA, Amount
 from roar_publisher.registry.accounts.treqs import DEFAULT_CONTEXT_AGE, TreqsService
 from roar_publisher.registry.api.app import create_app
+from roar_publisher.registry.control import answer_commands, control_socket
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.http.addresses import Network, spellings
 from roar_publisher.registry.http.lifecycle import Lifecycle
@@ -87,7 +89,9 @@ def serve(
             config = server_config(_app(store, treqs_url, options, names, lifecycle), table, options.proxies)
             gc.freeze()  # what was imported and built so far stays; searching it again takes a quarter of the time
             server = Server(config, lambda: announce(url), lifecycle, options.drain_seconds)
-            server.run(sockets=[listener])
+            with control_socket(data) as control:
+                server.answer_on_start = partial(answer_commands, store, control)
+                server.run(sockets=[listener])
         finally:
             store.close()
 
@@ -113,12 +117,15 @@ class Server(uvicorn.Server):
         self._drain_seconds = drain_seconds
         self._drained_at = 0.0
         self._reported = -REPORT_SECONDS
+        self.answer_on_start: Callable[[], Awaitable[asyncio.Server]] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         asyncio.get_running_loop().set_exception_handler(self._report)
         await super().startup(sockets)
         for listener in sockets or ():
             listener.listen(BACKLOG)  # asyncio accepts as many connections at once as its backlog
+        if self.answer_on_start is not None:
+            self.servers.append(await self.answer_on_start())
         self._when_started()
 
     async def on_tick(self, counter: int) -> bool:

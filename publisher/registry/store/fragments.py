@@ -76,6 +76,14 @@ def batches_after(connection: Connection, session_id: int, number: int, limit: i
     return [FragmentBatch(*row) for row in rows]
 
 
+def count_expired(connection: Connection, before: float) -> int:
+    """Count the sessions that expired before this time."""
+    (count,) = connection.execute(
+        "SELECT count(*) FROM fragment_sessions WHERE expires_at < :before", {"before": before}
+    ).fetchone()
+    return int(count)
+
+
 def delete_expired(connection: Connection, before: float, limit: int) -> bool:
     """Delete up to `limit` batches of a session that expired before this time; of an empty one, the session itself.
 

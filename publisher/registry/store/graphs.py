@@ -53,6 +53,12 @@ def discard_graph(connection: Connection, graph_id: int) -> None:
     connection.execute("INSERT INTO discarded_graphs (graph_id) VALUES (?)", (graph_id,))
 
 
+def count_discarded(connection: Connection) -> int:
+    """Count the discarded graphs that are not deleted yet."""
+    (count,) = connection.execute("SELECT count(*) FROM discarded_graphs").fetchone()
+    return int(count)
+
+
 def delete_discarded(connection: Connection, limit: int) -> bool:
     """Delete up to `limit` rows of each table of a discarded graph. Return False if there is no such graph."""
     discarded = connection.execute("SELECT graph_id FROM discarded_graphs LIMIT 1").fetchone()

@@ -100,6 +100,14 @@ def delete(connection: Connection, session_id: str) -> None:
     connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
 
 
+def count_expired(connection: Connection, now: float) -> int:
+    """Count the open sessions that have expired."""
+    (count,) = connection.execute(
+        "SELECT count(*) FROM sessions WHERE receipt IS NULL AND expires_at <= ?", (now,)
+    ).fetchone()
+    return int(count)
+
+
 def delete_expired(connection: Connection, now: float, limit: int) -> list[int]:
     """Delete up to `limit` open sessions that have expired. Return their graphs, which the caller discards."""
     expired = connection.execute(

@@ -1,0 +1,103 @@
+"""`roar registry backup | restore | prune`: a registry's data as a whole."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from roar_publisher.cli.registry.data import data_option, data_problem, json_option
+from roar_publisher.extras import require
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.reasons import Reason
+
+FILE = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+
+
+@click.command()
+@FILE
+@data_option
+def backup(file: Path, data: Path) -> None:
+    """Write lineages, accounts and secret to FILE, also while the registry serves.
+
+    FILE is complete or not there, and readable by you only. Keep it as safe as the registry: it holds the key that
+    session tokens are derived from. A registry on PostgreSQL is backed up with pg_dump.
+
+    \b
+      roar registry backup /backups/registry.tar --data ./registry
+    """
+    with _problems(data):
+        from roar_publisher.registry.backup import make_backup
+        from roar_publisher.registry.control import ask_for_copy
+        from roar_publisher.registry.data import DATABASE_NAME
+        from roar_publisher.registry.store.copies import copy_file
+
+        if not (data / DATABASE_NAME).exists():
+            raise LocalProblem(
+                f"there is no registry in {data}", next_step="name its folder with --data", reason=Reason.REGISTRY
+            )
+
+        def copy_lineages(target: Path) -> None:
+            if not ask_for_copy(data, target):
+                copy_file(data / DATABASE_NAME, target)
+
+        make_backup(data, file, copy_lineages)
+    click.echo(f"{file}: {file.stat().st_size:,} bytes")
+
+
+@click.command()
+@FILE
+@click.option("--force", is_flag=True, help="Replace the registry that is in the folder.")
+@data_option
+def restore(file: Path, force: bool, data: Path) -> None:
+    """Put the backup FILE into an empty data folder, after it was checked. Nothing may serve there.
+
+    \b
+      roar registry restore /backups/registry.tar --data ./registry
+    """
+    with _problems(data):
+        from roar_publisher.registry.backup import restore_backup
+
+        restore_backup(file, data, force=force)
+    click.echo(f"{data} holds the registry of {file}.")
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Only count what would be removed.")
+@json_option
+@data_option
+def prune(dry_run: bool, as_json: bool, data: Path) -> None:
+    """Remove expired sessions and what was staged in them. A registry that serves does this by itself every minute."""
+    with _problems(data):
+        from roar_publisher.registry.data import Store
+        from roar_publisher.registry.lineages.sweeping import count_expired, sweep_slice
+
+        store = Store.open(data)
+        try:
+            now = time.time()
+            counts = store.read(count_expired, now)
+            while not dry_run and store.write(sweep_slice, now):
+                pass
+        finally:
+            store.close()
+    if as_json:
+        click.echo(json.dumps({"dry_run": dry_run, **counts}))
+        return
+    click.echo(
+        f"{'would remove' if dry_run else 'removed'}: {counts['sessions']} expired sessions,"
+        f" {counts['staged']} abandoned lineages, {counts['fragment_sessions']} fragment sessions"
+    )
+
+
+@contextmanager
+def _problems(data: Path) -> Iterator[None]:
+    """Raise the errors of the block as those of the registry's data."""
+    require("registry", "a registry of your own")
+    from roar_publisher.registry.store.errors import StoreError
+
+    try:
+        yield
+    except (OSError, StoreError) as error:
+        raise data_problem(data, "data", error) from error

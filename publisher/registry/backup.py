@@ -1,0 +1,107 @@
+"""A backup of a registry: a tar file with the lineages, the accounts and the secret.
+
+The lineages are copied first. Accounts that are added meanwhile are in the backup without their lineages, which is
+harmless; the other way round, a lineage could be without its owner.
+"""
+
+import os
+import shutil
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from roar_publisher.registry.data import DATABASE_NAME, SECRET_NAME, SECRET_SIZE
+from roar_publisher.registry.store import accounts_schema, schema, users
+from roar_publisher.registry.store.copies import check_copy, copy_file, refuse_if_in_use
+from roar_publisher.registry.store.errors import StoreError, StoreUnavailable
+from roar_publisher.registry.store.private_data import make_private_file, secure_folder
+
+ACCOUNTS_NAME = users.DATABASE_NAME
+MEMBERS = (SECRET_NAME, ACCOUNTS_NAME, DATABASE_NAME)
+"""The files of a backup, in the order in which they are restored."""
+_BESIDE = ("-wal", "-shm", "-journal")
+"""What SQLite keeps beside a file. It belongs to this file alone."""
+
+
+def make_backup(data: Path, file: Path, copy_lineages: Callable[[Path], None]) -> None:
+    """Write a backup of the registry in `data`, complete or not at all. Only its owner can read it.
+
+    `copy_lineages` copies the lineages to a new file. Raises `StoreError` and OSError.
+    """
+    with TemporaryDirectory(dir=file.absolute().parent, prefix=".roar-backup-") as folder:
+        parts = Path(folder)
+        copy_lineages(parts / DATABASE_NAME)
+        copy_file(data / ACCOUNTS_NAME, parts / ACCOUNTS_NAME)
+        _copy_private(data / SECRET_NAME, parts / SECRET_NAME)
+        for name in MEMBERS:
+            _check(parts, name)
+        draft = parts / "backup"
+        make_private_file(draft)
+        with draft.open("wb") as written:
+            with tarfile.open(fileobj=written, mode="w") as archive:
+                for name in MEMBERS:
+                    archive.add(parts / name, name)
+            written.flush()
+            os.fsync(written.fileno())
+        draft.replace(file)
+        _sync_folder(file.absolute().parent)
+
+
+def restore_backup(file: Path, data: Path, *, force: bool) -> None:
+    """Put a backup into `data`, after it was checked. With `force`, it takes the place of what is there.
+
+    If this is interrupted, repeat it. Raises `StoreError`: `StoreUnavailable` if a registry runs there, or if there is
+    one and `force` is not set; `NewerSchemaError` for the backup of a later release. Raises OSError.
+    """
+    secure_folder(data)
+    if not force and any((data / name).exists() for name in MEMBERS):
+        raise StoreUnavailable("there is a registry already; --force replaces it")
+    refuse_if_in_use(data / DATABASE_NAME)
+    with TemporaryDirectory(dir=data, prefix=".restore-") as folder:
+        parts = Path(folder)
+        _unpack(file, parts)
+        for name in MEMBERS:
+            _check(parts, name)
+        for name in MEMBERS:
+            for beside in _BESIDE:
+                (data / f"{name}{beside}").unlink(missing_ok=True)
+            (parts / name).replace(data / name)
+        _sync_folder(data)
+
+
+def _unpack(file: Path, folder: Path) -> None:
+    try:
+        with tarfile.open(file, "r:") as archive:
+            for name in MEMBERS:
+                source = archive.extractfile(archive.getmember(name))
+                if source is None:
+                    raise StoreError(f"{file} is no backup: {name} in it is no file")
+                make_private_file(folder / name)
+                with (folder / name).open("wb") as written:
+                    shutil.copyfileobj(source, written)
+                    written.flush()
+                    os.fsync(written.fileno())
+    except (tarfile.TarError, KeyError) as error:
+        raise StoreError(f"{file} is no backup of a registry, or damaged: {error}") from error
+
+
+def _check(folder: Path, name: str) -> None:
+    if name == SECRET_NAME:
+        if (folder / name).stat().st_size != SECRET_SIZE:
+            raise StoreError(f"{name} is damaged")
+    else:
+        check_copy(folder / name, schema.MIGRATIONS if name == DATABASE_NAME else accounts_schema.MIGRATIONS)
+
+
+def _copy_private(source: Path, target: Path) -> None:
+    make_private_file(target)
+    target.write_bytes(source.read_bytes())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
