@@ -14,70 +14,91 @@ MEBIBYTE = 2**20
 DAY_S = 86400.0
 
 
+def _networks(context: click.Context, parameter: click.Parameter, value: str | None) -> "list[Network]":
+    from roar_publisher.registry.http.addresses import networks
+
+    try:
+        return [] if value is None else networks(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}; give addresses or networks, as 10.0.0.5,192.0.2.0/24") from error
+
+
+def _origins(context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> list[str]:
+    from roar_publisher.registry.http.names import origin_of
+
+    try:
+        return [origin_of(value) for value in values]
+    except ValueError as error:
+        raise click.BadParameter(f"{error}; give it as https://HOST or http://HOST:PORT") from error
+
+
+OPTIONS = (
+    click.option(
+        "--anonymous-mib",
+        type=click.IntRange(0),
+        default=4096,
+        show_default=True,
+        help="MiB that one address may send in a day without a sign-in; ten times that for all together, as"
+        " for the next two.",
+    ),
+    click.option(
+        "--anonymous-jobs", type=click.IntRange(0), default=1_000_000, show_default=True, help="The same for jobs."
+    ),
+    click.option(
+        "--anonymous-sessions",
+        type=click.IntRange(0),
+        default=1000,
+        show_default=True,
+        help="The same for publishes. 0 refuses publishes without a sign-in.",
+    ),
+    click.option(
+        "--max-connections",
+        type=click.IntRange(1),
+        default=1024,
+        show_default=True,
+        help="Maximum connections. One address may have a quarter of them.",
+    ),
+    click.option(
+        "--drain-seconds",
+        type=click.IntRange(0),
+        default=30,
+        show_default=True,
+        help="How long requests that have arrived may take after SIGTERM. /readyz answers 503 meanwhile.",
+    ),
+    click.option(
+        "--forwarded-allow-ips",
+        "proxies",
+        metavar="IP,…",
+        default=None,
+        callback=_networks,
+        help="Proxies (addresses, networks) whose X-Forwarded-For and -Proto are trusted; none by default.",
+    ),
+    click.option(
+        "--access-max-age",
+        type=click.IntRange(1),
+        default=30,
+        show_default=True,
+        envvar="ROAR_REGISTRY_ACCESS_MAX_AGE",
+        show_envvar=True,
+        metavar="DAYS",
+        help="With --treqs-url: for how long SSH keys may use what a user's last bearer token said of the user's"
+        " projects.",
+    ),
+    click.option(
+        "--public-url",
+        "public",
+        metavar="URL",
+        multiple=True,
+        callback=_origins,
+        help="An address that clients use, if it differs from --host and --port: another name, or a proxy's."
+        " Repeatable.",
+    ),
+)
+
+
 def serve_options(command: Command) -> Command:
     """Add the options. `options_of` takes their values."""
-    for option in (
-        click.option(
-            "--anonymous-mib",
-            type=click.IntRange(0),
-            default=4096,
-            show_default=True,
-            help="MiB that one address may send in a day without a sign-in; ten times that for all together, as"
-            " for the next two.",
-        ),
-        click.option(
-            "--anonymous-jobs", type=click.IntRange(0), default=1_000_000, show_default=True, help="The same for jobs."
-        ),
-        click.option(
-            "--anonymous-sessions",
-            type=click.IntRange(0),
-            default=1000,
-            show_default=True,
-            help="The same for publishes. 0 refuses publishes without a sign-in.",
-        ),
-        click.option(
-            "--max-connections",
-            type=click.IntRange(1),
-            default=1024,
-            show_default=True,
-            help="Maximum connections. One address may have a quarter of them.",
-        ),
-        click.option(
-            "--drain-seconds",
-            type=click.IntRange(0),
-            default=30,
-            show_default=True,
-            help="How long requests that have arrived may take after SIGTERM. /readyz answers 503 meanwhile.",
-        ),
-        click.option(
-            "--forwarded-allow-ips",
-            "proxies",
-            metavar="IP,…",
-            default=None,
-            callback=_networks,
-            help="Proxies (addresses, networks) whose X-Forwarded-For and -Proto are trusted; none by default.",
-        ),
-        click.option(
-            "--access-max-age",
-            type=click.IntRange(1),
-            default=30,
-            show_default=True,
-            envvar="ROAR_REGISTRY_ACCESS_MAX_AGE",
-            show_envvar=True,
-            metavar="DAYS",
-            help="With --treqs-url: for how long SSH keys may use what a user's last bearer token said of the user's"
-            " projects.",
-        ),
-        click.option(
-            "--public-url",
-            "public",
-            metavar="URL",
-            multiple=True,
-            callback=_origins,
-            help="An address that clients use, if it differs from --host and --port: another name, or a proxy's."
-            " Repeatable.",
-        ),
-    ):
+    for option in OPTIONS:
         command = option(command)
     return command
 
@@ -106,21 +127,3 @@ def options_of(
         context_age=access_max_age * DAY_S,
         drain_seconds=drain_seconds,
     )
-
-
-def _networks(context: click.Context, parameter: click.Parameter, value: str | None) -> "list[Network]":
-    from roar_publisher.registry.http.addresses import networks
-
-    try:
-        return [] if value is None else networks(value)
-    except ValueError as error:
-        raise click.BadParameter(f"{error}; give addresses or networks, as 10.0.0.5,192.0.2.0/24") from error
-
-
-def _origins(context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> list[str]:
-    from roar_publisher.registry.http.names import origin_of
-
-    try:
-        return [origin_of(value) for value in values]
-    except ValueError as error:
-        raise click.BadParameter(f"{error}; give it as https://HOST or http://HOST:PORT") from error
