@@ -1,3 +1,47 @@
-"""Publishes the lineage that roar captured to GLaaS: journaled, resumable, exactly once."""
+"""Publishes the lineage that roar captured to GLaaS: journaled, resumable, exactly once.
+
+The public names are those of `__all__`, and their twins in `roar_publisher.aio`; docs/python.md describes them. Each is
+imported when it is used first.
+"""
 
 __version__ = "0.1.0"
+
+TYPE_CHECKING = False  # true for type checkers; `typing` itself is not imported either
+if TYPE_CHECKING:
+    from roar_publisher import errors, events
+    from roar_publisher.api import cancel, publish, publishes, put, resume, retry, watch
+    from roar_publisher.events import Published
+    from roar_publisher.publishing.view import PublishStatus
+
+__all__ = [
+    "PublishStatus",
+    "Published",
+    "cancel",
+    "errors",
+    "events",
+    "publish",
+    "publishes",
+    "put",
+    "resume",
+    "retry",
+    "watch",
+]
+
+_MODULES = ("aio", "errors", "events")
+_HOMES = {"PublishStatus": "publishing.view", "Published": "events"}
+
+
+def __getattr__(name: str) -> object:
+    from importlib import import_module
+
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'api')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__, "aio"])

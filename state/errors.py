@@ -8,6 +8,7 @@ command line (`UsageProblem`). Exceptions of libraries are translated where the 
 
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Any
 
 from roar_publisher.state.reasons import Reason
 
@@ -68,6 +69,10 @@ class PublisherError(Exception):
         if reason is not None:
             self.reason = reason
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let the error pass between processes, with all that it says, whatever its constructor takes."""
+        return _restored, (type(self), self.args, self.__dict__)
+
     @property
     def detail(self) -> str:
         """What happened and what to do next, as the journal stores it."""
@@ -76,6 +81,12 @@ class PublisherError(Exception):
     def diagnostics(self) -> Diagnostics:
         """Return what happened, what is kept, and what to type next."""
         return Diagnostics(self.what, self.kept, self.next_step)
+
+
+def _restored(kind: type[PublisherError], args: tuple[Any, ...], fields: dict[str, Any]) -> PublisherError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(fields)
+    return error
 
 
 class Transient(PublisherError):

@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from weakref import WeakSet
 
 from roar_publisher.state.errors import LocalProblem, Owned
 from roar_publisher.state.reasons import Reason
@@ -85,6 +86,7 @@ class Lock:
                 reason=Reason.OWNED,
             )
         self._handle = handle
+        _HELD.add(self)
         with suppress(OSError):  # the disk may be full, and the text only serves a message
             text = f"{os.getpid():<{PID_WIDTH}}{_host():<{HOST_WIDTH}}"
             os.pwrite(handle, text.encode(), 0)  # overwriting the old text takes no room
@@ -101,6 +103,7 @@ class Lock:
         os.set_inheritable(handle, False)
         lock = cls(path)
         lock._handle = handle
+        _HELD.add(lock)
         return lock
 
     def inheritable(self) -> int:
@@ -127,6 +130,7 @@ class Lock:
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
+            _HELD.discard(self)
 
     def __enter__(self) -> Self:
         return self.acquire()
@@ -135,6 +139,19 @@ class Lock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+_HELD = WeakSet[Lock]()
+"""The locks that this process holds."""
+
+
+def _leave_to_parent() -> None:
+    """Close the handles that a forked child has of its parent's locks. They would keep the locks beyond the parent."""
+    for lock in list(_HELD):
+        lock.release()
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def _host() -> str:

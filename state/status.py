@@ -1,6 +1,6 @@
 """The status of a publish, as its journal, its lock and this machine determine it at one moment.
 
-`PublishStatus` is the cheap reading: one row of each small table. `CountedStatus` adds counts, whose cost grows with
+`JournalStatus` is the cheap reading: one row of each small table. `CountedStatus` adds counts, whose cost grows with
 the lineage. `state.status_reader` reads both. Everything that shows a status formats one of these.
 """
 
@@ -55,7 +55,7 @@ class HostStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PublishStatus:
+class JournalStatus:
     """The status of one publish. owner: the pid that works on it, or None.
 
     Two are equal if the publish is unchanged.
@@ -161,7 +161,7 @@ class PublishStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CountedStatus(PublishStatus):
+class CountedStatus(JournalStatus):
     """The status of one publish with the counts of its units and objects."""
 
     tally: dict[Kind, Tally]

@@ -12,13 +12,13 @@ from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.queue import Queued
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Plan, Progress
-from roar_publisher.state.status import CountedStatus, HostStatus, PublishStatus
+from roar_publisher.state.status import CountedStatus, HostStatus, JournalStatus
 from roar_publisher.state.sweep import name_planner, remove_folder_leftovers, remove_leftovers, remove_unplanned
 from roar_publisher.state.system_errors import explain_os_error
 
 
 class StatusFacts(TypedDict):
-    """The fields of `PublishStatus`."""
+    """The fields of `JournalStatus`."""
 
     paths: PublishPaths
     plan: Plan
@@ -40,14 +40,14 @@ def read_facts(paths: PublishPaths, journal: Journal, host: HostStatus, *, owner
     }
 
 
-def read_status(paths: PublishPaths) -> PublishStatus:
+def read_status(paths: PublishPaths) -> JournalStatus:
     """Return the status of one publish, at a cost that does not grow with the lineage.
 
     Raises LocalProblem if it has no finished plan or its journal cannot be read.
     """
     host, pid = HostStatus.read(StateFolder.of(paths)), owner(paths.lock)
     with _opened(paths) as journal:
-        return PublishStatus(**read_facts(paths, journal, host, owner=pid))
+        return JournalStatus(**read_facts(paths, journal, host, owner=pid))
 
 
 def count_status(paths: PublishPaths, host: HostStatus | None = None) -> CountedStatus:

@@ -1,7 +1,7 @@
 """The import arrows, read from the source.
 
-`cli → daemon → engine → {planning, storage, auth, glaas, lineage} → net → state`.  `state` imports nothing of
-`publisher`.  `registry` shares the wire and the canonical form with the client, and nothing else.
+`cli → publishing → daemon → engine → {planning, storage, auth, glaas, lineage} → net → state`.  `state`
+imports nothing of `publisher`.  `registry` shares the wire and the canonical form with the client, and nothing else.
 """
 
 import ast
@@ -18,11 +18,17 @@ OURS = ("publisher", "state")
 
 MAY_KNOW: dict[str, set[str]] = {
     "state": set(),
-    "publisher": set(),
+    "publisher": {"publisher.api", "publisher.errors", "publisher.events", "publisher.publishing"},
+    "publisher.api": {"state", "publisher.events", "publisher.publishing"},
+    "publisher.aio": {"publisher.events", "publisher.publishing"},
+    "publisher.errors": {"state", "publisher.publishing"},
     "publisher.report": {"state"},
     "publisher.blocking": set(),
     "publisher.exit_codes": {"state"},
+    "publisher.events": set(),
     "publisher.extras": {"state"},
+    "publisher.naming": set(),
+    "publisher.text": set(),
     "publisher.tasks": {"state"},
     "publisher.net": {"state", "publisher", "publisher.report", "publisher.tasks"},
     "publisher.glaas": {"state", "publisher.report", "publisher.net"},
@@ -195,6 +201,28 @@ MAY_KNOW: dict[str, set[str]] = {
         "publisher.registry.store",
         "publisher.registry.accounts",
         "publisher.registry.api",
+    },
+    "publisher.publishing": {
+        "state",
+        "publisher.blocking",
+        "publisher.events",
+        "publisher.exit_codes",
+        "publisher.naming",
+        "publisher.report",
+        "publisher.tasks",
+        "publisher.text",
+        "publisher.net",
+        "publisher.glaas",
+        "publisher.storage",
+        "publisher.auth",
+        "publisher.lineage",
+        "publisher.planning",
+        "publisher.planning.put",
+        "publisher.engine.credentials",
+        "publisher.engine.run",
+        "publisher.engine.staging",
+        "publisher.engine.worker",
+        "publisher.daemon",
     },
     "publisher.__main__": {"publisher.cli", "publisher.cli.display"},
 }

@@ -8,9 +8,9 @@ import click
 
 from roar_publisher import __version__
 from roar_publisher.cli.commands import COMMANDS, SUBSTITUTES, CommandEntry
-from roar_publisher.cli.display.naming import name_in_help, program_name
 from roar_publisher.cli.display.streams import help_width, name_failures
 from roar_publisher.cli.roar_cli import REPAIR, roar_cli_commands, roar_cli_installed, roar_script_note
+from roar_publisher.naming import DEFAULT, as_called, program_name
 
 
 class Program(click.Group):
@@ -25,7 +25,7 @@ class Program(click.Group):
             return _FILE_ARGUMENTS if ctx.resilient_parsing else None
         command = getattr(importlib.import_module(entry.module), cmd_name)
         assert isinstance(command, click.Command)
-        return name_in_help(command)
+        return _name_in_help(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands with their summaries. click's own method would import every module."""
@@ -77,3 +77,17 @@ def start(arguments: Sequence[str]) -> int:
         terminal_width=help_width(sys.stdout),
     )
     return result if isinstance(result, int) else 0
+
+
+def _name_in_help(command: click.Command) -> click.Command:
+    """Return the command with its help, and that of its subcommands, under the name of this process."""
+    if program_name() != DEFAULT:
+        command.help = as_called(command.help or "")
+        command.epilog = as_called(command.epilog or "")
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                parameter.help = as_called(parameter.help or "")
+        if isinstance(command, click.Group):
+            for each in command.commands.values():
+                _name_in_help(each)
+    return command

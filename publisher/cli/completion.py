@@ -17,7 +17,7 @@ def completion(shell: str) -> None:
       fish  roar completion fish | source       in ~/.config/fish/config.fish
     """
     from roar_publisher.cli.app import roar
-    from roar_publisher.cli.display.naming import program_name
+    from roar_publisher.naming import program_name
 
     name = program_name()
     shell_class = get_completion_class(shell)

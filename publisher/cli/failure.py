@@ -9,10 +9,11 @@ import click
 
 from roar_publisher.cli.display.output import Output
 from roar_publisher.cli.display.streams import StdoutLost, columns
-from roar_publisher.cli.display.text import printable, wrapped
 from roar_publisher.cli.errors import OutputLost
+from roar_publisher.events import ErrorEvent
 from roar_publisher.exit_codes import ExitCode, exit_code_of
 from roar_publisher.state.errors import Diagnostics, PublisherError, sentence
+from roar_publisher.text import printable, wrapped
 
 DEBUG = "ROAR_DEBUG"
 """Set to 1 to show where a defect occurred."""
@@ -32,11 +33,16 @@ def report_error(error: BaseException, *, as_json: bool) -> int:
         error, as_json = OutputLost(error), False
     code, reason, texts = _describe(error)
     if as_json:
-        event: dict[str, object] = {"event": "error", "what": texts.what, "kept": texts.kept, "next": texts.next_step}
-        event |= {"reason": reason, "exit_code": int(code)}
-        if isinstance(error, PublisherError) and error.publish_id:
-            event["publish_id"] = error.publish_id
-        out.line(json.dumps(event))
+        publish_id = error.publish_id if isinstance(error, PublisherError) else ""
+        event = ErrorEvent(
+            what=texts.what,
+            kept=texts.kept,
+            next=texts.next_step,
+            reason=reason,
+            exit_code=int(code),
+            publish_id=publish_id,
+        )
+        out.line(json.dumps(event.as_dict()))
     else:
         what = sentence(texts.what)
         _write_sentences(err, what if code is ExitCode.STOPPED else f"Error: {what}")

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from roar_publisher.cli.display.text import one_line
 from roar_publisher.state.errors import LocalProblem, NeedsUser
 from roar_publisher.state.home import home
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import NamedBy
+from roar_publisher.text import one_line
 
 if TYPE_CHECKING:
     from roar_publisher.auth.bearer_store import BearerStore

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 
 from roar_publisher.cli import importpath
-from roar_publisher.cli.display.naming import DEFAULT, UNAMBIGUOUS
+from roar_publisher.naming import DEFAULT, UNAMBIGUOUS
 from roar_publisher.state.errors import UsageProblem
 
 PACKAGE = "roar"

@@ -8,7 +8,7 @@ from roar_publisher.state.errors import Conclusion, LocalProblem
 from roar_publisher.state.lock import owner
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import PublishPaths, StateFolder
-from roar_publisher.state.status import PublishStatus
+from roar_publisher.state.status import JournalStatus
 from roar_publisher.state.status_reader import read_status
 
 SETTLED_SECONDS = 1.0
@@ -26,7 +26,7 @@ class _Known:
     """
 
     stamp: _Stamp | None
-    status: PublishStatus | None
+    status: JournalStatus | None
 
 
 class PublishIndex:
@@ -40,7 +40,7 @@ class PublishIndex:
         self._wall_clock = wall_clock
         self._known: dict[str, _Known] = {}
 
-    def waiting(self, skip: frozenset[str]) -> list[PublishStatus]:
+    def waiting(self, skip: frozenset[str]) -> list[JournalStatus]:
         """Return every free publish that is live or owes something, except the ids in `skip`.
 
         Free means that no process owns or claims it. A publish that owes something is left out until its end has been
@@ -48,7 +48,7 @@ class PublishIndex:
         """
         return [found for found in self._scan(skip) if _has_work(found) and _free(found.paths)]
 
-    def unreported(self, skip: frozenset[str]) -> list[PublishStatus]:
+    def unreported(self, skip: frozenset[str]) -> list[JournalStatus]:
         """Return every publish that has ended and whose end is not yet reported, as of the last scan."""
         known = (entry.status for entry in self._known.values())
         return [
@@ -64,7 +64,7 @@ class PublishIndex:
         """Drop this publish from the cache, so that the next scan reads it again."""
         self._known.pop(publish_id, None)
 
-    def _scan(self, skip: frozenset[str]) -> Iterator[PublishStatus]:
+    def _scan(self, skip: frozenset[str]) -> Iterator[JournalStatus]:
         present = set()
         for paths in self._folder.all_publishes():
             present.add(paths.id)
@@ -99,7 +99,7 @@ def _stamp(paths: PublishPaths) -> _Stamp | None:
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def _has_work(found: PublishStatus) -> bool:
+def _has_work(found: JournalStatus) -> bool:
     return found.live or (found.owes and found.queued.notified is not False)
 
 

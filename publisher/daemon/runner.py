@@ -20,7 +20,7 @@ from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Progress
-from roar_publisher.state.status import PublishStatus
+from roar_publisher.state.status import JournalStatus
 
 PATIENCE_SECONDS = 20.0
 """How long an active publish waits for an unreachable server before it gives up its slot.
@@ -32,7 +32,7 @@ DEFECT = "a defect of roar-publisher"
 
 
 async def run_publish(
-    found: PublishStatus,
+    found: JournalStatus,
     active: ActivePublish,
     folder: StateFolder,
     connection: RegistryConnection,
@@ -97,7 +97,7 @@ async def _record(
 
 
 async def park_defect(
-    found: PublishStatus, error: Exception, *, log: logging.Logger, dependencies: Dependencies
+    found: JournalStatus, error: Exception, *, log: logging.Logger, dependencies: Dependencies
 ) -> None:
     """Park a publish after an unexpected exception. The exception text is not kept, because it may contain anything."""
     about(log, found.paths.id).error(DEFECT, exc_info=error)
@@ -111,7 +111,7 @@ async def park_defect(
 
 
 async def report_end(
-    found: PublishStatus, notify: Callable[[PublishStatus], Awaitable[None]], *, dependencies: Dependencies
+    found: JournalStatus, notify: Callable[[JournalStatus], Awaitable[None]], *, dependencies: Dependencies
 ) -> None:
     """Report the end of a publish, then record that it was reported.
 

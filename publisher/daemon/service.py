@@ -26,7 +26,7 @@ from roar_publisher.daemon.wake import serve
 from roar_publisher.state.errors import PublisherError
 from roar_publisher.state.lock import Lock, owner
 from roar_publisher.state.paths import StateFolder
-from roar_publisher.state.status import PublishStatus
+from roar_publisher.state.status import JournalStatus
 from roar_publisher.tasks import task_group
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class Daemon:
 
     def _read_journals(
         self, skip: frozenset[str], changed: set[str]
-    ) -> tuple[list[PublishStatus], list[PublishStatus], list[str]]:
+    ) -> tuple[list[JournalStatus], list[JournalStatus], list[str]]:
         """Return waiting publishes, ended but unreported ones, and active ones that another process claims. Blocks."""
         for publish_id in changed:
             self._index.forget(publish_id)
@@ -140,7 +140,7 @@ class Daemon:
         claimed = [id_ for id_ in skip if owner(self._folder.publishes / id_ / "claim") is not None]
         return waiting, self._index.unreported(skip), claimed
 
-    def _ready(self, found: PublishStatus, monitor: ReachabilityMonitor) -> bool:
+    def _ready(self, found: JournalStatus, monitor: ReachabilityMonitor) -> bool:
         last, since = self._follow_ups.get(found.paths.id, (None, 0.0))
         if self._is_paused(found.paths.id) or (last is not None and monitor.is_unreachable(last.probe_url)):
             return False
@@ -158,7 +158,7 @@ class Daemon:
         """Return seconds on a clock that includes time asleep and that no one can set."""
         return anyio.current_time() + self._dependencies.suspended_seconds()
 
-    def _start(self, workers: "WorkerPool", ready: list[PublishStatus]) -> None:
+    def _start(self, workers: "WorkerPool", ready: list[JournalStatus]) -> None:
         by_id = {found.paths.id: found for found in ready}
         candidates = [Candidate(id_, found.plan.project, found.plan.created_at) for id_, found in by_id.items()]
         busy = Counter(active.project for active in workers.active.values() if not active.reporting)
@@ -167,7 +167,7 @@ class Daemon:
             self._follow_ups.pop(chosen.id, None)
             workers.start(by_id[chosen.id])
 
-    def _report_ends(self, workers: "WorkerPool", unreported: list[PublishStatus]) -> None:
+    def _report_ends(self, workers: "WorkerPool", unreported: list[JournalStatus]) -> None:
         """Report ended publishes, at most `max_active` at once, because each hook is a process."""
         reporting = sum(active.reporting for active in workers.active.values())
         candidates = [found for found in unreported if not self._is_paused(found.paths.id)]

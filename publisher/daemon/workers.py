@@ -21,7 +21,7 @@ from roar_publisher.net.exchange import Exchange
 from roar_publisher.net.route import Unreachable
 from roar_publisher.state.errors import NeedsUser, Owned, PublisherError
 from roar_publisher.state.paths import StateFolder
-from roar_publisher.state.status import PublishStatus
+from roar_publisher.state.status import JournalStatus
 from roar_publisher.state.status_reader import read_status
 
 PROBE_SECONDS = 4.0
@@ -56,12 +56,12 @@ class WorkerPool:
         self._budget = UploadBudget.of(settings.limits.uploads, settings.limits.limit_rate)
         self.active: dict[str, ActivePublish] = {}
 
-    def start(self, found: PublishStatus) -> None:
+    def start(self, found: JournalStatus) -> None:
         """Start to work on a publish in a new task."""
         active = self.active[found.paths.id] = ActivePublish(found.plan.project)
         self._tasks.start_soon(self._run, found, active)
 
-    def report_end(self, found: PublishStatus) -> None:
+    def report_end(self, found: JournalStatus) -> None:
         """Report the end of a publish in a new task."""
         active = self.active[found.paths.id] = ActivePublish(found.plan.project, reporting=True)
         self._tasks.start_soon(self._report_end, found, active)
@@ -82,7 +82,7 @@ class WorkerPool:
             if active.reporting:
                 active.scope.cancel()
 
-    async def _run(self, found: PublishStatus, active: ActivePublish) -> None:
+    async def _run(self, found: JournalStatus, active: ActivePublish) -> None:
         follow_up: FollowUp | None = FollowUp(Action.LEAVE)
         try:
             with active.scope:
@@ -110,7 +110,7 @@ class WorkerPool:
             with suppress(PublisherError):  # the notification is optional; the publish is already parked
                 await self._notify(await self._dependencies.run_blocking()(read_status, found.paths), hook=False)
 
-    async def _report_end(self, found: PublishStatus, active: ActivePublish) -> None:
+    async def _report_end(self, found: JournalStatus, active: ActivePublish) -> None:
         follow_up: FollowUp | None = None
         try:
             with active.scope:
@@ -125,7 +125,7 @@ class WorkerPool:
             del self.active[found.paths.id]
             self._on_released(found.paths.id, follow_up)
 
-    async def _notify(self, found: PublishStatus, *, hook: bool = True) -> None:
+    async def _notify(self, found: JournalStatus, *, hook: bool = True) -> None:
         """Report an end to the hook and the desktop. With `hook=False`, notify only the desktop.
 
         Raises LocalProblem if this cannot be done now. An unexpected exception is only logged, so that the hook does

@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING
 import click
 
 from roar_publisher.cli.display import tables
-from roar_publisher.cli.display.naming import as_called
 from roar_publisher.cli.display.streams import StdoutLost
-from roar_publisher.cli.display.text import printable
-from roar_publisher.cli.status import explain, facts, moment, next_step
 from roar_publisher.daemon.background import running
 from roar_publisher.daemon.log import follow as follow_log
 from roar_publisher.daemon.log import last_lines
+from roar_publisher.naming import as_called
+from roar_publisher.publishing.status import explain, facts, moment, next_step
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.status import CountedStatus, PublishStatus
+from roar_publisher.state.status import CountedStatus, JournalStatus
 from roar_publisher.state.status_reader import count_status, read_status
+from roar_publisher.text import printable
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -88,7 +88,7 @@ def _live(folder: StateFolder) -> list[CountedStatus]:
     return sorted(found, key=lambda status: status.plan.created_at, reverse=True)
 
 
-def _position(status: PublishStatus) -> QueuePosition:
+def _position(status: JournalStatus) -> QueuePosition:
     if status.owner is not None:
         return QueuePosition.RUNNING
     if status.parked:

@@ -7,12 +7,12 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from roar_publisher.cli.display.meter import Meter
 from roar_publisher.cli.display.output import Output
 from roar_publisher.cli.display.sentences import delay_text, pace, share
-from roar_publisher.cli.display.text import lasted, printable, span
 from roar_publisher.cli.display.textual import TextDisplay
 from roar_publisher.cli.display.words import PHASES, PREPARING, phase
+from roar_publisher.publishing.meter import Meter
+from roar_publisher.text import lasted, printable, span
 
 LABEL_WIDTH = max(map(len, (PREPARING, *PHASES.values()))) + 2
 NARROWEST_BAR = 8

@@ -6,7 +6,7 @@ from typing import TextIO
 
 import click
 
-from roar_publisher.cli.display.naming import as_called
+from roar_publisher.naming import as_called
 
 
 class Output:

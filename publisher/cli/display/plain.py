@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 from roar_publisher.cli.display.output import Output
 from roar_publisher.cli.display.sentences import progress_text
-from roar_publisher.cli.display.text import lasted, printable
 from roar_publisher.cli.display.textual import TextDisplay
 from roar_publisher.cli.display.words import PHASES, PREPARING, phase
 from roar_publisher.report import Entered
+from roar_publisher.text import lasted, printable
 
 LINE_SECONDS = 10.0
 """The maximum time of a phase without a new line."""

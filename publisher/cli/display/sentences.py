@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from roar_publisher.cli.display.meter import Meter
-from roar_publisher.cli.display.text import count, lasted, size, span
 from roar_publisher.cli.display.words import delay
+from roar_publisher.publishing.meter import Meter
 from roar_publisher.state.record import Plan
+from roar_publisher.text import count, lasted, size, span
 
 
 def headline(plan: Plan, *, verb: str = "Publishing", resumed: bool = False) -> str:

@@ -11,7 +11,7 @@ import click
 
 from roar_publisher.cli.display import streams
 from roar_publisher.cli.display.streams import DUMB_TERMINALS
-from roar_publisher.cli.display.text import one_line, printable, wrapped
+from roar_publisher.text import one_line, printable, wrapped
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

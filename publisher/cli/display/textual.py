@@ -4,15 +4,16 @@ from abc import abstractmethod
 from collections.abc import Callable
 
 from roar_publisher.cli.display.base import Display
-from roar_publisher.cli.display.meter import Meter
 from roar_publisher.cli.display.output import Output
-from roar_publisher.cli.display.result import Result
 from roar_publisher.cli.display.sentences import detached_line, headline, result_line, since
-from roar_publisher.cli.display.text import size
-from roar_publisher.cli.display.words import EVENT_MESSAGES, STOPPING, delay, watch_command
+from roar_publisher.cli.display.words import EVENT_MESSAGES, STOPPING, delay
+from roar_publisher.publishing.meter import Meter
+from roar_publisher.publishing.remedies import watch_command
+from roar_publisher.publishing.result import Result
 from roar_publisher.report import Entered, Noted, ObjectStored, Report, Retrying, Waiting
 from roar_publisher.state.record import Plan
 from roar_publisher.storage.source import shown
+from roar_publisher.text import size
 
 
 class TextDisplay(Display):

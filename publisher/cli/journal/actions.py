@@ -8,18 +8,19 @@ from dataclasses import dataclass
 
 import click
 
-from roar_publisher.cli.cancelling import abort_uploads, cancel_owned
-from roar_publisher.cli.display.naming import as_called
-from roar_publisher.cli.display.text import count, printable, span
-from roar_publisher.cli.ownership import take_over
-from roar_publisher.state.errors import LocalProblem, Owned, UsageProblem
-from roar_publisher.state.machine import ENDED, LIVE, Event, State
+from roar_publisher.naming import as_called
+from roar_publisher.publishing.cancelling import abort_uploads
+from roar_publisher.publishing.changing import cancel_publish, lost_uploads, retry_publish
+from roar_publisher.publishing.running import run_here
+from roar_publisher.state.errors import LocalProblem, Owned
+from roar_publisher.state.machine import ENDED
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.publish import OwnedPublish, discard_unread
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Progress
 from roar_publisher.state.status import CountedStatus
 from roar_publisher.state.status_reader import count_all
+from roar_publisher.text import count, printable, span
 
 UNFINISHED_SECONDS = 60.0
 """How long a folder without a finished plan is left alone, because its process may be about to lock it."""
@@ -27,41 +28,21 @@ DAMAGED = "damaged"
 
 
 def cancel(paths: PublishPaths, folder: StateFolder, *, as_json: bool) -> None:
-    """Cancel a publish; the daemon releases it first. If its journal is damaged, remove it.
-
-    Raises UsageProblem if it has ended, Owned if another terminal works on it.
-    """
-    try:
-        with take_over(paths, folder) as owned:
-            text = cancel_owned(owned)
-    except LocalProblem as problem:
-        if problem.reason != Reason.DAMAGED_JOURNAL:
-            raise
-        text = f"Its journal is damaged, so it is removed{_lost_uploads(paths)}."
-        discard_unread(paths)
+    """Cancel a publish (see `cancel_publish`), and print what follows."""
+    text = cancel_publish(paths, folder, run_here)
     _print(f"Cancelled {paths.id}. {text}", as_json=as_json, event="cancelled", publish_id=paths.id)
 
 
 def retry(paths: PublishPaths, folder: StateFolder, *, as_json: bool) -> None:
-    """Allow another attempt of a publish that has failed, is parked, or waits for its next attempt.
+    """Permit another attempt (see `retry_publish`), and print how it is made.
 
-    The remaining work of a published lineage is done: in the daemon if one runs, otherwise here. Raises UsageProblem if
-    it has ended otherwise, Owned if a process works on it.
+    The remaining work of a published lineage is done: in the daemon if one runs, otherwise here.
     """
-    from roar_publisher.daemon.wake import wake
-
-    with OwnedPublish.open(paths) as owned:
-        progress = owned.journal.progress()
-        state, owes = progress.state, any(debt.payable for debt in progress.owed)
-        if state not in (*LIVE, State.FAILED) and not owes:
-            raise UsageProblem(f"publish {paths.id} is already {state}", next_step="roar journal list")
-        if state is State.FAILED:
-            owned.journal.checkpoint(Event.RETRIED)
-        owned.journal.queue.unpark()
-    if wake(folder):
+    retried = retry_publish(paths, folder)
+    if retried.by_daemon:
         command = f"roar publish --watch {paths.id}"
-        text = f"The daemon {'completes' if owes else 'retries'} {paths.id}: {command}"
-    elif owes:
+        text = f"The daemon {'completes' if retried.owes else 'retries'} {paths.id}: {command}"
+    elif retried.owes:
         return _complete_here(paths, as_json=as_json)
     else:
         command = f"roar publish --resume {paths.id}"
@@ -112,7 +93,7 @@ def _prune(prunable: _Prunable, *, as_json: bool) -> bool:
     """
     publish_id, status = prunable.paths.id, prunable.status
     try:
-        lost = _lost_uploads(prunable.paths) if status == DAMAGED else ""
+        lost = lost_uploads(prunable.paths) if status == DAMAGED else ""
         left = _remove(prunable)
     except Owned:
         return False
@@ -134,12 +115,6 @@ def _prune(prunable: _Prunable, *, as_json: bool) -> bool:
     return True
 
 
-def _lost_uploads(paths: PublishPaths) -> str:
-    """Return a text about the uploads that can no longer be aborted, because the damaged journal identified them."""
-    known = paths.count_uploads()
-    return f"; {count(known, 'unfinished upload')} may remain at its store" if known else ""
-
-
 def _remove(prunable: _Prunable) -> int | None:
     """Remove a publish, unless its store still holds uploads of it.
 
@@ -153,7 +128,7 @@ def _remove(prunable: _Prunable) -> int | None:
         progress = owned.journal.progress() if owned.journal.frozen() else None
         if progress != prunable.progress:  # retried, or its planning was finished
             return None
-        left = abort_uploads(owned) if progress else 0
+        left = abort_uploads(owned, run_here) if progress else 0
         if not left:
             owned.discard()
         return left

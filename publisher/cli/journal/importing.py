@@ -10,13 +10,13 @@ import click
 from roar_publisher.auth.choice import Capabilities, Flag, HeldCredentials
 from roar_publisher.auth.decide import decide, requests_anonymity
 from roar_publisher.auth.scope import Mode, RepoScope
-from roar_publisher.cli.display.text import count, one_line, printable, size
 from roar_publisher.engine.credentials import user_send_policy
 from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.planning.bundles.allowed_folders import ImportedObject
 from roar_publisher.state.errors import NeedsUser
 from roar_publisher.state.record import NamedBy, Plan, Progress
 from roar_publisher.storage.destinations import describe_access
+from roar_publisher.text import count, one_line, printable, size
 
 LONGEST_VALUE = 300
 """The maximum number of characters shown of one value, to keep the terminal readable."""

@@ -12,16 +12,14 @@ import anyio
 import click
 
 from roar_publisher.auth.choice import Decision
-from roar_publisher.cli.display.naming import as_called
-from roar_publisher.cli.display.text import count, printable, size
 from roar_publisher.cli.journal.importing import IncomingPublish, confirm_import
-from roar_publisher.cli.ownership import take_over
 from roar_publisher.engine.staging.uploader import content_of
 from roar_publisher.lineage.boundary import refuse_linked_database
 from roar_publisher.lineage.config import ROAR_FOLDER, load_config
 from roar_publisher.lineage.project import current_folder, find_project
 from roar_publisher.lineage.redaction.redactor import Redactor
 from roar_publisher.lineage.redaction.settings import OmitConfig
+from roar_publisher.naming import as_called
 from roar_publisher.net.address import registry_address
 from roar_publisher.planning.bundles.allowed_folders import AllowedFolders, check_import
 from roar_publisher.planning.bundles.checking import check_journal, checked_record
@@ -33,6 +31,7 @@ from roar_publisher.planning.bundles.relocation import (
     relocate_record,
 )
 from roar_publisher.planning.put.record import PutRecord
+from roar_publisher.publishing.ownership import take_over
 from roar_publisher.state.bundle import damaged
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.journal import Journal
@@ -42,6 +41,7 @@ from roar_publisher.state.portable import pack, unpacked
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import LocalContext, Plan
 from roar_publisher.state.units import Kind
+from roar_publisher.text import count, printable, size
 
 NO_SESSION = 0
 """A row id that no roar.db uses, so that nothing is marked there."""

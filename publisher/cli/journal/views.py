@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from roar_publisher.cli.display import tables
-from roar_publisher.cli.display.naming import as_called
-from roar_publisher.cli.display.text import count, one_line, printable, size, span
-from roar_publisher.cli.status import explain, facts, more_facts, next_step, unreadable_facts
+from roar_publisher.naming import as_called
+from roar_publisher.publishing.status import explain, facts, more_facts, next_step, unreadable_facts
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.paths import PublishPaths, StateFolder
@@ -21,6 +20,7 @@ from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Checkpoint
 from roar_publisher.state.status import CountedStatus, Status
 from roar_publisher.state.status_reader import count_all, count_status
+from roar_publisher.text import count, one_line, printable, size, span
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -6,7 +6,7 @@ import time
 import click
 
 from roar_publisher.cli.display import tables
-from roar_publisher.cli.status import moment, reason_facts, unreadable_facts
+from roar_publisher.publishing.status import moment, reason_facts, unreadable_facts
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.paths import PublishPaths
 from roar_publisher.state.status_reader import count_status

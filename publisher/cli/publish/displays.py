@@ -4,13 +4,14 @@ import os
 import sys
 import time
 
-from roar_publisher.cli.display.base import Display, QuietDisplay
+from roar_publisher.cli.display.base import QuietDisplay
 from roar_publisher.cli.display.output import Output
 from roar_publisher.cli.display.streams import DUMB_TERMINALS
 from roar_publisher.cli.publish.options import Options
+from roar_publisher.publishing.observer import PublishObserver
 
 
-def choose_display(options: Options) -> Display:
+def choose_display(options: Options) -> PublishObserver:
     """Return a display: JSON lines, none, live or plain lines, as requested or as stderr permits."""
     out = Output(sys.stdout)
     if options.as_json:

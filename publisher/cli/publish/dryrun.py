@@ -17,9 +17,6 @@ from rich.text import Text
 
 from roar_publisher.auth.choice import Choice, Decision
 from roar_publisher.cli.display import tables
-from roar_publisher.cli.display.text import count, one_line, printable, size
-from roar_publisher.cli.publish.registry_acceptance import registry_source
-from roar_publisher.cli.publish.request import known_identities, possible_choices
 from roar_publisher.engine.credentials import user_keyring
 from roar_publisher.exit_codes import ExitCode
 from roar_publisher.lineage.batches import Sink
@@ -29,9 +26,12 @@ from roar_publisher.lineage.git.context import describe_missing_git
 from roar_publisher.lineage.plan import PlanSummary
 from roar_publisher.planning.plans import Draft, Planner, PublishRequest, PutPlan, lineage_planner
 from roar_publisher.planning.put.request import PutRequest
+from roar_publisher.publishing.registry_acceptance import registry_source
+from roar_publisher.publishing.request import known_identities, possible_choices
 from roar_publisher.report import Noted, Report
 from roar_publisher.state.objects import ObjectRow
 from roar_publisher.storage.source import shown
+from roar_publisher.text import count, one_line, printable, size
 
 JOBS_SHOWN = 40
 """The number of jobs shown on a terminal. `--json` lists them all."""

@@ -6,22 +6,20 @@ from typing import TYPE_CHECKING
 
 from roar_publisher.cli.ids import complete_file, complete_live
 from roar_publisher.cli.parameters import option
+from roar_publisher.publishing.order import Order, PutOrder, check_texts
 from roar_publisher.state.errors import UsageProblem
 from roar_publisher.state.limits import TransferLimits
 
 if TYPE_CHECKING:
-    from roar_publisher.auth.choice import Flag
+    from pathlib import Path
 
-FILES = frozenset({"a source"})
-"""The argument that names a file. The file name is checked when the file is read."""
+    from roar_publisher.auth.choice import Flag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PutOptions:
+class PutOptions(PutOrder):
     """What `roar put`, or `roar publish --to`, uploads, and how it is described."""
 
-    sources: tuple[str, ...]
-    destination: str
     message: str = option("-m", "--message", required=True, help="What this put is for; kept with it.")
     name: str | None = option("-n", "--name", metavar="NAME", help="The name label of the put job.")
     tag: bool | None = option(
@@ -90,7 +88,7 @@ class Options:
     put: PutOptions | None = None
 
     def __post_init__(self) -> None:
-        _check_texts(self.target, self.registry, self.put)
+        check_texts(self.target, self.registry, self.put)
         if self.private and (self.public or self.anonymous):
             raise UsageProblem("--private contradicts --public and --anonymous", next_step="leave one of them out")
         if self.quiet and self.verbose:
@@ -103,6 +101,22 @@ class Options:
         if self.detach:
             _reject_with("--detach", {"--dry-run": self.dry_run})
 
+    def order(self, cwd: "Path") -> Order:
+        """Return what is to be published. cwd: the current folder."""
+        return Order(
+            cwd=cwd,
+            flag=self.flag,
+            target=self.target,
+            yes=self.yes,
+            resume=self.resume,
+            detach=self.detach,
+            registry=self.registry,
+            no_redact=self.no_redact,
+            follow_links=self.follow_links,
+            limits=self.limits,
+            put=self.put,
+        )
+
     @property
     def flag(self) -> "Flag":
         """The visibility that was typed."""
@@ -113,29 +127,6 @@ class Options:
         if self.private:
             return Flag.PRIVATE
         return Flag.PUBLIC if self.public else Flag.NONE
-
-
-def _check_texts(target: str | None, registry: str | None, put: PutOptions | None) -> None:
-    """Reject empty values, such as those of a script's unset variable, and values that are not text.
-
-    An empty value taken for "not given" would publish more, or elsewhere. A journal can only hold text.
-    """
-    given = [("the target", target), ("--registry", registry)]
-    if put is not None:
-        given += [("a source", source) for source in put.sources]
-        given += [("the destination", put.destination), ("-m", put.message)]
-    for name, value in given:
-        if value is not None and not value.strip():
-            raise UsageProblem(f"{name} is empty", next_step="give it a value, or leave it out")
-        if value is not None and name not in FILES and not _is_text(value):
-            raise UsageProblem(
-                f"{name} is not valid UTF-8", next_step="type it in UTF-8; a file may be named by its step"
-            )
-
-
-def _is_text(value: str) -> bool:
-    """Return whether the value can be encoded in UTF-8. Invalid bytes on the command line become lone surrogates."""
-    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _reject_with(option_name: str, others: Mapping[str, bool]) -> None:

@@ -15,9 +15,10 @@ import click
 from roar_publisher.auth.choice import Choice
 from roar_publisher.auth.secret import Secret
 from roar_publisher.cli.display.streams import columns
-from roar_publisher.cli.display.text import count, printable, wrapped
-from roar_publisher.state.errors import Interrupted, NeedsUser
+from roar_publisher.publishing.consent import Consent, Declined, describe
+from roar_publisher.state.errors import Interrupted
 from roar_publisher.tasks import until_stopped
+from roar_publisher.text import count, printable, wrapped
 
 YES = frozenset({"y", "yes"})
 POLL_SECONDS = 0.1
@@ -30,27 +31,15 @@ class PausableDisplay(Protocol):
     def paused(self) -> AbstractContextManager[None]: ...
 
 
-class Declined(NeedsUser):
-    """The user was asked and answered no."""
-
-    def __init__(self) -> None:
-        super().__init__("not published, because you declined", kept="Nothing was sent or kept.")
-
-    def publish_cancelled(self, publish_id: str, text: str) -> None:
-        """Report that the publish already existed and is cancelled. text: what follows from that."""
-        self.kept = f"Publish {publish_id} is cancelled. {text}"
-        self.publish_id = publish_id
-
-
-class Prompter:
+class Prompter(Consent):
     """The user who runs the command.
 
     present: whether the user is at the terminal and can be asked. yes: everything was agreed to on the command line.
     """
 
     def __init__(self, *, present: bool, yes: bool, display: PausableDisplay) -> None:
+        super().__init__(yes=yes)
         self.present = present
-        self._yes = yes
         self._display = display
         self._aborted = threading.Event()
 
@@ -63,18 +52,11 @@ class Prompter:
 
         Raises Declined if the user says no, NeedsUser if the user cannot be asked.
         """
-        if self._yes:
-            return
-        found = ", ".join(f"{shape} ({number})" for shape, number in redactions.items())
+        if self._yes or not self.present:
+            return super().accept_redactions(redactions)
         total = count(sum(redactions.values()), "secret")
-        if not self.present:
-            raise NeedsUser(
-                f"{total} would be redacted before publishing: {found}",
-                kept="Nothing was sent or kept.",
-                next_step="check with --dry-run, then repeat with --yes",
-            )
         with self._display.paused():
-            _explain(f"{total} will be redacted: {found}.")
+            _explain(f"{total} will be redacted: {describe(redactions)}.")
             _prompt("Publish the rest? [y/N] ")
             if not _is_yes(sys.stdin.readline()):
                 raise Declined
@@ -103,7 +85,7 @@ class Prompter:
         Raises Declined if the user says no, Interrupted if `stop` is set before the answer.
         """
         if self._yes or not self.present:
-            return self._yes
+            return await super().confirm(choice, stop)
         with self._display.paused():
             _explain(f"This will be public and anonymous ({choice.why}).")
             _prompt("Publish it? [y/N] ")

@@ -1,14 +1,15 @@
 """Runs asynchronous work while handling signals and updating the display."""
 
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import TypeVar
 
 import anyio
 
-from roar_publisher.cli.display.base import Display
 from roar_publisher.cli.publish.prompts import Prompter
+from roar_publisher.publishing.observer import PublishObserver
+from roar_publisher.publishing.running import Work
 from roar_publisher.tasks import background
 
 T = TypeVar("T")
@@ -23,19 +24,22 @@ def stop_by_exception() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
-def run_with_signals(work: Callable[[anyio.Event], Awaitable[T]], display: Display, prompter: Prompter) -> T:
-    """Run `work` and return its result.
+class SignalRunner:
+    """Runs work whose event is set when SIGINT or SIGTERM asks the process to stop. Further signals have no effect."""
 
-    The event passed to it is set when SIGINT or SIGTERM asks the process to stop. Raises what `work` raises. Further
-    signals have no effect.
-    """
-    try:
-        return anyio.run(partial(_with_signals, work, display, prompter))
-    finally:
-        stop_by_exception()  # the receiver has restored the system's default handler
+    def __init__(self, display: PublishObserver, prompter: Prompter) -> None:
+        self._display = display
+        self._prompter = prompter
+
+    def __call__(self, work: Work[T]) -> T:
+        """Run `work` and return its result. Raises what it raises."""
+        try:
+            return anyio.run(partial(_with_signals, work, self._display, self._prompter))
+        finally:
+            stop_by_exception()  # the receiver has restored the system's default handler
 
 
-async def _with_signals(work: Callable[[anyio.Event], Awaitable[T]], display: Display, prompter: Prompter) -> T:
+async def _with_signals(work: Work[T], display: PublishObserver, prompter: Prompter) -> T:
     stop = anyio.Event()
     with anyio.open_signal_receiver(*STOPPING) as signals:
         async with background(partial(_receive, signals, stop, display, prompter), partial(_tick, display)):
@@ -43,7 +47,7 @@ async def _with_signals(work: Callable[[anyio.Event], Awaitable[T]], display: Di
 
 
 async def _receive(
-    signals: AsyncIterator[signal.Signals], stop: anyio.Event, display: Display, prompter: Prompter
+    signals: AsyncIterator[signal.Signals], stop: anyio.Event, display: PublishObserver, prompter: Prompter
 ) -> None:
     async for _signal in signals:
         if not stop.is_set():
@@ -52,7 +56,7 @@ async def _receive(
             stop.set()
 
 
-async def _tick(display: Display) -> None:
+async def _tick(display: PublishObserver) -> None:
     while True:
         await anyio.sleep(TICK_SECONDS)
         display.tick()

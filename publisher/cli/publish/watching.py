@@ -1,40 +1,17 @@
-"""`roar publish --watch`: follows a publish that another process works on, or will work on.
-
-It reads the journal a few times a second and changes nothing, so it works the same for every owner: the daemon,
-another terminal, or several in turn.
-"""
+"""`roar publish --watch`: follows a publish that another process works on, or will work on."""
 
 import os
-import time
-from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
-from pathlib import Path
 
-from roar_publisher.cli.display.base import Display
-from roar_publisher.cli.display.changes import ChangeReporter
-from roar_publisher.cli.display.result import Result
-from roar_publisher.cli.errors import Cancelled, Failed
 from roar_publisher.cli.publish.displays import choose_display
-from roar_publisher.cli.publish.finish import finish
 from roar_publisher.cli.publish.options import Options
-from roar_publisher.cli.publish.plan_check import contradiction_error, differences
-from roar_publisher.cli.publish.resuming import is_temporary, unreadable_error
 from roar_publisher.cli.publish.signals import stop_by_exception
-from roar_publisher.cli.status import explain, next_step
-from roar_publisher.lineage.project import current_folder, find_project
-from roar_publisher.report import Noted
-from roar_publisher.state.errors import Conclusion, Interrupted, LocalProblem, PublisherError, UsageProblem
-from roar_publisher.state.machine import State
-from roar_publisher.state.meanings import Turn
-from roar_publisher.state.paths import PublishPaths, StateFolder
-from roar_publisher.state.status import QUEUED, CountedStatus
-from roar_publisher.state.status_poller import Observation, StatusPoller
-from roar_publisher.state.status_reader import count_all
-
-POLL_SECONDS = 0.25
-HANDOVER_SECONDS = 2.0
-"""A pause without an owner that is longer than this is not a handover between two processes."""
+from roar_publisher.exit_codes import ExitCode
+from roar_publisher.lineage.project import current_folder
+from roar_publisher.publishing.plan_check import contradiction_error, differences
+from roar_publisher.publishing.watching import PublishWatch, newest_live
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.status_poller import StatusPoller
 
 
 def watch(options: Options) -> int:
@@ -45,132 +22,10 @@ def watch(options: Options) -> int:
     """
     stop_by_exception()
     folder = StateFolder.from_environment(os.environ)
-    paths = folder.find(options.watch) if options.watch else _newest(folder, current_folder())
+    cwd = current_folder()
+    paths = folder.find(options.watch) if options.watch else newest_live(folder, cwd)
     with closing(choose_display(options)) as display, StatusPoller(paths) as poller:
-        if found := differences(options, poller.plan(), paths):
+        if found := differences(options.order(cwd), poller.plan(), paths):
             raise contradiction_error(poller.plan(), found, verb="--watch")
-        return PublishWatch(poller, display).run()
-
-
-class WatchStopped(Interrupted):
-    """Watching was stopped, but the publish was not."""
-
-    def __init__(self, status: CountedStatus) -> None:
-        publish_id = status.plan.id
-        continues = status.owner is not None or status.by_daemon
-        kept = f"Publish {publish_id} {'continues' if continues else f'is not being worked on: {explain(status)}'}."
-        super().__init__("stopped watching", kept=kept, next_step=f"roar publish --watch {publish_id}")
-        self.publish_id = publish_id
-
-
-class Halted(PublisherError):
-    """No process will continue the publish unless the user acts. The exit code is that of publishing it."""
-
-    def __init__(self, status: CountedStatus) -> None:
-        publish_id, meaning = status.plan.id, status.meaning
-        because = f"{status.reason}: {status.progress.detail or meaning.text}"
-        if meaning.turn is Turn.USER:
-            what, conclusion, or_else = "waits for you", meaning.conclusion, ""
-        else:
-            what, conclusion = "is not being worked on, and no daemon runs", Conclusion.INTERRUPTED
-            or_else = "" if status.label == QUEUED else ", or: roar daemon start"
-        super().__init__(
-            f"publish {publish_id} {what} ({because})",
-            kept="Everything that the registry acknowledged is kept.",
-            next_step=f"{next_step(status)}{or_else}",
-            reason=status.reason,
-        )
-        self.conclusion = conclusion
-        self.publish_id = publish_id
-
-
-@dataclass(slots=True)
-class PublishWatch:
-    """One publish that is followed. sleep: takes seconds. elapsed: seconds on a monotonic clock."""
-
-    poller: StatusPoller
-    display: Display
-    sleep: Callable[[float], None] = time.sleep
-    elapsed: Callable[[], float] = time.monotonic
-
-    def run(self, *, note: str = "") -> int:
-        """Poll until the publish ends or no process will continue it; see `watch`. KeyboardInterrupt also ends it.
-
-        note: a message to show first.
-        """
-        try:
-            self.display.watching(self.poller.plan())
-            if note:
-                self.display.report(Noted(note))
-            first = self.poller.poll()
-            last = self._follow(first) if first.status.live else first.status
-        except KeyboardInterrupt:
-            raise WatchStopped(self.poller.poll().status) from None
-        return self._end(last, was_over=not first.status.live)
-
-    def _follow(self, seen: Observation) -> CountedStatus:
-        """Poll until the publish has ended or no process will continue it, and return its status then."""
-        changes = ChangeReporter(self.display.report)
-        owner_check = _OwnerCheck(self.display)
-        while True:
-            changes.take(seen)
-            self.display.tick()
-            if not seen.status.live or owner_check.finally_unowned(seen.status, self.elapsed()):
-                return seen.status
-            self.sleep(POLL_SECONDS)
-            seen = self.poller.poll()
-
-    def _end(self, status: CountedStatus, *, was_over: bool) -> int:
-        plan, progress = status.plan, status.progress
-        match progress.state:
-            case State.DONE:
-                return finish(self.display, Result(plan, progress, status.objects), again=was_over)
-            case State.FAILED:
-                raise Failed(plan.id, progress.detail, reason=progress.failure)
-            case State.CANCELLED:
-                raise Cancelled(plan.id)
-            case _:
-                raise Halted(status)
-
-
-class _OwnerCheck:
-    """Detects that no process will continue an unowned publish."""
-
-    def __init__(self, display: Display) -> None:
-        self._display = display
-        self._since: float | None = None
-        self._reported = False
-
-    def finally_unowned(self, status: CountedStatus, now: float) -> bool:
-        """Return whether no process will continue it. now: seconds on a monotonic clock."""
-        if status.owner is not None:
-            self._since = None
-            return False
-        if status.parked:
-            return True
-        self._since = self._since or now
-        if now - self._since < HANDOVER_SECONDS:
-            return False
-        if status.host.daemon is None:
-            return True
-        if not self._reported and status.next_attempt is None:
-            self._reported = True
-            self._display.report(Noted("the daemon starts it when a slot is free"))
-        return False
-
-
-def _newest(folder: StateFolder, cwd: Path) -> PublishPaths:
-    """Return the newest live publish of the project around `cwd`.
-
-    Raises UsageProblem if there is none, LocalProblem if a journal temporarily cannot be read.
-    """
-    project = find_project(cwd).root
-    passing: tuple[PublishPaths, LocalProblem] | None = None
-    for found in count_all(folder):
-        if not isinstance(found, CountedStatus):
-            passing = found if is_temporary(found[1]) else passing
-        elif found.live and found.plan.project == str(project):
-            return found.paths
-    if passing is not None:
-        raise unreadable_error(*passing)
-    raise UsageProblem(f"no publish of {project} is in progress", next_step="roar publish, or: roar journal list")
+        PublishWatch(poller, display).run()
+    return ExitCode.PUBLISHED

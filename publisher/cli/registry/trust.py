@@ -24,8 +24,8 @@ def trust(url: str, sign_in: bool) -> None:
       roar registry trust https://registry.example
     """
     from roar_publisher.auth.trust import Issuer
-    from roar_publisher.cli.publish.registry_acceptance import user_trust_store
     from roar_publisher.net.address import origin, registry_address
+    from roar_publisher.publishing.registry_acceptance import user_trust_store
 
     accepted, store = origin(registry_address(url, os.environ)), user_trust_store()
     digest = _present_sign_in() if sign_in else None
@@ -43,8 +43,8 @@ def untrust(url: str) -> None:
 
     Interrupted publishes to it stop when they are resumed, unless you named the address yourself.
     """
-    from roar_publisher.cli.publish.registry_acceptance import user_trust_store
     from roar_publisher.net.address import origin, registry_address
+    from roar_publisher.publishing.registry_acceptance import user_trust_store
 
     refused = origin(registry_address(url, os.environ))
     if not user_trust_store().revoke(refused):
@@ -56,7 +56,7 @@ def untrust(url: str) -> None:
 @json_option
 def trusted(as_json: bool) -> None:
     """List the trusted registries, and the one that issued roar's sign-in."""
-    from roar_publisher.cli.publish.registry_acceptance import user_trust_store
+    from roar_publisher.publishing.registry_acceptance import user_trust_store
 
     trust = user_trust_store().read()
     issuer = trust.issuer.origin if trust.issuer is not None else None

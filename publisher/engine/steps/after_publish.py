@@ -39,7 +39,7 @@ MOST_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedLineage:
     """A lineage that readers can see.
 
     hash: the server's hash.
@@ -53,7 +53,7 @@ class Published:
 
 
 async def finish(
-    run: Run, progress: Progress, published: Published, route: UnitRoute, authorize: Authorizer
+    run: Run, progress: Progress, published: PublishedLineage, route: UnitRoute, authorize: Authorizer
 ) -> Learned:
     """Do all work that follows the publish, and return what is owed, for the journal.
 
@@ -77,7 +77,7 @@ def describe_debts(publish_id: str, debts: Sequence[Debt]) -> str:
 
 
 async def send_labels(
-    run: Run, progress: Progress, published: Published, route: UnitRoute, authorize: Authorizer
+    run: Run, progress: Progress, published: PublishedLineage, route: UnitRoute, authorize: Authorizer
 ) -> Debt | None:
     """Send the unacknowledged labels. Return a debt if the registry refuses all or some of them.
 
@@ -118,7 +118,7 @@ def _rejected_before(history: Iterable[Checkpoint]) -> bool:
 
 
 async def write_rows(
-    run: Run, published: Published, *, labelled: bool, record_due: bool = True
+    run: Run, published: PublishedLineage, *, labelled: bool, record_due: bool = True
 ) -> tuple[Debt | None, Debt | None]:
     """Write the put's record into roar.db, then mark there what was published. Return what is owed of each.
 
@@ -147,7 +147,7 @@ async def _written(run: Run, what: DebtKind, write: Awaitable[None]) -> Debt | N
     return None
 
 
-def _mark(journal: Journal, plan: Plan, published: Published, *, now: float, labelled: bool) -> None:
+def _mark(journal: Journal, plan: Plan, published: PublishedLineage, *, now: float, labelled: bool) -> None:
     """Mark in roar.db what was published (protocol.md §7). Blocking. labelled: whether the labels were accepted."""
     from roar_publisher.lineage.publication import mark_published
 

@@ -5,7 +5,7 @@ from roar_publisher.engine.run import Run
 from roar_publisher.engine.staging.requests import LegacyRoute, UnitRoute
 from roar_publisher.engine.steps.after_publish import (
     SYNC,
-    Published,
+    PublishedLineage,
     describe_debts,
     make_tags,
     send_labels,
@@ -55,7 +55,7 @@ async def pay(run: Run, progress: Progress) -> Progress:
     return await run.journal.progress()
 
 
-async def _published(run: Run, progress: Progress) -> tuple[Published, UnitRoute, Authorizer]:
+async def _published(run: Run, progress: Progress) -> tuple[PublishedLineage, UnitRoute, Authorizer]:
     """Return the published lineage, the route of its labels, and their authorizer."""
     lineage_hash = progress.hash or ""
     history = await run.journal.history()
@@ -64,13 +64,13 @@ async def _published(run: Run, progress: Progress) -> tuple[Published, UnitRoute
         authorize: Authorizer = ANONYMOUS
         if decision is not Decision.LEGACY:
             authorize = await run.keyring.authorizer(decision, run.caller, progress.identity)
-        return Published(lineage_hash, lineage_hash, staged=False), LegacyRoute(lineage_hash), authorize
-    published = Published(lineage_hash, prepared_hash(run, progress), staged=True)
+        return PublishedLineage(lineage_hash, lineage_hash, staged=False), LegacyRoute(lineage_hash), authorize
+    published = PublishedLineage(lineage_hash, prepared_hash(run, progress), staged=True)
     return published, staged_route(run, progress, lineage_hash=lineage_hash), await session_authorizer(run, progress)
 
 
 async def _labels(
-    run: Run, progress: Progress, published: Published, route: UnitRoute, authorize: Authorizer
+    run: Run, progress: Progress, published: PublishedLineage, route: UnitRoute, authorize: Authorizer
 ) -> Debt | None:
     """Send the labels as the identity that published. Return what is owed if that fails again."""
     decision = Decision(progress.credential or Decision.ANONYMOUS_SESSION)

@@ -8,7 +8,7 @@ from roar_publisher.auth.choice import Decision
 from roar_publisher.engine.run import LEGACY_LINKS_IN_BULK, Outcome, Run
 from roar_publisher.engine.staging.pipeline import Pipeline
 from roar_publisher.engine.staging.requests import LegacyRoute
-from roar_publisher.engine.steps.after_publish import Published, finish
+from roar_publisher.engine.steps.after_publish import PublishedLineage, finish
 from roar_publisher.engine.steps.auth_select import check_identity
 from roar_publisher.engine.steps.missing import Endpoints
 from roar_publisher.engine.steps.object_storage import recheck_objects, store_objects
@@ -83,5 +83,5 @@ async def _publish(run: Run, progress: Progress, decision: Decision) -> Outcome:
         if refusal.status != CONFLICT or refusal.body.get("status") != "closed":
             raise
         run.report(Noted("this lineage was published before, by a session; it is complete, and accepts no more writes"))
-    owed = await finish(run, progress, Published(lineage_hash, lineage_hash, staged=False), route, authorize)
+    owed = await finish(run, progress, PublishedLineage(lineage_hash, lineage_hash, staged=False), route, authorize)
     return Outcome(Event.FELL_BACK, {"hash": lineage_hash, "url": url, **owed})

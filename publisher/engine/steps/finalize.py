@@ -6,7 +6,7 @@ from typing import Any
 
 from roar_publisher.auth.choice import Decision
 from roar_publisher.engine.run import Outcome, Run
-from roar_publisher.engine.steps.after_publish import Published, finish
+from roar_publisher.engine.steps.after_publish import PublishedLineage, finish
 from roar_publisher.engine.steps.missing import session_event
 from roar_publisher.engine.steps.object_storage import recheck_objects
 from roar_publisher.engine.steps.receipts import compare_receipt, mismatch, page_url, shortened
@@ -72,7 +72,7 @@ async def finalize(run: Run, progress: Progress) -> Outcome:
         and (progress.scope_request or {}).get("visibility") == "private"
     ):
         run.report(Noted(PUBLISHED_BEFORE))
-    published = Published(lineage_hash, prepared_hash(run, progress), staged=True)
+    published = PublishedLineage(lineage_hash, prepared_hash(run, progress), staged=True)
     route = staged_route(run, progress, lineage_hash=lineage_hash)
     try:
         owed = await finish(run, progress, published, route, await session_authorizer(run, progress))

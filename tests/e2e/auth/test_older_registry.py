@@ -8,7 +8,7 @@ import pytest
 
 from roar_publisher.auth.choice import Flag
 from roar_publisher.auth.identity import identity_of_key
-from roar_publisher.cli.status import next_step
+from roar_publisher.publishing.status import next_step
 from roar_publisher.state.errors import Conclusion, NeedsUser
 from roar_publisher.state.machine import State
 from roar_publisher.state.record import Progress

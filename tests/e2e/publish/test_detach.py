@@ -15,7 +15,7 @@ from roar_publisher.state.limits import TransferLimits
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
-from roar_publisher.state.status import PublishStatus
+from roar_publisher.state.status import JournalStatus
 from roar_publisher.state.status_reader import count_status
 from tests.support.cli.program import PATIENCE, Program
 from tests.support.cli.servers import answering, http
@@ -138,7 +138,7 @@ def test_a_publish_that_the_daemon_takes_meanwhile_is_watched(
     monkeypatch.setenv("ROAR_STATE_DIR", str(program.state))
     folder = StateFolder(program.state)
     answers = chain([False], repeat(True))
-    monkeypatch.setattr(PublishStatus, "owned_by_daemon", property(lambda status: next(answers)))
+    monkeypatch.setattr(JournalStatus, "owned_by_daemon", property(lambda status: next(answers)))
     with Lock(folder.find(publish_id).lock):
         assert run(["publish", "--resume", publish_id, "--detach", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["event"] == "detached"

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.cli import cancelling
 from roar_publisher.cli.journal import actions as actions
+from roar_publisher.publishing import cancelling
+from roar_publisher.publishing.running import Runner, run_here
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.lock import Lock
@@ -371,12 +372,12 @@ def test_uploads_are_given_up_before_a_publish_counts_as_cancelled(
     """Killed in between, it can be cancelled again, and nothing is left in the folder that it stored to."""
     publish = frozen(folder, cut(chain(1)))
 
-    def killed(owned: OwnedPublish) -> int:
+    def killed(owned: OwnedPublish, run: Runner) -> int:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cancelling, "abort_uploads", killed)
     with publish as owned, pytest.raises(KeyboardInterrupt):
-        cancelling.cancel_owned(owned)
+        cancelling.cancel_owned(owned, run_here)
     assert count_status(publish.paths).interrupted
 
 
@@ -386,5 +387,5 @@ def test_a_token_that_can_not_be_removed_does_not_stop_a_cancel(
     publish = frozen(folder, cut(chain(1)))
     publish.paths.session_token.mkdir()
     with publish as owned:
-        assert cancelling.cancel_owned(owned) == "Nothing of it is visible."
+        assert cancelling.cancel_owned(owned, run_here) == "Nothing of it is visible."
     assert not count_status(publish.paths).live

@@ -10,8 +10,8 @@ import pytest
 from roar_publisher.__main__ import run
 from roar_publisher.cli import app
 from roar_publisher.cli.commands import COMMANDS
-from roar_publisher.cli.display.naming import as_called, program_name
 from roar_publisher.cli.roar_cli import REPAIR, roar_cli_commands, roar_script_note
+from roar_publisher.naming import as_called, program_name
 from tests.support.processes import environment
 
 UNAMBIGUOUS = Path(sys.executable).with_name("roar-publish")

@@ -9,10 +9,10 @@ import pytest
 
 from roar_publisher.__main__ import run
 from roar_publisher.cli.display.live import draw
-from roar_publisher.cli.display.meter import Meter
 from roar_publisher.cli.publish.options import Options, PutOptions
-from roar_publisher.cli.status import next_step
 from roar_publisher.exit_codes import ExitCode
+from roar_publisher.publishing.meter import Meter
+from roar_publisher.publishing.status import next_step
 from roar_publisher.report import Entered, ObjectsPlanned, Planned, Report, Waiting
 from roar_publisher.state.errors import Transient
 from roar_publisher.state.machine import Event, State
@@ -133,7 +133,7 @@ def test_an_unreachable_registry_before_the_plan_leaves_nothing_to_resume(
     monkeypatch.chdir(program.cwd)
     for name, value in (("ROAR_STATE_DIR", program.state), ("HOME", program.state)):
         monkeypatch.setenv(name, str(value))
-    monkeypatch.setattr("roar_publisher.cli.publish.preparing.candidate_identities", away)
+    monkeypatch.setattr("roar_publisher.publishing.preparing.candidate_identities", away)
     assert run(["publish", "--public", "-y", "--json", "--registry", "http://127.0.0.1:9"]) == ExitCode.FAILED
     error = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (error["exit_code"], error["reason"]) == (ExitCode.FAILED, "offline")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from roar_publisher.cli.errors import Unfinished
 from roar_publisher.cli.failure import report_error
+from roar_publisher.publishing.errors import Unfinished
 from roar_publisher.state.errors import NeedsUser, UsageProblem
 from tests.support.cli.program import PATIENCE, Ended, Program
 from tests.support.lineage.captured import recorded

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.cli.display.result import Result
-from roar_publisher.cli.display.text import wrapped
 from roar_publisher.cli.journal.views import show_list
+from roar_publisher.publishing.emitting import published_event
+from roar_publisher.publishing.result import Result
 from roar_publisher.state.objects import ObjectTally
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Progress
+from roar_publisher.text import wrapped
 from tests.e2e.publish.test_terminal import at_terminal
 from tests.support.cli.program import Program
 from tests.support.lineages import chain, cut, frozen, plan_of
@@ -170,6 +171,6 @@ def test_success_says_who_and_for_whom(scope: dict[str, str] | None, identity: s
     plan = replace(plan_of(cut(chain(1)), "12ab34cd"), destination="s3://bucket/run")
     result = Result(plan, Progress(identity=identity, scope_request=scope), ObjectTally(3, 3, 1_200_000, 1_200_000))
     assert result.sentences() == [sentence, "Stored 3 files (1.2 MB) in s3://bucket/run."]
-    facts = result.facts()
+    facts = published_event(result).as_dict()
     assert (facts["visibility"], facts["identity"]) == (sentence.partition(",")[0].lower(), identity)
     assert (facts["destination"], facts["files"], facts["bytes"]) == ("s3://bucket/run", 3, 1_200_000)

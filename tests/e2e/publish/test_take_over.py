@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.cli.ownership import RELEASE_SECONDS, take_over
+from roar_publisher.publishing.ownership import RELEASE_SECONDS, take_over
 from roar_publisher.state.errors import Owned
 from roar_publisher.state.lock import Lock, owner
 from roar_publisher.state.machine import State

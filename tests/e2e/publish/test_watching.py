@@ -11,9 +11,9 @@ import pytest
 
 from roar_publisher.cli.display.base import QuietDisplay
 from roar_publisher.cli.display.output import Output
-from roar_publisher.cli.display.result import Result
-from roar_publisher.cli.publish.watching import Halted, PublishWatch, WatchStopped
-from roar_publisher.exit_codes import ExitCode, exit_code_of
+from roar_publisher.exit_codes import exit_code_of
+from roar_publisher.publishing.result import Result
+from roar_publisher.publishing.watching import Halted, PublishWatch, WatchStopped
 from roar_publisher.report import Advanced, Entered, Noted, ObjectsPlanned, ObjectStored, Planned, Report, Sent, Waiting
 from roar_publisher.state.errors import Conclusion, LocalProblem, PublisherError, UsageProblem
 from roar_publisher.state.journal import Journal
@@ -64,7 +64,7 @@ class Watched:
         for event in events:
             self.owned.journal.checkpoint(event, **learned)  # type: ignore[arg-type]
 
-    def watch(self, *acts: Act) -> int:
+    def watch(self, *acts: Act) -> Result:
         script = iter(acts)
         polls = iter(range(MOST_POLLS))
 
@@ -176,13 +176,13 @@ def test_the_reason_of_an_earlier_stop_is_not_a_wait(watched: Watched) -> None:
 
 def test_a_publish_that_ends_while_it_is_watched(watched: Watched) -> None:
     watched.enter(*STAGING)
-    assert watched.watch(lambda: watched.enter(Event.STAGED, Event.FINALIZED)) == ExitCode.PUBLISHED
+    assert watched.watch(lambda: watched.enter(Event.STAGED, Event.FINALIZED))
     assert watched.display.result == (State.DONE, False)
 
 
 def test_a_publish_that_had_ended_before(watched: Watched) -> None:
     watched.enter(*STAGING, Event.STAGED, Event.FINALIZED)
-    assert watched.watch() == ExitCode.PUBLISHED
+    assert watched.watch()
     assert watched.display.result == (State.DONE, True)
 
 
@@ -216,7 +216,7 @@ def test_one_process_may_hand_it_to_another(watched: Watched) -> None:
             owned.journal.checkpoint(Event.STAGED)
             owned.journal.checkpoint(Event.FINALIZED)
 
-    assert watched.watch(watched.owned.release, *nothing, come_and_finish) == ExitCode.PUBLISHED
+    assert watched.watch(watched.owned.release, *nothing, come_and_finish)
 
 
 def test_every_handover_has_its_own_time(watched: Watched) -> None:
@@ -236,7 +236,7 @@ def test_every_handover_has_its_own_time(watched: Watched) -> None:
         leave()
 
     back_and_forth = [leave, *nothing, come, leave, *nothing, come]
-    assert watched.watch(*back_and_forth, *back_and_forth, finish) == ExitCode.PUBLISHED
+    assert watched.watch(*back_and_forth, *back_and_forth, finish)
 
 
 def test_a_replaced_journal_is_opened_again(watched: Watched) -> None:
@@ -284,7 +284,7 @@ def test_a_queued_publish_is_watched_while_a_daemon_runs(watched: Watched) -> No
                 owned.journal.checkpoint(event)
 
     with Lock(watched.folder.daemon_lock):
-        assert watched.watch(*[lambda: None] * 100, daemon_takes_it) == ExitCode.PUBLISHED
+        assert watched.watch(*[lambda: None] * 100, daemon_takes_it)
     assert [report for report in watched.display.reports if isinstance(report, Waiting | Noted)] == [
         Waiting(Reason.THROTTLED, 10.0),
         Noted("the daemon starts it when a slot is free"),

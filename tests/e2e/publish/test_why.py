@@ -6,8 +6,8 @@ from typing import cast
 
 import pytest
 
-from roar_publisher.cli.status import explain, next_step
 from roar_publisher.exit_codes import exit_code_of
+from roar_publisher.publishing.status import explain, next_step
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import Event
 from roar_publisher.state.meanings import MEANINGS

@@ -8,7 +8,7 @@ from threading import Event, Lock
 
 import pytest
 
-from roar_publisher.cli.display.text import size
+from roar_publisher.text import size
 from tests.e2e.put.conftest import MakePlace
 from tests.support.put.destinations import KINDS
 from tests.support.put.forked_program import ProgramResult

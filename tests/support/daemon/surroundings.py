@@ -15,7 +15,7 @@ from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.lock import owner
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import StateFolder
-from roar_publisher.state.status import PublishStatus
+from roar_publisher.state.status import JournalStatus
 from roar_publisher.state.status_reader import read_status
 from tests.support.cli.program import Program, serving
 from tests.support.daemon.daemons import daemons_of, pid_of, until
@@ -109,7 +109,7 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.1)
 
 
-def publishes_of(program: Program) -> list[PublishStatus]:
+def publishes_of(program: Program) -> list[JournalStatus]:
     """Every publish that is planned."""
     found = []
     for paths in StateFolder(program.state).all_publishes():
@@ -118,7 +118,7 @@ def publishes_of(program: Program) -> list[PublishStatus]:
     return found
 
 
-def wanted_of(found: list[PublishStatus]) -> list[tuple[object, ...]]:
+def wanted_of(found: list[JournalStatus]) -> list[tuple[object, ...]]:
     """What `PUBLISHED` says where every one of these publishes is there once, as it was planned."""
     plans = [(one.progress.hash, one.plan) for one in found]
     return sorted((hash_, plan.jobs, plan.artifacts, plan.inputs, plan.outputs, plan.labels) for hash_, plan in plans)

@@ -38,7 +38,7 @@ from roar_publisher.state.machine import Event, State
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.record import Learned, Progress
-from roar_publisher.state.status import PublishStatus
+from roar_publisher.state.status import JournalStatus
 from roar_publisher.state.status_reader import read_status
 from tests.support.blocking import inline
 from tests.support.faults.items import Item, acknowledged_items, items_of_request
@@ -247,10 +247,10 @@ class Machine:
         self.queued[owned.paths.id] = (site, lineage)
         return owned.paths
 
-    def status(self, paths: PublishPaths) -> PublishStatus:
+    def status(self, paths: PublishPaths) -> JournalStatus:
         return read_status(paths)
 
-    def all(self) -> list[PublishStatus]:
+    def all(self) -> list[JournalStatus]:
         """Every publish as it stands."""
         return [read_status(paths) for paths in self.folder.all_publishes()]
 

@@ -10,10 +10,10 @@ from rich.console import Console
 from roar_publisher.cli.display.base import Display
 from roar_publisher.cli.display.jsonlines import JsonDisplay
 from roar_publisher.cli.display.live import LiveDisplay, draw
-from roar_publisher.cli.display.meter import Meter
 from roar_publisher.cli.display.output import Output
 from roar_publisher.cli.display.plain import PlainDisplay
-from roar_publisher.cli.display.result import Result
+from roar_publisher.publishing.meter import Meter
+from roar_publisher.publishing.result import Result
 from roar_publisher.report import Advanced, Entered, Noted, ObjectStored, Planned, Retrying, Waiting
 from roar_publisher.state.machine import Event, State
 from roar_publisher.state.reasons import Reason

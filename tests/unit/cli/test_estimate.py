@@ -8,9 +8,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from roar_publisher.cli.display.estimate import Estimate
-from roar_publisher.cli.display.meter import Meter
 from roar_publisher.glaas.replies import BatchReply
+from roar_publisher.publishing.estimate import Estimate
+from roar_publisher.publishing.meter import Meter
 from roar_publisher.report import ObjectsPlanned, ObjectStored, Planned, Report, Sent
 from roar_publisher.state.units import Kind, Unit
 from tests.support import virtual

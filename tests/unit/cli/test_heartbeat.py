@@ -10,10 +10,11 @@ import anyio
 import httpx2
 import pytest
 
-from roar_publisher.cli.display.jsonlines import HEARTBEAT_SECONDS, JsonDisplay
+from roar_publisher.cli.display.jsonlines import JsonDisplay
 from roar_publisher.cli.display.output import Output
 from roar_publisher.cli.publish.signals import TICK_SECONDS
 from roar_publisher.glaas.replies import Receipt
+from roar_publisher.publishing.emitting import HEARTBEAT_SECONDS
 from roar_publisher.report import Advanced, Entered, Planned, Retrying, Waiting
 from roar_publisher.state.errors import PublisherError
 from roar_publisher.state.machine import Event, State

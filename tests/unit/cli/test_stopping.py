@@ -2,7 +2,7 @@
 
 import pytest
 
-from roar_publisher.cli.publish.stopping import park_stopped, unfinished_error
+from roar_publisher.publishing.stopping import park_stopped, unfinished_error
 from roar_publisher.state.errors import Conclusion, LocalProblem, Transient
 from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import StateFolder

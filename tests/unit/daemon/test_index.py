@@ -15,7 +15,7 @@ from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.status import PublishStatus
+from roar_publisher.state.status import JournalStatus
 from roar_publisher.state.status_reader import read_status
 from tests.support.lineages import chain, cut, frozen
 from tests.support.processes import line_of, running
@@ -50,7 +50,7 @@ def readings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The id of every publish whose journal is read, in order."""
     read: list[str] = []
 
-    def counted(paths: PublishPaths) -> PublishStatus:
+    def counted(paths: PublishPaths) -> JournalStatus:
         read.append(paths.id)
         return read_status(paths)
 
@@ -68,7 +68,7 @@ def at(paths: PublishPaths, moment: float) -> None:
     os.utime(paths.journal, (moment, moment))
 
 
-def ids(found: list[PublishStatus]) -> set[str]:
+def ids(found: list[JournalStatus]) -> set[str]:
     return {one.paths.id for one in found}
 
 
@@ -210,7 +210,7 @@ def test_a_journal_that_was_temporarily_unreadable_is_read_again(
     later = paths.journal.stat().st_mtime + 60
     index = PublishIndex(folder, wall_clock=lambda: later)
 
-    def fail(_: PublishPaths) -> PublishStatus:
+    def fail(_: PublishPaths) -> JournalStatus:
         raise LocalProblem("the disk reports an error (EIO)", reason=Reason.DISK, resumable=True)
 
     with monkeypatch.context() as moment:

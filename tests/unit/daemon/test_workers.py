@@ -13,7 +13,7 @@ from roar_publisher.daemon.settings import DaemonSettings
 from roar_publisher.daemon.workers import WorkerPool
 from roar_publisher.net.connection import RegistryConnection
 from roar_publisher.state.paths import StateFolder
-from roar_publisher.state.status import PublishStatus
+from roar_publisher.state.status import JournalStatus
 from roar_publisher.state.status_reader import read_status
 from tests.support.lineages import chain, cut, frozen
 
@@ -28,7 +28,7 @@ class Slow:
         self.may_release = anyio.Event()
 
     async def run_publish(
-        self, found: PublishStatus, active: object, folder: object, connection: RegistryConnection, *_: Any, **__: Any
+        self, found: JournalStatus, active: object, folder: object, connection: RegistryConnection, *_: Any, **__: Any
     ) -> FollowUp:
         self.connections.append(connection)
         try:
@@ -39,7 +39,7 @@ class Slow:
         raise AssertionError
 
 
-def publish(folder: StateFolder) -> PublishStatus:
+def publish(folder: StateFolder) -> JournalStatus:
     with frozen(folder, cut(chain(2))) as made:
         return read_status(made.paths)
 

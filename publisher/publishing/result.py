@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from roar_publisher.auth.identity import ANONYMOUS_IDENTITY
-from roar_publisher.cli.display.text import count, size
 from roar_publisher.state.objects import ObjectTally
 from roar_publisher.state.record import Plan, Progress
+from roar_publisher.text import count, size
 
 PUBLIC = "public"
 NO_FILES = ObjectTally(0, 0, 0, 0)
@@ -51,18 +51,6 @@ class Result:
             files = f"{count(self.files.objects, 'file')} ({size(self.files.size)})"
             words.append(f"Stored {files} in {self.plan.destination}.")
         return words
-
-    def facts(self) -> dict[str, object]:
-        """Return the same facts for a program."""
-        facts: dict[str, object] = {
-            "visibility": self.visibility,
-            "identity": self.identity,
-            "owner": self.owner,
-            "project": self.project,
-        }
-        if self.plan.destination is not None:
-            facts |= {"destination": self.plan.destination, "files": self.files.objects, "bytes": self.files.size}
-        return facts
 
     def _place(self) -> str:
         if self.project is not None:

@@ -1,18 +1,16 @@
 """Finds the publish that `--resume` means."""
 
-from pathlib import Path
-
-from roar_publisher.cli.errors import Cancelled, Failed
-from roar_publisher.cli.ownership import take_over
-from roar_publisher.cli.publish.options import Options
-from roar_publisher.cli.publish.plan_check import (
+from roar_publisher.lineage.project import find_project
+from roar_publisher.publishing.errors import Cancelled, Failed
+from roar_publisher.publishing.order import Order
+from roar_publisher.publishing.ownership import take_over
+from roar_publisher.publishing.plan_check import (
     contradiction_error,
     contradictions,
     differences,
     other_registry,
     typed_command,
 )
-from roar_publisher.lineage.project import find_project
 from roar_publisher.state.errors import Conclusion, LocalProblem, Owned, PublisherError, UsageProblem
 from roar_publisher.state.machine import State
 from roar_publisher.state.meanings import ELSEWHERE
@@ -24,26 +22,26 @@ from roar_publisher.state.status_reader import count_all, count_status
 RESUME = "--resume"
 
 
-def find_publish(options: Options, folder: StateFolder, cwd: Path) -> CountedStatus:
+def find_publish(order: Order, folder: StateFolder) -> CountedStatus:
     """Return the publish to resume.
 
-    It is the one whose id begins with `options.resume`. If that is "", it is the newest interrupted one of the
-    project around `cwd` that agrees with what was typed, or if none is interrupted, the newest that owes something.
+    It is the one whose id begins with `order.resume`. If that is "", it is the newest interrupted one of the project
+    that agrees with what was typed, or if none is interrupted, the newest that owes something.
     It may be DONE, or the daemon may work on it. With `--registry`, a publish of which no registry holds anything yet
     is redirected to that registry.
 
     Raises UsageProblem if there is none or it contradicts what was typed, Cancelled or Failed if it has ended so,
     Owned if another terminal works on the only one there is, LocalProblem if a journal temporarily cannot be read.
     """
-    if not options.resume:
-        return _Candidates(options, folder, cwd).newest()
-    paths = folder.find(options.resume)
+    if not order.resume:
+        return _Candidates(order, folder).newest()
+    paths = folder.find(order.resume)
     summary = count_status(paths)
-    if found := contradictions(options, summary.plan, paths):
+    if found := contradictions(order, summary.plan, paths):
         raise contradiction_error(summary.plan, found, verb=RESUME)
     if summary.progress.state is State.CANCELLED:
         raise Cancelled(summary.plan.id)
-    if (registry := other_registry(options, summary.plan)) is not None:
+    if (registry := other_registry(order, summary.plan)) is not None:
         with take_over(paths, folder) as owned:
             owned.journal.readdress(registry)
         summary = count_status(paths)
@@ -53,11 +51,11 @@ def find_publish(options: Options, folder: StateFolder, cwd: Path) -> CountedSta
 
 
 class _Candidates:
-    """The publishes of the project around `cwd`, newest first, and the first one that cannot be read."""
+    """The publishes of the project of the order, newest first, and the first one that cannot be read."""
 
-    def __init__(self, options: Options, folder: StateFolder, cwd: Path) -> None:
-        self._options = options
-        self._project = str(find_project(cwd).root)
+    def __init__(self, order: Order, folder: StateFolder) -> None:
+        self._order = order
+        self._project = str(find_project(order.cwd).root)
         self._found: list[CountedStatus] = []
         self._unread: tuple[PublishPaths, LocalProblem] | None = None
         for found in count_all(folder):
@@ -84,12 +82,12 @@ class _Candidates:
         raise self._nothing()
 
     def _differences(self, found: CountedStatus) -> list[str]:
-        return differences(self._options, found.plan, found.paths)
+        return differences(self._order, found.plan, found.paths)
 
     def _contradiction(self, found: CountedStatus) -> UsageProblem:
         problem = contradiction_error(found.plan, self._differences(found), verb=RESUME)
-        registry = other_registry(self._options, found.plan)
-        if registry is not None and not contradictions(self._options, found.plan, found.paths):
+        registry = other_registry(self._order, found.plan)
+        if registry is not None and not contradictions(self._order, found.plan, found.paths):
             problem.next_step += (
                 f"; to send this one there: roar publish {RESUME} {found.plan.id} --registry {registry}"
             )
@@ -123,7 +121,7 @@ class _Candidates:
                 next_step=f"to continue it here: roar publish --resume {moved.plan.id}",
             )
         what = f"no publish of {self._project} is interrupted"
-        again = typed_command(self._options)
+        again = typed_command(self._order)
         last = self._found[0] if self._found else None
         if last is not None and last.progress.state is State.FAILED:
             return UsageProblem(

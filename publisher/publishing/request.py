@@ -1,10 +1,9 @@
-"""Builds a `plans.PublishRequest` from the command line and the current folder, and lists what it can lead to."""
+"""Builds a `plans.PublishRequest` from an order, and lists what it can lead to."""
 
 import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from roar_publisher.auth.bearer_store import BearerStore
@@ -12,12 +11,12 @@ from roar_publisher.auth.choice import Capabilities, Choice, Decision, HeldCrede
 from roar_publisher.auth.decide import decide
 from roar_publisher.auth.identity import ANONYMOUS_IDENTITY, identity_of_sign_in
 from roar_publisher.auth.keyring import Keyring
-from roar_publisher.cli.publish.options import Options, PutOptions
 from roar_publisher.lineage.boundary import FOLLOW, refuse_linked_database
 from roar_publisher.lineage.config import NamedRegistry
 from roar_publisher.lineage.project import find_project
 from roar_publisher.net.address import registry_address
 from roar_publisher.planning.plans import PublishRequest
+from roar_publisher.publishing.order import Order, PutOrder
 from roar_publisher.state.home import home_to_read
 from roar_publisher.state.record import NamedBy
 
@@ -25,41 +24,41 @@ if TYPE_CHECKING:
     from roar_publisher.planning.put.request import PutRequest
 
 
-def read_request(options: Options, cwd: Path, environ: Mapping[str, str]) -> PublishRequest:
+def read_request(order: Order, environ: Mapping[str, str]) -> PublishRequest:
     """Return the request.
 
     Raises LocalProblem outside of a project, UsageProblem for a bad registry address or a capture that is a link.
     """
-    project = find_project(cwd)
-    if not options.follow_links:
+    project = find_project(order.cwd)
+    if not order.follow_links:
         refuse_linked_database(
             project.root,
             kept="Nothing was sent or kept.",
             next_step=f"if that is the database you want, the same command with {FOLLOW}",
         )
-    if options.no_redact:
+    if order.no_redact:
         omit = replace(project.config.omit, enabled=False)
         project = replace(project, config=replace(project.config, omit=omit))
-    named = NamedRegistry(options.registry, NamedBy.OPTION) if options.registry else project.registry(environ)
-    target = options.target if options.put is None else shlex.join(options.put.sources) or None
-    return PublishRequest(project, target, cwd, registry_address(named.url, environ), options.flag, named.by)
+    named = NamedRegistry(order.registry, NamedBy.OPTION) if order.registry else project.registry(environ)
+    target = order.target if order.put is None else shlex.join(order.put.sources) or None
+    return PublishRequest(project, target, order.cwd, registry_address(named.url, environ), order.flag, named.by)
 
 
-def put_request(options: PutOptions, request: PublishRequest, *, follow_links: bool = False) -> "PutRequest":
+def put_request(order: PutOrder, request: PublishRequest, *, follow_links: bool = False) -> "PutRequest":
     """Return what a put is asked to store. Raises LocalProblem if the user's settings are invalid."""
     from roar_publisher.daemon.settings import user_settings
     from roar_publisher.planning.put.request import PutRequest
 
     return PutRequest(
         project=request.project,
-        sources=options.sources,
-        destination=options.destination,
-        message=options.message,
+        sources=order.sources,
+        destination=order.destination,
+        message=order.message,
         flag=request.flag,
-        name=options.name,
-        dataset=options.dataset,
-        tag=options.tag is not False,
-        push_asked=options.tag is True,
+        name=order.name,
+        dataset=order.dataset,
+        tag=order.tag is not False,
+        push_asked=order.tag is True,
         push_configured=user_settings(os.environ, home_to_read()).push_tags,
         follow_links=follow_links,
     )

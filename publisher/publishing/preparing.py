@@ -8,12 +8,12 @@ import anyio
 
 from roar_publisher.auth.identity_cache import IdentityCache
 from roar_publisher.auth.keyring import Keyring
-from roar_publisher.cli.display.base import Display
-from roar_publisher.cli.publish.options import Options
-from roar_publisher.cli.publish.prompts import Prompter
-from roar_publisher.cli.publish.request import possible_choices, put_request, require_publishable
 from roar_publisher.planning.candidates import candidate_identities
 from roar_publisher.planning.plans import Planner, PublishRequest
+from roar_publisher.publishing.consent import Consent
+from roar_publisher.publishing.observer import PublishObserver
+from roar_publisher.publishing.order import Order
+from roar_publisher.publishing.request import possible_choices, put_request, require_publishable
 from roar_publisher.state.errors import Conclusion, Interrupted, Transient
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.tasks import until_stopped
@@ -34,14 +34,14 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """The preparation of one command line's request."""
+    """The preparation of one request."""
 
     request: PublishRequest
-    options: Options
+    order: Order
     keyring: Keyring
     folder: StateFolder
-    display: Display
-    prompter: Prompter
+    observer: PublishObserver
+    consent: Consent
 
     async def run(self, stop: anyio.Event) -> Prepared:
         """Prepare the request.
@@ -56,7 +56,7 @@ class Preparation:
 
     async def _prepare(self, stop: anyio.Event) -> Prepared:
         await require_publishable(self.request, self.keyring)
-        agreed = await self._agreed(stop) if self.options.detach else self.options.yes
+        agreed = await self._agreed(stop) if self.order.detach else self.order.yes
         planner = await self._planner()
         return Prepared(await self._identities(), planner, agreed)
 
@@ -69,9 +69,9 @@ class Preparation:
             return await candidate_identities(
                 self.request,
                 self.keyring,
-                report=self.display.report,
+                report=self.observer.report,
                 known=IdentityCache(self.folder.identities),
-                ask_if_known=not self.options.detach,
+                ask_if_known=not self.order.detach,
             )
         except Transient as away:
             away.conclusion = Conclusion.FAILED
@@ -81,19 +81,19 @@ class Preparation:
 
     async def _agreed(self, stop: anyio.Event) -> bool:
         """Ask now for any consent that the daemon may need, because the daemon cannot ask."""
-        from roar_publisher.cli.publish.detaching import choice_needing_consent, require_consent
+        from roar_publisher.publishing.detaching import choice_needing_consent, require_consent
 
         choices = possible_choices(self.request, await self.keyring.available(self.request.flag, self.request.scope))
         asked = choice_needing_consent(choices)
-        agreed = self.options.yes or (asked is not None and await self.prompter.confirm(asked, stop))
+        agreed = self.order.yes or (asked is not None and await self.consent.confirm(asked, stop))
         if not agreed:
-            require_consent(choices)
+            require_consent(choices, self.consent.how)
         return agreed
 
     async def _planner(self) -> Planner | None:
-        if self.options.put is None:
+        if self.order.put is None:
             return None
         from roar_publisher.planning.put.prepare import put_planner
 
-        order = put_request(self.options.put, self.request, follow_links=self.options.follow_links)
-        return await put_planner(order, report=self.display.report, clock=time.time)
+        wanted = put_request(self.order.put, self.request, follow_links=self.order.follow_links)
+        return await put_planner(wanted, report=self.observer.report, clock=time.time)

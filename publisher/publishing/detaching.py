@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 
 from roar_publisher.auth.choice import Choice, Decision
-from roar_publisher.cli.display.base import Display
-from roar_publisher.cli.errors import Unfinished
 from roar_publisher.daemon.background import start
 from roar_publisher.daemon.wake import wake
 from roar_publisher.planning.freezing import FrozenPlan
+from roar_publisher.publishing.errors import Unfinished
+from roar_publisher.publishing.observer import PublishObserver
 from roar_publisher.state.errors import LocalProblem, NeedsUser
 from roar_publisher.state.paths import StateFolder
 
 
-def leave_to_daemon(frozen: FrozenPlan, folder: StateFolder, display: Display) -> None:
+def leave_to_daemon(frozen: FrozenPlan, folder: StateFolder, observer: PublishObserver) -> None:
     """Queue an owned publish, release it, and ensure that a daemon runs.
 
     Raises Unfinished if none can be started; the publish is queued even then. Repetition is harmless.
@@ -20,7 +20,7 @@ def leave_to_daemon(frozen: FrozenPlan, folder: StateFolder, display: Display) -
     with frozen.publish as owned:
         owned.journal.queue.detach()
     ensure_daemon(frozen.plan.id, folder)
-    display.detached(frozen.plan, resumed=frozen.resumed)
+    observer.detached(frozen.plan, resumed=frozen.resumed)
 
 
 def ensure_daemon(publish_id: str, folder: StateFolder) -> None:
@@ -38,12 +38,12 @@ def choice_needing_consent(choices: Sequence[Choice]) -> Choice | None:
     return next((choice for choice in choices if choice.needs_confirmation), None)
 
 
-def require_consent(choices: Sequence[Choice]) -> None:
-    """Raise NeedsUser if every possible outcome needs consent that the user has not given."""
+def require_consent(choices: Sequence[Choice], how: str) -> None:
+    """Raise NeedsUser if every possible outcome needs consent that the user has not given. how: what gives it."""
     possible = [choice for choice in choices if choice.decision is not Decision.STOP]
     if possible and all(choice.needs_confirmation for choice in possible):
         raise NeedsUser(
             "this publish is public and anonymous, which needs your consent before the daemon takes it",
             kept="Nothing was sent or kept.",
-            next_step="repeat the command with --yes",
+            next_step=f"repeat the command with {how}",
         )

@@ -4,8 +4,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from roar_publisher.cli.display.estimate import Estimate
-from roar_publisher.cli.display.text import count, size
+from roar_publisher.publishing.estimate import Estimate
 from roar_publisher.report import (
     Advanced,
     Entered,
@@ -19,6 +18,7 @@ from roar_publisher.report import (
 )
 from roar_publisher.state.machine import State
 from roar_publisher.state.units import Kind
+from roar_publisher.text import count, size
 
 WINDOW_SECONDS = 10.0
 """The rate is measured over this many seconds."""

@@ -6,20 +6,20 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from roar_publisher.auth.clock import clock_advice_in
-from roar_publisher.cli.display.naming import as_called
-from roar_publisher.cli.display.words import REMEDIES
 from roar_publisher.exit_codes import exit_code_of
+from roar_publisher.naming import as_called
+from roar_publisher.publishing.remedies import REMEDIES
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.lock import owner
 from roar_publisher.state.machine import State
 from roar_publisher.state.meanings import MEANINGS, Turn
 from roar_publisher.state.paths import PublishPaths
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.status import QUEUED, CountedStatus, PublishStatus, Status
+from roar_publisher.state.status import QUEUED, CountedStatus, JournalStatus, Status
 from roar_publisher.storage.kinds import STORES
 
 
-def explain(status: PublishStatus) -> str:
+def explain(status: JournalStatus) -> str:
     """Return the reason of a status, with the owner and the time until which it waits."""
     if status.status is Status.RUNNING:
         owned = f"owned by {'the daemon, ' if status.by_daemon else ''}pid {status.owner}"

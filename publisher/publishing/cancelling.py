@@ -1,15 +1,20 @@
 """Cancels a publish that this process owns."""
 
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from roar_publisher.cli.display.text import count
+from roar_publisher.publishing.running import Runner
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.machine import LIVE, Event, State
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.reasons import Reason
+from roar_publisher.text import count
+
+if TYPE_CHECKING:
+    import anyio
 
 
-def cancel_owned(owned: OwnedPublish) -> str:
+def cancel_owned(owned: OwnedPublish, run: Runner) -> str:
     """Cancel an owned publish. Return a text that tells the user what follows. Raises UsageProblem if it has ended."""
     progress = owned.journal.progress()
     if progress.state not in LIVE:
@@ -17,7 +22,7 @@ def cancel_owned(owned: OwnedPublish) -> str:
             f"publish {owned.paths.id} is already {progress.state}", next_step=f"roar journal show {owned.paths.id}"
         )
     # Before the checkpoint: after a kill, the publish can still be cancelled, and no upload is forgotten.
-    left = abort_uploads(owned)
+    left = abort_uploads(owned, run)
     owned.journal.checkpoint(Event.CANCELLED, reason=Reason.CANCELLED)
     with suppress(LocalProblem):  # already cancelled; leftover files are removed later
         owned.paths.forget_session_token()
@@ -32,12 +37,13 @@ def cancel_owned(owned: OwnedPublish) -> str:
     return text
 
 
-def abort_uploads(owned: OwnedPublish) -> int:
+def abort_uploads(owned: OwnedPublish, run: Runner) -> int:
     """Abort the unfinished uploads of a put. Return how many the store still keeps."""
     if owned.journal.plan().destination is None:
         return 0
-    import anyio
-
     from roar_publisher.engine.staging.uploader import abandon
 
-    return anyio.run(abandon, owned.paths, owned.journal, owned.journal.plan())
+    async def abort(stop: "anyio.Event") -> int:
+        return await abandon(owned.paths, owned.journal, owned.journal.plan())
+
+    return run(abort)

@@ -1,7 +1,7 @@
 """Leaves a publish that has not ended: records why, and tells the user how to continue."""
 
-from roar_publisher.cli.errors import Unfinished
 from roar_publisher.daemon.wake import wake
+from roar_publisher.publishing.errors import Unfinished
 from roar_publisher.state.errors import Interrupted, Owned, PublisherError
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import LIVE

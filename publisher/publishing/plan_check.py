@@ -10,36 +10,36 @@ import shlex
 from collections.abc import Iterator
 from urllib.parse import unquote, urlsplit
 
-from roar_publisher.cli.publish.options import Options
 from roar_publisher.net.address import registry_address
+from roar_publisher.publishing.order import Order
 from roar_publisher.state.errors import PublisherError, UsageProblem
 from roar_publisher.state.paths import PublishPaths
 from roar_publisher.state.record import Plan
 
 
-def contradictions(options: Options, plan: Plan, paths: PublishPaths) -> list[str]:
+def contradictions(order: Order, plan: Plan, paths: PublishPaths) -> list[str]:
     """Return each contradiction, such as `public, not --private`. Empty if everything agrees.
 
     Options that were not typed agree with everything. The registry is checked by `other_registry`.
     """
-    return list(_contradictions(options, plan, paths))
+    return list(_contradictions(order, plan, paths))
 
 
-def other_registry(options: Options, plan: Plan) -> str | None:
+def other_registry(order: Order, plan: Plan) -> str | None:
     """Return the address that `--registry` names if it differs from the publish's.
 
     Raises UsageProblem for a bad one.
     """
-    if options.registry is None:
+    if order.registry is None:
         return None
-    typed = registry_address(options.registry, os.environ)
+    typed = registry_address(order.registry, os.environ)
     return None if typed == plan.registry else typed
 
 
-def differences(options: Options, plan: Plan, paths: PublishPaths) -> list[str]:
+def differences(order: Order, plan: Plan, paths: PublishPaths) -> list[str]:
     """Return the same as `contradictions`, including the registry."""
-    registry = other_registry(options, plan)
-    return contradictions(options, plan, paths) + ([f"{plan.registry}, not {registry}"] if registry else [])
+    registry = other_registry(order, plan)
+    return contradictions(order, plan, paths) + ([f"{plan.registry}, not {registry}"] if registry else [])
 
 
 def contradiction_error(plan: Plan, found: list[str], *, verb: str) -> UsageProblem:
@@ -53,33 +53,33 @@ def contradiction_error(plan: Plan, found: list[str], *, verb: str) -> UsageProb
     return problem
 
 
-def typed_command(options: Options) -> str:
+def typed_command(order: Order) -> str:
     """Return the command that publishes what was typed, without `--resume`."""
     words = ["roar", "publish"]
-    if options.put is not None:
-        words = ["roar", "put", *options.put.sources, options.put.destination, "-m", options.put.message]
-    elif options.target is not None:
-        words.append(options.target)
-    words += [options.flag.value] if options.flag.value else []
-    words += ["--registry", options.registry] if options.registry else []
+    if order.put is not None:
+        words = ["roar", "put", *order.put.sources, order.put.destination, "-m", order.put.message]
+    elif order.target is not None:
+        words.append(order.target)
+    words += [order.flag.value] if order.flag.value else []
+    words += ["--registry", order.registry] if order.registry else []
     return shlex.join(words)
 
 
-def _contradictions(options: Options, plan: Plan, paths: PublishPaths) -> Iterator[str]:
-    target = options.target
-    if options.put is not None:
-        target = shlex.join(options.put.sources) or None
+def _contradictions(order: Order, plan: Plan, paths: PublishPaths) -> Iterator[str]:
+    target = order.target
+    if order.put is not None:
+        target = shlex.join(order.put.sources) or None
         if plan.destination is None:
             yield "lineage only, not for a put"
-        elif _place(options.put.destination) != _place(plan.destination):
-            yield f"{plan.destination}, not {options.put.destination}"
-        elif (message := _message(paths)) not in (None, options.put.message):
-            yield f"-m {shlex.quote(message or '')}, not -m {shlex.quote(options.put.message)}"
+        elif _place(order.put.destination) != _place(plan.destination):
+            yield f"{plan.destination}, not {order.put.destination}"
+        elif (message := _message(paths)) not in (None, order.put.message):
+            yield f"-m {shlex.quote(message or '')}, not -m {shlex.quote(order.put.message)}"
     if target is not None and target != plan.target:
         yield f"{plan.target or 'the whole session'}, not {target}"
     frozen = plan.intent.get("flag", "")
-    if options.flag.value and options.flag.value != frozen:
-        yield f"{frozen or 'the scope of the repository'}, not {options.flag.value}"
+    if order.flag.value and order.flag.value != frozen:
+        yield f"{frozen or 'the scope of the repository'}, not {order.flag.value}"
 
 
 def _place(destination: str) -> str:

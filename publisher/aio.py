@@ -1,0 +1,245 @@
+"""The functions of `roar_publisher` for asynchronous programs, on asyncio and on trio.
+
+They take and return the same, and do the work in a thread. Cancelling one stops the publish cleanly: it can be resumed,
+and the cancellation goes on when everything acknowledged is checkpointed. `on_progress` is called in the event loop.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+from functools import partial
+from typing import Literal, Unpack, overload
+
+from anyio import CancelScope, create_task_group, from_thread, get_cancelled_exc_class, sleep, sleep_forever, to_thread
+from anyio.lowlevel import checkpoint
+
+from roar_publisher.events import Event, Published
+from roar_publisher.publishing.arguments import (
+    OnProgress,
+    PublishArguments,
+    PutArguments,
+    RunArguments,
+    StrPath,
+    Visibility,
+    flag_of,
+    folder_of,
+    put_order,
+    resume_order,
+)
+from roar_publisher.publishing.calls import Call, Watch, cancel_by_id, publishes_of, retry_by_id
+from roar_publisher.publishing.order import Order
+from roar_publisher.publishing.view import PublishStatus
+from roar_publisher.publishing.watching import POLL_SECONDS
+
+__all__ = ["cancel", "publish", "publishes", "put", "resume", "retry", "watch"]
+
+
+@overload
+async def publish(
+    project: StrPath = ".",
+    target: str | None = None,
+    *,
+    visibility: Visibility | None,
+    detach: Literal[False] = False,
+    **others: Unpack[PublishArguments],
+) -> Published: ...
+
+
+@overload
+async def publish(
+    project: StrPath = ".",
+    target: str | None = None,
+    *,
+    visibility: Visibility | None,
+    detach: Literal[True],
+    **others: Unpack[PublishArguments],
+) -> PublishStatus: ...
+
+
+@overload
+async def publish(
+    project: StrPath = ".",
+    target: str | None = None,
+    *,
+    visibility: Visibility | None,
+    detach: bool,
+    **others: Unpack[PublishArguments],
+) -> Published | PublishStatus: ...
+
+
+async def publish(
+    project: StrPath = ".",
+    target: str | None = None,
+    *,
+    visibility: Visibility | None,
+    registry: str | None = None,
+    detach: bool = False,
+    yes: bool = False,
+    redact: bool = True,
+    follow_links: bool = False,
+    on_progress: OnProgress | None = None,
+) -> Published | PublishStatus:
+    """Publish lineage; see `roar_publisher.publish`."""
+    order = Order(
+        cwd=folder_of(project),
+        flag=flag_of(visibility),
+        target=target,
+        yes=yes,
+        detach=detach,
+        registry=registry,
+        no_redact=not redact,
+        follow_links=follow_links,
+    )
+    return await _run(order, on_progress)
+
+
+@overload
+async def put(
+    sources: StrPath | Iterable[StrPath],
+    destination: StrPath,
+    message: str,
+    *,
+    visibility: Visibility | None,
+    detach: Literal[False] = False,
+    **others: Unpack[PutArguments],
+) -> Published: ...
+
+
+@overload
+async def put(
+    sources: StrPath | Iterable[StrPath],
+    destination: StrPath,
+    message: str,
+    *,
+    visibility: Visibility | None,
+    detach: Literal[True],
+    **others: Unpack[PutArguments],
+) -> PublishStatus: ...
+
+
+@overload
+async def put(
+    sources: StrPath | Iterable[StrPath],
+    destination: StrPath,
+    message: str,
+    *,
+    visibility: Visibility | None,
+    detach: bool,
+    **others: Unpack[PutArguments],
+) -> Published | PublishStatus: ...
+
+
+async def put(
+    sources: StrPath | Iterable[StrPath],
+    destination: StrPath,
+    message: str,
+    *,
+    visibility: Visibility | None,
+    project: StrPath = ".",
+    registry: str | None = None,
+    name: str | None = None,
+    tag: bool | None = None,
+    again: bool = False,
+    dataset: bool = False,
+    detach: bool = False,
+    yes: bool = False,
+    redact: bool = True,
+    follow_links: bool = False,
+    on_progress: OnProgress | None = None,
+) -> Published | PublishStatus:
+    """Store files and publish their lineage; see `roar_publisher.put`."""
+    order = Order(
+        cwd=folder_of(project),
+        flag=flag_of(visibility),
+        yes=yes,
+        detach=detach,
+        registry=registry,
+        no_redact=not redact,
+        follow_links=follow_links,
+        put=put_order(sources, destination, message, name=name, tag=tag, again=again, dataset=dataset),
+    )
+    return await _run(order, on_progress)
+
+
+@overload
+async def resume(publish_id: str, *, detach: Literal[False] = False, **others: Unpack[RunArguments]) -> Published: ...
+
+
+@overload
+async def resume(publish_id: str, *, detach: Literal[True], **others: Unpack[RunArguments]) -> PublishStatus: ...
+
+
+@overload
+async def resume(publish_id: str, *, detach: bool, **others: Unpack[RunArguments]) -> Published | PublishStatus: ...
+
+
+async def resume(
+    publish_id: str,
+    *,
+    registry: str | None = None,
+    detach: bool = False,
+    yes: bool = False,
+    on_progress: OnProgress | None = None,
+) -> Published | PublishStatus:
+    """Continue an interrupted publish; see `roar_publisher.resume`."""
+    return await _run(resume_order(publish_id, registry=registry, yes=yes, detach=detach), on_progress)
+
+
+async def publishes(project: StrPath | None = None) -> list[PublishStatus]:
+    """The same as `roar_publisher.publishes`."""
+    return await to_thread.run_sync(publishes_of, None if project is None else folder_of(project))
+
+
+async def cancel(publish_id: str) -> None:
+    """The same as `roar_publisher.cancel`."""
+    await to_thread.run_sync(cancel_by_id, publish_id)
+
+
+async def retry(publish_id: str) -> PublishStatus:
+    """The same as `roar_publisher.retry`."""
+    return await to_thread.run_sync(retry_by_id, publish_id)
+
+
+async def watch(publish_id: str) -> AsyncIterator[Event]:
+    """The same as `roar_publisher.watch`; everything is raised while iterating."""
+    watched = await to_thread.run_sync(Watch, publish_id)
+    try:
+        while True:
+            for event in await to_thread.run_sync(watched.advance):
+                yield event
+            if watched.over:
+                return
+            await sleep(POLL_SECONDS)
+    finally:
+        watched.close()
+
+
+async def _run(order: Order, on_progress: OnProgress | None) -> Published | PublishStatus:
+    """Carry out an order in a thread. If this task is cancelled, stop it, and wait until it has stopped."""
+    call = Call(order, None if on_progress is None else partial(_call_in_loop, on_progress))
+    results: list[Published | PublishStatus] = []
+    errors: list[Exception] = []
+
+    async def run() -> None:
+        with CancelScope(shield=True):
+            try:
+                results.append(await to_thread.run_sync(call.run))
+            except Exception as error:
+                errors.append(error)
+        scope.cancel()
+
+    with CancelScope() as scope:
+        async with create_task_group() as tasks:
+            tasks.start_soon(run)
+            try:
+                await sleep_forever()
+            except get_cancelled_exc_class():
+                if not results and not errors:
+                    call.stop()
+                raise
+    for error in errors:
+        await checkpoint()  # a cancellation that stopped it comes first
+        raise error
+    return results[0]
+
+
+def _call_in_loop(on_progress: OnProgress, event: Event) -> None:
+    from_thread.run_sync(on_progress, event)

@@ -1,0 +1,1 @@
+"""From a request to its result: what the Python API and the command line both do, without a terminal."""

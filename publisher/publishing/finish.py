@@ -1,0 +1,17 @@
+"""Ends the work on a publish that is published."""
+
+from roar_publisher.publishing.errors import Unconfirmed
+from roar_publisher.publishing.observer import PublishObserver
+from roar_publisher.publishing.result import Result
+
+
+def finish(observer: PublishObserver, result: Result, *, again: bool) -> Result:
+    """Report the result and return it. again: the lineage was published before.
+
+    Raises Unconfirmed if the registry's answers about the labels do not match what was sent.
+    """
+    observer.published(result, again=again)
+    debt = result.progress.unconfirmed
+    if debt is not None:
+        raise Unconfirmed(result.plan.id, debt)
+    return result

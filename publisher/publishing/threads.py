@@ -1,0 +1,156 @@
+"""Runs the asynchronous parts of a publish in a thread of their own, for callers of the Python API.
+
+The caller may be any thread, also one in which an event loop runs (a notebook): nothing here touches its loop, its
+signal handlers or its output. Meanwhile the calling thread takes what the publish reports, so that callbacks are called
+in the thread that waits for the result.
+"""
+
+import asyncio
+import os
+import queue
+import socket
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, TypeVar
+from weakref import WeakSet
+
+import anyio
+
+from roar_publisher.publishing.observer import PublishObserver
+from roar_publisher.publishing.result import Result
+from roar_publisher.publishing.running import Work
+from roar_publisher.report import Report
+from roar_publisher.state.record import Plan
+
+T = TypeVar("T")
+TICK_SECONDS = 0.5
+"""How long the calling thread waits for a report before it tells the observer that time has passed."""
+
+_CONNECTIONS = WeakSet[socket.socket]()
+"""Of the event loops that run now."""
+
+
+class ThreadRunner:
+    """A runner that uses a thread for each work.
+
+    KeyboardInterrupt in the calling thread stops the work cleanly; a second one leaves it behind.
+    """
+
+    def __init__(self) -> None:
+        self.observer = PublishObserver()
+        self._caller = threading.get_ident()
+        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._changing = threading.Lock()
+        self._stopping = False
+        self._wake: Callable[[], object] | None = None  # sets the event of the work that runs
+
+    def __call__(self, work: Work[T]) -> T:
+        """Run `work` and return its result. Raises what it raises."""
+        result = Future[T]()
+        self._caller = threading.get_ident()
+        thread = threading.Thread(target=self._run, args=(work, result), name="roar_publisher", daemon=True)
+        thread.start()
+        while True:
+            try:
+                self._take_calls()
+                break
+            except KeyboardInterrupt:
+                if self._stopping:
+                    raise
+                self.stop()
+        thread.join()
+        return result.result()
+
+    def stop(self) -> None:
+        """Ask the work, and any work that follows, to end early and cleanly. Any thread may call it."""
+        with self._changing:
+            self._stopping = True
+            if self._wake is not None:
+                self._wake()
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Call a function in the thread that waits for the result."""
+        if threading.get_ident() == self._caller:
+            function()
+        else:
+            self._calls.put(function)
+
+    def _take_calls(self) -> None:
+        while True:
+            try:
+                call = self._calls.get(timeout=TICK_SECONDS)
+            except queue.Empty:
+                call = self.observer.tick
+            if call is None:
+                return
+            call()
+
+    def _run(self, work: Work[T], result: Future[T]) -> None:
+        try:
+            result.set_result(anyio.run(self._stoppable, work, backend_options={"loop_factory": _Loop}))
+        except BaseException as error:
+            result.set_exception(error)
+        finally:
+            self._calls.put(None)
+
+    async def _stoppable(self, work: Work[T]) -> T:
+        stop = anyio.Event()
+        with self._changing:
+            self._wake = partial(asyncio.get_running_loop().call_soon_threadsafe, stop.set)
+            if self._stopping:
+                stop.set()
+        try:
+            return await work(stop)
+        finally:
+            with self._changing:
+                self._wake = None
+
+
+class CallingObserver(PublishObserver):
+    """Passes reports of any thread to an observer in the thread that waits for the result."""
+
+    def __init__(self, runner: ThreadRunner, observer: PublishObserver) -> None:
+        self._runner = runner
+        self._observer = runner.observer = observer
+
+    def planned(self, plan: Plan, *, resumed: bool) -> None:
+        self._observer.planned(plan, resumed=resumed)
+
+    def watching(self, plan: Plan) -> None:
+        self._observer.watching(plan)
+
+    def published(self, result: Result, *, again: bool = False) -> None:
+        self._observer.published(result, again=again)
+
+    def detached(self, plan: Plan, *, resumed: bool) -> None:
+        self._observer.detached(plan, resumed=resumed)
+
+    def report(self, report: Report) -> None:
+        self._runner.call(partial(self._observer.report, report))
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """An event loop whose connections a forked process drops."""
+
+    async def sock_connect(self, sock: socket.socket, address: Any) -> None:
+        _CONNECTIONS.add(sock)
+        return await super().sock_connect(sock, address)
+
+
+def _leave_to_parent() -> None:
+    """Drop the connections that a forked child has of its parent's event loops.
+
+    Their numbers stay taken, by the null device: an object of the parent that is deleted here closes its number again.
+    """
+    handles = [handle for sock in _CONNECTIONS if (handle := sock.fileno()) >= 0]
+    if handles:
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for handle in handles:
+            os.dup2(nothing, handle, inheritable=False)
+        os.close(nothing)
+    _CONNECTIONS.clear()
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)

@@ -1,0 +1,1 @@
+"""The Python API, in this process and in others."""

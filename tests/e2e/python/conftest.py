@@ -1,0 +1,33 @@
+"""A registry, and a captured project whose home and state folder this process has for its own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli.program import Program
+from tests.support.lineage.captured import captured_project
+from tests.support.registry.processes import serving
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a running registry."""
+    with serving(tmp_path_factory.mktemp("registry")) as process:
+        yield process.url
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Program:
+    """The program in a fresh copy of the project `linear`."""
+    return Program.within(captured_project("linear", tmp_path), tmp_path)
+
+
+@pytest.fixture
+def project(program: Program, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The program's project, with the program's environment in this process."""
+    for name in ("HOME", "ROAR_STATE_DIR"):
+        monkeypatch.setenv(name, program.env[name])
+    for name in ("GLAAS_URL", "SSH_AUTH_SOCK", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "ROAR_SSH_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    return program.cwd
