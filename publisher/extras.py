@@ -4,7 +4,11 @@ from importlib.util import find_spec
 
 from roar_publisher.state.errors import UsageProblem
 
-NEEDED = {"s3": ("botocore",), "gcs": ("google.auth", "requests"), "registry": ("h11", "starlette", "uvicorn")}
+NEEDED = {
+    "s3": ("botocore",),
+    "gcs": ("google.auth", "requests"),
+    "registry": ("h11", "prometheus_client", "starlette", "uvicorn"),
+}
 """The packages of each extra, by their import names."""
 
 

@@ -52,14 +52,13 @@ def serve(host: str, port: int, treqs_url: str | None, access_log: bool, data: P
 
     require("registry", "a registry of your own")
     from roar_publisher.registry.accounts.signin_file import remember_address
-    from roar_publisher.registry.server.logs import write_logs
+    from roar_publisher.registry.server.logs import written_logs
     from roar_publisher.registry.server.serve import serve as serve_registry
     from roar_publisher.registry.store.errors import StoreError
     from roar_publisher.registry.store.private_data import UnsafeData
 
     authority = None if treqs_url is None else _authority(treqs_url)
     chosen = options_of(**options)
-    write_logs(each_request=access_log)
 
     def announce(url: str) -> None:
         public = chosen.public
@@ -69,7 +68,8 @@ def serve(host: str, port: int, treqs_url: str | None, access_log: bool, data: P
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server handles signals itself
     try:
-        serve_registry(host, port, data, announce, treqs_url=authority, options=chosen)
+        with written_logs(each_request=access_log):
+            serve_registry(host, port, data, announce, treqs_url=authority, options=chosen)
     except KeyboardInterrupt:
         return
     except (UnsafeData, StoreError) as error:

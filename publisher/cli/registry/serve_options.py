@@ -1,6 +1,7 @@
 """The options of `roar registry serve` that limit what clients may ask of it."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -23,6 +24,15 @@ def _networks(context: click.Context, parameter: click.Parameter, value: str | N
         raise click.BadParameter(f"{error}; give addresses or networks, as 10.0.0.5,192.0.2.0/24") from error
 
 
+def _address(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, int] | None:
+    if value is None:
+        return None
+    host, _, port = value.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise click.BadParameter("give it as HOST:PORT, as 127.0.0.1:9100")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
 def _origins(context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> list[str]:
     from roar_publisher.registry.http.names import origin_of
 
@@ -32,6 +42,7 @@ def _origins(context: click.Context, parameter: click.Parameter, values: Sequenc
         raise click.BadParameter(f"{error}; give it as https://HOST or http://HOST:PORT") from error
 
 
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 OPTIONS = (
     click.option(
         "--anonymous-mib",
@@ -65,6 +76,15 @@ OPTIONS = (
         show_default=True,
         help="How long requests that have arrived may take after SIGTERM. /readyz answers 503 meanwhile.",
     ),
+    click.option(
+        "--metrics",
+        metavar="HOST:PORT",
+        default=None,
+        callback=_address,
+        help="Where Prometheus finds figures, under /metrics. Everybody who reaches this address can read them.",
+    ),
+    click.option("--tls-key", type=_FILE, default=None, help="The key of --tls-cert, without a password, as PEM."),
+    click.option("--tls-cert", type=_FILE, default=None, help="A certificate with its chain, as PEM: serves https."),
     click.option(
         "--forwarded-allow-ips",
         "proxies",
@@ -110,6 +130,9 @@ def options_of(
     anonymous_mib: int,
     max_connections: int,
     drain_seconds: int,
+    metrics: tuple[str, int] | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
     access_max_age: int,
     proxies: "list[Network]",
     public: list[str],
@@ -118,6 +141,8 @@ def options_of(
     from roar_publisher.registry.accounts.quotas import Amount
     from roar_publisher.registry.server.serve import ServeOptions
 
+    if (tls_cert is None) != (tls_key is None):
+        raise click.UsageError("--tls-cert and --tls-key belong together")
     quota = Amount(anonymous_sessions, anonymous_jobs, anonymous_mib * MEBIBYTE)
     return ServeOptions(
         connections=max_connections,
@@ -126,4 +151,6 @@ def options_of(
         public=public,
         context_age=access_max_age * DAY_S,
         drain_seconds=drain_seconds,
+        metrics=metrics,
+        certificate=None if tls_cert is None or tls_key is None else (tls_cert, tls_key),
     )

@@ -85,7 +85,7 @@ def create_app(
     authority: Callable[[CallRunner], Authority] | None = None,
     names: Names | None = None,
     lifecycle: Lifecycle | None = None,
-    observe: Observer | None = None,
+    observer: Observer | None = None,
 ) -> Starlette:
     """Create the registry's app over `store`. The caller remains responsible for closing the store.
 
@@ -95,27 +95,27 @@ def create_app(
     `Worker`, and tests on virtual time pass an inline one. `turns` limits how many finalizes run at once. `quota` is
     the amount that one client may write without a credential. `authority` creates the authority that validates
     bearers; the default uses the store's own accounts. `names` are the host names that the registry is served under;
-    None, for in-process use, accepts any name. `lifecycle` says when the registry drains. `observe` is told of each
-    request.
+    None, for in-process use, accepts any name. `lifecycle` says when the registry drains. `observer` is told what
+    it does.
 
     During the app's lifespan, background tasks sweep the store and index published lineages. At its end, the authority
     is closed.
     """
-    run, lifecycle = run or Worker().run, lifecycle or Lifecycle()
+    run, lifecycle, observer = run or Worker().run, lifecycle or Lifecycle(), observer or Observer()
     bearers = LocalAuthority(store.accounts, run, clock) if authority is None else authority(run)
     caller_identifier = CallerIdentifier(bearers, Signatures(store.accounts, run, clock), names)
     service = RegistryService(store, caller_identifier, features, clock, body_limit, bulk, quota, run)
     return Starlette(
         routes=_routes(service, turns or Turns(), lifecycle),
         middleware=[
-            Middleware(RequestRecord, observe=observe),
+            Middleware(RequestRecord, observer=observer),
             Middleware(DateHeader, clock=clock),
             Middleware(DrainGuard, lifecycle=lifecycle),
             Middleware(BrowserGuard, names=names),
             Middleware(ChunkedReplies),
             Middleware(ForClient),
         ],
-        lifespan=partial(_lifespan, bearers, service),
+        lifespan=partial(_lifespan, bearers, service, observer),
         exception_handlers={
             Refusal: _refused,
             HTTPException: _not_served,
@@ -146,9 +146,11 @@ def _routes(service: RegistryService, turns: Turns, lifecycle: Lifecycle) -> lis
 
 
 @asynccontextmanager
-async def _lifespan(authority: Authority, service: RegistryService, app: Starlette) -> AsyncIterator[None]:
+async def _lifespan(
+    authority: Authority, service: RegistryService, observer: Observer, app: Starlette
+) -> AsyncIterator[None]:
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(sweep_forever, service.write_unseen, service.clock)
+        tasks.start_soon(sweep_forever, service.write_unseen, service.clock, observer.swept)
         tasks.start_soon(index_forever, service.write_unseen, service.clock, service.changes)
         yield
         tasks.cancel_scope.cancel()

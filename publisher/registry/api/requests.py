@@ -7,7 +7,6 @@ import logging
 import time
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Protocol
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -24,26 +23,35 @@ NO_ROUTE = "none"
 
 @dataclass(frozen=True, slots=True)
 class Handled:
-    """A request that was answered. `route` is the template of its path. `status` is 0 if nobody was there to answer."""
+    """A request that was answered.
+
+    `route` is the template of its path. `status` is 0 if nobody was there to answer. `body_bytes` is the size of its
+    body, if it was declared.
+    """
 
     method: str
     route: str
     status: int
     seconds: float
+    body_bytes: int = 0
 
 
-class Observer(Protocol):
-    """Is told of every request."""
+class Observer:
+    """Is told what the registry does. This one forgets it."""
 
-    def __call__(self, handled: Handled, /) -> None: ...
+    def handled(self, handled: Handled) -> None:
+        """Learn of a request."""
+
+    def swept(self) -> None:
+        """Learn of a transaction that removed expired data."""
 
 
 class RequestRecord:
     """ASGI middleware that gives each request an id, logs it when it is answered, and tells the observer."""
 
-    def __init__(self, app: ASGIApp, observe: Observer | None) -> None:
+    def __init__(self, app: ASGIApp, observer: Observer) -> None:
         self._app = app
-        self._observe = observe
+        self._observer = observer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -70,16 +78,19 @@ class RequestRecord:
             self._record(scope, status, time.perf_counter() - begun)
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
-        handled = Handled(scope["method"], getattr(scope.get("route"), "path", NO_ROUTE), status, seconds)
-        if self._observe is not None:
-            self._observe(handled)
+        length = Headers(scope=scope).get("content-length", "")
+        declared = int(length) if length.isascii() and length.isdigit() and len(length) < 20 else 0
+        handled = Handled(
+            scope["method"], getattr(scope.get("route"), "path", NO_ROUTE), int(status), seconds, declared
+        )
+        self._observer.handled(handled)
         if access_log.isEnabledFor(logging.INFO):
             host, _port = scope.get("client") or ("", 0)
             fields = {
                 "method": handled.method,
                 "path": scope["path"][:LONGEST_PATH],
                 "route": handled.route,
-                "status": int(status),
+                "status": handled.status,
                 "milliseconds": round(seconds * 1000, 1),
                 "client": host,
             }

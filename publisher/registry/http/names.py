@@ -19,7 +19,7 @@ class Names:
 
     `host` and `port` are what it listens on. `public` are the origins that clients use, as `origin_of` returns them; if
     empty, clients use the names of the socket. `machine` is this machine's name, or empty. `proxied` says whether
-    clients connect through a proxy.
+    clients connect through a proxy. `scheme` is that of the socket.
     """
 
     host: str
@@ -27,11 +27,14 @@ class Names:
     public: Sequence[str] = ()
     machine: str = ""
     proxied: bool = False
+    scheme: str = "http"
 
     @classmethod
-    def of_listener(cls, host: str, listener: socket.socket, public: Sequence[str], *, proxied: bool) -> "Names":
+    def of_listener(
+        cls, host: str, listener: socket.socket, public: Sequence[str], *, proxied: bool, scheme: str
+    ) -> "Names":
         """Return the names of a listening socket that was bound to `host`."""
-        return cls(host, listener.getsockname()[1], public, socket.gethostname().lower(), proxied)
+        return cls(host, listener.getsockname()[1], public, socket.gethostname().lower(), proxied, scheme)
 
     @property
     def knows_signature_hosts(self) -> bool:
@@ -61,7 +64,7 @@ class Names:
             return host in {signature_host(url) for url in self.public}
         names = {self.host.lower(), reached_at, *(_LOOPBACK if is_loopback(reached_at) else (self.machine,))}
         return host in {
-            signature_host(f"http://{_bracketed(name)}:{self.port}") for name in names if _can_be_called(name)
+            signature_host(f"{self.scheme}://{_bracketed(name)}:{self.port}") for name in names if _can_be_called(name)
         }
 
     def scheme_of(self, authority: str) -> str | None:

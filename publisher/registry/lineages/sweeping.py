@@ -42,8 +42,9 @@ class Write(Protocol):
     def __call__(self, operation: Callable[[Connection, float], bool], now: float, /) -> Awaitable[bool]: ...
 
 
-async def sweep_forever(write: Write, clock: Callable[[], float]) -> None:
-    """Sweep until cancelled. Cancellation does not interrupt a running slice. `clock` returns Unix seconds.
+async def sweep_forever(write: Write, clock: Callable[[], float], swept: Callable[[], None] = lambda: None) -> None:
+    """Sweep until cancelled. Cancellation does not interrupt a running slice. `clock` returns Unix seconds. `swept`
+    is called after each slice that removed something.
 
     Errors of the store (a full disk) are logged, and the next round tries again.
     """
@@ -53,6 +54,8 @@ async def sweep_forever(write: Write, clock: Callable[[], float]) -> None:
         except StoreError as error:
             logger.error("cannot delete expired data now: %s", error)
             more = False
+        if more:
+            swept()
         await anyio.sleep(PAUSE_SECONDS if more else INTERVAL_SECONDS)
 
 

@@ -2,11 +2,14 @@
 
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from roar_publisher.registry.http.request_ids import REQUEST_ID
 
 LOGGER = "roar_publisher"
+ACCESS = "roar_publisher.registry.access"
 
 
 class JsonLines(logging.Formatter):
@@ -27,11 +30,19 @@ class JsonLines(logging.Formatter):
         return json.dumps(document)
 
 
-def write_logs(*, each_request: bool) -> None:
-    """Write what the registry logs to stderr. With `each_request`, also a line for every request."""
+@contextmanager
+def written_logs(*, each_request: bool) -> Iterator[None]:
+    """Write what is logged during the block to stderr. With `each_request`, also a line for every request."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
-    logger = logging.getLogger(LOGGER)
+    logger, access = logging.getLogger(LOGGER), logging.getLogger(ACCESS)
+    level = access.level
+    access.setLevel(logging.INFO if each_request else logging.WARNING)
     logger.addHandler(handler)
     logger.propagate = False
-    logging.getLogger("roar_publisher.registry.access").setLevel(logging.INFO if each_request else logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.propagate = True
+        logger.removeHandler(handler)
+        access.setLevel(level)

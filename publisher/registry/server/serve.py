@@ -20,6 +20,7 @@ from roar_publisher.registry.accounts.authority import Authority, CallRunner
 from roar_publisher.registry.accounts.quotas import DEFAULT_QUOTA, Amount
 from roar_publisher.registry.accounts.treqs import DEFAULT_CONTEXT_AGE, TreqsService
 from roar_publisher.registry.api.app import create_app
+from roar_publisher.registry.api.requests import Observer
 from roar_publisher.registry.control import answer_commands, control_socket
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.http.addresses import Network, spellings
@@ -27,6 +28,7 @@ from roar_publisher.registry.http.lifecycle import Lifecycle
 from roar_publisher.registry.http.names import Names
 from roar_publisher.registry.server.connections import DEFAULT_CONNECTIONS, ConnectionTable, allowed_connections
 from roar_publisher.registry.server.protocol import ServerConfig
+from roar_publisher.registry.store.worker import Worker
 
 BACKLOG = 2048
 """Connections that the system queues until they are accepted."""
@@ -52,7 +54,8 @@ class ServeOptions:
     `connections` is the maximum in total. `quota` is what one client may write in a day without a credential. `proxies`
     are peers whose `X-Forwarded-For` and `X-Forwarded-Proto` are trusted. `public` are origins that clients use
     (`names.origin_of`), in addition to those of the socket. `context_age` is in seconds, as for `TreqsService`.
-    `drain_seconds` are what requests that have arrived get when the registry is told to stop.
+    `drain_seconds` are what requests that have arrived get when the registry is told to stop. `certificate` are the
+    files of a TLS certificate and its key. `metrics` are the host and port where Prometheus finds its figures.
     """
 
     connections: int = DEFAULT_CONNECTIONS
@@ -61,6 +64,13 @@ class ServeOptions:
     public: Sequence[str] = ()
     context_age: float = DEFAULT_CONTEXT_AGE
     drain_seconds: float = DRAIN_SECONDS
+    certificate: tuple[Path, Path] | None = None
+    metrics: tuple[str, int] | None = None
+
+    @property
+    def scheme(self) -> str:
+        """The scheme of the socket."""
+        return "http" if self.certificate is None else "https"
 
 
 def serve(
@@ -74,22 +84,25 @@ def serve(
 ) -> None:
     """Serve the registry in `data` until SIGTERM or SIGINT; then finish what has arrived, and return.
 
-    `port` 0 takes any free port. `announce` is called once with `http://host:port` when connections are accepted; an
-    exception from it ends the server. `treqs_url` is the service that validates bearers; with None, the accounts in
+    `port` 0 takes any free port. `announce` is called once with the URL when connections are accepted; an exception
+    from it ends the server. `treqs_url` is the service that validates bearers; with None, the accounts in
     `data` do. Call this from the main thread, because it handles signals. Raises OSError and `StoreError`.
     """
     options = options or ServeOptions()
     with listen(host, port) as listener:
+        url = _url(options.scheme, host, listener.getsockname()[1])
+        table = ConnectionTable(allowed_connections(options.connections))
+        names = Names.of_listener(host, listener, options.public, proxied=bool(options.proxies), scheme=options.scheme)
+        lifecycle, worker = Lifecycle(), Worker()
         store = Store.open(data)
         try:
-            url = _url(host, listener.getsockname()[1])
-            table = ConnectionTable(allowed_connections(options.connections))
-            names = Names.of_listener(host, listener, options.public, proxied=bool(options.proxies))
-            lifecycle = Lifecycle()
-            config = server_config(_app(store, treqs_url, options, names, lifecycle), table, options.proxies)
-            gc.freeze()  # what was imported and built so far stays; searching it again takes a quarter of the time
-            server = Server(config, lambda: announce(url), lifecycle, options.drain_seconds)
-            with control_socket(data) as control:
+            with _observed(options.metrics, worker) as observer, control_socket(data) as control:
+                app = _app(
+                    store, treqs_url, options, names=names, lifecycle=lifecycle, run=worker.run, observer=observer
+                )
+                config = server_config(app, table, options.proxies, options.certificate)
+                gc.freeze()  # what was imported and built so far stays; searching it again takes a quarter of the time
+                server = Server(config, lambda: announce(url), lifecycle, options.drain_seconds)
                 server.answer_on_start = partial(answer_commands, store, control)
                 server.run(sockets=[listener])
         finally:
@@ -157,7 +170,26 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def server_config(app: Starlette, table: ConnectionTable, proxies: Sequence[Network]) -> ServerConfig:
+@contextlib.contextmanager
+def _observed(metrics: tuple[str, int] | None, worker: Worker) -> Iterator[Observer]:
+    """Return the observer that keeps figures, and serve them during the block. Raises OSError."""
+    if metrics is None:
+        yield Observer()
+        return
+    from roar_publisher.registry.server.metrics import Metrics
+
+    kept = Metrics(lambda: worker.length)
+    with kept.served(*metrics) as url:
+        logger.info("figures for Prometheus are at %s", url)
+        yield kept
+
+
+def server_config(
+    app: Starlette,
+    table: ConnectionTable,
+    proxies: Sequence[Network],
+    certificate: tuple[Path, Path] | None = None,
+) -> ServerConfig:
     """Return uvicorn's configuration for the app."""
     return ServerConfig(
         app,
@@ -174,6 +206,8 @@ def server_config(app: Starlette, table: ConnectionTable, proxies: Sequence[Netw
         date_header=False,  # the app adds its own
         lifespan="on",
         ws="none",
+        ssl_certfile=certificate and certificate[0],
+        ssl_keyfile=certificate and certificate[1],
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
 
@@ -197,14 +231,16 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _app(store: Store, treqs_url: str | None, options: ServeOptions, names: Names, lifecycle: Lifecycle) -> Starlette:
+def _app(store: Store, treqs_url: str | None, options: ServeOptions, **more: Any) -> Starlette:
+    """Return the app with these options. `more` are those of `create_app` that this process chooses."""
+
     def ask_treqs(run: CallRunner) -> Authority:
         assert treqs_url is not None
         return TreqsService(treqs_url, store.accounts, run, time.time, context_age=options.context_age)
 
     authority = ask_treqs if treqs_url else None
-    return create_app(store, quota=options.quota, authority=authority, names=names, lifecycle=lifecycle)
+    return create_app(store, quota=options.quota, authority=authority, **more)
 
 
-def _url(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+def _url(scheme: str, host: str, port: int) -> str:
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

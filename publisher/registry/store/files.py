@@ -47,7 +47,7 @@ def connect_lineages(path: str) -> SQLiteConnection:
             migrate(connection, schema.MIGRATIONS)
         except sqlite3.OperationalError as error:
             connection.close()
-            if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:  # also in its extended forms
                 raise StoreUnavailable("another registry runs on this data") from error
             raise
         except BaseException:

@@ -48,13 +48,21 @@ def for_several_clients() -> Iterator[None]:
 
 
 class Worker:
-    """Runs blocking calls in a thread. A call that has started is finished, even if its caller is cancelled."""
+    """Runs blocking calls in a thread. A call that has started is finished, even if its caller is cancelled.
+
+    `length` counts the calls that wait or run.
+    """
 
     def __init__(self) -> None:
         self._one = anyio.CapacityLimiter(1)
         self._queues = Queues()
+        self.length = 0
 
     async def run(self, call: Callable[[], T], /) -> T:
         """Run the call. Return its result, or raise its exception."""
-        async with self._queues.turn(_CLIENT.get(), CALLS_OF_CLIENT):
-            return await anyio.to_thread.run_sync(call, limiter=self._one)
+        self.length += 1
+        try:
+            async with self._queues.turn(_CLIENT.get(), CALLS_OF_CLIENT):
+                return await anyio.to_thread.run_sync(call, limiter=self._one)
+        finally:
+            self.length -= 1

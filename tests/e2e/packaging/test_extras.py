@@ -33,8 +33,8 @@ def _requirements(extra: str | None) -> set[str]:
 def test_the_client_brings_no_server_and_no_sdk() -> None:
     assert _requirements("s3") == {"botocore"}
     assert _requirements("gcs") == {"google-auth", "requests"}
-    assert _requirements("registry") == {"h11", "starlette", "uvicorn"}
-    optional = {"boto3", "botocore", "google-auth", "requests", "starlette", "uvicorn", "numpy"}
+    assert _requirements("registry") == {"h11", "prometheus-client", "starlette", "uvicorn"}
+    optional = {"boto3", "botocore", "google-auth", "prometheus-client", "requests", "starlette", "uvicorn", "numpy"}
     assert not _requirements(None) & optional
 
 

@@ -57,7 +57,7 @@ def serving(data: Path, *, host: str = "127.0.0.1", program: str = PROGRAM) -> I
         try:
             assert popen.stdout is not None
             url = popen.stdout.readline().strip()
-            if not url.startswith("http://"):
+            if not url.startswith(("http://", "https://")):
                 _, err = popen.communicate(timeout=PATIENCE)
                 raise AssertionError(f"the registry did not start: {err}")
             yield Process(url, popen)

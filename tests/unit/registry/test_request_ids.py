@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from roar_publisher.registry.data import Store
-from roar_publisher.registry.server.logs import JsonLines
+from roar_publisher.registry.server.logs import JsonLines, written_logs
 from tests.support.registry.harness import Registry, make_registry
 
 pytestmark = pytest.mark.anyio
@@ -114,3 +114,14 @@ async def test_a_path_cannot_forge_or_flood_the_log(registry: Registry, log: Lin
 async def test_the_template_of_the_path_is_logged(registry: Registry, log: Lines) -> None:
     await registry.client.get(f"/api/v1/sessions/{'a' * 64}")
     assert json.loads(log.lines[0])["route"] == "/api/v1/sessions/{hash}"
+
+
+def test_the_log_goes_to_stderr_for_the_block_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    access, other = logging.getLogger("roar_publisher.registry.access"), logging.getLogger("roar_publisher.registry")
+    for each_request in (True, False):
+        with written_logs(each_request=each_request):
+            access.info("request", extra={"fields": {"status": 200}})
+            other.error("it broke")
+        lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+        assert [line["message"] for line in lines] == ["request"] * each_request + ["it broke"]
+    assert (access.level, logging.getLogger("roar_publisher").propagate) == (logging.NOTSET, True)
