@@ -45,6 +45,8 @@ def connect_lineages(path: str) -> SQLiteConnection:
             connection.execute(f"PRAGMA journal_size_limit = {KEPT_LOG}")
             connection.execute("PRAGMA foreign_keys = ON")
             migrate(connection, schema.MIGRATIONS)
+            connection.begin(writing=True)  # takes the lock, which is then kept; reading alone would not
+            connection.rollback()
         except sqlite3.OperationalError as error:
             connection.close()
             if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:  # also in its extended forms
