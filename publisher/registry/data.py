@@ -29,19 +29,29 @@ class Store(StoreDatabase):
         self.secret = secret
 
     @classmethod
-    def open(cls, directory: Path) -> Self:
+    def open(cls, directory: Path, database: str | None = None) -> Self:
         """Open the store in `directory`, which is created if it is missing, and made private (`private_data`).
+
+        With `database`, `postgresql://…`, the tables are there, and only the secret is in the folder.
 
         Raises OSError, including `private_data.UnsafeData`, and `StoreError`: `StoreUnavailable` if another registry
         runs on this data, `NewerSchemaError` if a later release has written it.
         """
         secure_folder(directory)
+        if database is not None:
+            from roar_publisher.registry.store import postgres_schema  # SQLAlchemy takes long to import
+
+            tables: EngineConnection = postgres_schema.connect_lineages(database)
+            return cls._opened(tables, directory, database)
         make_private_file(directory / DATABASE_NAME)  # SQLite gives the -wal and -shm files the same mode
-        connection = connect_lineages(str(directory / DATABASE_NAME))
+        return cls._opened(connect_lineages(str(directory / DATABASE_NAME)), directory, None)
+
+    @classmethod
+    def _opened(cls, connection: EngineConnection, directory: Path, database: str | None) -> Self:
         try:
             # Only after connecting: if two registries start at once, the one that holds the tables creates the secret.
             secret = _secret(directory / SECRET_NAME)
-            return cls(connection, Accounts.open(directory), secret)
+            return cls(connection, Accounts.open(directory, database), secret)
         except BaseException:
             connection.close()
             raise

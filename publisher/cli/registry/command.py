@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from roar_publisher.cli.registry.accounts import key, token, user
-from roar_publisher.cli.registry.data import data_option, data_problem
+from roar_publisher.cli.registry.data import chosen_database, data_option, data_problem
 from roar_publisher.cli.registry.keeping import backup, prune, restore
 from roar_publisher.cli.registry.projects import owner, project
 from roar_publisher.cli.registry.serve_options import options_of, serve_options
@@ -58,7 +58,7 @@ def serve(host: str, port: int, treqs_url: str | None, access_log: bool, data: P
     from roar_publisher.registry.store.private_data import UnsafeData
 
     authority = None if treqs_url is None else _authority(treqs_url)
-    chosen = options_of(**options)
+    chosen, database = options_of(**options), chosen_database()
 
     def announce(url: str) -> None:
         public = chosen.public
@@ -69,7 +69,7 @@ def serve(host: str, port: int, treqs_url: str | None, access_log: bool, data: P
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server handles signals itself
     try:
         with written_logs(each_request=access_log):
-            serve_registry(host, port, data, announce, treqs_url=authority, options=chosen)
+            serve_registry(host, port, data, announce, treqs_url=authority, options=chosen, database=database)
     except KeyboardInterrupt:
         return
     except (UnsafeData, StoreError) as error:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 Rows = Sequence[Mapping[str, object]]
 """What a list command prints. The keys of a row are the columns."""
+DATABASE = "roar_publisher.registry.database"
+"""Key of the database in a command's context."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -32,13 +34,36 @@ def default_data() -> Path:
 
 
 def data_option(command: Command) -> Command:
-    """Add the option `--data`."""
+    """Add the option `--data`, and `--database`, which `chosen_database` returns."""
+    database = click.option(
+        "--database",
+        metavar="postgresql://…",
+        envvar="ROAR_REGISTRY_DATABASE",
+        show_envvar=True,
+        expose_value=False,
+        callback=_keep_database,
+        help="Keep lineages and accounts in PostgreSQL, not in files in --data.",
+    )
     return click.option(
         "--data",
         type=click.Path(path_type=Path),
         default=default_data,
         help="The registry's data; else below $XDG_DATA_HOME.",
-    )(command)
+    )(database(command))
+
+
+def chosen_database() -> str | None:
+    """Return the database of the running command; None if the data is in files. Raises `UsageProblem`."""
+    from roar_publisher.extras import require
+
+    database: str | None = click.get_current_context().meta.get(DATABASE)
+    if database is not None:
+        require("postgresql", "a registry on PostgreSQL")
+    return database
+
+
+def _keep_database(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    context.meta[DATABASE] = value
 
 
 def json_option(command: Command) -> Command:
@@ -102,9 +127,10 @@ def open_accounts(data: Path, *, new: bool = False) -> Iterator["Accounts"]:
     from roar_publisher.registry.store.users import DATABASE_NAME, Accounts
 
     try:
-        if not new and not (data / DATABASE_NAME).exists():
+        database = chosen_database()
+        if database is None and not new and not (data / DATABASE_NAME).exists():
             raise _no_accounts(data)
-        accounts = Accounts.open(data)
+        accounts = Accounts.open(data, database)
         try:
             yield accounts
         finally:

@@ -13,7 +13,7 @@ from typing import ParamSpec, TypeVar
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.store.anonymous_use import AnonymousUse, record_use, use_of
 from roar_publisher.registry.store.database import Connection, Operation
-from roar_publisher.registry.store.graphs import newest_ids
+from roar_publisher.registry.store.graphs import newest_ids, rows_since
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -65,8 +65,7 @@ def metered(
     """
     before = newest_ids(connection)
     result = operation(connection, *args, **kwargs)
-    graphs, jobs = (max(0, after - earlier) for after, earlier in zip(newest_ids(connection), before, strict=True))
-    amount = Amount(graphs, jobs, write.sent)
+    amount = Amount(*rows_since(connection, before), write.sent)
     all_clients = Amount(*(TOTAL_FACTOR * limit for limit in astuple(write.quota)))
     _charge(connection, write.client, write.quota, amount, write.now)
     _charge(connection, ALL_CLIENTS, all_clients, amount, write.now)

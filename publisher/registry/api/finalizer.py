@@ -52,7 +52,7 @@ class Finalizer:
                 await self._hash(access, hashing)
                 # Hashing takes time, in which the user may have lost access, or the project may have become private.
                 scope = await self.service.scope(access.caller, body.scope_request)
-                receipt = await self.service.write(publish, access, body, hashing, scope)
+                receipt = await self.service.write_durably(publish, access, body, hashing, scope)
             if receipt is not None:
                 return receipt
         raise Refusal(HTTPStatus.CONFLICT, "writes keep arriving in this session: finalize when they are done")

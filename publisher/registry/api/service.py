@@ -67,6 +67,12 @@ class RegistryService:
         self.changes.notify()
         return result
 
+    async def write_durably(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Like `write`. A loss of power afterwards does not undo it, nor anything that was written before."""
+        result = await self.run(partial(self.store.write_durably, operation, *args, **kwargs))
+        self.changes.notify()
+        return result
+
     async def write_unseen(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Like `write`, for tasks in the background, whose writes the index does not need to look at."""
         return await self.run(partial(self.store.write, operation, *args, **kwargs))

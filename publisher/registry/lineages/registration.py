@@ -87,6 +87,7 @@ def touch_open_session(connection: Connection, access: Access) -> Session:
 
     Raises `Refusal`: as `find_session`; 409 with the receipt if the session is closed.
     """
+    connection.lock(f"session {access.session_id}")
     session = find_session(connection, access)
     if session.receipt is not None:
         detail = "this registration session is closed: its lineage is published"

@@ -81,12 +81,14 @@ def serve(
     *,
     treqs_url: str | None = None,
     options: ServeOptions | None = None,
+    database: str | None = None,
 ) -> None:
     """Serve the registry in `data` until SIGTERM or SIGINT; then finish what has arrived, and return.
 
     `port` 0 takes any free port. `announce` is called once with the URL when connections are accepted; an exception
     from it ends the server. `treqs_url` is the service that validates bearers; with None, the accounts in
-    `data` do. Call this from the main thread, because it handles signals. Raises OSError and `StoreError`.
+    `data` do. `database` is as for `Store.open`. Call this from the main thread, because it handles signals. Raises
+    OSError and `StoreError`.
     """
     options = options or ServeOptions()
     with listen(host, port) as listener:
@@ -94,7 +96,7 @@ def serve(
         table = ConnectionTable(allowed_connections(options.connections))
         names = Names.of_listener(host, listener, options.public, proxied=bool(options.proxies), scheme=options.scheme)
         lifecycle, worker = Lifecycle(), Worker()
-        store = Store.open(data)
+        store = Store.open(data, database)
         try:
             with _observed(options.metrics, worker) as observer, control_socket(data) as control:
                 app = _app(

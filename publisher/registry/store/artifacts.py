@@ -127,10 +127,10 @@ def move_artifacts(connection: Connection, graph_id: int, new_graph_id: int) -> 
 
 def artifact_sizes(connection: Connection, graph_id: int) -> Iterator[int]:
     """Yield the approximate sizes in bytes of a graph's artifacts, as stored. They are read lazily."""
-    rows = connection.execute(
+    rows = connection.stream(
         "SELECT length(coalesce(hashes, '')) + length(coalesce(metadata, '')) + length(coalesce(composite, ''))"
-        " FROM artifacts WHERE graph_id = ?",
-        (graph_id,),
+        " FROM artifacts WHERE graph_id = :graph",
+        {"graph": graph_id},
     )
     return (size for (size,) in rows)
 

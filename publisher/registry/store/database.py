@@ -7,10 +7,19 @@ engine. Texts are compared by their bytes. All other packages pass the connectio
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from enum import Enum, auto
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class Writing(Enum):
+    """How an operation writes (`StoreDatabase`)."""
+
+    ALONE = auto()
+    ALONGSIDE = auto()
+    DURABLY = auto()
 
 
 class Row(Protocol):
@@ -57,12 +66,20 @@ class Connection(Protocol):
         """Run one statement that returns no rows with each of these values. `rowcount` is the sum."""
         ...
 
+    def stream(self, sql: str, parameters: Mapping[str, object], /) -> Cursor:
+        """Run a query whose rows must not be in memory at once. Close the result if not all are read."""
+        ...
+
+    def lock(self, name: str) -> None:
+        """Wait until no other transaction holds the lock with this name, and hold it until this one ends."""
+        ...
+
 
 class EngineConnection(Connection, Protocol):
     """A connection to one database, with the transactions of its engine."""
 
-    def begin(self, *, writing: bool) -> None:
-        """Begin a transaction, which reads from one snapshot or excludes other writers."""
+    def begin(self, writing: Writing | None) -> None:
+        """Begin a transaction. Without `writing`, it reads from one snapshot."""
         ...
 
     def commit(self) -> None:
@@ -99,19 +116,31 @@ class StoreDatabase:
     def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `operation` in a transaction. It is committed if `operation` returns, and rolled back if it raises.
 
-        Raises `StoreError`, including `StoreUnavailable`, and whatever `operation` raises.
+        No other operation writes at the same time. Raises `StoreError`, including `StoreUnavailable`, and whatever
+        `operation` raises.
         """
-        return self._transact(True, operation, *args, **kwargs)
+        return self._transact(Writing.ALONE, operation, *args, **kwargs)
+
+    def write_alongside(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Like `write`, beside others that were begun in this way, if the engine can do that.
+
+        `operation` must `lock` what such an operation may change, before it reads that.
+        """
+        return self._transact(Writing.ALONGSIDE, operation, *args, **kwargs)
+
+    def write_durably(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Like `write`. Once this returns, a loss of power loses neither this nor anything that was written before."""
+        return self._transact(Writing.DURABLY, operation, *args, **kwargs)
 
     def read(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `operation`, which must only read, against one snapshot of the tables. Raises as `write`."""
-        return self._transact(False, operation, *args, **kwargs)
+        return self._transact(None, operation, *args, **kwargs)
 
-    def _transact(self, writing: bool, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def _transact(self, how: Writing | None, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         connection = self._connection
         with connection.translated_errors():
-            connection.begin(writing=writing)
             try:
+                connection.begin(how)
                 result = operation(connection, *args, **kwargs)
                 connection.commit()
             except BaseException:

@@ -2,7 +2,8 @@
 
 The connection to the lineages holds an exclusive lock on its file while it is open, so SQLite refuses a second registry
 on the same data. It uses a write-ahead log with `synchronous=NORMAL`: acknowledged writes survive the death of the
-process. A power failure can lose the latest transactions, but never part of one.
+process. A power failure can lose the latest transactions, but never part of one, and none up to the last one that was
+durable (`StoreDatabase.write_durably`), as each finalize is.
 
 Commands write the accounts while the registry runs. That file uses the rollback journal with ordinary locks, because
 with the SQLite of many systems, two processes that share a write-ahead log can corrupt it.
@@ -41,12 +42,11 @@ def connect_lineages(path: str) -> SQLiteConnection:
             _make_shrinkable(connection)
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")
             connection.execute("PRAGMA journal_mode = WAL")
+            connection.usual_sync = "NORMAL"
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute(f"PRAGMA journal_size_limit = {KEPT_LOG}")
             connection.execute("PRAGMA foreign_keys = ON")
             migrate(connection, schema.MIGRATIONS)
-            connection.begin(writing=True)  # takes the lock, which is then kept; reading alone would not
-            connection.rollback()
         except sqlite3.OperationalError as error:
             connection.close()
             if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:  # also in its extended forms
@@ -79,7 +79,7 @@ def connect_accounts(path: str) -> SQLiteConnection:
 
 def return_pages(connection: Connection, *, kept: int, limit: int) -> bool:
     """Return up to `limit` free pages, of 4 KiB each, to the system, but leave `kept`. Return whether more are left."""
-    if _pragma(connection, "auto_vacuum") != INCREMENTAL:
+    if not isinstance(connection, SQLiteConnection) or _pragma(connection, "auto_vacuum") != INCREMENTAL:
         return False
     surplus = _pragma(connection, "freelist_count") - kept
     if surplus <= 0:

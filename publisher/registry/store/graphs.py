@@ -98,14 +98,30 @@ def graph_counts(connection: Connection, graph_id: int) -> dict[str, int]:
     return dict(row)
 
 
-def newest_ids(connection: Connection) -> tuple[int, int]:
-    """Return the newest id of sessions and that of jobs. Ids of new rows are consecutive.
+class NewestIds(NamedTuple):
+    """The newest ids of some tables."""
 
-    The first is the sum for graphs, each of which a session or legacy lineage brings, and fragment sessions.
-    """
+    graphs: int
+    fragment_sessions: int
+    jobs: int
+
+
+def newest_ids(connection: Connection) -> NewestIds:
+    """Return the newest ids now."""
     row = connection.execute(
-        "SELECT coalesce((SELECT max(id) FROM graphs), 0) + coalesce((SELECT max(id) FROM fragment_sessions), 0),"
+        "SELECT coalesce((SELECT max(id) FROM graphs), 0), coalesce((SELECT max(id) FROM fragment_sessions), 0),"
         " coalesce((SELECT max(id) FROM jobs), 0)"
+    ).fetchone()
+    return NewestIds(*row)
+
+
+def rows_since(connection: Connection, before: NewestIds) -> tuple[int, int]:
+    """Return how many sessions and jobs are newer. A session or legacy lineage brings a graph."""
+    row = connection.execute(
+        "SELECT (SELECT count(*) FROM graphs WHERE id > :graphs)"
+        " + (SELECT count(*) FROM fragment_sessions WHERE id > :fragment_sessions),"
+        " (SELECT count(*) FROM jobs WHERE id > :jobs)",
+        before._asdict(),
     ).fetchone()
     return row[0], row[1]
 

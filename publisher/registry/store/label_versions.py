@@ -106,9 +106,7 @@ def labels_of_artifact(connection: Connection, digest: str, reader: Reader, line
     The most credible lineage comes first (`access.CREDIBILITY`), and the newest document of several. They are read
     lazily.
     """
-    rows = connection.execute(
-        _NEWEST_OF_ARTIFACT, {"digest": digest, "lineages": lineages, **reader_parameters(reader)}
-    )
+    rows = connection.stream(_NEWEST_OF_ARTIFACT, {"digest": digest, "lineages": lineages, **reader_parameters(reader)})
     for row in rows:
         entity = Entity(row["graph_id"], row["entity_type"], row["entity"])
         yield LabelInLineage(row["hash"], entity, _stored_label(row))
@@ -205,8 +203,8 @@ def _drop_oldest(connection: Connection, entity: Entity, excess: int) -> int:
 
 def label_sizes(connection: Connection, graph_id: int) -> Iterator[int]:
     """Yield the sizes in characters of all versions of a graph's label documents, as stored. They are read lazily."""
-    rows = connection.execute(
-        "SELECT length(metadata) + length(key_origins) FROM labels WHERE graph_id = ?", (graph_id,)
+    rows = connection.stream(
+        "SELECT length(metadata) + length(key_origins) FROM labels WHERE graph_id = :graph", {"graph": graph_id}
     )
     return (size for (size,) in rows)
 

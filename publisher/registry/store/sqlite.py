@@ -4,13 +4,17 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
+from roar_publisher.registry.store.database import Writing
 from roar_publisher.registry.store.errors import NewerSchemaError, StoreError, StoreUnavailable
 from roar_publisher.registry.store.label_versions import difference_text
 from roar_publisher.registry.store.lists import expanded, has_lists
 
 
 class SQLiteConnection(sqlite3.Connection):
-    """A connection to one file."""
+    """A connection to one file. `usual_sync` is its `PRAGMA synchronous`."""
+
+    usual_sync = "FULL"
+    _durable = False
 
     def execute(  # type: ignore[override]  # parameters may be lists
         self, sql: str, parameters: Sequence[object] | Mapping[str, object] = (), /
@@ -19,8 +23,31 @@ class SQLiteConnection(sqlite3.Connection):
             return super().execute(*expanded(sql, parameters))
         return super().execute(sql, parameters)
 
-    def begin(self, *, writing: bool) -> None:
+    def stream(self, sql: str, parameters: Mapping[str, object], /) -> sqlite3.Cursor:
+        return self.execute(sql, parameters)
+
+    def lock(self, name: str) -> None:
+        """Do nothing: one transaction writes at a time."""
+
+    def begin(self, writing: Writing | None) -> None:
+        if writing is Writing.DURABLY:
+            # The write-ahead log is synced with this commit, and with it what earlier commits wrote to it.
+            self.execute("PRAGMA synchronous = FULL")
         self.execute("BEGIN IMMEDIATE" if writing else "BEGIN")
+        self._durable = writing is Writing.DURABLY
+
+    def commit(self) -> None:
+        super().commit()
+        self._end()
+
+    def rollback(self) -> None:
+        super().rollback()
+        self._end()
+
+    def _end(self) -> None:
+        if self._durable:
+            self._durable = False
+            self.execute(f"PRAGMA synchronous = {self.usual_sync}")
 
     def translated_errors(self) -> AbstractContextManager[None]:
         return translated_errors()
@@ -64,7 +91,7 @@ def migrate(connection: SQLiteConnection, migrations: Sequence[str]) -> None:
     """
     if _version(connection) == len(migrations):
         return
-    connection.begin(writing=True)
+    connection.begin(Writing.ALONE)
     try:
         version = _version(connection)
         if version > len(migrations):

@@ -48,12 +48,18 @@ class Accounts(StoreDatabase):
     """The accounts file. Commands and a running registry may open it at the same time."""
 
     @classmethod
-    def open(cls, directory: Path) -> Self:
+    def open(cls, directory: Path, database: str | None = None) -> Self:
         """Open the accounts in `directory`, which is created if it is missing, and made private (`private_data`).
+
+        With `database`, `postgresql://…`, they are there.
 
         Raises OSError, including `private_data.UnsafeData`, and `StoreError`, including `NewerSchemaError` if a later
         release has written the file.
         """
+        if database is not None:
+            from roar_publisher.registry.store import postgres_schema  # SQLAlchemy takes long to import
+
+            return cls(postgres_schema.connect_accounts(database))
         secure_folder(directory)
         path = directory / DATABASE_NAME
         make_private_file(path)

@@ -19,6 +19,7 @@ from roar_publisher.registry.backup import MEMBERS
 from roar_publisher.registry.data import DATABASE_NAME, Store
 from roar_publisher.registry.lineages.registration import LIFETIME, open_session
 from roar_publisher.registry.store.copies import STEP_PAGES, copy_database
+from roar_publisher.registry.store.database import Writing
 from roar_publisher.registry.store.sqlite import connect
 from roar_publisher.state.errors import LocalProblem
 from tests.support.registry.harness import GIT, Json, job, succeeded
@@ -105,7 +106,7 @@ def test_a_copy_is_consistent_while_others_write(tmp_path: Path) -> None:
     def write() -> None:
         while not over.is_set():
             with lock:
-                source.begin(writing=True)
+                source.begin(Writing.ALONE)
                 source.execute("UPDATE counters SET value = value + 1 WHERE name = 'first'")
                 source.execute("UPDATE pages SET text = text || 'y' WHERE id = 1")
                 source.execute("UPDATE counters SET value = value + 1 WHERE name = 'last'")

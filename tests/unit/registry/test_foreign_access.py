@@ -194,7 +194,7 @@ class Scene:
             connection.execute("DROP TABLE seen")
             return found
 
-        return self.registry.store.read(look)
+        return self.registry.store.write(look)
 
 
 @pytest.fixture

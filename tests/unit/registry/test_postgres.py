@@ -1,0 +1,89 @@
+"""PostgreSQL alone: its schema, its settings, and what happens when it goes away."""
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from roar_publisher.registry.data import Store
+from roar_publisher.registry.store import accounts_schema, schema, sqlite
+from roar_publisher.registry.store.errors import NewerSchemaError, StoreError, StoreUnavailable
+from roar_publisher.registry.store.graphs import new_graph
+from roar_publisher.registry.store.postgres import translated
+from tests.support.registry.postgres import Postgres, running_postgres
+
+COLUMNS = (
+    "SELECT table_name, column_name, data_type, is_nullable, column_default, collation_name"
+    " FROM information_schema.columns WHERE table_schema = 'public' ORDER BY table_name, column_name"
+)
+LATER = "CREATE TABLE later (id INTEGER PRIMARY KEY, name TEXT NOT NULL, at REAL, data BLOB) WITHOUT ROWID;"
+
+
+def columns(store: Store) -> list[tuple[object, ...]]:
+    return store.read(lambda connection: [tuple(row) for row in connection.execute(COLUMNS)])
+
+
+def test_it_has_the_tables_of_sqlite(postgres: Postgres, tmp_path: Path) -> None:
+    wanted = set()
+    for migrations in (schema.MIGRATIONS, accounts_schema.MIGRATIONS):
+        with closing(sqlite.connect(":memory:", timeout=0)) as model:
+            sqlite.migrate(model, migrations)
+            for (table,) in model.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+                wanted |= {(table, row["name"]) for row in model.execute(f"PRAGMA table_info({table})")}
+    with closing(Store.open(tmp_path, postgres.new_database())) as store:
+        found = columns(store)
+    assert {(table, column) for table, column, *_ in found if table != "schema_versions"} == wanted
+    texts = [collation for table, _, kind, *_, collation in found if kind == "text" and table != "schema_versions"]
+    assert set(texts) == {"C"}
+
+
+def test_a_later_migration_runs_on_it(postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    earlier, fresh = postgres.new_database(), postgres.new_database()
+    Store.open(tmp_path, earlier).close()
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, LATER))
+    with closing(Store.open(tmp_path, earlier)) as migrated, closing(Store.open(tmp_path, fresh)) as made:
+        assert columns(migrated) == columns(made)
+        assert ("later", "at") in {row[:2] for row in columns(made)}
+
+
+def test_a_database_of_a_later_release_is_refused(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = postgres.new_database()
+    Store.open(tmp_path, url).close()
+    monkeypatch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:-1])
+    with pytest.raises(NewerSchemaError, match="this release knows up to"):
+        Store.open(tmp_path, url)
+
+
+def test_commits_wait_for_the_log(postgres: Postgres, tmp_path: Path) -> None:
+    url = postgres.new_database()
+    with closing(Store.open(tmp_path, f"{url}?options=-csynchronous_commit%3Doff")) as store:
+        (setting,) = store.read(lambda connection: connection.execute("SHOW synchronous_commit").fetchone())
+    assert setting == "on"
+
+
+def test_the_store_connects_again_after_a_restart(tmp_path: Path) -> None:
+    with running_postgres(durable=True) as server, closing(Store.open(tmp_path, server.new_database())) as store:
+        first = store.write(new_graph)
+        server.kill()
+        with pytest.raises(StoreUnavailable):
+            store.write(new_graph)
+        with pytest.raises(StoreUnavailable):
+            store.write(new_graph)
+        server.start()
+        assert store.write(new_graph) > first
+        (count,) = store.read(lambda connection: connection.execute("SELECT count(*) FROM graphs").fetchone())
+        assert count == 2
+
+
+@pytest.mark.parametrize("url", ["mysql://host/name", "no address", "postgresql://127.0.0.1:notaport/x"])
+def test_another_address_is_refused(tmp_path: Path, url: str) -> None:
+    with pytest.raises(StoreError):
+        Store.open(tmp_path, url)
+
+
+def test_placeholders_are_translated_outside_of_texts() -> None:
+    assert translated("SELECT ':a ? %' WHERE a = :a AND b = ? AND c LIKE 'x%'") == (
+        "SELECT ':a ? %%' WHERE a = %(a)s AND b = %s AND c LIKE 'x%%'"
+    )
