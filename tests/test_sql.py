@@ -32,6 +32,7 @@ CHOSEN_HERE: dict[str, set[str]] = {
         "', '.join((f'link.{column}' for column in order.split(', ')))",
         "order",
     },
+    "publisher/registry/store/moving.py": {"columns", "key", "name", "places", "table.name"},
     "publisher/registry/store/provenance.py": {"places"},
     "state/file.py": {"', '.join(row)", "places", "table"},
     "state/foreign.py": {"names", "places", "table"},

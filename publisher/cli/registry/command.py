@@ -9,6 +9,7 @@ import click
 from roar_publisher.cli.registry.accounts import key, token, user
 from roar_publisher.cli.registry.data import chosen_database, data_option, data_problem
 from roar_publisher.cli.registry.keeping import backup, prune, restore
+from roar_publisher.cli.registry.migrating import migrate
 from roar_publisher.cli.registry.projects import owner, project
 from roar_publisher.cli.registry.serve_options import options_of, serve_options
 from roar_publisher.cli.registry.trust import trust, trusted, untrust
@@ -100,5 +101,5 @@ def _authority(treqs_url: str) -> str:
     return address
 
 
-for command in (backup, restore, prune, user, key, token, owner, project, trust, untrust, trusted):
+for command in (backup, restore, prune, migrate, user, key, token, owner, project, trust, untrust, trusted):
     registry.add_command(command)

@@ -1,0 +1,45 @@
+"""`roar registry migrate`: moves a registry from files to PostgreSQL."""
+
+from contextlib import closing
+from pathlib import Path
+
+import click
+
+from roar_publisher.cli.registry.data import data_problem, default_data
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.reasons import Reason
+
+
+@click.command()
+@click.option(
+    "--from",
+    "data",
+    type=click.Path(path_type=Path),
+    default=default_data,
+    help="The registry's data; else below $XDG_DATA_HOME.",
+)
+@click.option("--to", "database", metavar="postgresql://…", required=True, help="An empty database.")
+def migrate(data: Path, database: str) -> None:
+    """Move lineages and accounts from files to PostgreSQL.
+
+    Stop the registry first. All rows are compared before anything counts; the files stay as they are. Then serve with
+    the same --data, which holds the secret, and with --database.
+    """
+    from roar_publisher.extras import require
+
+    require("registry", "a registry of your own")
+    require("postgresql", "a registry on PostgreSQL")
+    from roar_publisher.registry.data import DATABASE_NAME, Store
+    from roar_publisher.registry.moving import move_store
+    from roar_publisher.registry.store.errors import StoreError
+
+    if not (data / DATABASE_NAME).exists():
+        raise LocalProblem(
+            f"there is no registry in {data}", next_step="name its folder with --from", reason=Reason.REGISTRY
+        )
+    try:
+        with closing(Store.open(data)) as source, closing(Store.open(data, database)) as target:
+            moved = move_store(source, target)
+    except (OSError, StoreError) as error:
+        raise data_problem(data, "data", error) from error
+    click.echo(f"moved: {moved['lineages']} lineages, {moved['jobs']} jobs, {moved['users']} users")

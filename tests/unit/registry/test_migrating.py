@@ -1,0 +1,82 @@
+"""`roar registry migrate`: everything arrives, or nothing."""
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from roar_publisher.cli.registry.command import registry as command
+from roar_publisher.registry.data import Store
+from roar_publisher.registry.store import moving
+from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.moving import tables_of
+from tests.support.registry.harness import artifact, job, link, make_registry
+from tests.support.registry.people import Bearer
+from tests.support.registry.postgres import Postgres
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def published(anyio_backend: str, tmp_path: Path) -> tuple[Path, str]:
+    """The data of a registry with a user and a lineage, and the hash of that."""
+    with closing(Store.open(tmp_path / "data")) as store:
+        registry = make_registry(store)
+        async with registry.client:
+            session = await registry.open(auth=Bearer(registry.person("alice")))
+            await session.add_jobs(job(1, command="ä 🙂"), job(2))
+            await session.add_artifacts(artifact(3))
+            await session.add_links(1, "outputs", link(1), link(2))
+            receipt = await session.finalize()
+    return tmp_path / "data", receipt["hash"]
+
+
+def rows(store: Store) -> int:
+    def count(connection: Connection) -> int:
+        return int(
+            connection.execute("SELECT (SELECT count(*) FROM graphs) + (SELECT count(*) FROM users)").fetchone()[0]
+        )
+
+    return store.read(count)
+
+
+async def test_a_registry_goes_on_where_it_was_moved(published: tuple[Path, str], postgres: Postgres) -> None:
+    data, lineage_hash = published
+    url = postgres.new_database()
+    done = CliRunner().invoke(command, ["migrate", "--from", str(data), "--to", url], catch_exceptions=False)
+    assert done.output == "moved: 1 lineages, 2 jobs, 1 users\n"
+    with closing(Store.open(data, url)) as store:
+        registry = make_registry(store)
+        async with registry.client:
+            assert (await registry.lineage(lineage_hash))["artifacts_count"] == 3
+            session = await registry.open()  # its graph and jobs get ids of their own
+            await session.add_jobs(job(1), job(2), job(3))
+            await session.finalize()
+    again = CliRunner().invoke(command, ["migrate", "--from", str(data), "--to", url])
+    assert "the database is not empty" in str(again.exception)
+
+
+async def test_a_copy_that_differs_leaves_nothing(
+    published: tuple[Path, str], postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, _hash = published
+    url = postgres.new_database()
+    copy = moving._copy
+
+    def lose_one(table: moving.Table, target: Connection, source: Connection) -> None:
+        copy(table, target, source)
+        if table.name == "links":
+            target.execute("UPDATE links SET path = path || 'x' WHERE digest = (SELECT min(digest) FROM links)")
+
+    monkeypatch.setattr(moving, "_copy", lose_one)
+    done = CliRunner().invoke(command, ["migrate", "--from", str(data), "--to", url])
+    assert "the copy of links differs" in str(done.exception)
+    with closing(Store.open(data, url)) as store:
+        assert rows(store) == 0
+
+
+def test_every_table_is_moved(tmp_path: Path) -> None:
+    with closing(Store.open(tmp_path)) as store:
+        names = {table.name for table in store.read(tables_of)} | {t.name for t in store.accounts.read(tables_of)}
+        assert {"graphs", "links", "labels", "users", "keys", "words"} <= names
