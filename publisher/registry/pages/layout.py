@@ -195,10 +195,13 @@ def _drawn(cells: Mapping[str, _Cell], chains: Iterable[Sequence[_Cell]], layers
     }
     routes = []
     for source, *bends, target in chains:
-        route = [(lefts[source.layer] + source.width, round(source.y - top, 1))]
+        # An edge that runs backwards leaves its source on the left, so that it never leaves the picture.
+        forwards = source.layer <= target.layer
+        route = [(lefts[source.layer] + (source.width if forwards else 0.0), round(source.y - top, 1))]
         for bend in bends:
             route += [(lefts[bend.layer] + share * widths[bend.layer], round(bend.y - top, 1)) for share in (0, 1)]
-        routes.append([*route, (lefts[target.layer], round(target.y - top, 1))])
+        end = lefts[target.layer] + (0.0 if forwards else target.width)
+        routes.append([*route, (end, round(target.y - top, 1))])
     bottom = max((place.y + place.height for place in places.values()), default=0.0)
     bottom = max([bottom, *(y for route in routes for _, y in route)])
     return Drawing(max(right - COLUMN_GAP, 0) + MARGIN, bottom + MARGIN, places, routes)

@@ -1,5 +1,6 @@
 """Pictures as SVG inside a page. The style sheet colours them; they run no script and load nothing."""
 
+import math
 from collections.abc import Sequence
 from html import escape
 
@@ -63,7 +64,7 @@ def _curve(route: Sequence[Point]) -> str:
     (x, y), *rest = route
     parts = [f"M{x:g} {y:g}"]
     for next_x, next_y in rest:
-        bow = max(abs(next_x - x) / 2, 12.0)
+        bow = math.copysign(max(abs(next_x - x) / 2, 12.0), next_x - x)
         parts.append(f"C{x + bow:g} {y:g} {next_x - bow:g} {next_y:g} {next_x:g} {next_y:g}")
         x, y = next_x, next_y
     return "".join(parts)

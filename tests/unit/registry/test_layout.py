@@ -71,6 +71,14 @@ def test_cycles_are_drawn_too(seed: int) -> None:
     assert len(drawing.routes) == len(pairs)
 
 
+def test_an_edge_that_closes_a_cycle_runs_between_its_columns() -> None:
+    drawing = arrange(dict.fromkeys("ab", Size(WIDE, HIGH)), [("a", "b"), ("b", "a")])
+    a, b = drawing.places["a"], drawing.places["b"]
+    forwards, backwards = ([x for x, _ in route] for route in drawing.routes)
+    assert forwards == [a.x + WIDE, b.x]
+    assert backwards == [b.x, a.x + WIDE]
+
+
 def test_nothing_and_a_node_alone_are_laid_out() -> None:
     assert arrange({}, []).places == {}
     assert arrange({"a": Size(WIDE, HIGH)}, [("a", "a")]).places["a"].width == WIDE
