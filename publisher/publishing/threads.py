@@ -39,7 +39,7 @@ class ThreadRunner:
     """
 
     def __init__(self) -> None:
-        self.observer = PublishObserver()
+        self._observer = PublishObserver()
         self._caller = threading.get_ident()
         self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._changing = threading.Lock()
@@ -49,7 +49,6 @@ class ThreadRunner:
     def __call__(self, work: Work[T]) -> T:
         """Run `work` and return its result. Raises what it raises."""
         result = Future[T]()
-        self._caller = threading.get_ident()
         thread = threading.Thread(target=self._run, args=(work, result), name="roar_publisher", daemon=True)
         thread.start()
         while True:
@@ -62,6 +61,11 @@ class ThreadRunner:
                 self.stop()
         thread.join()
         return result.result()
+
+    def attach(self, observer: PublishObserver) -> None:
+        """Let an observer take what follows, in the thread that calls this, which is the one to wait for results."""
+        self._observer = observer
+        self._caller = threading.get_ident()
 
     def stop(self) -> None:
         """Ask the work, and any work that follows, to end early and cleanly. Any thread may call it."""
@@ -82,7 +86,7 @@ class ThreadRunner:
             try:
                 call = self._calls.get(timeout=TICK_SECONDS)
             except queue.Empty:
-                call = self.observer.tick
+                call = self._observer.tick
             if call is None:
                 return
             call()
@@ -113,7 +117,8 @@ class CallingObserver(PublishObserver):
 
     def __init__(self, runner: ThreadRunner, observer: PublishObserver) -> None:
         self._runner = runner
-        self._observer = runner.observer = observer
+        self._observer = observer
+        runner.attach(observer)
 
     def planned(self, plan: Plan, *, resumed: bool) -> None:
         self._observer.planned(plan, resumed=resumed)
