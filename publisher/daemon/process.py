@@ -27,8 +27,10 @@ LOCK_HANDLE = "ROAR_DAEMON_LOCK"
 """The environment variable that passes the lock to the program that replaces this one."""
 
 
-def run_daemon(folder: StateFolder, *, log: logging.Logger, dependencies: Dependencies | None = None) -> None:
-    """Run the daemon of a state folder until SIGTERM or SIGINT.
+def run_daemon(
+    folder: StateFolder, *, log: logging.Logger, dependencies: Dependencies | None = None, drain: bool = False
+) -> None:
+    """Run the daemon of a state folder until SIGTERM or SIGINT, or if it drains, until nothing is due.
 
     Raises Owned if another daemon runs, LocalProblem if the folder or the configuration cannot be used.
     """
@@ -37,7 +39,8 @@ def run_daemon(folder: StateFolder, *, log: logging.Logger, dependencies: Depend
     try:
         settings = user_settings(os.environ, home_to_read())
         while anyio.run(
-            _until_signal, Daemon(folder, settings, log=log, dependencies=dependencies or Dependencies(), lock=lock)
+            _until_signal,
+            Daemon(folder, settings, log=log, dependencies=dependencies or Dependencies(), lock=lock, drain=drain),
         ):
             if _is_configuration_usable(log):
                 os.environ[LOCK_HANDLE] = str(lock.inheritable())

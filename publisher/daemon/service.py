@@ -47,7 +47,7 @@ class Daemon:
     """The main loop.
 
     lock: the folder's daemon lock, already held. Without it, the caller must ensure that no other daemon serves the
-    folder.
+    folder. drain: end as soon as nothing is due, instead of waiting for more.
     """
 
     def __init__(
@@ -58,8 +58,10 @@ class Daemon:
         log: logging.Logger,
         dependencies: Dependencies,
         lock: Lock | None = None,
+        drain: bool = False,
     ) -> None:
         self._folder = folder
+        self._drain = drain
         self._settings = settings
         self._log = log
         self._dependencies = dependencies
@@ -74,7 +76,7 @@ class Daemon:
         self._full_disk_logged = False  # whether the full disk has been logged
 
     async def run(self, stop: anyio.Event) -> bool:
-        """Serve until `stop` is set.
+        """Serve until `stop` is set, or if it drains, until everything due is published or postponed.
 
         Return True if the daemon ended because it was idle and should restart with fresh memory.
         """
@@ -94,6 +96,9 @@ class Daemon:
                     idle_since = anyio.current_time()
                 elif self._workers is not None and anyio.current_time() - idle_since >= IDLE_RESTART_SECONDS:
                     break
+                if self._drain and not self._busy:
+                    stop.set()
+                    break
                 with anyio.move_on_after(wait):
                     await self._woken.wait()
                 if self._lock is not None and not self._lock.in_place:
@@ -107,6 +112,14 @@ class Daemon:
     def wake(self) -> None:
         """Scan the journals now."""
         self._woken.set()
+
+    @property
+    def _busy(self) -> bool:
+        """Whether a publish is worked on, or was released since the last scan and may be due again.
+
+        A scan starts everything due that there is room for, so afterwards nothing is due if nothing is worked on.
+        """
+        return bool(self._changed or (self._workers is not None and self._workers.active))
 
     async def _scan(self, tasks: TaskGroup, monitor: ReachabilityMonitor) -> tuple[float, bool]:
         """Start what can be started. Return the seconds until the next scan, and whether there is nothing to do."""

@@ -31,13 +31,14 @@ def daemon() -> None:
 
 @daemon.command()
 @click.option("-q", "--quiet", is_flag=True, help="Write to the log file only.")
-def run(quiet: bool) -> int:
+@click.option("--drain", is_flag=True, help="Publish everything that is due, then exit: for cron and job epilogs.")
+def run(quiet: bool, drain: bool) -> int:
     """Run in the foreground, as systemd and containers expect.
 
     Log lines also go to stderr. Ctrl-C and SIGTERM stop it within 10 s, after a checkpoint of every publish.
 
     \b
-    Exit codes: 0 asked to stop, 5 another daemon is running,
+    Exit codes: 0 asked to stop or drained, 5 another daemon is running,
                 1 or 3 the state folder or the configuration cannot be used.
     """
     from roar_publisher.daemon.log import open_log
@@ -47,7 +48,7 @@ def run(quiet: bool) -> int:
     folder.user_key()  # creates the folder, or raises the reason why it cannot
     log = open_log(folder.daemon_log, echo=None if quiet else sys.stderr)
     try:
-        run_daemon(folder, log=log)
+        run_daemon(folder, log=log, drain=drain)
     except PublisherError as error:
         if not isinstance(error, Owned):  # the log belongs to the other daemon
             log.error("%s; next: %s", error.what, error.next_step)

@@ -129,11 +129,16 @@ def test_a_put_returns_where_its_files_are(project: Path, registry: str, tmp_pat
     assert [path.read_bytes() for path in (tmp_path / "store").rglob("weights.bin")] == [b"w" * 1000]
 
 
-def test_a_detached_publish_returns_its_status(project: Path, registry: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_detached_publish_returns_its_status_and_is_published_by_the_next_drain(
+    program: Program, project: Path, registry: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     started: list[StateFolder] = []
     monkeypatch.setattr(detaching, "start", started.append)
     status = roar_publisher.publish(project, visibility="public", registry=registry, yes=True, detach=True)
     assert (status.status, status.reason, status.detached, len(started)) == ("interrupted", "queued", True, 1)
+    assert program("daemon", "run", "--drain", "-q").code == 0
+    [status] = roar_publisher.publishes(project)
+    assert (status.status, status.percent) == ("done", 100)
 
 
 def test_ctrl_c_stops_cleanly_and_the_publish_can_be_resumed(project: Path, registry: str) -> None:

@@ -275,23 +275,25 @@ class Machine:
     # ---------------------------------------------------------------- the daemon
 
     @asynccontextmanager
-    async def daemon(self) -> AsyncIterator["Living"]:
+    async def daemon(self, *, drain: bool = False) -> AsyncIterator["Living"]:
         """A daemon, killed on exit if it is still running. It restarts if it exits to free memory."""
         living = Living(anyio.Event(), anyio.CancelScope(), anyio.Event())
         with self._in_force():
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._live, living)
+                tasks.start_soon(self._live, living, drain)
                 yield living
                 living.kill()
                 await living.over.wait()
 
-    async def _live(self, living: "Living") -> None:
+    async def _live(self, living: "Living", drain: bool) -> None:
         log = logging.getLogger("tests.support.daemon.worlds")
         log.setLevel(logging.INFO)
         log.propagate = False
         log.handlers = [_Lines(self.lines)]
         with living.scope:
-            while await Daemon(self.folder, self.settings, log=log, dependencies=self._dependencies()).run(living.stop):
+            while await Daemon(self.folder, self.settings, log=log, dependencies=self._dependencies(), drain=drain).run(
+                living.stop
+            ):
                 living.lives += 1
         living.over.set()
 
