@@ -67,6 +67,10 @@ class RegistryService:
         self.changes.notify()
         return result
 
+    async def write_alongside(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Like `write`, beside others of its kind (`StoreDatabase.write_alongside`). The index looks at no sessions."""
+        return await self.run(partial(self.store.write_alongside, operation, *args, **kwargs))
+
     async def write_durably(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Like `write`. A loss of power afterwards does not undo it, nor anything that was written before."""
         result = await self.run(partial(self.store.write_durably, operation, *args, **kwargs))

@@ -197,6 +197,8 @@ class StagedApi:
             session = touch_open_session(connection, access)
             return operation(connection, session.graph_id, *args, **kwargs)
 
+        if access.caller.user is not None:
+            return await self.service.write_alongside(write_into_session)
         return await self.service.write_from(request, access.caller, write_into_session)
 
     async def _access(self, request: Request, limit: int | None = None) -> Access:

@@ -11,7 +11,8 @@ import pytest
 from roar_publisher.registry.accounts.quotas import Amount
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.store.spent_signatures import spend_signature
-from tests.support.registry.harness import START, Registry, Session, job, make_registry
+from tests.support.registry.harness import START, Registry, Session, artifact, job, link, make_registry
+from tests.support.registry.people import Bearer
 from tests.support.registry.postgres import Postgres
 
 pytestmark = pytest.mark.anyio
@@ -88,3 +89,18 @@ async def test_both_take_together_no_more_than_a_quota_allows(
                 tasks.start_soon(open_session, registry)
     assert (sum(status < 300 for status in statuses), statuses.count(429)) == (20, 10)
     assert count(stores[1], "sessions") == 20
+
+
+async def test_what_both_stage_into_one_session_at_once_is_counted_once(
+    registries: tuple[Registry, Registry], stores: tuple[Store, Store]
+) -> None:
+    alice = Bearer(registries[0].person("alice"))
+    opened = (await registries[0].open(auth=alice)).opened
+    sessions = [Session(registry.client, opened, alice) for registry in (*registries, *registries)]
+    await sessions[0].add_jobs(job(1))
+    async with anyio.create_task_group() as tasks:
+        for number, session in enumerate(sessions):
+            tasks.start_soon(session.add_artifacts, *(artifact(n) for n in range(number * 10, number * 10 + 40)))
+            tasks.start_soon(session.add_links, 1, "inputs", *(link(n) for n in range(number * 10, number * 10 + 40)))
+    counts = (await sessions[1].finalize())["staged_counts"]
+    assert counts == {"jobs": 1, "inputs": 70, "outputs": 0, "artifacts": 70}
