@@ -14,6 +14,7 @@ class ExitCode(IntEnum):
     INTERRUPTED = 3
     NEEDS_USER = 4
     OWNED = 5
+    UNCHECKED = 6
     STOPPED = 130
 
 

@@ -22,6 +22,7 @@ class Conclusion(Enum):
     INTERRUPTED = auto()
     NEEDS_USER = auto()
     OWNED = auto()
+    UNCHECKED = auto()
     STOPPED = auto()
 
 

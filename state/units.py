@@ -139,6 +139,24 @@ class Units:
             for (body,) in cursor:
                 yield zlib.decompress(body)
 
+    def links_by_job(self) -> dict[str, list[tuple[int, int, Kind]]]:
+        """Return the seq, part and kind of the units that hold the links of each job, by its local uid."""
+        with self._file.translated():
+            rows = self._file.db.execute(
+                "SELECT job_uid, seq, part, kind FROM units WHERE kind IN (?, ?) ORDER BY seq, part",
+                [Kind.INPUTS.value, Kind.OUTPUTS.value],
+            )
+            places: dict[str, list[tuple[int, int, Kind]]] = {}
+            for uid, seq, part, kind in rows:
+                places.setdefault(uid, []).append((seq, part, Kind(kind)))
+            return places
+
+    def body(self, seq: int, part: int) -> bytes:
+        """Return the body of a unit, which must be there."""
+        with self._file.translated():
+            row = self._file.db.execute("SELECT body FROM units WHERE seq = ? AND part = ?", [seq, part]).fetchone()
+            return zlib.decompress(row[0])
+
     def tally(self) -> dict[Kind, Tally]:
         """Return the number of units and items per kind, planned and acknowledged."""
         with self._file.translated():

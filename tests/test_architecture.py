@@ -148,6 +148,7 @@ MAY_KNOW: dict[str, set[str]] = {
         "publisher.glaas",
         "publisher.auth",
     },
+    "publisher.verification": {"state", "publisher.glaas", "publisher.lineage"},
     "publisher.daemon": {
         "state",
         "publisher",

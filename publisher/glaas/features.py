@@ -54,6 +54,7 @@ class Features(FeatureGroup):
     max_body_bytes: the size up to which a batch is read; None if the registry does not give it.
     request_encodings: the values of `Content-Encoding` that a body may have.
     legacy_links_batch: the legacy path takes the links of several jobs in one request.
+    lineage_readback: the registry serves everything that the hash of a lineage covers.
     """
 
     registration_sessions: Annotated[RegistrationSessionFeatures, RegistrationSessionFeatures.read_or_nothing] = field(
@@ -63,6 +64,7 @@ class Features(FeatureGroup):
     max_body_bytes: Annotated[int | None, _size_or_nothing] = None
     request_encodings: Annotated[frozenset[str], _names_or_nothing] = frozenset()
     legacy_links_batch: Advertised = False
+    lineage_readback: Advertised = False
 
 
 @dataclass(frozen=True, slots=True)

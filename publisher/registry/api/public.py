@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute, Route
 from roar_publisher.glaas.protocol import API_ROOT
 from roar_publisher.registry.api.service import RegistryService, lineage_url, path_text
 from roar_publisher.registry.http.refusals import Refusal
+from roar_publisher.registry.lineages.readback import read_back
 from roar_publisher.registry.lineages.reading import view_lineage
 
 JOBS_PER_PAGE = 100
@@ -29,12 +30,13 @@ class PublicApi:
         return [
             Route(f"{API_ROOT}/health", self.health, methods=["GET"]),
             Route(f"{API_ROOT}/sessions/{{hash}}", self.lineage, methods=["GET"]),
+            Route(f"{API_ROOT}/sessions/{{hash}}/readback", self.readback, methods=["GET"]),
         ]
 
     async def health(self, request: Request) -> JSONResponse:
         """Report that the registry is up, and its features."""
         features = self.service.features
-        advertised: dict[str, object] = {}
+        advertised: dict[str, object] = {"lineage_readback": True}
         if features is not None:
             advertised["registration_sessions"] = asdict(features)
         advertised |= self.service.bulk.advertised()
@@ -63,6 +65,12 @@ class PublicApi:
         shown = offset + len(view.jobs)
         rest = {"offset": offset, "next_offset": shown if view.jobs and shown < view.jobs_count else None}
         return JSONResponse({**asdict(view), "url": lineage_url(request, view.hash), **rest})
+
+    async def readback(self, request: Request) -> JSONResponse:
+        """Return what the hash of a published lineage covers, a page at a time, from the place `?after=` on."""
+        reader = await self.service.reader(await self.service.caller(request))
+        after = request.query_params.get("after", "")
+        return JSONResponse(await self.service.read(read_back, path_text(request, "hash"), reader, after))
 
 
 def number_in_query(request: Request, name: str, *, default: int, maximum: int) -> int:

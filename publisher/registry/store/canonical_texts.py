@@ -1,7 +1,7 @@
 """Canonical texts of jobs (`protocol.md §6`), made of the tables in the order of the lineage hash."""
 
-from collections.abc import Generator, Sequence
-from typing import Any
+from collections.abc import Generator, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from roar_publisher.lineage.canonical import canonical_frame, canonical_job
 from roar_publisher.registry.store.database import Connection
@@ -21,10 +21,38 @@ _JOBS_WITH_PARENTS = """
     SELECT job.id, job.uid, job.command, job.job_type, job.step_number, parent.step_number, job.metadata
     FROM jobs AS job LEFT JOIN jobs AS parent ON parent.graph_id = job.graph_id AND parent.uid = job.parent_uid
 """
+_JOBS_FROM = f"""
+    {_JOBS_WITH_PARENTS} WHERE job.graph_id = ? AND (job.step_number, job.id) >= (?, ?)
+    ORDER BY job.step_number, job.id LIMIT ?
+"""
 _OF_STEPS = "job.graph_id = :graph AND job.step_number > :after AND job.step_number <= :last"
 _LINKS_OF_STEPS = f"SELECT job_id, kind, digest, path FROM jobs AS job JOIN links ON job_id = job.id WHERE {_OF_STEPS}"
 _LINKS_OF_JOBS = "SELECT job_id, kind, digest, path FROM links WHERE job_id IN (:jobs)"
 _LINKS = "SELECT digest, path FROM links WHERE job_id = ? AND kind = ? AND digest > ? ORDER BY digest LIMIT ?"
+
+
+class HashedJob(NamedTuple):
+    """What the hash of a lineage covers of a job, besides its links, with the job's place in its graph."""
+
+    id: int
+    uid: str
+    command: str
+    job_type: str | None
+    stored_step: int
+    parent_step: int | None
+    metadata: str | None
+
+    @property
+    def step(self) -> int | None:
+        """The step number; None for a job without a step."""
+        return _number(self.stored_step)
+
+
+def jobs_from(connection: Connection, graph_id: int, step: int, job_id: int, limit: int) -> Iterator[HashedJob]:
+    """Yield up to `limit` jobs by step and id, from the place of a step and an id on. They are read lazily."""
+    for row in connection.execute(_JOBS_FROM, (graph_id, step, job_id, limit)):
+        job = HashedJob(*row)
+        yield job._replace(parent_step=_number(job.parent_step))
 
 
 def next_jobs(connection: Connection, graph_id: int, after: int, limit: int) -> list[tuple[int, int]]:

@@ -1,0 +1,102 @@
+"""Reading a lineage back: everything that its hash covers (`protocol.md §4`), in pages of bounded size.
+
+Jobs are in the order of their steps. The links of a job may continue on the next page, in an entry with the same uid.
+"""
+
+from collections.abc import Sequence
+from contextlib import closing
+from http import HTTPStatus
+from typing import NamedTuple
+
+from roar_publisher.lineage.canonical import CANONICAL_VERSION
+from roar_publisher.registry.http.bounds import REPLY_BYTES
+from roar_publisher.registry.http.refusals import Refusal
+from roar_publisher.registry.lineages.reading import shown_lineage, whole_hash
+from roar_publisher.registry.store.access import Reader
+from roar_publisher.registry.store.canonical_texts import BEFORE_ALL_STEPS, HashedJob, jobs_from, links_after
+from roar_publisher.registry.store.database import Connection
+
+KINDS = ("inputs", "outputs")
+JOB_BYTES, LINK_BYTES = 200, 24
+"""What an entry takes in a reply besides its texts."""
+LARGEST_NUMBER = 2**63 - 1
+
+
+class Place(NamedTuple):
+    """A place in a lineage: after a link of a job, or with kind `inputs` and no digest before its first one."""
+
+    step: int
+    job: int
+    kind: str
+    digest: str
+
+    def __str__(self) -> str:
+        return f"{self.step}:{self.job}:{self.kind}:{self.digest}"
+
+
+BEGINNING = Place(BEFORE_ALL_STEPS, 0, "inputs", "")
+
+
+def read_back(connection: Connection, lineage_hash: str, reader: Reader, after: str) -> dict[str, object]:
+    """Return one page of a lineage: its envelope, the jobs after a place, and `next`, the place of the next page.
+
+    `next` is None at the end. Raises `Refusal`: 404 and 409 as `view_lineage`, 422 if `after` is no place.
+    """
+    place = _place(after) if after else BEGINNING
+    lineage = shown_lineage(connection, whole_hash(connection, lineage_hash, reader), reader)
+    jobs, following = _page(connection, lineage.graph_id, place)
+    return {
+        "hash": lineage.hash,
+        "canonical_version": CANONICAL_VERSION,
+        "finalized": lineage.session_id is not None,
+        "creator_identity": lineage.creator,
+        "git": {"repo": lineage.git_repo, "commit": lineage.git_commit, "branch": lineage.git_branch},
+        "jobs": jobs,
+        "next": None if following is None else str(following),
+    }
+
+
+def _page(connection: Connection, graph_id: int, place: Place) -> tuple[Sequence[dict[str, object]], Place | None]:
+    """Return the jobs from a place on that fit into one reply, and the place after them; None at the end."""
+    room = REPLY_BYTES
+    page: list[dict[str, object]] = []
+    for job in jobs_from(connection, graph_id, place.step, place.job, room // JOB_BYTES + 2):
+        if room <= 0:
+            return page, Place(job.stored_step, job.id, "inputs", "")
+        room -= JOB_BYTES + len(job.command) + len(job.metadata or "")
+        links: dict[str, list[dict[str, str]]] = {kind: [] for kind in KINDS}
+        page.append(_entry(job) | links)
+        start = place if job.id == place.job else Place(job.stored_step, job.id, "inputs", "")
+        for kind in KINDS[KINDS.index(start.kind) :]:
+            after = start.digest if kind == start.kind else ""
+            with closing(links_after(connection, job.id, kind, after, REPLY_BYTES // LINK_BYTES + 1)) as found:
+                for digest, path in found:
+                    links[kind].append({"hash": digest, "path": path})
+                    room -= LINK_BYTES + len(digest) + len(path)
+                    if room <= 0:
+                        return page, Place(job.stored_step, job.id, kind, digest)
+    return page, None
+
+
+def _entry(job: HashedJob) -> dict[str, object]:
+    return {
+        "job_uid": job.uid,
+        "command": job.command,
+        "job_type": job.job_type,
+        "step_number": job.step,
+        "parent_step_number": job.parent_step,
+        "metadata": job.metadata,
+    }
+
+
+def _place(text: str) -> Place:
+    step, _, rest = text.partition(":")
+    job, _, rest = rest.partition(":")
+    kind, _, digest = rest.partition(":")
+    try:
+        place = Place(int(step), int(job), kind, digest)
+    except ValueError:
+        place = Place(0, 0, "", "")
+    if place.kind not in KINDS or max(abs(place.step), abs(place.job)) > LARGEST_NUMBER:
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "after is the `next` of a page")
+    return place

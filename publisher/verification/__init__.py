@@ -1,0 +1,1 @@
+"""Proving a published lineage: read it back, compute its hash, and name what differs. Begin with `check.py`."""

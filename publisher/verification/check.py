@@ -1,0 +1,135 @@
+"""Compare a published lineage with the hash that it is published under, and with the plan that published it."""
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+
+from roar_publisher.glaas.client import ANONYMOUS, Authorizer, Refused, RegistryClient
+from roar_publisher.lineage.canonical import LineageHasher
+from roar_publisher.state.errors import Transient
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.reasons import Reason
+from roar_publisher.state.record import Plan, Progress
+from roar_publisher.verification.differences import LINEAGE, Difference, UnmatchedJobs, job_differences, unmatched
+from roar_publisher.verification.errors import CannotCheck
+from roar_publisher.verification.planned import plan_into
+from roar_publisher.verification.reading import Envelope, read_into, require_readback
+from roar_publisher.verification.texts import JobText, SortedJobs
+
+UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 401, 403, 404
+SignIn = Callable[[], Awaitable[Authorizer | None]]
+"""Returns the user's credential, or None without one."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedLineage:
+    """A finished publish of this machine: its journal, which is open, and what is in it."""
+
+    journal: Journal
+    plan: Plan
+    progress: Progress
+
+    @property
+    def hashes(self) -> frozenset[str]:
+        """The hashes that what was sent may have; empty if an older release planned it."""
+        return frozenset(self.plan.published.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The result of a check. It is proven if there are no differences.
+
+    computed: the hash of what the registry serves. omitted: differing jobs that were not compared.
+    """
+
+    hash: str
+    computed: str
+    served: Envelope
+    differences: tuple[Difference, ...]
+    omitted: int = 0
+
+    @property
+    def proven(self) -> bool:
+        """Whether the registry serves exactly what the hash stands for."""
+        return not self.differences and not self.omitted
+
+
+async def verify_lineage(
+    caller: RegistryClient, lineage_hash: str, sign_in: SignIn, planned: PlannedLineage | None = None
+) -> Verdict:
+    """Read a lineage back and compare it with its whole hash. With its plan, the differing jobs are named.
+
+    A credential is used only if the lineage is not public. Memory grows with the largest job and, with a plan, with
+    the number of its jobs, as it did in planning. Raises CannotCheck, LocalProblem, Interrupted, and NeedsUser for a
+    credential that only the user can unlock.
+    """
+    try:
+        await require_readback(caller)
+        try:
+            return await _verify(caller, lineage_hash, ANONYMOUS, planned)
+        except Refused as refusal:
+            if refusal.status not in (UNAUTHORIZED, FORBIDDEN, NOT_FOUND):
+                raise
+            authorizer = await sign_in()
+            if authorizer is None:
+                what = "it is private, or it is not published there; you are not signed in"
+                raise CannotCheck(what, next_step="sign in: roar login", reason=Reason.AUTH) from refusal
+        return await _verify(caller, lineage_hash, authorizer, planned)
+    except Refused as refusal:
+        reason = Reason.AUTH if refusal.status in (UNAUTHORIZED, FORBIDDEN, NOT_FOUND) else Reason.REJECTED
+        raise CannotCheck(f"you cannot read it: {refusal.what}", reason=reason) from refusal
+    except Transient as error:
+        raise CannotCheck(error.what, next_step=error.next_step, reason=error.reason) from error
+
+
+async def _verify(
+    caller: RegistryClient, lineage_hash: str, authorize: Authorizer, planned: PlannedLineage | None
+) -> Verdict:
+    with SortedJobs() as theirs, SortedJobs() as ours:
+        served = await read_into(caller, lineage_hash, authorize, theirs)
+        hasher = LineageHasher(served.git["repo"], served.git["commit"], served.git["branch"], [served.creator])
+        # What was published before with other redactions is another lineage than the one that is planned.
+        comparable = planned is not None and (lineage_hash in planned.hashes or not served.finalized)
+        found = UnmatchedJobs()
+        if planned is not None and comparable:
+            plan_into(planned.journal, ours)
+            found = unmatched(ours.sorted(), _hashed(theirs, hasher))
+        else:
+            deque(_hashed(theirs, hasher), maxlen=0)
+    computed = hasher.digests()[served.creator]
+    if lineage_hash == computed == served.hash:
+        return Verdict(lineage_hash, computed, served, ())
+    if not served.finalized and not comparable:
+        what = "it was published without a registration session: its hash is its publisher's, not the registry's"
+        raise CannotCheck(what, next_step="where it was published: roar verify ID", reason=Reason.REJECTED)
+    differences = _hash_differences(lineage_hash, computed, served)
+    if planned is not None and comparable:
+        differences += _envelope_differences(planned, served) + job_differences(found)
+    return Verdict(lineage_hash, computed, served, tuple(differences), found.omitted)
+
+
+def _hashed(jobs: SortedJobs, hasher: LineageHasher) -> Iterator[JobText]:
+    for job in jobs.sorted():
+        hasher.add(job.text)
+        yield job
+
+
+def _hash_differences(lineage_hash: str, computed: str, served: Envelope) -> list[Difference]:
+    """Return how the hashes differ. That of a legacy lineage may cover what was redacted: it is not compared."""
+    found = {"name of the hash": served.hash} | ({"hash": computed} if served.finalized else {})
+    return [Difference(LINEAGE, name, lineage_hash, theirs) for name, theirs in found.items() if theirs != lineage_hash]
+
+
+def _envelope_differences(planned: PlannedLineage, served: Envelope) -> list[Difference]:
+    plan, identity = planned.plan, planned.progress.identity
+    pairs: dict[str, tuple[str | None, str | None]] = {
+        "git.repo": (plan.git_repo, served.git["repo"]),
+        "git.commit": (plan.git_commit, served.git["commit"]),
+        "git.branch": (plan.git_branch, served.git["branch"]),
+    }
+    if served.finalized and identity is not None and identity in plan.published:
+        pairs["creator_identity"] = (identity, served.creator)
+    pairs = {
+        name: ((ours or "").strip() or None, (theirs or "").strip() or None) for name, (ours, theirs) in pairs.items()
+    }
+    return [Difference(LINEAGE, name, ours, theirs) for name, (ours, theirs) in pairs.items() if ours != theirs]

@@ -1,0 +1,147 @@
+"""Reading what a registry serves of a lineage: `GET /sessions/:hash/readback`, page by page (`protocol.md §4`)."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, Self
+from urllib.parse import quote
+
+from roar_publisher.glaas.client import HEALTH, Authorizer, RegistryClient
+from roar_publisher.glaas.features import Health
+from roar_publisher.glaas.lenient import Unreadable
+from roar_publisher.glaas.replies import ReplyBody
+from roar_publisher.lineage.canonical import CANONICAL_VERSION
+from roar_publisher.state.reasons import Reason
+from roar_publisher.verification.errors import CannotCheck
+from roar_publisher.verification.texts import Link, SortedJobs, links_of
+
+_TEXT, _NUMBER = (str, type(None)), (int, type(None))
+_FIELDS: dict[str, Any] = {
+    "job_uid": str,
+    "command": str,
+    "job_type": _TEXT,
+    "step_number": _NUMBER,
+    "parent_step_number": _NUMBER,
+    "metadata": _TEXT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ReadbackPage(ReplyBody):
+    """One page of a lineage. The fields are those of the reply."""
+
+    hash: str
+    canonical_version: int
+    finalized: bool
+    creator_identity: str
+    git: dict[str, str | None]
+    jobs: list[dict[str, Any]]
+    next: str | None
+
+    @classmethod
+    def read(cls, body: object) -> Self:
+        """Return the page in a document. Raises Unreadable unless every field has its type."""
+        if not isinstance(body, dict):
+            raise Unreadable("not an object")
+        git, jobs = body.get("git"), body.get("jobs")
+        if not isinstance(git, dict) or not isinstance(jobs, list):
+            raise Unreadable("without git or jobs")
+        names = ("repo", "commit", "branch")
+        page = cls(
+            _typed(body, "hash", str),
+            _typed(body, "canonical_version", int),
+            _typed(body, "finalized", bool),
+            _typed(body, "creator_identity", str),
+            {name: _typed(git, name, _TEXT) for name in names},
+            [_job(job) for job in jobs],
+            _typed(body, "next", _TEXT),
+        )
+        if page.next is not None and not jobs:
+            raise Unreadable("a page without jobs is the last one")
+        return page
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What a lineage is besides its jobs, and how much was read of it. Links count as they are served."""
+
+    hash: str
+    finalized: bool
+    creator: str
+    git: dict[str, str | None]
+    jobs: int
+    inputs: int
+    outputs: int
+
+
+async def require_readback(caller: RegistryClient) -> None:
+    """Raise CannotCheck if the registry does not serve what the hash covers."""
+    health = await caller.call("GET", HEALTH, expect=Health)
+    if not health.features.lineage_readback:
+        raise CannotCheck(
+            f"{caller.registry} does not serve what the hash of a lineage covers (no lineage_readback)",
+            reason=Reason.REJECTED,
+        )
+
+
+async def read_into(caller: RegistryClient, lineage_hash: str, authorize: Authorizer, served: SortedJobs) -> Envelope:
+    """Read a lineage and add its jobs to `served`. One page, and one job, are in memory at a time.
+
+    Raises CannotCheck for another version of the canonical form, and what `RegistryClient.call` raises.
+    """
+    jobs = inputs = outputs = 0
+    first: ReadbackPage | None = None
+    held: tuple[dict[str, Any], list[Link], list[Link]] | None = None
+    async for page in _pages(caller, lineage_hash, authorize):
+        first = first or page
+        for entry in page.jobs:
+            if held is not None and held[0]["job_uid"] != entry["job_uid"]:
+                served.add(held[0]["job_uid"], *held)
+                held = None
+            if held is None:
+                held = entry, [], []
+                jobs += 1
+            held[1].extend(links_of(entry["inputs"]))
+            held[2].extend(links_of(entry["outputs"]))
+            inputs, outputs = inputs + len(entry["inputs"]), outputs + len(entry["outputs"])
+    if held is not None:
+        served.add(held[0]["job_uid"], *held)
+    assert first is not None
+    return Envelope(first.hash, first.finalized, first.creator_identity, first.git, jobs, inputs, outputs)
+
+
+async def _pages(caller: RegistryClient, lineage_hash: str, authorize: Authorizer) -> AsyncIterator[ReadbackPage]:
+    after = ""
+    while True:
+        query = f"?after={quote(after, safe='')}" if after else ""
+        path = f"/api/v1/sessions/{lineage_hash}/readback{query}"
+        page = await caller.call("GET", path, expect=ReadbackPage, authorize=authorize)
+        if page.canonical_version != CANONICAL_VERSION:
+            what = f"its hash follows version {page.canonical_version} of the rules; this release knows"
+            raise CannotCheck(f"{what} {CANONICAL_VERSION}", reason=Reason.REJECTED)
+        yield page
+        if page.next is None:
+            return
+        if page.next == after:
+            raise CannotCheck("the registry serves the same page again and again", reason=Reason.REJECTED)
+        after = page.next
+
+
+def _job(job: object) -> dict[str, Any]:
+    if not isinstance(job, dict):
+        raise Unreadable("a job is not an object")
+    return {name: _typed(job, name, kind) for name, kind in _FIELDS.items()} | {
+        kind: [_link(link) for link in _typed(job, kind, list)] for kind in ("inputs", "outputs")
+    }
+
+
+def _link(link: object) -> dict[str, str]:
+    if not isinstance(link, dict):
+        raise Unreadable("a link is not an object")
+    return {name: _typed(link, name, str) for name in ("hash", "path")}
+
+
+def _typed(document: dict[str, Any], name: str, kind: Any) -> Any:
+    value = document.get(name)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise Unreadable(f"{name} is not of its type")
+    return value

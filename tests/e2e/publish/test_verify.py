@@ -1,0 +1,103 @@
+"""`roar verify` as a process, against a real registry whose data another program changes."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli.program import Program
+from tests.support.lineage.captured import recorded
+from tests.support.registry.processes import serving
+
+HASH = recorded("linear", "session")["finalized_hash"]
+
+
+def published(program: Program, registry: str) -> str:
+    """Publish the project and return the publish's id."""
+    assert program("publish", "--public", "-y", "-q", "--registry", registry).code == 0
+    (publish_id,) = program.publishes
+    return publish_id
+
+
+def test_a_published_lineage_is_proven_by_hash_and_by_id(program: Program, registry: str) -> None:
+    publish_id = published(program, registry)
+    for arguments in ((HASH, "--registry", registry), (HASH,), (publish_id,), (publish_id[:8],)):
+        done = program("verify", *arguments)
+        assert (done.code, done.err) == (0, "")
+        assert done.out == f"Proven by its hash: {registry} serves {HASH} (2 jobs, 6 inputs, 6 outputs).\n"
+    facts = program("verify", publish_id, "--json").last
+    assert facts == {
+        "event": "verified",
+        "proven": True,
+        "hash": HASH,
+        "computed_hash": HASH,
+        "registry": registry,
+        "publish_id": publish_id,
+        "finalized": True,
+        "jobs": 2,
+        "inputs": 6,
+        "outputs": 6,
+        "differences": [],
+        "more_differences": 0,
+        "uncompared_jobs": 0,
+        "exit_code": 0,
+    }
+
+
+CHANGES = {
+    "command": ("UPDATE jobs SET command = 'rm -rf /' WHERE step_number = 1", "command"),
+    "metadata": ("UPDATE jobs SET metadata = '{}' WHERE step_number = 2", "metadata"),
+    "a path": (
+        "UPDATE links SET path = path || 'x' WHERE kind = 'inputs' AND rowid = (SELECT min(rowid) FROM links"
+        " WHERE kind = 'inputs')",
+        "inputs[",
+    ),
+    "a lost link": (
+        "DELETE FROM links WHERE kind = 'outputs' AND rowid = (SELECT min(rowid) FROM links WHERE kind = 'outputs')",
+        "outputs[",
+    ),
+    "a lost job": ("DELETE FROM jobs WHERE step_number = 2", "job"),
+    "the branch": ("UPDATE lineages SET git_branch = 'other'", "git.branch"),
+    "the publisher": ("UPDATE lineages SET creator = 'glaas:user:mallory'", "creator_identity"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_lineage_is_named_field_by_field(program: Program, tmp_path: Path, change: str) -> None:
+    statement, field = CHANGES[change]
+    data = tmp_path / "registry"
+    with serving(data) as process:
+        publish_id = published(program, process.url)
+        with closing(sqlite3.connect(next(data.glob("*.db")), timeout=30)) as database, database:
+            assert database.execute(statement).rowcount == 1
+        done = program("verify", publish_id, "--json")
+        plain = program("verify", HASH)
+    assert (done.code, plain.code, done.last["proven"], done.last["exit_code"]) == (1, 1, False, 1)
+    hash_difference, *others = done.last["differences"]
+    assert (hash_difference["job"], hash_difference["field"], hash_difference["ours"]) == ("lineage", "hash", HASH)
+    assert [each["field"].partition("[")[0] for each in others] == [field.partition("[")[0]]
+    assert others[0]["ours"] != others[0]["theirs"]
+    assert plain.out.startswith(f"Differs: {process.url} does not serve {HASH}")
+    assert f": {field}" in plain.out
+
+
+def test_what_cannot_be_checked_has_its_own_exit_code(program: Program, registry: str) -> None:
+    unknown = "a" * 64
+    program("verify", unknown, "--registry", registry).blames(6, "private", "not published there", "roar login")
+    done = program("verify", unknown, "--registry", registry, "--json")
+    assert (done.code, done.last["event"], done.last["reason"], done.last["exit_code"]) == (6, "error", "auth", 6)
+
+
+def test_what_names_no_published_lineage_is_a_usage_error(program: Program, registry: str) -> None:
+    program("verify", "nothing").blames(2, "there is no publish 'nothing'")
+    program("verify", "abc", "--registry", registry).blames(2, "whole hash")
+
+
+def test_a_redacted_lineage_is_proven(program: Program, registry: str) -> None:
+    with closing(sqlite3.connect(program.cwd / ".roar" / "roar.db")) as database, database:
+        database.execute("UPDATE jobs SET command = command || ' --token ghp_0123456789abcdefghijABCDEFGHIJ012345'")
+    publish_id = published(program, registry)
+    done = program("verify", publish_id, "--json")
+    assert (done.code, done.last["proven"]) == (0, True)
+    assert done.last["hash"] != HASH
