@@ -69,7 +69,7 @@ def test_a_changed_lineage_is_named_field_by_field(program: Program, tmp_path: P
     data = tmp_path / "registry"
     with serving(data) as process:
         publish_id = published(program, process.url)
-        with closing(sqlite3.connect(next(data.glob("*.db")), timeout=30)) as database, database:
+        with closing(sqlite3.connect(data / "registry.db", timeout=30)) as database, database:
             assert database.execute(statement).rowcount == 1
         done = program("verify", publish_id, "--json")
         plain = program("verify", HASH)
