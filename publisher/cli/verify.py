@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from roar_publisher.cli.display.text import count, printable
 from roar_publisher.cli.ids import complete_publish
 from roar_publisher.exit_codes import ExitCode
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.record import NAMED_BY, NamedBy
+from roar_publisher.text import count, printable
 
 if TYPE_CHECKING:
     from roar_publisher.auth.keyring import Keyring
     from roar_publisher.glaas.client import Authorizer, RegistryClient
-    from roar_publisher.verification.check import PlannedLineage, Verdict
+    from roar_publisher.verification.check import PlannedLineage, Verification
 
 PATIENCE_SECONDS = 60.0
 MOST_SHOWN = 100
@@ -130,7 +130,7 @@ def _opened(paths: PublishPaths, files: ExitStack) -> PlannedLineage:
     return PlannedLineage(journal, status.plan, status.progress)
 
 
-async def _check(target: _Target) -> Verdict:
+async def _check(target: _Target) -> Verification:
     from roar_publisher.engine.credentials import user_keyring
     from roar_publisher.glaas.client import RegistryClient
     from roar_publisher.net.connection import RegistryConnection
@@ -163,7 +163,7 @@ async def _credential(keyring: Keyring, caller: RegistryClient) -> Authorizer | 
     return None
 
 
-def _show(verdict: Verdict, target: _Target, *, as_json: bool) -> None:
+def _show(verdict: Verification, target: _Target, *, as_json: bool) -> None:
     served, planned = verdict.served, target.planned
     publish_id = planned.plan.id if planned else None
     shown = verdict.differences[:MOST_SHOWN]

@@ -36,7 +36,7 @@ class PlannedLineage:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Verification:
     """The result of a check. It is proven if there are no differences.
 
     computed: the hash of what the registry serves. omitted: differing jobs that were not compared.
@@ -56,7 +56,7 @@ class Verdict:
 
 async def verify_lineage(
     caller: RegistryClient, lineage_hash: str, sign_in: SignIn, planned: PlannedLineage | None = None
-) -> Verdict:
+) -> Verification:
     """Read a lineage back and compare it with its whole hash. With its plan, the differing jobs are named.
 
     A credential is used only if the lineage is not public. Memory grows with the largest job and, with a plan, with
@@ -84,7 +84,7 @@ async def verify_lineage(
 
 async def _verify(
     caller: RegistryClient, lineage_hash: str, authorize: Authorizer, planned: PlannedLineage | None
-) -> Verdict:
+) -> Verification:
     with SortedJobs() as theirs, SortedJobs() as ours:
         served = await read_into(caller, lineage_hash, authorize, theirs)
         hasher = LineageHasher(served.git["repo"], served.git["commit"], served.git["branch"], [served.creator])
@@ -98,14 +98,14 @@ async def _verify(
             deque(_hashed(theirs, hasher), maxlen=0)
     computed = hasher.digests()[served.creator]
     if lineage_hash == computed == served.hash:
-        return Verdict(lineage_hash, computed, served, ())
+        return Verification(lineage_hash, computed, served, ())
     if not served.finalized and not comparable:
         what = "it was published without a registration session: its hash is its publisher's, not the registry's"
         raise CannotCheck(what, next_step="where it was published: roar verify ID", reason=Reason.REJECTED)
     differences = _hash_differences(lineage_hash, computed, served)
     if planned is not None and comparable:
         differences += _envelope_differences(planned, served) + job_differences(found)
-    return Verdict(lineage_hash, computed, served, tuple(differences), found.omitted)
+    return Verification(lineage_hash, computed, served, tuple(differences), found.omitted)
 
 
 def _hashed(jobs: SortedJobs, hasher: LineageHasher) -> Iterator[JobText]:

@@ -22,7 +22,7 @@ JOB_BYTES, LINK_BYTES = 200, 24
 LARGEST_NUMBER = 2**63 - 1
 
 
-class Place(NamedTuple):
+class ReadbackPlace(NamedTuple):
     """A place in a lineage: after a link of a job, or with kind `inputs` and no digest before its first one."""
 
     step: int
@@ -34,7 +34,7 @@ class Place(NamedTuple):
         return f"{self.step}:{self.job}:{self.kind}:{self.digest}"
 
 
-BEGINNING = Place(BEFORE_ALL_STEPS, 0, "inputs", "")
+BEGINNING = ReadbackPlace(BEFORE_ALL_STEPS, 0, "inputs", "")
 
 
 def read_back(connection: Connection, lineage_hash: str, reader: Reader, after: str) -> dict[str, object]:
@@ -56,17 +56,19 @@ def read_back(connection: Connection, lineage_hash: str, reader: Reader, after: 
     }
 
 
-def _page(connection: Connection, graph_id: int, place: Place) -> tuple[Sequence[dict[str, object]], Place | None]:
+def _page(
+    connection: Connection, graph_id: int, place: ReadbackPlace
+) -> tuple[Sequence[dict[str, object]], ReadbackPlace | None]:
     """Return the jobs from a place on that fit into one reply, and the place after them; None at the end."""
     room = REPLY_BYTES
     page: list[dict[str, object]] = []
     for job in jobs_from(connection, graph_id, place.step, place.job, room // JOB_BYTES + 2):
         if room <= 0:
-            return page, Place(job.stored_step, job.id, "inputs", "")
+            return page, ReadbackPlace(job.stored_step, job.id, "inputs", "")
         room -= JOB_BYTES + len(job.command) + len(job.metadata or "")
         links: dict[str, list[dict[str, str]]] = {kind: [] for kind in KINDS}
         page.append(_entry(job) | links)
-        start = place if job.id == place.job else Place(job.stored_step, job.id, "inputs", "")
+        start = place if job.id == place.job else ReadbackPlace(job.stored_step, job.id, "inputs", "")
         for kind in KINDS[KINDS.index(start.kind) :]:
             after = start.digest if kind == start.kind else ""
             with closing(links_after(connection, job.id, kind, after, REPLY_BYTES // LINK_BYTES + 1)) as found:
@@ -74,7 +76,7 @@ def _page(connection: Connection, graph_id: int, place: Place) -> tuple[Sequence
                     links[kind].append({"hash": digest, "path": path})
                     room -= LINK_BYTES + len(digest) + len(path)
                     if room <= 0:
-                        return page, Place(job.stored_step, job.id, kind, digest)
+                        return page, ReadbackPlace(job.stored_step, job.id, kind, digest)
     return page, None
 
 
@@ -89,14 +91,14 @@ def _entry(job: HashedJob) -> dict[str, object]:
     }
 
 
-def _place(text: str) -> Place:
+def _place(text: str) -> ReadbackPlace:
     step, _, rest = text.partition(":")
     job, _, rest = rest.partition(":")
     kind, _, digest = rest.partition(":")
     try:
-        place = Place(int(step), int(job), kind, digest)
+        place = ReadbackPlace(int(step), int(job), kind, digest)
     except ValueError:
-        place = Place(0, 0, "", "")
+        place = ReadbackPlace(0, 0, "", "")
     if place.kind not in KINDS or max(abs(place.step), abs(place.job)) > LARGEST_NUMBER:
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "after is the `next` of a page")
     return place

@@ -13,7 +13,7 @@ from roar_publisher.glaas.client import Authorizer
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.lineages import readback
 from roar_publisher.state.reasons import Reason
-from roar_publisher.verification.check import Verdict, verify_lineage
+from roar_publisher.verification.check import Verification, verify_lineage
 from roar_publisher.verification.errors import CannotCheck
 from tests.support.glaas.scripted import Calls, Script
 from tests.support.registry.harness import Registry, job, link, make_registry, uid
@@ -81,7 +81,7 @@ class _Bearer:
         return False
 
 
-async def checked(proxy: httpx2.AsyncBaseTransport, lineage_hash: str, person: Person | None = None) -> Verdict:
+async def checked(proxy: httpx2.AsyncBaseTransport, lineage_hash: str, person: Person | None = None) -> Verification:
     async def sign_in() -> Authorizer | None:
         return None if person is None else _Bearer(person)
 
