@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Measure what one client can do to a registry that others use: `scripts/registry_load.py [--jobs N] [--links N]`.
 
-It stages a lineage of one step and one job with many inputs, then finalizes both while another client reads, has a
-crowd of connections read large pages, and writes many versions of a label.  Printed are the longest times that the
-other client waited, the sizes, and the memory that the registry took.
+Many clients stage at once. Then it stages a lineage of one step and one job with many inputs, finalizes both while
+another client reads, has a crowd of connections read large pages, and writes many versions of a label.  Printed are the
+longest times that the other client waited, the sizes, and the memory that the registry took.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
@@ -140,6 +141,52 @@ def _measure_crowd(url: str, lineage_hash: str, crowd: int) -> str:
     return f"beside {crowd} readers of pages of {max(sizes)} bytes another one waits {max(waits) * 1000:.0f} ms at most"
 
 
+def _stage_by_http(url: str, number: int, requests: int, waits: list[float], refused: list[int]) -> None:
+    """Publish as one client, from an address of its own: `requests` batches of 20 jobs. 429 is waited out."""
+    transport = httpx2.HTTPTransport(local_address=f"127.0.1.{number + 1}")
+    with httpx2.Client(base_url=url, timeout=600, transport=transport) as client:
+
+        def post(path: str, body: object, headers: dict[str, str]) -> dict[str, str]:
+            while True:
+                asked = time.monotonic()
+                reply = client.post(f"/api/v1/registration-sessions{path}", json=body, headers=headers)
+                waits.append(time.monotonic() - asked)
+                if reply.status_code != 429:
+                    answer: dict[str, str] = reply.raise_for_status().json()
+                    return answer
+                refused.append(number)
+                time.sleep(int(reply.headers["retry-after"]))
+
+        opened = post("", {"mode": "anonymous_public"}, {})
+        headers = {"Authorization": f"RegistrationSession {opened['registration_session_token']}"}
+        path = f"/{opened['registration_session_id']}"
+        for first in range(0, 20 * requests, 20):
+            jobs = [
+                {"command": f"run {n}", "job_uid": f"{number * 10**6 + n:032x}", "step_number": n, "metadata": METADATA}
+                for n in range(first, first + 20)
+            ]
+            post(f"{path}/jobs/batch", {"jobs": jobs}, headers)
+        post(f"{path}/finalize", {}, headers)
+
+
+def _measure_staging(url: str, clients: int, requests: int) -> str:
+    """How long the requests of many clients take that stage at once. An answer other than 429 or a success ends it."""
+    waits: list[float] = []
+    refused: list[int] = []
+    begun = time.monotonic()
+    with ThreadPoolExecutor(clients) as pool:
+        running = [pool.submit(_stage_by_http, url, number, requests, waits, refused) for number in range(clients)]
+        for client in running:
+            client.result()
+    seconds = time.monotonic() - begun
+    p50, p99 = (sorted(waits)[int(len(waits) * share)] * 1000 for share in (0.5, 0.99))
+    return (
+        f"{clients} clients staging at once: {len(waits)} requests in {seconds:.1f} s, 0 errors,"
+        f" {len(refused)} times 429;"
+        f" p50 {p50:.0f} ms, p99 {p99:.0f} ms, {p99 / p50:.1f} times as long"
+    )
+
+
 def main() -> None:
     """Stage, serve, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -147,6 +194,7 @@ def main() -> None:
     parser.add_argument("--links", type=int, default=200_000, help="inputs of the one job")
     parser.add_argument("--versions", type=int, default=10_000, help="versions of the label")
     parser.add_argument("--crowd", type=int, default=50, help="connections of the client that reads most")
+    parser.add_argument("--stagers", type=int, default=50, help="clients that stage at once")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         sys.stdout.write(_measure_labels(Path(folder), options.versions) + "\n")
@@ -164,6 +212,7 @@ def main() -> None:
                 assert process.stdout is not None
                 url = process.stdout.readline().strip()
                 published = published_wide = ""
+                sys.stdout.write(_measure_staging(url, options.stagers, 20) + "\n")
                 for name, (session, token) in staged.items():
                     if not published:
                         published = _finalize(url, session, token).json()["hash"]

@@ -1,0 +1,99 @@
+"""A registry behind a real nginx that speaks TLS, as docs/registry.md sets it up."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.support.cli.program import serving
+from tests.support.interop.clients import TIMEOUT_SECONDS, Workplace
+from tests.support.net.servers import authority
+
+CONFIGURATION = """
+error_log stderr crit;
+pid {folder}/pid;
+master_process off;
+events {{ worker_connections 256; }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+    server {{
+        listen 127.0.0.1:{port} ssl;
+        ssl_certificate {certificate};
+        ssl_certificate_key {certificate};
+        client_max_body_size 4m;
+        location / {{
+            proxy_pass {registry};
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_set_header Host $http_host;
+            proxy_set_header X-Forwarded-For $remote_addr;
+            proxy_set_header X-Forwarded-Proto $scheme;
+            proxy_set_header X-Request-Id $request_id;
+            proxy_read_timeout 3600s;
+        }}
+    }}
+}}
+"""
+NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
+
+
+@contextlib.contextmanager
+def nginx(folder: Path, port: int, registry: str) -> Iterator[None]:
+    """nginx before the registry, for the duration of the block. It listens when its first process has ended."""
+    assert NGINX is not None
+    folder.mkdir()
+    certificate = authority().file.parent / "server365.pem"
+    file = folder / "nginx.conf"
+    file.write_text(CONFIGURATION.format(folder=folder, port=port, registry=registry, certificate=certificate))
+    command = [NGINX, "-e", "stderr", "-p", str(folder), "-c", str(file)]
+    subprocess.run(command, check=True, timeout=TIMEOUT_SECONDS, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        os.kill(int((folder / "pid").read_text()), signal.SIGTERM)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        return port
+
+
+def test_both_clients_publish_through_it_signed_and_read_what_they_get(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority().file))
+    port = free_port()
+    url, data = f"https://127.0.0.1:{port}", tmp_path / "data"
+    ours, theirs = Workplace(tmp_path / "ours", "linear"), Workplace(tmp_path / "theirs", "linear")
+    for name, workplace in (("alice", ours), ("bob", theirs)):
+        workplace.make_ssh_key()
+        key = next(tmp_path.glob(f"{'ours' if workplace is ours else 'theirs'}/.ssh/*.pub"))
+        for command in (("user", "add", name), ("key", "add", name, str(key))):
+            workplace.ours(url, "registry", *command, "--data", str(data))
+    options = ("--data", str(data), "--public-url", url, "--forwarded-allow-ips", "127.0.0.1")
+    with serving("registry", "serve", *options) as line, nginx(tmp_path / "nginx", port, line.split()[-1]):
+        published = json.loads(ours.ours(url, "publish", "--public", "-y", "--json").splitlines()[-1])
+        assert published["url"] == f"{url}/dag/{published['hash']}"
+        assert published["identity"] != "anonymous"
+        theirs.publish_by_roar_cli(url, [])
+        with httpx2.Client(base_url=url, verify=ssl.create_default_context(cafile=str(authority().file))) as reader:
+            page = reader.get(published["url"])
+            assert (page.status_code, len(page.headers["x-request-id"])) == (200, 32)
+            listed = set(re.findall(r'href="/dag/([0-9a-f]{64})', reader.get("/").text))
+            assert reader.get("/readyz").json() == {"status": "ready"}
+        assert published["hash"] in listed
+        assert len(listed) == 2, "one of each client"
