@@ -13,7 +13,7 @@ import logging
 import sqlite3
 
 from roar_publisher.registry.store import accounts_schema, schema
-from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.database import Connection, Writing
 from roar_publisher.registry.store.errors import StoreUnavailable
 from roar_publisher.registry.store.sqlite import SQLiteConnection, connect, migrate, translated_errors
 
@@ -47,6 +47,8 @@ def connect_lineages(path: str) -> SQLiteConnection:
             connection.execute(f"PRAGMA journal_size_limit = {KEPT_LOG}")
             connection.execute("PRAGMA foreign_keys = ON")
             migrate(connection, schema.MIGRATIONS)
+            connection.begin(Writing.ALONE)  # takes the lock, which is then kept; reading alone would not
+            connection.rollback()
         except sqlite3.OperationalError as error:
             connection.close()
             if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:  # also in its extended forms

@@ -21,7 +21,7 @@ from roar_publisher.glaas.wire import DEFAULT_BODY_LIMIT
 from roar_publisher.registry.api.bodies import DRAINED
 from roar_publisher.registry.data import DATABASE_NAME, Store
 from roar_publisher.registry.server.serve import serve
-from roar_publisher.registry.store.errors import NewerSchemaError, StoreError
+from roar_publisher.registry.store.errors import NewerSchemaError, StoreError, StoreUnavailable
 from tests.support.checkout import CHECKOUT
 from tests.support.registry.harness import GIT, Json, job, link, succeeded, uid, uids_of
 from tests.support.registry.processes import PATIENCE, PROGRAM, Process, serving
@@ -102,6 +102,15 @@ def test_its_data_is_private_and_holds_no_token(data: Path) -> None:
     for path in data.iterdir():
         assert token.encode() not in path.read_bytes()
         assert bytes.fromhex(token) not in path.read_bytes()
+
+
+def test_a_registry_that_has_written_nothing_yet_holds_its_data(tmp_path: Path) -> None:
+    Store.open(tmp_path).close()
+    first = Store.open(tmp_path)
+    with pytest.raises(StoreUnavailable, match="another registry runs on this data"):
+        Store.open(tmp_path)
+    first.close()
+    Store.open(tmp_path).close()
 
 
 def test_a_second_registry_on_the_same_data_is_refused(data: Path) -> None:
