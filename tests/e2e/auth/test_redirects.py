@@ -18,12 +18,14 @@ from roar_publisher.state.machine import LIVE, State
 from roar_publisher.state.record import Progress
 from tests.support.auth.desk import Desk, alices_desk
 from tests.support.auth.front import Answer, Front, Seen, front
-from tests.support.auth.worlds import BY_BEARER, BY_KEY, World
+from tests.support.auth.worlds import BY_BEARER, BY_KEY, FEATURES, World
 from tests.support.faults.simulation import run_virtually
 from tests.support.lineages import chain, cut
+from tests.support.registry.features import BULK
 from tests.support.sampling import sample
 
 STATUSES = (301, 302, 303, 307, 308)
+LINKS = "links/batch" if FEATURES is BULK else "inputs"
 LINEAGE = cut(chain(3), batch=lambda: 2)
 OWN_ORIGIN = "https://registry.example"
 PLACES = {
@@ -116,7 +118,7 @@ def test_wherever_a_call_is_redirected_nothing_is_sent_there_and_the_publish_con
         world.check_published(identity)
 
     run_virtually(undisturbed, 0)
-    assert {"health", "registration-sessions", "jobs/batch", "inputs", "finalize", "labels/batch"} <= set(calls)
+    assert {"health", "registration-sessions", "jobs/batch", LINKS, "finalize", "labels/batch"} <= set(calls)
     cases = [(call, place) for call in calls for place in PLACES.values()]
     every_call_and_place = (lambda case: case[0], lambda case: case[1])
     for number, (call, place) in enumerate(sample(f"redirects {credential}", cases, 0, *every_call_and_place)):
