@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from roar_publisher.registry.control import SOCKET_NAME
 from tests.support.auth.desk import Desk, alices_desk, registry
 
 pytestmark = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="roar-cli signs with ssh-keygen")
@@ -37,7 +38,7 @@ def test_both_publish_the_same_lineage(desk: Desk, credential: str, flag: str, t
         desk.sign_in()
     else:
         desk.make_key()
-    shutil.copytree(desk.data, tmp_path / "another")
+    shutil.copytree(desk.data, tmp_path / "another", ignore=shutil.ignore_patterns(SOCKET_NAME))
     shutil.copytree(desk.program.cwd, tmp_path / "another-project")
     with registry(tmp_path / "another") as url:
         theirs = replace(desk.with_environment(GLAAS_URL=url, ROAR_GLAAS__URL=url), data=tmp_path / "another", url=url)

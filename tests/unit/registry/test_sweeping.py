@@ -15,6 +15,7 @@ from roar_publisher.registry.data import DATABASE_NAME, Store
 from roar_publisher.registry.lineages.registration import LIFETIME
 from roar_publisher.registry.lineages.sweeping import INTERVAL_SECONDS, SLICE_ROWS, sweep_slice
 from roar_publisher.registry.store.errors import StoreUnavailable
+from roar_publisher.registry.store.graphs import new_graph
 from tests.support import virtual
 from tests.support.registry.harness import (
     START,
@@ -133,11 +134,9 @@ async def test_the_links_of_one_job_are_deleted_in_slices(registry: Registry, st
 async def test_many_expired_sessions_are_deleted_in_slices(registry: Registry, store: Store) -> None:
     store.write(
         lambda connection: [
-            connection.execute("INSERT INTO graphs DEFAULT VALUES")
-            and connection.execute(
-                "INSERT INTO sessions (id, owner, mode, graph_id, expires_at)"
-                " VALUES (?, '', '', last_insert_rowid(), 0)",
-                (str(number),),
+            connection.execute(
+                "INSERT INTO sessions (id, owner, mode, graph_id, expires_at) VALUES (?, '', '', ?, 0)",
+                (str(number), new_graph(connection)),
             )
             for number in range(MANY)
         ]
