@@ -12,6 +12,7 @@ import click
 
 from roar_publisher.cli.ids import complete_publish
 from roar_publisher.exit_codes import exit_code_of
+from roar_publisher.naming import DEFAULT, UNAMBIGUOUS
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.meanings import MEANINGS
 from roar_publisher.state.paths import StateFolder
@@ -36,11 +37,12 @@ class Age(click.ParamType[float]):
 
 
 def _reasons() -> str:
-    """Return every reason with its exit code, as lines of at most `HELP_COLUMNS`."""
+    """Return every reason with its exit code, as lines of at most `HELP_COLUMNS`, also under the longer name."""
     width = max(map(len, MEANINGS))
-    lines = ["Reasons and exit codes of `roar publish` (1, not 3, if nothing is left):"]
+    lines = ["Reasons, and exit codes of a publish (1, not 3, if nothing is left):"]
+    columns = HELP_COLUMNS - width - len("      999  ") - len(UNAMBIGUOUS) + len(DEFAULT)
     for reason, meaning in MEANINGS.items():
-        first, *rest = textwrap.wrap(meaning.text, HELP_COLUMNS - width - len("      999  "))
+        first, *rest = textwrap.wrap(meaning.text, columns)
         lines += [
             f"  {reason:<{width}}  {exit_code_of(meaning.conclusion):>3}  {first}",
             *(f"  {'':<{width}}       {line}" for line in rest),

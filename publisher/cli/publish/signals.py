@@ -24,8 +24,17 @@ def stop_by_exception() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
+def ignore_stops() -> None:
+    """Ignore SIGINT and SIGTERM until the process ends, because it is ending already."""
+    for each in STOPPING:
+        signal.signal(each, signal.SIG_IGN)
+
+
 class SignalRunner:
-    """Runs work whose event is set when SIGINT or SIGTERM asks the process to stop. Further signals have no effect."""
+    """Runs work whose event is set when SIGINT or SIGTERM asks the process to stop.
+
+    Further signals have no effect, not even while the process reports what it stopped and ends.
+    """
 
     def __init__(self, display: PublishObserver, prompter: Prompter) -> None:
         self._display = display
@@ -33,17 +42,20 @@ class SignalRunner:
 
     def __call__(self, work: Work[T]) -> T:
         """Run `work` and return its result. Raises what it raises."""
-        try:
-            return anyio.run(partial(_with_signals, work, self._display, self._prompter))
-        finally:
-            stop_by_exception()  # the receiver has restored the system's default handler
+        return anyio.run(partial(_with_signals, work, self._display, self._prompter))
 
 
 async def _with_signals(work: Work[T], display: PublishObserver, prompter: Prompter) -> T:
     stop = anyio.Event()
-    with anyio.open_signal_receiver(*STOPPING) as signals:
-        async with background(partial(_receive, signals, stop, display, prompter), partial(_tick, display)):
-            return await work(stop)
+    try:
+        with anyio.open_signal_receiver(*STOPPING) as signals:
+            async with background(partial(_receive, signals, stop, display, prompter), partial(_tick, display)):
+                return await work(stop)
+    finally:  # the receiver has restored the system's default handlers
+        if stop.is_set():
+            ignore_stops()
+        else:
+            stop_by_exception()
 
 
 async def _receive(

@@ -67,6 +67,7 @@ GROUPS = {
     ("GET", "/api/v1/artifacts/{hash}/lineage"): LINEAGE,
     ("GET", "/api/v1/public/artifacts/{hash}"): LINEAGE,
     ("GET", "/api/v1/public/sessions/{hash}/reproduction"): LINEAGE,
+    ("GET", "/api/v1/sessions/{hash}/readback"): LINEAGE,
     ("POST", "/api/v1/sessions/{hash}/jobs/{uid}/inputs"): LEGACY,
     ("POST", "/api/v1/sessions/{hash}/jobs/{uid}/outputs"): LEGACY,
     ("POST", "/api/v1/sessions/{hash}/jobs/batch"): LEGACY,
@@ -80,6 +81,8 @@ GROUPS = {
 }
 FOR_ANYBODY = {
     ("GET", "/api/v1/health"),
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
     ("POST", "/api/v1/auth/refresh"),
     ("POST", "/api/v1/auth/device/start"),
     ("POST", "/api/v1/auth/device/token"),
