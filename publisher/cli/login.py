@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import random
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,17 +54,9 @@ def login(token_file: Path, registry: str | None) -> None:
 
 async def _sign_in(store: BearerStore, document: Document, policy: SendPolicy) -> str:
     from roar_publisher.auth.login import verify
-    from roar_publisher.glaas.client import RegistryClient
-    from roar_publisher.net.connection import RegistryConnection
+    from roar_publisher.cli.registry_client import registry_client
 
-    async with RegistryConnection(policy.registry, most_requests=1) as line:
-        caller = RegistryClient(
-            line,
-            patience=PATIENCE_SECONDS,
-            rng=random.Random(),  # nosec B311  # jitter of waits, no secret
-            clock=time.time,
-            report=lambda report: None,
-        )
+    async with registry_client(policy.registry, patience=PATIENCE_SECONDS) as caller:
         full = await verify(document, caller)
     await store.save(full)
     policy.record_issuer(full.sign_in())

@@ -5,9 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
-import random
 import re
-import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -131,21 +129,13 @@ def _opened(paths: PublishPaths, files: ExitStack) -> PlannedLineage:
 
 
 async def _check(target: _Target) -> Verification:
+    from roar_publisher.cli.registry_client import registry_client
     from roar_publisher.engine.credentials import user_keyring
-    from roar_publisher.glaas.client import RegistryClient
-    from roar_publisher.net.connection import RegistryConnection
     from roar_publisher.verification.check import verify_lineage
 
     keyring = user_keyring(target.registry, target.intent)
     keyring.policy.check()
-    async with RegistryConnection(target.registry, most_requests=1) as connection:
-        caller = RegistryClient(
-            connection,
-            patience=PATIENCE_SECONDS,
-            rng=random.Random(),  # nosec B311  # jitter of waits, no secret
-            clock=time.time,
-            report=lambda report: None,
-        )
+    async with registry_client(target.registry, patience=PATIENCE_SECONDS) as caller:
         sign_in = functools.partial(_credential, keyring, caller)
         return await verify_lineage(caller, target.hash, sign_in, target.planned)
 

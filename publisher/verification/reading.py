@@ -110,7 +110,7 @@ async def read_into(caller: RegistryClient, lineage_hash: str, authorize: Author
 
 
 async def _pages(caller: RegistryClient, lineage_hash: str, authorize: Authorizer) -> AsyncIterator[ReadbackPage]:
-    after = ""
+    after, seen = "", {""}
     while True:
         query = f"?after={quote(after, safe='')}" if after else ""
         path = f"/api/v1/sessions/{lineage_hash}/readback{query}"
@@ -121,8 +121,9 @@ async def _pages(caller: RegistryClient, lineage_hash: str, authorize: Authorize
         yield page
         if page.next is None:
             return
-        if page.next == after:
-            raise CannotCheck("the registry serves the same page again and again", reason=Reason.REJECTED)
+        if page.next in seen:
+            raise CannotCheck("the registry serves the same pages again and again", reason=Reason.REJECTED)
+        seen.add(page.next)
         after = page.next
 
 

@@ -144,13 +144,17 @@ def open_accounts(data: Path, *, new: bool = False) -> Iterator["Accounts"]:
 
 def data_problem(data: Path, part: str, error: Exception) -> LocalProblem:
     """Return the problem for an error of the registry's files in `data`. `part` is the part that cannot be used."""
+    from roar_publisher.registry.store.errors import DataInUse
     from roar_publisher.registry.store.private_data import UnsafeData
 
-    if isinstance(error, UnsafeData):
-        problem, next_step = f"the registry's data is not private: {error}", error.remedy
-    else:
-        problem = f"the registry's {part} in {data} cannot be used: {error}"
-        next_step = "check its permissions and room, or choose another --data"
+    problem = f"the registry's {part} in {data} cannot be used: {error}"
+    match error:
+        case UnsafeData():
+            problem, next_step = f"the registry's data is not private: {error}", error.remedy
+        case DataInUse():
+            next_step = "stop the other registry, or choose another --data"
+        case _:
+            next_step = "check its permissions and room, or choose another --data"
     return LocalProblem(problem, next_step=next_step, reason=Reason.REGISTRY)
 
 

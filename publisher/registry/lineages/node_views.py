@@ -11,11 +11,11 @@ from roar_publisher.registry.lineages.reading import shown_lineage, whole_hash
 from roar_publisher.registry.store import node_rows
 from roar_publisher.registry.store.access import Reader
 from roar_publisher.registry.store.database import Connection
-from roar_publisher.registry.store.jobs import uid_of_alias
+from roar_publisher.registry.store.jobs import SizedJob, uid_of_alias
 from roar_publisher.registry.store.label_versions import Entity
 from roar_publisher.registry.store.lineage_index import is_indexed
 from roar_publisher.registry.store.lineages import Lineage
-from roar_publisher.registry.store.node_rows import Appearance, LinkingJob, ShownJob, ShownLink
+from roar_publisher.registry.store.node_rows import Appearance, LinkingJob, ShownLink
 
 LINKS_OF_PAGE = 100
 """Inputs, and outputs, on one page of a job."""
@@ -37,7 +37,7 @@ class ViewedJob:
     """A job of a lineage, with one page of its inputs and of its outputs."""
 
     lineage: Lineage
-    job: ShownJob
+    job: SizedJob
     labels: dict[str, object]
     inputs: LinkPage
     outputs: LinkPage
@@ -83,7 +83,7 @@ def view_job(
     return ViewedJob(
         lineage,
         job,
-        shown_labels(connection, Entity(graph_id, "job", job.uid)),
+        shown_labels(connection, Entity(graph_id, "job", job.stored.uid)),
         page("inputs", job.inputs, inputs_after),
         page("outputs", job.outputs, outputs_after),
     )

@@ -25,7 +25,7 @@ COMMAND_IN_LIST = 120
 
 def job_page(viewed: ViewedJob) -> str:
     """Return the page of a job."""
-    job, lineage = viewed.job, viewed.lineage
+    job, lineage = viewed.job.stored, viewed.lineage
     step = "Job without a step" if job.step_number is None else f"Step {job.step_number}"
     parent = ""
     if job.parent_uid:
@@ -121,7 +121,7 @@ def _links(title: str, style: str, viewed: ViewedJob, page: LinkPage) -> str:
     ]
     more = ""
     if page.after:
-        address = job_address(viewed.lineage.hash, viewed.job.uid, **{f"{title.lower()}_after": page.after})
+        address = job_address(viewed.lineage.hash, viewed.job.stored.uid, **{f"{title.lower()}_after": page.after})
         more = f'<nav><a href="{escape(address)}">More {title.lower()} &rsaquo;</a></nav>'
     table = f"<table>{''.join(rows)}</table>{more}" if rows else '<p class="empty">None</p>'
     return f'<section class="{style}"><h3>{title}: {page.count:,}</h3>{table}</section>'

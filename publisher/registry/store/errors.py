@@ -9,6 +9,10 @@ class StoreUnavailable(StoreError):
     """The store cannot do this now: the disk is full, or another process holds the file. Nothing was changed."""
 
 
+class DataInUse(StoreUnavailable):
+    """Another registry runs on this data."""
+
+
 class NewerSchemaError(StoreError):
     """The file was written by a later release. This release cannot read it."""
 

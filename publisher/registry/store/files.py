@@ -14,7 +14,7 @@ import sqlite3
 
 from roar_publisher.registry.store import accounts_schema, schema
 from roar_publisher.registry.store.database import Connection, Writing
-from roar_publisher.registry.store.errors import StoreUnavailable
+from roar_publisher.registry.store.errors import DataInUse
 from roar_publisher.registry.store.sqlite import SQLiteConnection, connect, migrate, translated_errors
 
 logger = logging.getLogger(__name__)
@@ -33,8 +33,8 @@ INCREMENTAL = 2
 def connect_lineages(path: str) -> SQLiteConnection:
     """Open the file of lineages and sessions, and migrate its tables.
 
-    Raises `StoreError`: `StoreUnavailable` if another registry runs on this data, `NewerSchemaError` if a later release
-    has written the file.
+    Raises `StoreError`: `DataInUse` if another registry runs on this data, `NewerSchemaError` if a later release has
+    written the file.
     """
     with translated_errors():
         connection = connect(path, timeout=LOCK_TIMEOUT)
@@ -52,7 +52,7 @@ def connect_lineages(path: str) -> SQLiteConnection:
         except sqlite3.OperationalError as error:
             connection.close()
             if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:  # also in its extended forms
-                raise StoreUnavailable("another registry runs on this data") from error
+                raise DataInUse("another registry runs on this data") from error
             raise
         except BaseException:
             connection.close()

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.database import Connection, Row
 from roar_publisher.registry.store.graphs import LinkCount, count_jobs, count_links
 from roar_publisher.registry.store.schema import NO_STEP
 
@@ -32,6 +32,16 @@ class SizedJob(NamedTuple):
     inputs: int
     outputs: int
     bytes: int
+
+
+_STORED = (
+    f"uid, parent_uid, nullif(step_number, {NO_STEP}), command, job_type, timestamp, duration_seconds, exit_code,"
+    " git_commit, git_branch"
+)
+SIZED_JOB = f"{_STORED}, metadata, jobs.id, inputs, outputs, bytes"
+"""The columns of `sized_job_of`, from `jobs` and `job_sizes`."""
+SIZED_JOB_WITHOUT_LONG_METADATA = f"{_STORED}, substr(metadata, 1, :metadata), jobs.id, inputs, outputs, bytes"
+"""The same, with at most `:metadata` characters of the metadata."""
 
 
 class StoredLink(NamedTuple):
@@ -124,14 +134,18 @@ def page_of_jobs(connection: Connection, graph_id: int, *, offset: int, limit: i
     """Yield jobs in step order. They are read lazily."""
     rows = connection.execute(
         "WITH page (id) AS (SELECT id FROM jobs WHERE graph_id = ? ORDER BY step_number, id LIMIT ? OFFSET ?)"
-        " SELECT uid, parent_uid, nullif(step_number, ?), command, job_type, timestamp, duration_seconds, exit_code,"
-        " git_commit, git_branch, metadata, jobs.id, inputs, outputs, bytes"
+        f" SELECT {SIZED_JOB}"
         " FROM page JOIN jobs USING (id) JOIN job_sizes ON job_id = page.id ORDER BY step_number, page.id",
-        (graph_id, limit, offset, NO_STEP),
+        (graph_id, limit, offset),
     )
     for row in rows:
-        number, inputs, outputs, size = row[-4:]
-        yield SizedJob(number, StoredJob(*row[:-4]), inputs, outputs, size)
+        yield sized_job_of(row)
+
+
+def sized_job_of(row: Row) -> SizedJob:
+    """Return the job in a row with the columns `SIZED_JOB`."""
+    *stored, number, inputs, outputs, size = row
+    return SizedJob(number, StoredJob(*stored), inputs, outputs, size)
 
 
 def first_links(

@@ -4,30 +4,12 @@ from typing import NamedTuple
 
 from roar_publisher.registry.store.access import Reader, spaces_of
 from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.jobs import SIZED_JOB_WITHOUT_LONG_METADATA, SizedJob, sized_job_of
 from roar_publisher.registry.store.parameters import numbered, placeholders
 from roar_publisher.registry.store.schema import NO_STEP
 
 METADATA_READ = 20_000
 """Characters of a job's metadata that are read for its page."""
-
-
-class ShownJob(NamedTuple):
-    """A job, for its page. `metadata` is cut at `METADATA_READ`."""
-
-    id: int
-    uid: str
-    parent_uid: str | None
-    step_number: int | None
-    command: str
-    job_type: str | None
-    timestamp: float | None
-    duration_seconds: float | None
-    exit_code: int | None
-    git_commit: str | None
-    git_branch: str | None
-    metadata: str | None
-    inputs: int
-    outputs: int
 
 
 class ShownLink(NamedTuple):
@@ -59,15 +41,14 @@ class LinkingJob(NamedTuple):
     path: str
 
 
-def shown_job(connection: Connection, graph_id: int, uid: str) -> ShownJob | None:
-    """Return the job of a graph with this uid; None if there is none."""
+def shown_job(connection: Connection, graph_id: int, uid: str) -> SizedJob | None:
+    """Return the job of a graph with this uid, its metadata cut at `METADATA_READ`; None if there is none."""
     row = connection.execute(
-        "SELECT jobs.id, uid, parent_uid, nullif(step_number, :no_step), command, job_type, timestamp,"
-        f" duration_seconds, exit_code, git_commit, git_branch, substr(metadata, 1, {METADATA_READ}), inputs, outputs"
-        " FROM jobs JOIN job_sizes ON job_id = jobs.id WHERE graph_id = :graph AND uid = :uid",
-        {"graph": graph_id, "uid": uid, "no_step": NO_STEP},
+        f"SELECT {SIZED_JOB_WITHOUT_LONG_METADATA} FROM jobs JOIN job_sizes ON job_id = jobs.id"
+        " WHERE graph_id = :graph AND uid = :uid",
+        {"graph": graph_id, "uid": uid, "metadata": METADATA_READ},
     ).fetchone()
-    return None if row is None else ShownJob(*row)
+    return None if row is None else sized_job_of(row)
 
 
 def links_after(

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from roar_publisher.registry.store.access import CREDIBILITY, READABLE, Reader, reader_parameters
 from roar_publisher.registry.store.database import Connection
-from roar_publisher.registry.store.jobs import SizedJob, StoredJob
+from roar_publisher.registry.store.jobs import SIZED_JOB, SizedJob, sized_job_of
 from roar_publisher.registry.store.lineages import Lineage, lineage_of
 from roar_publisher.registry.store.schema import NO_STEP
 
@@ -121,11 +121,7 @@ def jobs_with_ids(connection: Connection, ids: Sequence[int]) -> Iterator[SizedJ
     """Yield the jobs with these ids, in this order. They are read lazily. A job that is gone is left out."""
     for number in ids:
         row = connection.execute(
-            "SELECT uid, parent_uid, nullif(step_number, :none), command, job_type, timestamp, duration_seconds,"
-            " exit_code, git_commit, git_branch, metadata, jobs.id, inputs, outputs, bytes"
-            " FROM jobs JOIN job_sizes ON job_id = jobs.id WHERE jobs.id = :id",
-            {"none": NO_STEP, "id": number},
+            f"SELECT {SIZED_JOB} FROM jobs JOIN job_sizes ON job_id = jobs.id WHERE jobs.id = :id", {"id": number}
         ).fetchone()
         if row is not None:
-            *stored, found, inputs, outputs, size = row
-            yield SizedJob(found, StoredJob(*stored), inputs, outputs, size)
+            yield sized_job_of(row)

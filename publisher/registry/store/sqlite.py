@@ -30,11 +30,11 @@ class SQLiteConnection(sqlite3.Connection):
         """Do nothing: one transaction writes at a time."""
 
     def begin(self, writing: Writing | None) -> None:
-        if writing is Writing.DURABLY:
+        self._durable = writing is Writing.DURABLY
+        if self._durable:
             # The write-ahead log is synced with this commit, and with it what earlier commits wrote to it.
             self.execute("PRAGMA synchronous = FULL")
         self.execute("BEGIN IMMEDIATE" if writing else "BEGIN")
-        self._durable = writing is Writing.DURABLY
 
     def commit(self) -> None:
         super().commit()

@@ -6,7 +6,9 @@ first asked for; a name that starts with `legacy` has no registration sessions.
 """
 
 import sys
+from collections.abc import MutableMapping
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from starlette.requests import Request
@@ -41,7 +43,7 @@ class Registries:
         else:
             body = await Request(scope, receive).body()
             log.append([f"/{rest}", body.decode()])
-            await app(dict(scope, root_path=f"/{name}"), _once(body), send)
+            await app(dict(scope, root_path=f"/{name}"), _once(body, receive), send)
 
     def _registry(self, name: str) -> tuple[ASGIApp, Store, list[list[str]]]:
         if name not in self._apps:
@@ -51,11 +53,14 @@ class Registries:
         return self._apps[name]
 
 
-def _once(body: bytes) -> Receive:
-    async def receive() -> dict[str, object]:
-        return {"type": "http.request", "body": body, "more_body": False}
+def _once(body: bytes, receive: Receive) -> Receive:
+    """Return the body that was read, then what the server reports: a streamed reply waits for a disconnect."""
+    messages: list[MutableMapping[str, Any]] = [{"type": "http.request", "body": body, "more_body": False}]
 
-    return receive
+    async def replay() -> MutableMapping[str, Any]:
+        return messages.pop() if messages else await receive()
+
+    return replay
 
 
 def main() -> None:

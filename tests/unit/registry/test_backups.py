@@ -37,9 +37,10 @@ def works(*arguments: str | Path) -> str:
 
 
 def problem(*arguments: str | Path) -> str:
+    """What a command that fails says: what happened, and what to do next."""
     result = run(*arguments)
     assert isinstance(result.exception, LocalProblem), result.output
-    return str(result.exception)
+    return result.exception.detail
 
 
 def open_publish(process: Process) -> tuple[str, dict[str, str]]:
@@ -205,4 +206,6 @@ def test_pruning_counts_and_removes_what_has_expired(tmp_path: Path) -> None:
         "removed: 0 expired sessions, 0 abandoned lineages, 0 fragment sessions\n"
     )
     with serving(tmp_path):
-        assert "another registry runs on this data" in problem("prune", "--data", tmp_path)
+        said = problem("prune", "--data", tmp_path)
+    assert "another registry runs on this data" in said
+    assert "stop the other registry" in said

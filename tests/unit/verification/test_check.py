@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Callable, Iterator
+from itertools import cycle
 
 import anyio
 import httpx2
@@ -206,14 +207,26 @@ async def test_an_unreachable_registry_cannot_be_checked(registry: Registry) -> 
     assert caught.value.reason is Reason.OFFLINE
 
 
-@pytest.mark.parametrize("change", [{"next": "same"}, {"canonical_version": 2}])
-async def test_an_endless_or_a_newer_lineage_cannot_be_checked(registry: Registry, change: dict[str, object]) -> None:
+class FirstPage(Proxy):
+    """Serves the first page whatever is asked for."""
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        plain = httpx2.Request(request.method, str(request.url).partition("?")[0], headers=request.headers)
+        return await super().handle_async_request(plain)
+
+
+@pytest.mark.parametrize("places", [["one"], ["one", "two"], ["one", "two", "three"]])
+async def test_pages_that_lead_to_each_other_cannot_be_checked(registry: Registry, places: list[str]) -> None:
     lineage_hash = await published(registry)
+    following = cycle(places)
+    proxy = FirstPage(registry, lambda body: json.dumps(json.loads(body) | {"next": next(following)}).encode())
+    with anyio.fail_after(60), pytest.raises(CannotCheck, match="again and again"):
+        await checked(proxy, lineage_hash)
+    assert len(proxy.authorizations) == len(places) + 1
 
-    class Answering(Proxy):
-        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-            plain = httpx2.Request(request.method, str(request.url).partition("?")[0], headers=request.headers)
-            return await super().handle_async_request(plain)
 
-    with pytest.raises(CannotCheck):
-        await checked(Answering(registry, lambda body: json.dumps(json.loads(body) | change).encode()), lineage_hash)
+async def test_a_newer_lineage_cannot_be_checked(registry: Registry) -> None:
+    lineage_hash = await published(registry)
+    proxy = Proxy(registry, lambda body: json.dumps(json.loads(body) | {"canonical_version": 2}).encode())
+    with pytest.raises(CannotCheck, match="version 2"):
+        await checked(proxy, lineage_hash)
