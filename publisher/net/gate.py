@@ -190,7 +190,8 @@ class Gate:
     def _patience_left(self, began: float) -> float:
         patience = self._patience if self._state.answered_before else min(self._patience, FIRST_CONTACT_SECONDS)
         since = began if self._state.away_since is None else self._state.away_since
-        return patience - (anyio.current_time() - since)
+        # From the end, so that sleeping for what is left reaches it: a sum of durations may round to just before it.
+        return since + patience - anyio.current_time()
 
     def _seconds_for_probe(self, began: float) -> float:
         """Return PROBE_SECONDS, or less if less is left for the first contact."""

@@ -30,6 +30,10 @@ class Fault(Enum):
     EMPTY = "200 and nothing, after the server did it"
 
 
+MOST_EXCHANGES = 100_000
+"""Of one life. Virtual time need not pass between two, so a client that never waits would run for ever."""
+
+
 @dataclass
 class Weather:
     """How likely each exchange goes wrong, and when the network is away altogether.
@@ -43,9 +47,12 @@ class Weather:
     kinds: tuple[Fault, ...] = tuple(fault for fault in Fault if fault is not Fault.NONE)
     slowness: float = 0.0
     away: list[tuple[float, float]] = field(default_factory=list)
+    exchanges: int = 0
 
     def fault(self) -> Fault:
         """What happens to the next exchange."""
+        self.exchanges += 1
+        assert self.exchanges < MOST_EXCHANGES, "it asks on and on"
         now = anyio.current_time()
         if any(start <= now < end for start, end in self.away):
             return Fault.LOST_BEFORE

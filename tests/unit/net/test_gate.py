@@ -131,6 +131,29 @@ def test_a_late_reply_to_another_request_restarts_patience() -> None:
     virtual.run(scenario)
 
 
+@pytest.mark.parametrize("power", range(5, 20))
+def test_patience_ends_whatever_the_waits_round_to(power: int) -> None:
+    """A server that refuses at once takes no time, so the waits alone lead to the end. They round most at 2**power."""
+    chance = random.Random(power)
+
+    async def scenario() -> None:
+        probes = 0
+
+        async def refuse() -> None:
+            nonlocal probes
+            probes += 1
+            assert probes < 100, f"it probes on at {anyio.current_time()!r}"
+            raise CAUSE
+
+        await anyio.sleep(2**power - chance.uniform(0, FIRST_CONTACT_SECONDS))
+        gate = Gate(refuse, patience=300.0, rng=chance, report=lambda report: None)
+        with pytest.raises(Transient):
+            await gate.wait_for_first_answer()
+
+    for _ in range(20):
+        virtual.run(scenario)
+
+
 def test_waiting_requests_probe_for_themselves_after_the_first_gave_up() -> None:
     async def scenario() -> None:
         gate = FakeServer(away=lambda now: True).gate(10)
