@@ -11,6 +11,7 @@ LONGEST = (
     "e2e/put/test_kill_sweep.py",
     "e2e/publish/test_detach.py",
     "unit/daemon/test_virtual_time.py",
+    "unit/daemon/test_virtual_queue.py",
     "e2e/faults/test_kill_sweep.py",
     "e2e/daemon/test_conditions.py",
     "e2e/auth/test_canary.py",
