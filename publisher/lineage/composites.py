@@ -36,8 +36,8 @@ BLOOM_VERSION = 1
 BLOOM_FIELDS = ("bloom_filter_base64", "bloom_bits", "bloom_hashes", "bloom_version")
 
 _COMPOSITES = """
-SELECT a.id, lower(group_concat(h.algorithm || ':' || h.digest, ' ')), a.size, a.source_type, a.component_count,
-       a.metadata
+SELECT a.id, lower(group_concat(h.algorithm || ':' || h.digest, ' ')), a.size,
+       CAST(a.source_type AS TEXT), a.component_count, CAST(a.metadata AS TEXT)
 FROM artifacts a CROSS JOIN artifact_hashes h ON h.artifact_id = a.id
 WHERE (a.kind = 'composite' OR a.id IN (SELECT artifact_id FROM artifact_hashes WHERE algorithm LIKE 'composite-%'))
   AND (EXISTS (SELECT 1 FROM job_inputs l CROSS JOIN chosen c ON c.job = l.job_id WHERE l.artifact_id = a.id)
@@ -45,9 +45,16 @@ WHERE (a.kind = 'composite' OR a.id IN (SELECT artifact_id FROM artifact_hashes 
 GROUP BY a.id ORDER BY a.id
 """
 _COMPONENTS = """
-SELECT c.relative_path, c.leaf_kind, c.component_algorithm, c.component_digest, c.component_size, c.component_type,
-       (SELECT h.digest FROM artifact_hashes h WHERE h.artifact_id = c.artifact_id AND h.algorithm = 'blake3')
+SELECT CAST(c.relative_path AS TEXT), CAST(c.leaf_kind AS TEXT), CAST(c.component_algorithm AS TEXT),
+       CAST(c.component_digest AS TEXT), c.component_size, CAST(c.component_type AS TEXT),
+       (SELECT CAST(h.digest AS TEXT) FROM artifact_hashes h
+        WHERE h.artifact_id = c.artifact_id AND h.algorithm = 'blake3')
 FROM composite_artifact_components c WHERE c.composite_artifact_id = ? ORDER BY c.ordinal, c.id LIMIT ?
+"""
+_STORED_INDEX = """
+SELECT CAST(total_components AS INTEGER), CAST(bloom_filter_base64 AS TEXT), CAST(bloom_bits AS INTEGER),
+       CAST(bloom_hashes AS INTEGER), CAST(bloom_version AS INTEGER)
+FROM composite_membership_indexes WHERE composite_artifact_id = ?
 """
 
 
@@ -179,9 +186,7 @@ def _components(database: RoarDatabase, artifact: str) -> Iterator[DatasetCompon
 
 def _stored_index(database: RoarDatabase, artifact: str) -> Mapping[str, object]:
     names = ("total_components", *BLOOM_FIELDS)
-    row: Row | None = database.one(
-        f"SELECT {', '.join(names)} FROM composite_membership_indexes WHERE composite_artifact_id = ?", artifact
-    )
+    row: Row | None = database.one(_STORED_INDEX, artifact)
     return dict(zip(names, row, strict=True)) if row is not None else {}
 
 

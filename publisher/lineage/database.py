@@ -164,9 +164,10 @@ class RoarDatabase:
         rows = self.query(
             "SELECT c.seq, a.rowid, coalesce((SELECT lower(group_concat(h.algorithm || ':' || h.digest, ' '))"
             " FROM artifact_hashes h WHERE h.artifact_id = a.id), ''),"
-            " CAST(coalesce(nullif(l.path, ''), a.first_seen_path, '') AS TEXT), l.byte_ranges,"
-            " CAST(a.size AS INTEGER), a.source_type,"  # cast: SQLite stores any type in any column
-            f" a.source_url, a.metadata, a.kind FROM chosen c CROSS JOIN {table} l ON l.job_id = c.job"
+            " CAST(coalesce(nullif(l.path, ''), a.first_seen_path, '') AS TEXT), CAST(l.byte_ranges AS TEXT),"
+            " CAST(a.size AS INTEGER), CAST(a.source_type AS TEXT),"  # cast: SQLite stores any type in any column
+            " CAST(a.source_url AS TEXT), CAST(a.metadata AS TEXT), CAST(a.kind AS TEXT)"
+            f" FROM chosen c CROSS JOIN {table} l ON l.job_id = c.job"
             " CROSS JOIN artifacts a ON a.id = l.artifact_id ORDER BY c.seq, l.artifact_id, l.path",
             at_once=LINKS_AT_ONCE,
         )

@@ -33,7 +33,7 @@ def label_items(
 
     Jobs have their local uid, and no item has a session hash: the sender fills in both.
     """
-    columns = "l.metadata, l.write_origin"
+    columns = "CAST(l.metadata AS TEXT), CAST(l.write_origin AS TEXT)"
     dag = database.query(
         f"SELECT 0, {columns} FROM labels l WHERE entity_type = 'dag' AND session_id = ? ORDER BY version", session_id
     )
