@@ -186,7 +186,7 @@ MAY_KNOW: dict[str, set[str]] = {
         "publisher.registry.accounts",
         "publisher.registry.lineages",
     },
-    "publisher.registry.pages": {"publisher.registry.lineages"},
+    "publisher.registry.pages": {"publisher.registry.http", "publisher.registry.lineages"},
     "publisher.registry.api": {
         "publisher.glaas",
         "publisher.registry",

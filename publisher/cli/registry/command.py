@@ -64,7 +64,7 @@ def serve(host: str, port: int, treqs_url: str | None, access_log: bool, data: P
     def announce(url: str) -> None:
         public = chosen.public
         if public or host not in ANY_ADDRESS:
-            remember_address(data, public[0] if public else url)
+            remember_address(data, public[0] + chosen.base_path if public else url)
         click.echo(url)
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server handles signals itself

@@ -33,13 +33,24 @@ def _address(context: click.Context, parameter: click.Parameter, value: str | No
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
+def _base_path(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    from roar_publisher.registry.http.base_path import base_path_of
+
+    try:
+        return base_path_of(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}; give it as /glaas") from error
+
+
 def _origins(context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> list[str]:
     from roar_publisher.registry.http.names import origin_of
 
     try:
         return [origin_of(value) for value in values]
     except ValueError as error:
-        raise click.BadParameter(f"{error}; give it as https://HOST or http://HOST:PORT") from error
+        raise click.BadParameter(
+            f"{error}; give it as https://HOST or http://HOST:PORT, and a path with --base-path"
+        ) from error
 
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -113,6 +124,14 @@ OPTIONS = (
         help="An address that clients use, if it differs from --host and --port: another name, or a proxy's."
         " Repeatable.",
     ),
+    click.option(
+        "--base-path",
+        metavar="PATH",
+        default="",
+        callback=_base_path,
+        help="The path below which clients find the registry behind a proxy: /glaas of https://HOST/glaas. The proxy"
+        " may remove it or not.",
+    ),
 )
 
 
@@ -136,6 +155,7 @@ def options_of(
     access_max_age: int,
     proxies: "list[Network]",
     public: list[str],
+    base_path: str,
 ) -> "ServeOptions":
     """Return the values of the options."""
     from roar_publisher.registry.accounts.quotas import Amount
@@ -152,5 +172,6 @@ def options_of(
         context_age=access_max_age * DAY_S,
         drain_seconds=drain_seconds,
         metrics=metrics,
+        base_path=base_path,
         certificate=None if tls_cert is None or tls_key is None else (tls_cert, tls_key),
     )

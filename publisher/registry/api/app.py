@@ -47,6 +47,7 @@ from roar_publisher.registry.api.sign_in import SignInPages
 from roar_publisher.registry.api.staged import StagedApi
 from roar_publisher.registry.api.telemetry import TelemetryApi
 from roar_publisher.registry.data import Store
+from roar_publisher.registry.http.base_path import BasePath
 from roar_publisher.registry.http.bounds import ChunkedReplies
 from roar_publisher.registry.http.lifecycle import DrainGuard, Lifecycle
 from roar_publisher.registry.http.names import Names
@@ -86,6 +87,7 @@ def create_app(
     names: Names | None = None,
     lifecycle: Lifecycle | None = None,
     observer: Observer | None = None,
+    base_path: str = "",
 ) -> Starlette:
     """Create the registry's app over `store`. The caller remains responsible for closing the store.
 
@@ -96,7 +98,7 @@ def create_app(
     the amount that one client may write without a credential. `authority` creates the authority that validates
     bearers; the default uses the store's own accounts. `names` are the host names that the registry is served under;
     None, for in-process use, accepts any name. `lifecycle` says when the registry drains. `observer` is told what
-    it does.
+    it does. `base_path` is the path below which clients reach the registry (`base_path.base_path_of`).
 
     During the app's lifespan, background tasks sweep the store and index published lineages. At its end, the authority
     is closed.
@@ -108,6 +110,7 @@ def create_app(
     return Starlette(
         routes=_routes(service, turns or Turns(), lifecycle),
         middleware=[
+            *([Middleware(BasePath, base=base_path)] if base_path else []),
             Middleware(RequestRecord, observer=observer),
             Middleware(DateHeader, clock=clock),
             Middleware(DrainGuard, lifecycle=lifecycle),

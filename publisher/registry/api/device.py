@@ -78,7 +78,7 @@ class DeviceApi:
     async def ask(self, request: Request) -> Response:
         """Ask a user who has signed in for the code."""
         if (await self._user(request)) is None:
-            return see_other(request, SIGN_IN_FIRST)
+            return see_other(SIGN_IN_FIRST)
         return HTMLResponse(code_page(_hidden(request)), headers=HEADERS)
 
     @as_page
@@ -87,7 +87,7 @@ class DeviceApi:
         form = await read_form(request)
         user = await self._user(request)
         if user is None:
-            return see_other(request, SIGN_IN_FIRST)
+            return see_other(SIGN_IN_FIRST)
         now = self.service.clock()
         found = await self.service.write_accounts(device_flow.find, user, form.get("user_code", ""), now)
         if found is None:
@@ -107,7 +107,7 @@ class DeviceApi:
         form = await read_form(request)
         user = await self._user(request)
         if user is None:
-            return see_other(request, SIGN_IN_FIRST)
+            return see_other(SIGN_IN_FIRST)
         allowed = form.get("decision") == ALLOW
         code = form.get("user_code", "")
         found = await self.service.write_accounts(device_flow.decide, user, code, self.service.clock(), allowed=allowed)

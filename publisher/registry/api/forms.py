@@ -2,7 +2,8 @@
 
 Every form repeats a token that is derived from the cookie, so another site's page cannot send one. A browser that has
 not signed in gets a cookie for that, too, which stands for nobody. The cookie is HttpOnly and SameSite=Lax. On https,
-it is Secure, and its name binds it to this host.
+it is Secure, and its name binds it to this host. With a base path, the browser sends it below that only, and its name
+binds it to https.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from roar_publisher.registry.api.bodies import read_raw
+from roar_publisher.registry.http.base_path import BASE_PATH
 from roar_publisher.registry.http.refusals import Refusal
 
 FORM_TYPE = "application/x-www-form-urlencoded"
@@ -38,7 +40,7 @@ def set_cookie(response: Response, request: Request, cookie: str, *, seconds: fl
         _cookie_name(request),
         cookie,
         max_age=None if seconds is None else int(seconds),
-        path="/",
+        path=BASE_PATH.get() or "/",
         secure=_is_secure(request),
         httponly=True,
         samesite="lax",
@@ -68,7 +70,9 @@ async def read_form(request: Request) -> Mapping[str, str]:
 
 
 def _cookie_name(request: Request) -> str:
-    return "__Host-roar" if _is_secure(request) else "roar"
+    if not _is_secure(request):
+        return "roar"
+    return "__Secure-roar" if BASE_PATH.get() else "__Host-roar"
 
 
 def _is_secure(request: Request) -> bool:

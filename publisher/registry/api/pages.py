@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Route
 from roar_publisher.registry.api.digests import whole_digest
 from roar_publisher.registry.api.public import LARGEST_OFFSET, number_in_query
 from roar_publisher.registry.api.service import RegistryService, path_text
+from roar_publisher.registry.http.base_path import path_below
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages.finding import KINDS, list_lineages, may_be_beginning, moment_of, search
 from roar_publisher.registry.lineages.impact import MAX_DESCENDANTS, impact_of
@@ -133,7 +134,7 @@ def _page(service: RegistryService, show: Show) -> Callable[[Request], Awaitable
             return HTMLResponse(await show(request, reader), HTTPStatus.OK, HEADERS)
         except Refusal as refusal:
             unseen = refusal.status is HTTPStatus.NOT_FOUND and not reader.user_id
-            sign_in = sign_in_address(request.scope["path"]) if unseen else ""
+            sign_in = sign_in_address(path_below(request.scope)) if unseen else ""
             page = problem_page(refusal.status.phrase, refusal.detail, sign_in=sign_in)
             return HTMLResponse(page, refusal.status, HEADERS)
 

@@ -24,6 +24,7 @@ from roar_publisher.registry.api.forms import TOKEN_FIELD, cookie_of, form_token
 from roar_publisher.registry.api.pages import HEADERS
 from roar_publisher.registry.api.service import RegistryService, client_of_request
 from roar_publisher.registry.http.refusals import Refusal
+from roar_publisher.registry.pages.addresses import own_address
 from roar_publisher.registry.pages.html import problem_page
 from roar_publisher.registry.pages.sign_in import account_page, sign_in_page
 from roar_publisher.registry.store.users import User
@@ -80,7 +81,7 @@ class SignInPages:
             return _asked(request, after, WRONG_CODE)
         await self._forget(request)
         cookie = await self.service.write_accounts(begin_session, user, self.service.clock())
-        reply = see_other(request, after if _OWN_PATH.fullmatch(after) else ACCOUNT)
+        reply = see_other(after if _OWN_PATH.fullmatch(after) else ACCOUNT)
         set_cookie(reply, request, cookie, seconds=SESSION_SECONDS)
         return reply
 
@@ -89,7 +90,7 @@ class SignInPages:
         """Show who is signed in."""
         caller, cookie = await self.service.visitor(request), cookie_of(request)
         if caller.user is None or cookie is None:
-            return see_other(request, "/sign-in")
+            return see_other("/sign-in")
         return HTMLResponse(account_page(caller.user.name, {TOKEN_FIELD: form_token(cookie)}), headers=HEADERS)
 
     @as_page
@@ -97,7 +98,7 @@ class SignInPages:
         """End the browser's sign-in. The browser gets a cookie that stands for nobody."""
         await read_form(request)
         await self._forget(request)
-        reply = see_other(request, "/")
+        reply = see_other("/")
         set_cookie(reply, request, new_cookie())
         return reply
 
@@ -119,9 +120,9 @@ class SignInPages:
         await self.service.write_accounts(end_session, cookie)
 
 
-def see_other(request: Request, path: str) -> RedirectResponse:
+def see_other(path: str) -> RedirectResponse:
     """Send the browser to a path of this registry."""
-    return RedirectResponse(request.scope.get("root_path", "") + path, HTTPStatus.SEE_OTHER)
+    return RedirectResponse(own_address(path), HTTPStatus.SEE_OTHER)
 
 
 def _asked(request: Request, after: str, problem: str = "") -> Response:

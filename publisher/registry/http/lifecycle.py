@@ -6,6 +6,8 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from roar_publisher.registry.http.base_path import path_below
+
 PROBES = ("/healthz", "/readyz")
 """Paths that are answered while the registry drains."""
 RETRY_SECONDS = 5
@@ -33,7 +35,7 @@ class DrainGuard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
-        elif self._lifecycle.draining and scope["path"] not in PROBES:
+        elif self._lifecycle.draining and path_below(scope) not in PROBES:
             headers = {"Retry-After": str(RETRY_SECONDS), "Connection": "close"}
             refusal = {"detail": "this registry stops; nothing of this request was done, try again later"}
             await JSONResponse(refusal, HTTPStatus.SERVICE_UNAVAILABLE, headers)(scope, receive, send)

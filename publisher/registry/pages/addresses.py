@@ -2,6 +2,13 @@
 
 from urllib.parse import quote, urlencode
 
+from roar_publisher.registry.http.base_path import BASE_PATH
+
+
+def own_address(path: str) -> str:
+    """Return the address of a path of this registry."""
+    return BASE_PATH.get() + path
+
 
 def lineage_address(lineage_hash: str, **query: object) -> str:
     """Return the address of a lineage's page."""
@@ -29,10 +36,11 @@ def list_address(kind: str | None, value: str, **query: object) -> str:
 
 
 def sign_in_address(after: str) -> str:
-    """Return the address of the page for signing in, from which the browser goes on to the path `after`."""
+    """Return the address of the page for signing in, from which the browser goes on to `after`, below the base path."""
     return _with_query("/sign-in", {"next": after})
 
 
 def _with_query(path: str, query: dict[str, object]) -> str:
     given = {name: value for name, value in query.items() if value is not None}
-    return f"{path}?{urlencode(given)}" if given else path
+    address = own_address(path)
+    return f"{address}?{urlencode(given)}" if given else address

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from html import escape
 
-from roar_publisher.registry.pages.forms import CRUMB, form, problem_note
-from roar_publisher.registry.pages.html import document
+from roar_publisher.registry.pages.forms import form, problem_note
+from roar_publisher.registry.pages.html import crumbs, document
 
 ALLOW, REFUSE = "allow", "refuse"
 """Values of the field `decision`."""
@@ -13,7 +13,7 @@ ALLOW, REFUSE = "allow", "refuse"
 def code_page(hidden: Mapping[str, str], problem: str = "") -> str:
     """Return the page that asks for the code that a program shows. The form repeats the `hidden` fields."""
     body = [
-        f"{CRUMB}<h1>Sign in a program</h1>",
+        f"{crumbs()}<h1>Sign in a program</h1>",
         problem_note(problem),
         form(
             "/device",
@@ -34,7 +34,7 @@ def confirm_page(user_code: str, facts: Mapping[str, str], hidden: Mapping[str, 
     )
     shown = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
     body = [
-        f"{CRUMB}<h1>Allow this program?</h1>",
+        f"{crumbs()}<h1>Allow this program?</h1>",
         "<p>It will be able to read and publish everything that you can. Allow it only if you have just started it"
         " yourself, and it shows this code.</p>",
         form("/device/decision", {**hidden, "user_code": user_code}, f"<dl>{shown}</dl>{buttons}"),
@@ -46,4 +46,4 @@ def decided_page(program: str, *, allowed: bool) -> str:
     """Return the page that says what was decided."""
     name = escape(program)
     outcome = f"{name} is signed in. You can close this page." if allowed else f"{name} was refused."
-    return document("Done", [f"{CRUMB}<h1>Done</h1><p>{outcome}</p>"])
+    return document("Done", [f"{crumbs()}<h1>Done</h1><p>{outcome}</p>"])

@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from html import escape
 
-CRUMB = '<p class="crumb"><a href="/">Lineages</a></p>'
+from roar_publisher.registry.pages.addresses import own_address
 
 
-def form(action: str, hidden: Mapping[str, str], content: str) -> str:
-    """Return a form that is sent to `action`. `hidden` are fields without an input."""
+def form(path: str, hidden: Mapping[str, str], content: str) -> str:
+    """Return a form that is sent to `path`. `hidden` are fields without an input."""
     fields = "".join(
         f'<input type="hidden" name="{escape(field)}" value="{escape(value)}">' for field, value in hidden.items()
     )
-    return f'<form method="post" action="{action}" class="card">{fields}{content}</form>'
+    return f'<form method="post" action="{own_address(path)}" class="card">{fields}{content}</form>'
 
 
 def problem_note(text: str) -> str:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from html import escape
 from itertools import islice
 
+from roar_publisher.registry.pages.addresses import own_address
 from roar_publisher.registry.pages.style import STYLE
 
 SHORT_DIGEST = 12
@@ -18,8 +19,13 @@ LABELS_SHOWN = 100
 def problem_page(title: str, detail: str, *, sign_in: str = "") -> str:
     """Return an error page. `sign_in` is the address at which the reader may sign in to see more."""
     hint = f'<p>To see what is private, <a href="{escape(sign_in)}">sign in</a>.</p>' if sign_in else ""
-    crumb = '<p class="crumb"><a href="/">Lineages</a></p>'
-    return document(title, [f"{crumb}<h1>{escape(title)}</h1><p>{escape(detail)}</p>{hint}"])
+    return document(title, [f"{crumbs()}<h1>{escape(title)}</h1><p>{escape(detail)}</p>{hint}"])
+
+
+def crumbs(further: str = "") -> str:
+    """Return the way from the front page to this page. `further` is a link."""
+    more = f" &rsaquo; {further}" if further else ""
+    return f'<p class="crumb"><a href="{own_address("/")}">Lineages</a>{more}</p>'
 
 
 def document(title: str, body: Iterable[str]) -> str:
@@ -27,7 +33,7 @@ def document(title: str, body: Iterable[str]) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>"
-        f'<p class="account"><a href="/account">Account</a></p>{"".join(body)}</main></body></html>'
+        f'<p class="account"><a href="{own_address("/account")}">Account</a></p>{"".join(body)}</main></body></html>'
     )
 
 
@@ -36,7 +42,8 @@ def search_form(query: str = "", kinds: Iterable[str] = (), kind: str = "") -> s
     options = "".join(f"<option{' selected' if each == kind else ''}>{escape(each)}</option>" for each in kinds)
     choice = f'<select name="kind" aria-label="Where"><option value="">anywhere</option>{options}</select>'
     return (
-        f'<form class="search" action="/search" role="search"><input type="search" name="q" value="{escape(query)}"'
+        f'<form class="search" action="{own_address("/search")}" role="search">'
+        f'<input type="search" name="q" value="{escape(query)}"'
         ' aria-label="Search for a digest, path, command, label or repository"'
         f' placeholder="digest, path, command, label, repository">{choice if options else ""}'
         "<button>Search</button></form>"

@@ -4,7 +4,7 @@ from html import escape
 
 from roar_publisher.registry.lineages.impact import Descendant, Impact
 from roar_publisher.registry.pages.addresses import artifact_address, impact_address, job_address, lineage_address
-from roar_publisher.registry.pages.html import counted, document, short, text_of
+from roar_publisher.registry.pages.html import counted, crumbs, document, short, text_of
 
 DESCENDANTS_PER_PAGE = 100
 
@@ -21,7 +21,7 @@ def impact_page(impact: Impact, page: int) -> str:
     if not impact.complete:
         about = f"At least {about}. Open one of the last ones to see what descends from it"
     body = [
-        '<p class="crumb"><a href="/">Lineages</a></p><h1>What descends from an artifact</h1>',
+        f"{crumbs()}<h1>What descends from an artifact</h1>",
         f'<p class="hash"><a class="mono" href="{origin}">{text_of(impact.digest)}</a></p><p>{about}.</p>',
     ]
     rows = [_row(each) for each in impact.descendants[start : start + DESCENDANTS_PER_PAGE]]

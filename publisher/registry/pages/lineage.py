@@ -11,6 +11,7 @@ from roar_publisher.registry.pages.html import (
     SHORT_DIGEST,
     code,
     counted,
+    crumbs,
     document,
     duration,
     facts_list,
@@ -37,7 +38,7 @@ def lineage_page(shown: LookedAt, *, first: int, jobs_per_page: int) -> str:
     producers = {link.hash: job for job in view.jobs for link in job.outputs}
     navigation = _navigation(view.jobs_count, first, len(view.jobs), jobs_per_page)
     body = [
-        '<p class="crumb"><a href="/">Lineages</a></p><h1>Lineage</h1>',
+        f"{crumbs()}<h1>Lineage</h1>",
         f'<p class="hash mono">{escape(view.hash)}</p>',
         f'<div class="card">{facts_list(facts)}',
         labels_table(view.labels, opened=True),

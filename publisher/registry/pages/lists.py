@@ -5,7 +5,7 @@ from html import escape
 
 from roar_publisher.registry.lineages.finding import KINDS, Hit, Listed, ListPage, SearchResult
 from roar_publisher.registry.pages.addresses import artifact_address, job_address, lineage_address, list_address
-from roar_publisher.registry.pages.html import document, moment, search_form, short, text_of
+from roar_publisher.registry.pages.html import crumbs, document, moment, search_form, short, text_of
 
 CURRENT = ' aria-current="page"'
 TITLES = {None: "Lineages", "repository": "Repository", "owner": "Owner", "project": "Project"}
@@ -17,7 +17,7 @@ def list_page(page: ListPage, *, only: tuple[str, str] | None, visibility: str, 
     kind, value = only or (None, "")
     title = TITLES[kind]
     about = "Published on this registry, the newest first." if only is None else text_of(value)
-    body = [f'<p class="crumb"><a href="/">Lineages</a></p><h1>{title}</h1><p class="hash">{about}</p>']
+    body = [f'{crumbs()}<h1>{title}</h1><p class="hash">{about}</p>']
     if only is None:
         body.append(search_form())
     filters = [("all", None), ("public", "public"), ("private", "private")]
@@ -41,7 +41,7 @@ def list_page(page: ListPage, *, only: tuple[str, str] | None, visibility: str, 
 
 def search_page(query: str, kind: str, result: SearchResult) -> str:
     """Return what a search found. `kind` is one of `KINDS`, or empty for all."""
-    body = ['<p class="crumb"><a href="/">Lineages</a></p><h1>Search</h1>', search_form(query, KINDS, kind)]
+    body = [f"{crumbs()}<h1>Search</h1>", search_form(query, KINDS, kind)]
     for lineage_hash in result.lineages:
         address = escape(lineage_address(lineage_hash))
         body.append(f'<div class="card">Lineage <a class="mono" href="{address}">{escape(lineage_hash)}</a></div>')

@@ -9,6 +9,7 @@ from roar_publisher.registry.pages.addresses import artifact_address, impact_add
 from roar_publisher.registry.pages.html import (
     COMMAND_SHOWN,
     code,
+    crumbs,
     document,
     duration,
     facts_list,
@@ -44,7 +45,7 @@ def job_page(viewed: ViewedJob) -> str:
     }
     picture = escape(lineage_address(lineage.hash, node=job.uid))
     body = [
-        f'<p class="crumb"><a href="/">Lineages</a> &rsaquo; {_lineage_link(lineage.hash)}</p><h1>{step}</h1>',
+        f"{crumbs(_lineage_link(lineage.hash))}<h1>{step}</h1>",
         f'<pre class="command mono">{text_of(job.command, COMMAND_SHOWN)}</pre>',
         f'<div class="card">{facts_list(facts)}{labels_table(viewed.labels, opened=True)}',
         f"{_metadata(job.metadata)}</div>",
@@ -72,7 +73,7 @@ def artifact_page(viewed: ViewedArtifact) -> str:
     }
     impact = f'<a href="{escape(impact_address(digest))}">What descends from it</a>'
     body = [
-        '<p class="crumb"><a href="/">Lineages</a></p><h1>Artifact</h1>',
+        f"{crumbs()}<h1>Artifact</h1>",
         f'<p class="hash mono">{text_of(digest)}</p>',
         f'<div class="card">{facts_list(shown)}{_artifact_labels(facts["labels"])}</div>',
         f"<nav>{impact}</nav><h2>Lineages that have it</h2>",

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from html import escape
 
-from roar_publisher.registry.pages.forms import CRUMB, form, problem_note
-from roar_publisher.registry.pages.html import document
+from roar_publisher.registry.pages.forms import form, problem_note
+from roar_publisher.registry.pages.html import crumbs, document
 
 
 def sign_in_page(hidden: Mapping[str, str], problem: str = "") -> str:
     """Return the page that asks for a sign-in code or an access token. The form repeats the `hidden` fields."""
     body = [
-        f"{CRUMB}<h1>Sign in</h1>",
+        f"{crumbs()}<h1>Sign in</h1>",
         problem_note(problem),
         form(
             "/sign-in",
@@ -29,7 +29,7 @@ def sign_in_page(hidden: Mapping[str, str], problem: str = "") -> str:
 def account_page(name: str, hidden: Mapping[str, str]) -> str:
     """Return the page that says who is signed in, and signs out."""
     body = [
-        f"{CRUMB}<h1>Account</h1>",
+        f"{crumbs()}<h1>Account</h1>",
         f"<p>Signed in as <strong>{escape(name)}</strong>.</p>",
         form("/sign-out", hidden, "<p><button>Sign out</button></p>"),
     ]

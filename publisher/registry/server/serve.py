@@ -56,6 +56,7 @@ class ServeOptions:
     (`names.origin_of`), in addition to those of the socket. `context_age` is in seconds, as for `TreqsService`.
     `drain_seconds` are what requests that have arrived get when the registry is told to stop. `certificate` are the
     files of a TLS certificate and its key. `metrics` are the host and port where Prometheus finds its figures.
+    `base_path` is as for `create_app`.
     """
 
     connections: int = DEFAULT_CONNECTIONS
@@ -66,6 +67,7 @@ class ServeOptions:
     drain_seconds: float = DRAIN_SECONDS
     certificate: tuple[Path, Path] | None = None
     metrics: tuple[str, int] | None = None
+    base_path: str = ""
 
     @property
     def scheme(self) -> str:
@@ -92,7 +94,7 @@ def serve(
     """
     options = options or ServeOptions()
     with listen(host, port) as listener:
-        url = _url(options.scheme, host, listener.getsockname()[1])
+        url = _url(options.scheme, host, listener.getsockname()[1]) + options.base_path
         table = ConnectionTable(allowed_connections(options.connections))
         names = Names.of_listener(host, listener, options.public, proxied=bool(options.proxies), scheme=options.scheme)
         lifecycle, worker = Lifecycle(), Worker()
@@ -241,7 +243,7 @@ def _app(store: Store, treqs_url: str | None, options: ServeOptions, **more: Any
         return TreqsService(treqs_url, store.accounts, run, time.time, context_age=options.context_age)
 
     authority = ask_treqs if treqs_url else None
-    return create_app(store, quota=options.quota, authority=authority, **more)
+    return create_app(store, quota=options.quota, authority=authority, base_path=options.base_path, **more)
 
 
 def _url(scheme: str, host: str, port: int) -> str:

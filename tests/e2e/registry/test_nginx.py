@@ -33,7 +33,7 @@ http {{
         ssl_certificate {certificate};
         ssl_certificate_key {certificate};
         client_max_body_size 4m;
-        location / {{
+        location {location} {{
             proxy_pass {registry};
             proxy_http_version 1.1;
             proxy_set_header Connection "";
@@ -51,13 +51,18 @@ pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
 
 
 @contextlib.contextmanager
-def nginx(folder: Path, port: int, registry: str) -> Iterator[None]:
-    """nginx before the registry, for the duration of the block. It listens when its first process has ended."""
+def nginx(folder: Path, port: int, registry: str, location: str = "/") -> Iterator[None]:
+    """nginx before the registry, for the duration of the block. It listens when its first process has ended.
+
+    location: what of its paths goes to the registry. If `registry` ends with a slash, that is in its place.
+    """
     assert NGINX is not None
     folder.mkdir()
     certificate = authority().file.parent / "server365.pem"
     file = folder / "nginx.conf"
-    file.write_text(CONFIGURATION.format(folder=folder, port=port, registry=registry, certificate=certificate))
+    file.write_text(
+        CONFIGURATION.format(folder=folder, port=port, registry=registry, location=location, certificate=certificate)
+    )
     command = [NGINX, "-e", "stderr", "-p", str(folder), "-c", str(file)]
     subprocess.run(command, check=True, timeout=TIMEOUT_SECONDS, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -97,3 +102,41 @@ def test_both_clients_publish_through_it_signed_and_read_what_they_get(
             assert reader.get("/readyz").json() == {"status": "ready"}
         assert published["hash"] in listed
         assert len(listed) == 2, "one of each client"
+
+
+def test_below_a_path_that_nginx_keeps_or_removes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our client, which signs, goes through the one that keeps it, roar-cli through the other one."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority().file))
+    keeps, removes = free_port(), free_port()
+    data = tmp_path / "data"
+    ours, theirs = Workplace(tmp_path / "ours", "linear"), Workplace(tmp_path / "theirs", "linear")
+    keeping, removing = f"https://127.0.0.1:{keeps}/glaas", f"https://127.0.0.1:{removes}/glaas"
+    for name, workplace in (("ours", ours), ("theirs", theirs)):
+        workplace.make_ssh_key()
+        key = str(tmp_path / name / ".ssh" / "id_ed25519.pub")
+        for command in (("user", "add", name), ("key", "add", name, key)):
+            workplace.ours(keeping, "registry", *command, "--data", str(data))
+    public = [f"--public-url=https://127.0.0.1:{port}" for port in (keeps, removes)]
+    options = ("--data", str(data), *public, "--forwarded-allow-ips", "127.0.0.1", "--base-path", "/glaas/")
+    with serving("registry", "serve", *options) as line:
+        url = line.split()[-1]
+        assert url.endswith("/glaas")
+        with (
+            nginx(tmp_path / "keeps", keeps, url.removesuffix("/glaas"), "/glaas/"),
+            nginx(tmp_path / "removes", removes, url.removesuffix("glaas"), "/glaas/"),
+        ):
+            published = json.loads(ours.ours(keeping, "publish", "--public", "-y", "--json").splitlines()[-1])
+            assert published["url"] == f"{keeping}/dag/{published['hash']}"
+            assert published["identity"] != "anonymous"
+            theirs.publish_by_roar_cli(removing, [])
+            assert "Proven" in ours.ours(removing, "verify", published["hash"])
+            context = ssl.create_default_context(cafile=str(authority().file))
+            with httpx2.Client(verify=context) as reader:
+                for at in (keeping, removing):
+                    front = reader.get(f"{at}/").text
+                    listed = re.findall(r'href="/glaas/dag/([0-9a-f]{64})', front)
+                    owners = set(re.findall(r'href="/glaas/owner\?name=(\w+)', front))
+                    assert (len(set(listed)), len(owners)) == (2, 2), "each client's signatures were accepted"
+                    assert reader.get(f"{at}/dag/{listed[0]}").status_code == 200
+                    asked = reader.post(f"{at}/api/v1/auth/device/start", json={})
+                    assert asked.json()["verification_uri"] == f"{at}/device"
