@@ -24,6 +24,9 @@ ACCESS_POINT = re.compile(
 FORMS = f"{', '.join(store.form for store in STORES.values())}, file:///folder, or an absolute path"
 """The forms of a destination, for the user."""
 FOLDER = "file"
+WEB = "https"
+"""Objects of any web server. They are read, never stored."""
+AUTHORITY = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,16 @@ class Destination:
     @property
     def is_folder(self) -> bool:
         return self.scheme == FOLDER
+
+    @property
+    def place(self) -> str:
+        """For the address of an object: the bucket, server or folder that has it (`destinations.open_readable`)."""
+        return (self.path.rpartition("/")[0] or "/") if self.is_folder else f"{self.scheme}://{self.bucket}"
+
+    @property
+    def key(self) -> str:
+        """For the address of an object: its key there."""
+        return self.path.rpartition("/")[2] if self.is_folder else self.path
 
 
 def parse_destination(text: str) -> Destination:
@@ -74,6 +87,33 @@ def parse_destination(text: str) -> Destination:
             next_step=FORMS,
         )
     return Destination(scheme, bucket, _checked(prefix))
+
+
+def parse_object(url: str) -> Destination:
+    """Parse the address of one object, as a lineage records it. The path is its whole name in its bucket or server.
+
+    In a bucket, a name is literal: `?`, `#` and `%` mean nothing. Raises UsageProblem as `parse_destination`, and for
+    a web address with a user name.
+    """
+    scheme, _, rest = url.partition("://")
+    if scheme == WEB and not any(character <= " " or character == "\x7f" for character in rest):
+        authority, _, path = rest.partition("#")[0].partition("/")
+        if not AUTHORITY.fullmatch(authority):
+            raise _unknown()
+        name, mark, query = path.partition("?")
+        return Destination(WEB, authority, _checked(name) + ("/" if name.endswith("/") else "") + mark + query)
+    if scheme not in STORES:
+        found = parse_destination(url)
+        if found.path == "/":
+            raise _unknown()
+        return found
+    access_point = ACCESS_POINT.match(rest) if scheme == "s3" else None
+    bucket = access_point.group() if access_point else rest.partition("/")[0]
+    name = rest[len(bucket) + 1 :]
+    if not name or name.endswith("/"):
+        raise _unknown()
+    found = parse_destination(f"{scheme}://{bucket}")
+    return Destination(scheme, found.bucket, _checked(name))
 
 
 def _access_point(rest: str) -> Destination:

@@ -3,7 +3,9 @@
 import os
 import secrets
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
@@ -12,9 +14,13 @@ from roar_publisher.net.certificates import TrustedCertificates
 from roar_publisher.net.pace import Pace
 from roar_publisher.report import Report, Reporter
 from roar_publisher.state.errors import PublisherError
-from roar_publisher.storage.addresses import parse_destination
+from roar_publisher.storage.addresses import WEB, Destination, parse_destination
 from roar_publisher.storage.kinds import STORES
+from roar_publisher.storage.readable import ReadableStore
 from roar_publisher.storage.store import ObjectStore
+
+if TYPE_CHECKING:
+    from roar_publisher.storage.http import StoreConnection
 
 CONNECTIONS = 32
 """Default maximum of concurrent requests to one store. A publish passes that of its limits (`--jobs`)."""
@@ -56,21 +62,56 @@ async def open_store(
         return FileStore(Path(address.path), owner or secrets.token_hex())
     kind = STORES[address.scheme]
     kind.require_extra()
+    connect = partial(
+        _connected, address, connections=connections, pace=pace, budget=budget, report=report, patience=patience
+    )
+    return await kind.open(address.bucket, address.path, environ, connect)
 
+
+async def open_readable(
+    place: str,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    connections: int = CONNECTIONS,
+    budget: UploadBudget | None = None,
+    report: Reporter = ignore_report,
+    patience: float = PATIENCE_SECONDS,
+) -> ReadableStore:
+    """Return the store that has the objects of a place (`Destination.place`), for reading, as `open_store` does."""
+    if not place.startswith(f"{WEB}://"):
+        return await open_store(
+            place, environ, connections=connections, budget=budget, report=report, patience=patience
+        )
+    from roar_publisher.storage.https import HttpsStore
+
+    address = Destination(WEB, place.removeprefix(f"{WEB}://"), "")
+    connect = partial(
+        _connected, address, connections=connections, pace=None, budget=budget, report=report, patience=patience
+    )
+    return HttpsStore(place, connect(TrustedCertificates.chosen(environ)))
+
+
+def _connected(
+    address: Destination,
+    trust: TrustedCertificates,
+    *,
+    connections: int,
+    pace: Pace | None,
+    budget: UploadBudget | None,
+    report: Reporter,
+    patience: float,
+) -> "StoreConnection":
     from roar_publisher.storage.http import StoreConnection
 
-    def connect(trust: TrustedCertificates) -> StoreConnection:
-        return StoreConnection(
-            connections=connections,
-            trust=trust,
-            pace=pace,
-            budget=budget,
-            gate_state=budget.gate_state(f"{address.scheme}://{address.bucket}") if budget else None,
-            report=report,
-            patience=patience,
-        )
-
-    return await kind.open(address.bucket, address.path, environ, connect)
+    return StoreConnection(
+        connections=connections,
+        trust=trust,
+        pace=pace,
+        budget=budget,
+        gate_state=budget.gate_state(f"{address.scheme}://{address.bucket}") if budget else None,
+        report=report,
+        patience=patience,
+    )
 
 
 def describe_access(destination: str, environ: Mapping[str, str]) -> str:

@@ -22,10 +22,12 @@ from anyio import from_thread
 from roar_publisher.state.errors import LocalProblem, PublisherError, UsageProblem
 from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.digest import digest_file
+from roar_publisher.storage.file_reading import look_at, read_range, tag_in
 from roar_publisher.storage.parts import part_count, part_range
+from roar_publisher.storage.readable import StoredObject
 from roar_publisher.storage.slices import OnSent, chunks
 from roar_publisher.storage.source import READ_BYTES, Content, Slice, shown
-from roar_publisher.storage.store import ObjectStore, Part, StoredObject, Upload, UploadVanished, check_key
+from roar_publisher.storage.store import ObjectStore, Part, Upload, UploadVanished, check_key
 
 NAME_LENGTH = 16
 """Hex digits of a temporary file's name. Two owners never share one."""
@@ -67,6 +69,12 @@ class FileStore(ObjectStore):
             return None
         found = await digest_file(str(path))
         return StoredObject(found.size, f"blake3:{found.blake3}", found.blake3, await self._disk(_tag_of, path))
+
+    async def look(self, key: str) -> StoredObject | None:
+        return await anyio.to_thread.run_sync(look_at, self._path(key))
+
+    async def read(self, key: str, offset: int, length: int, stored: StoredObject) -> bytes:
+        return await anyio.to_thread.run_sync(read_range, self._path(key), offset, length, stored)
 
     async def is_lost(self, key: str, content: Content, tag: str) -> bool:
         """Return whether the object is lost. Reads it only if it was written since."""
@@ -195,10 +203,9 @@ def _parts_in(temporary: Path, upload: Upload) -> dict[int, Part]:
 def _tag_of(path: Path) -> str:
     """Return a value that identifies the file and its last write; empty if there is none."""
     try:
-        found = path.stat()
+        return tag_in(path.stat())
     except FileNotFoundError:
         return ""
-    return f"{found.st_ino}-{found.st_size}-{found.st_mtime_ns}-{found.st_ctime_ns}"
 
 
 def _write(descriptor: int, chunk: bytes, offset: int) -> None:

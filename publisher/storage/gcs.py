@@ -11,23 +11,22 @@ References: https://cloud.google.com/storage/docs/performing-resumable-uploads a
 import base64
 import json
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import quote
 
-from roar_publisher.net.documents import error_text, parse
 from roar_publisher.net.exchange import Reply
-from roar_publisher.net.policy import MAX_ATTEMPTS, Verdict
-from roar_publisher.state.errors import NeedsUser, PublisherError, Rejected, Transient
+from roar_publisher.net.policy import MAX_ATTEMPTS
+from roar_publisher.state.errors import Transient
 from roar_publisher.state.reasons import Reason
-from roar_publisher.storage.gcs_account import SIGN_IN, GoogleAccount
-from roar_publisher.storage.http import FileBody, StoreConnection, StoreRequest, verdict
+from roar_publisher.storage.gcs_account import GoogleAccount
+from roar_publisher.storage.gcs_replies import INCOMPLETE, explain, judge_gcs, not_gcs, object_in, stored_in
+from roar_publisher.storage.http import FileBody, StoreConnection, StoreRequest
 from roar_publisher.storage.parts import part_count, part_range
-from roar_publisher.storage.refusals import may_not_write, no_such_bucket
+from roar_publisher.storage.ranges import CHANGED, ObjectChanged, hidden, range_header, range_in
+from roar_publisher.storage.readable import StoredObject
 from roar_publisher.storage.slices import OnSent
 from roar_publisher.storage.source import Content, Slice, shown
-from roar_publisher.storage.store import ObjectStore, Part, StoredObject, Upload, UploadVanished, pages
+from roar_publisher.storage.store import ObjectStore, Part, Upload, UploadVanished, pages
 
-INCOMPLETE = 308
 GONE = frozenset({404, 410})
 ABORTED = 499
 """Google's status for a cancelled session; no other server uses it."""
@@ -57,15 +56,28 @@ class GcsStore(ObjectStore):
     def checksum_of(self, content: Content) -> str:
         return f"md5:{_base64(content.md5)}"
 
+    async def look(self, key: str) -> StoredObject | None:
+        reply = await self._ask_about(key)
+        if reply.status == 403:
+            raise hidden(self.url(key))
+        return None if reply.status == 404 else stored_in(self._accept(reply))
+
+    async def read(self, key: str, offset: int, length: int, stored: StoredObject) -> bytes:
+        url = f"{self._objects}/{self._name(key)}?alt=media&generation={stored.tag}"
+        reply = await self._call("GET", url, {"Range": range_header(offset, length)})
+        if reply.status in CHANGED:
+            raise ObjectChanged(self.url(key))
+        return range_in(self._accept(reply), self.url(key), offset, length, stored.size)
+
     async def stat(self, key: str) -> StoredObject | None:
-        reply = await self._look(key)
-        return None if reply.status in (403, 404) else _stored_in(self._accept(reply))
+        reply = await self._ask_about(key)
+        return None if reply.status in (403, 404) else stored_in(self._accept(reply))
 
     async def is_lost(self, key: str, content: Content, tag: str) -> bool:
-        reply = await self._look(key)
+        reply = await self._ask_about(key)
         if reply.status in (403, 404):
             return reply.status == 404
-        return not self.is_unchanged(_stored_in(self._accept(reply)), content, tag)
+        return not self.is_unchanged(stored_in(self._accept(reply)), content, tag)
 
     async def list_tags(self, lookups: int) -> Mapping[str, str] | None:
         tags: dict[str, str] = {}
@@ -75,7 +87,7 @@ class GcsStore(ObjectStore):
             reply = await self._call("GET", f"{self._objects}?prefix={quote(self.prefix, safe='')}&{fields}{page}")
             if not reply.ok:  # writing may be allowed without listing
                 return None
-            found = _object(reply)
+            found = object_in(reply)
             items = found.get("items", [])
             tags.update((item["name"].removeprefix(self.prefix), str(item.get("generation", ""))) for item in items)
             if not found.get("nextPageToken"):
@@ -91,7 +103,7 @@ class GcsStore(ObjectStore):
         body = FileBody(content.whole(), sent, head=head.encode(), tail=f"\r\n--{BOUNDARY}--\r\n".encode())
         url = f"{self._uploads}?uploadType=multipart&name={self._name(key)}"
         headers = {"Content-Type": f"multipart/related; boundary={BOUNDARY}"}
-        stored = _stored_in(self._accept(await self._call("POST", url, headers, body)))
+        stored = stored_in(self._accept(await self._call("POST", url, headers, body)))
         return self.verified(key, stored, content)
 
     async def copy(self, source: str, key: str, content: Content) -> StoredObject | None:
@@ -101,7 +113,7 @@ class GcsStore(ObjectStore):
             reply = await self._call("POST", url + token)
             if not reply.ok:  # writing may be allowed without reading
                 return None
-            answer = _object(reply)
+            answer = object_in(reply)
             if answer.get("done"):
                 break
             before, rewritten = rewritten, int(answer.get("totalBytesRewritten", -1))
@@ -117,7 +129,7 @@ class GcsStore(ObjectStore):
         reply = self._accept(await self._call("POST", url, headers, _metadata(content).encode()))
         session = reply.headers.get("location", "")
         if not session.startswith(("https://", f"{self._account.base}/")):
-            raise _not_gcs()
+            raise not_gcs()
         return Upload(key, session, content.size, content.part_bytes)
 
     async def parts(self, upload: Upload) -> dict[int, Part] | None:
@@ -167,7 +179,7 @@ class GcsStore(ObjectStore):
         self._persisted.pop(upload.id, None)
         await self._connection.call(lambda: _empty("DELETE", upload), judge_gcs)
 
-    async def _look(self, key: str) -> Reply:
+    async def _ask_about(self, key: str) -> Reply:
         return await self._call("GET", f"{self._objects}/{self._name(key)}?fields=size,md5Hash,metadata,generation")
 
     async def _send_rest(self, upload: Upload, slice_: Slice, sent: OnSent, persisted: int) -> Reply:
@@ -217,12 +229,7 @@ class GcsStore(ObjectStore):
     def _accept(self, reply: Reply) -> Reply:
         if reply.ok:
             return reply
-        raise _explain(reply, self.destination)
-
-
-def judge_gcs(reply: Reply) -> Verdict:
-    """Return the verdict by status. 308 means that a session expects more bytes."""
-    return Verdict.ACCEPTED if reply.status == INCOMPLETE else verdict(reply)
+        raise explain(reply, self.destination)
 
 
 async def _query(upload: Upload) -> StoreRequest:
@@ -235,41 +242,6 @@ async def _empty(method: str, upload: Upload) -> StoreRequest:
 
 def _metadata(content: Content) -> str:
     return json.dumps({"md5Hash": _base64(content.md5), "metadata": {"blake3": content.blake3}})
-
-
-def _object(reply: Reply) -> dict[str, Any]:
-    document = parse(reply.body)
-    if not isinstance(document, dict):
-        raise _not_gcs()
-    return document
-
-
-def _stored_in(reply: Reply) -> StoredObject:
-    """Return the object that a resource describes. A composed object has no MD5."""
-    found = _object(reply)
-    md5 = found.get("md5Hash")
-    blake3 = (found.get("metadata") or {}).get("blake3", "")
-    return StoredObject(
-        int(found.get("size", 0)), f"md5:{md5}" if md5 else "", blake3, str(found.get("generation", ""))
-    )
-
-
-def _explain(reply: Reply, where: str) -> PublisherError:
-    if reply.status == 401:
-        return NeedsUser(
-            "the object store does not accept the Google credentials", next_step=SIGN_IN, reason=Reason.AUTH
-        )
-    if reply.status == 403:
-        return may_not_write(where, error_text(parse(reply.body), reply.status))
-    if reply.status == 404:
-        return no_such_bucket(where)
-    if not isinstance(parse(reply.body), dict):  # Google gives a reason; otherwise another server may have answered
-        return _not_gcs()
-    return Rejected(f"the object store refused: {error_text(parse(reply.body), reply.status)}")
-
-
-def _not_gcs() -> Transient:
-    return Transient("the object store's answer does not come from Google Cloud Storage", reason=Reason.NOT_GCS)
 
 
 def _vanished(upload: Upload) -> UploadVanished:

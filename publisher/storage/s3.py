@@ -20,6 +20,8 @@ from roar_publisher.net.exchange import Reply
 from roar_publisher.state.errors import NeedsUser, Rejected
 from roar_publisher.storage.checksums import in_base64, read_to_send
 from roar_publisher.storage.http import FileBody, StoreConnection
+from roar_publisher.storage.ranges import CHANGED, ObjectChanged, hidden, range_header, range_in
+from roar_publisher.storage.readable import StoredObject
 from roar_publisher.storage.s3_account import AwsAccount
 from roar_publisher.storage.s3_errors import PARTIAL
 from roar_publisher.storage.s3_orphans import orphaned_uploads
@@ -40,7 +42,7 @@ from roar_publisher.storage.s3_requests import ALGORITHM_HEADER, MODE_HEADER, SH
 from roar_publisher.storage.s3_xml import completion, error_in
 from roar_publisher.storage.slices import OnSent
 from roar_publisher.storage.source import Content, Slice, shown
-from roar_publisher.storage.store import ObjectStore, Part, StoredObject, Upload, UploadVanished, pages
+from roar_publisher.storage.store import ObjectStore, Part, Upload, UploadVanished, pages
 
 LARGEST_COPY_BYTES = 5 * 1024**3
 """The largest object that S3 copies in one request."""
@@ -68,6 +70,20 @@ class S3Store(ObjectStore):
         if reply.status in (403, 404):  # S3 answers 403 for a missing object if listing is not allowed
             return None
         return stored_in(self._accept(reply))
+
+    async def look(self, key: str) -> StoredObject | None:
+        reply = await self._head(key)
+        if reply.status == 403:
+            raise hidden(self.url(key))
+        return None if reply.status == 404 else stored_in(self._accept(reply))
+
+    async def read(self, key: str, offset: int, length: int, stored: StoredObject) -> bytes:
+        headers = {"Range": range_header(offset, length)} | ({"If-Match": f'"{stored.tag}"'} if stored.tag else {})
+        reply = await self._ask("GET", self.name(key), headers=headers)
+        if reply.status in CHANGED or (reply.ok and tag_in(reply.headers.get("etag")) != stored.tag):
+            raise ObjectChanged(self.url(key))
+        # The body of a success is not examined for an S3 error, because it may be any XML.
+        return range_in(reply if reply.ok else self._accept(reply), self.url(key), offset, length, stored.size)
 
     async def is_lost(self, key: str, content: Content, tag: str) -> bool:
         reply = await self._head(key)

@@ -10,9 +10,10 @@ from roar_publisher.net.exchange import Reply
 from roar_publisher.state.errors import Transient
 from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.checksums import in_base64
+from roar_publisher.storage.readable import StoredObject
 from roar_publisher.storage.s3_errors import GONE_CODES
 from roar_publisher.storage.s3_xml import NotXml, error_in, parse
-from roar_publisher.storage.store import Part, StoredObject
+from roar_publisher.storage.store import Part
 
 BLAKE3_HEADER = "x-amz-meta-blake3"
 QUOTE = '"'

@@ -4,14 +4,14 @@ Every operation may be repeated. The effect of a request whose reply was lost is
 size and checksum (`matches`), an upload by the parts that the store lists.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from roar_publisher.state.errors import LocalProblem, Rejected, Transient, UsageProblem
 from roar_publisher.state.reasons import Reason
+from roar_publisher.storage.readable import ReadableStore, StoredObject
 from roar_publisher.storage.slices import OnSent
 from roar_publisher.storage.source import Content, Slice, shown
 
@@ -27,21 +27,6 @@ class UploadVanished(Transient):
     """The store no longer knows the upload (expired, aborted, or completed). Begin again."""
 
     reason = Reason.UPLOAD_VANISHED
-
-
-@dataclass(frozen=True, slots=True)
-class StoredObject:
-    """An object in a store.
-
-    checksum: the store's own, as `<kind>:<value>`; empty if it returns none.
-    blake3: hex, as stored with the object by our upload; empty if another client uploaded it.
-    tag: the store's name for the object's current version, which every write changes; empty if it returns none.
-    """
-
-    size: int
-    checksum: str
-    blake3: str = ""
-    tag: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +60,7 @@ class Part:
     sha256: str
 
 
-class ObjectStore(ABC):
+class ObjectStore(ReadableStore):
     """One destination, which stores objects by key. An async context manager; any number of tasks may use it.
 
     Errors of every method: Transient if the store is unreachable or fails for too long, Rejected for its final refusal,
@@ -205,19 +190,6 @@ class ObjectStore(ABC):
                 reason=Reason.STORED_OBJECT_DIFFERS,
             )
         return stored
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close connections. Stored data is not affected."""
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Close open connections, if the store has any."""
-        return
 
 
 def pages(lookups: int) -> range:

@@ -15,8 +15,9 @@ import anyio
 from roar_publisher.state.errors import NeedsUser, Rejected
 from roar_publisher.storage.checksums import checksums_of
 from roar_publisher.storage.digest import confirm
+from roar_publisher.storage.readable import StoredObject
 from roar_publisher.storage.source import Content
-from roar_publisher.storage.store import ObjectStore, Part, StoredObject, Upload, UploadVanished
+from roar_publisher.storage.store import ObjectStore, Part, Upload, UploadVanished
 from roar_publisher.tasks import for_each
 
 MOST_STARTS = 3

@@ -26,8 +26,9 @@ from roar_publisher.state.paths import PublishPaths
 from roar_publisher.state.record import Plan
 from roar_publisher.storage.destinations import open_store
 from roar_publisher.storage.digest import confirm, digest_file
+from roar_publisher.storage.readable import StoredObject
 from roar_publisher.storage.source import Content, FileChanged, FileStamp, file_stamp
-from roar_publisher.storage.store import ObjectStore, StoredObject
+from roar_publisher.storage.store import ObjectStore
 from roar_publisher.storage.transfer import transfer
 from roar_publisher.tasks import background, for_each, until_stopped
 

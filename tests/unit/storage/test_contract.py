@@ -11,8 +11,9 @@ import pytest
 from roar_publisher.state.errors import LocalProblem, Rejected, UsageProblem
 from roar_publisher.storage.digest import digest_file
 from roar_publisher.storage.parts import MIB
+from roar_publisher.storage.readable import StoredObject
 from roar_publisher.storage.source import Content
-from roar_publisher.storage.store import LOOKUPS_PER_PAGE, ObjectStore, Part, StoredObject, Upload, UploadVanished
+from roar_publisher.storage.store import LOOKUPS_PER_PAGE, ObjectStore, Part, Upload, UploadVanished
 from roar_publisher.storage.transfer import transfer
 from tests.support.storage.memory import MemoryLedger, nothing, write_file
 from tests.support.storage.proxy import Fault

@@ -14,9 +14,10 @@ from roar_publisher.storage.destinations import ignore_report, open_store
 from roar_publisher.storage.digest import digest_file
 from roar_publisher.storage.http import StoreConnection
 from roar_publisher.storage.parts import MIB
+from roar_publisher.storage.readable import StoredObject
 from roar_publisher.storage.s3 import S3Store
 from roar_publisher.storage.s3_account import open_account
-from roar_publisher.storage.store import ObjectStore, StoredObject, UploadVanished
+from roar_publisher.storage.store import ObjectStore, UploadVanished
 from roar_publisher.storage.transfer import transfer
 from tests.support.storage.memory import MemoryLedger, nothing, write_file
 from tests.support.storage.proxy import Fault, Proxy, once

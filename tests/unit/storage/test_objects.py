@@ -24,9 +24,10 @@ from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.storage.destinations import open_store
 from roar_publisher.storage.digest import digest_file
+from roar_publisher.storage.readable import StoredObject
 from roar_publisher.storage.slices import OnSent
 from roar_publisher.storage.source import Content, FileChanged, Slice
-from roar_publisher.storage.store import LOOKUPS_PER_PAGE, ObjectStore, Part, StoredObject, Upload
+from roar_publisher.storage.store import LOOKUPS_PER_PAGE, ObjectStore, Part, Upload
 from tests.support.blocking import inline
 from tests.support.lineages import cut, plan_of
 from tests.support.storage.memory import write_file
@@ -79,6 +80,12 @@ class MortalStore(ObjectStore):
 
     async def stat(self, key: str) -> StoredObject | None:
         return await self._mortal.does(lambda: self._store.stat(key))
+
+    async def look(self, key: str) -> StoredObject | None:
+        return await self._mortal.does(lambda: self._store.look(key))
+
+    async def read(self, key: str, offset: int, length: int, stored: StoredObject) -> bytes:
+        return await self._mortal.does(lambda: self._store.read(key, offset, length, stored))
 
     async def is_lost(self, key: str, content: Content, tag: str) -> bool:
         return await self._mortal.does(lambda: self._store.is_lost(key, content, tag))
