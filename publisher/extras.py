@@ -8,7 +8,7 @@ NEEDED = {
     "s3": ("botocore",),
     "gcs": ("google.auth", "requests"),
     "registry": ("h11", "prometheus_client", "starlette", "uvicorn"),
-    "postgresql": ("psycopg", "sqlalchemy"),
+    "postgresql": ("psycopg",),
 }
 """The packages of each extra, by their import names."""
 

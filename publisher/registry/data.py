@@ -39,7 +39,7 @@ class Store(StoreDatabase):
         """
         secure_folder(directory)
         if database is not None:
-            from roar_publisher.registry.store import postgres_schema  # SQLAlchemy takes long to import
+            from roar_publisher.registry.store import postgres_schema  # psycopg is optional
 
             tables: EngineConnection = postgres_schema.connect_lineages(database)
             return cls._opened(tables, directory, database)

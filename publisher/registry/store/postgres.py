@@ -1,4 +1,4 @@
-"""The adapter for PostgreSQL, through SQLAlchemy Core and psycopg. This module and `postgres_schema` alone know them.
+"""The adapter for PostgreSQL, through psycopg. This module and `postgres_schema` alone know them.
 
 Each process has one connection to the lineages and one to the accounts, as with SQLite. Writers wait for a lock on the
 whole of their tables, so an operation sees nothing that another one is about to change, and SQLite's rules hold.
@@ -11,9 +11,9 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from typing import Any
 
-import sqlalchemy
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.numeric import IntLoader
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 
 from roar_publisher.registry.store.database import Writing
 from roar_publisher.registry.store.errors import StoreError, StoreUnavailable
@@ -21,7 +21,8 @@ from roar_publisher.registry.store.lists import expanded, has_lists
 
 PREPARED_STATEMENTS = 500
 """Size of the connection's cache of prepared statements."""
-CONNECT_SECONDS = 10
+DEFAULTS = {"connect_timeout": 10, "application_name": "roar registry"}
+"""What holds unless the address says otherwise (`connect_timeout` in seconds)."""
 STATEMENTS = 2048
 """Translated statements that are remembered."""
 ROWS_AHEAD = 50
@@ -34,6 +35,7 @@ SETTINGS = (
     "SET client_encoding = 'UTF8'",
 )
 _PLACE = re.compile(r"'[^']*'|%|\?|:([a-z_][a-z_0-9]*)")
+_ADDRESS = re.compile(r"postgres(ql)?://([^@/?#\s]*@)?[^@#\s]*")
 
 
 class PostgresRow(tuple[Any, ...]):
@@ -50,82 +52,39 @@ class PostgresRow(tuple[Any, ...]):
         return list(self.names)
 
 
-class PostgresResult:
-    """The result of a statement."""
-
-    def __init__(self, result: sqlalchemy.CursorResult[Any]) -> None:
-        self._result = result
-        self._row = _row_class(tuple(result.keys())) if result.returns_rows else PostgresRow
-
-    @property
-    def rowcount(self) -> int:
-        """The number of rows that the statement changed."""
-        return max(0, self._result.rowcount)
-
-    def fetchone(self) -> PostgresRow | None:
-        """Return the next row, or None."""
-        row = self._result.fetchone()
-        return None if row is None else self._row(row)
-
-    def fetchall(self) -> list[PostgresRow]:
-        """Return the other rows."""
-        return [self._row(row) for row in self._result.fetchall()]
-
-    def __iter__(self) -> Iterator[PostgresRow]:
-        return map(self._row, self._result)
-
-    def close(self) -> None:
-        """End the statement."""
-        self._result.close()
-
-
-class NothingDone:
-    """The result of no statement."""
-
-    rowcount = 0
-
-    def fetchone(self) -> None:
-        """Return None."""
-
-    def fetchall(self) -> list[Any]:
-        """Return no rows."""
-        return []
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(())
-
-    def close(self) -> None:
-        """Do nothing."""
+Driver = psycopg.Connection[PostgresRow]
 
 
 class PostgresConnection:
     """A connection to one group of tables of a database. It connects when it is needed, and after a loss anew.
 
-    `lock` is the number of the tables' lock.
+    `address` is as `checked_address` returns it. `lock` is the number of the tables' lock.
     """
 
-    def __init__(self, engine: sqlalchemy.Engine, lock: int) -> None:
-        self._engine = engine
+    def __init__(self, address: Mapping[str, Any], lock: int) -> None:
+        self._address = address
         self._lock = lock
-        self._connection: sqlalchemy.Connection | None = None
+        self._driver: Driver | None = None
         self._in_transaction = self._closed = False
-        self._streams: list[PostgresResult] = []
+        self._streams: list[psycopg.ServerCursor[PostgresRow]] = []
 
-    def execute(self, sql: str, parameters: Sequence[object] | Mapping[str, object] = (), /) -> PostgresResult:
-        return PostgresResult(self._run(sql, parameters, {}))
-
-    def stream(self, sql: str, parameters: Mapping[str, object], /) -> PostgresResult:
-        rows = PostgresResult(self._run(sql, parameters, {"stream_results": True, "max_row_buffer": ROWS_AHEAD}))
-        self._streams.append(rows)
-        return rows
+    def execute(
+        self, sql: str, parameters: Sequence[object] | Mapping[str, object] = (), /
+    ) -> psycopg.Cursor[PostgresRow]:
+        return self._connected().execute(*_prepared(sql, parameters))
 
     def executemany(
         self, sql: str, rows: Sequence[Sequence[object]] | Sequence[Mapping[str, object]], /
-    ) -> "PostgresResult | NothingDone":
-        if not rows:
-            return NothingDone()
-        values: Any = rows if isinstance(rows[0], Mapping) else [tuple(row) for row in rows]
-        return PostgresResult(self._current().exec_driver_sql(translated(sql), values))
+    ) -> psycopg.Cursor[PostgresRow]:
+        cursor = self._connected().cursor()
+        cursor.executemany(translated(sql), rows)
+        return cursor
+
+    def stream(self, sql: str, parameters: Mapping[str, object], /) -> psycopg.Cursor[PostgresRow]:
+        cursor = self._connected().cursor(f"stream_{len(self._streams)}")
+        self._streams.append(cursor)
+        cursor.itersize = ROWS_AHEAD
+        return cursor.execute(*_prepared(sql, parameters))
 
     def lock(self, name: str) -> None:
         self.execute("SELECT pg_advisory_xact_lock(hashtextextended(:name, :lock))", {"name": name, "lock": self._lock})
@@ -144,17 +103,14 @@ class PostgresConnection:
         self._in_transaction = False
 
     def rollback(self) -> None:
-        connection, begun = self._connection, self._in_transaction
-        self._in_transaction = False
-        if connection is None:
-            return
+        begun, self._in_transaction = self._in_transaction, False
         try:
             self._close_streams()
-            if begun and not connection.invalidated:
+            if begun and self._driver is not None and not self._driver.closed:
                 self._do("ROLLBACK")
-        except SQLAlchemyError:
-            connection.invalidate()
-        if connection.invalidated:
+        except psycopg.Error:
+            self._disconnect()
+        if self._driver is not None and self._driver.closed:
             self._disconnect()
 
     def close(self) -> None:
@@ -165,73 +121,83 @@ class PostgresConnection:
         return translated_errors()
 
     def _disconnect(self) -> None:
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
-            connection.close()
+        driver, self._driver = self._driver, None
+        if driver is not None:
+            driver.close()
 
     def _close_streams(self) -> None:
-        streams, self._streams = self._streams, []
-        for stream in streams:
-            stream.close()
-
-    def _run(
-        self, sql: str, parameters: Sequence[object] | Mapping[str, object], options: dict[str, Any]
-    ) -> sqlalchemy.CursorResult[Any]:
-        if isinstance(parameters, Mapping):
-            if has_lists(parameters):
-                sql, parameters = expanded(sql, parameters)
-            values: Any = {name: _storable(value) for name, value in parameters.items()}
-        else:
-            values = tuple(map(_storable, parameters))
-        return self._current().exec_driver_sql(translated(sql), values, execution_options=options)
+        while self._streams:
+            self._streams.pop().close()
 
     def _do(self, sql: str) -> None:
-        self._current().exec_driver_sql(sql)
+        self._connected().execute(sql.encode())
 
-    def _current(self) -> sqlalchemy.Connection:
+    def _connected(self) -> Driver:
         if self._closed:
             raise StoreError("the store is closed")
-        if self._connection is None:
-            self._connection = self._engine.connect()
-        return self._connection
+        if self._driver is None:
+            self._driver = _connect(self._address)
+        return self._driver
 
 
-def create_engine(url: str) -> sqlalchemy.Engine:
-    """Return the engine for `postgresql://…`. It does not connect yet. Raises `StoreError` for another URL."""
+def checked_address(url: str) -> dict[str, Any]:
+    """Return the parts of `postgresql://…`, without connecting.
+
+    Raises `StoreError` for another URL. Its text shows nothing of the URL, which may hold a password.
+    """
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise StoreError("the database is not given as postgresql://…")
     try:
-        address = sqlalchemy.make_url(url)
-        if address.get_backend_name() not in ("postgresql", "postgres"):
-            raise StoreError("the database is not given as postgresql://…")
-        engine = sqlalchemy.create_engine(
-            address.set(drivername="postgresql+psycopg"),
-            isolation_level="AUTOCOMMIT",  # transactions begin with the words of `PostgresConnection.begin`
-            connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "roar registry"},
-            poolclass=sqlalchemy.NullPool,  # each store keeps its own connection
-            pool_reset_on_return=None,
-        )
-    except (SQLAlchemyError, ValueError) as error:
-        raise StoreError(f"the address of the database is invalid: {error}") from error
-    sqlalchemy.event.listen(engine, "connect", _prepare_connection)
-    return engine
+        if not _ADDRESS.fullmatch(url):
+            raise psycopg.ProgrammingError
+        return DEFAULTS | conninfo_to_dict(url)
+    except psycopg.Error:
+        raise StoreError(
+            "the address of the database is invalid: give postgresql://USER:PASSWORD@HOST:PORT/NAME, with special"
+            " characters of the password as %40"
+        ) from None
+
+
+def _connect(address: Mapping[str, Any]) -> Driver:
+    # Transactions begin with the words of `PostgresConnection.begin`.
+    driver = Driver.connect(autocommit=True, row_factory=_row_factory, **address)
+    try:
+        driver.prepared_max = PREPARED_STATEMENTS
+        driver.adapters.register_loader("numeric", IntLoader)  # sums of integers; there are no other numerics
+        for setting in SETTINGS:
+            driver.execute(setting.encode())
+        if driver.execute("SHOW synchronous_commit").fetchone() == ("off",):
+            driver.execute("SET synchronous_commit = on")
+    except BaseException:
+        driver.close()
+        raise
+    return driver
 
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """Raise SQLAlchemy's errors in the block as `StoreError`, with the text of PostgreSQL."""
+    """Raise psycopg's errors in the block as `StoreError`, with the text of PostgreSQL."""
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
-        raise StoreUnavailable(_text(error)) from error
-    except DBAPIError as error:
-        raise (StoreUnavailable if error.connection_invalidated else StoreError)(_text(error)) from error
-    except SQLAlchemyError as error:
-        raise StoreError(str(error)) from error
+    except psycopg.Error as error:
+        lost = error.diag.severity_nonlocalized == "FATAL"  # the connection ended, for example after a timeout
+        unavailable = lost or isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+        raise (StoreUnavailable if unavailable else StoreError)(str(error).strip()) from error
+
+
+def _prepared(sql: str, parameters: Sequence[object] | Mapping[str, object]) -> tuple[bytes, Any]:
+    """Return a statement and its values for psycopg."""
+    if not isinstance(parameters, Mapping):
+        return translated(sql), tuple(map(_storable, parameters))
+    if has_lists(parameters):
+        sql, parameters = expanded(sql, parameters)
+    return translated(sql), {name: _storable(value) for name, value in parameters.items()}
 
 
 @lru_cache(STATEMENTS)
-def translated(sql: str) -> str:
+def translated(sql: str) -> bytes:
     """Return a statement with the placeholders of psycopg."""
-    return _PLACE.sub(_placeholder, sql)
+    return _PLACE.sub(_placeholder, sql).encode()
 
 
 def _storable(value: object) -> object:
@@ -247,21 +213,11 @@ def _placeholder(found: re.Match[str]) -> str:
 
 
 @lru_cache(STATEMENTS)
-def _row_class(names: tuple[str, ...]) -> type[PostgresRow]:
-    positions = {name: number for number, name in reversed(list(enumerate(names)))}
+def _row_class(names: tuple[bytes | None, ...]) -> type[PostgresRow]:
+    positions = {(name or b"").decode(): number for number, name in reversed(list(enumerate(names)))}
     return type("PostgresRow", (PostgresRow,), {"names": positions, "__slots__": ()})
 
 
-def _prepare_connection(connection: Any, _record: object) -> None:
-    connection.prepared_max = PREPARED_STATEMENTS
-    connection.adapters.register_loader("numeric", IntLoader)  # sums of integers; there are no other numerics
-    with connection.cursor() as cursor:
-        for setting in SETTINGS:
-            cursor.execute(setting)
-        cursor.execute("SHOW synchronous_commit")
-        if cursor.fetchone() == ("off",):
-            cursor.execute("SET synchronous_commit = on")
-
-
-def _text(error: DBAPIError) -> str:
-    return str(error.orig).strip()
+def _row_factory(cursor: psycopg.Cursor[Any]) -> type[PostgresRow]:
+    result = cursor.pgresult
+    return _row_class(() if result is None else tuple(map(result.fname, range(result.nfields))))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from roar_publisher.registry.store import accounts_schema, schema, sqlite
 from roar_publisher.registry.store.database import EngineConnection, Writing
 from roar_publisher.registry.store.errors import NewerSchemaError
-from roar_publisher.registry.store.postgres import PostgresConnection, create_engine, translated_errors
+from roar_publisher.registry.store.postgres import PostgresConnection, checked_address, translated_errors
 
 TYPES = (
     (re.compile(r"--[^\n]*"), ""),
@@ -48,7 +48,7 @@ def connect_accounts(url: str) -> PostgresConnection:
 
 def _connect(url: str, name: str, lock: int, migrations: Sequence[str]) -> PostgresConnection:
     with translated_errors():
-        connection = PostgresConnection(create_engine(url), lock)
+        connection = PostgresConnection(checked_address(url), lock)
         try:
             migrate(connection, name, migrations)
         except BaseException:

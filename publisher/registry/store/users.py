@@ -57,7 +57,7 @@ class Accounts(StoreDatabase):
         release has written the file.
         """
         if database is not None:
-            from roar_publisher.registry.store import postgres_schema  # SQLAlchemy takes long to import
+            from roar_publisher.registry.store import postgres_schema  # psycopg is optional
 
             return cls(postgres_schema.connect_accounts(database))
         secure_folder(directory)

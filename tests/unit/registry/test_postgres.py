@@ -1,6 +1,7 @@
 """PostgreSQL alone: its schema, its settings, and what happens when it goes away."""
 
 from contextlib import closing
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from roar_publisher.registry.data import Store
 from roar_publisher.registry.store import accounts_schema, schema, sqlite
 from roar_publisher.registry.store.errors import NewerSchemaError, StoreError, StoreUnavailable
 from roar_publisher.registry.store.graphs import new_graph
-from roar_publisher.registry.store.postgres import translated
+from roar_publisher.registry.store.postgres import checked_address, translated
 from tests.support.registry.postgres import Postgres, running_postgres
 
 COLUMNS = (
@@ -83,7 +84,28 @@ def test_another_address_is_refused(tmp_path: Path, url: str) -> None:
         Store.open(tmp_path, url)
 
 
+@pytest.mark.parametrize("password", ["s/ecret", "s@ecret", "s#ecret", "s?ecret", "s%zzecret", "s ecret"])
+def test_a_password_that_makes_an_address_invalid_is_not_shown(password: str) -> None:
+    with pytest.raises(StoreError, match="special characters") as raised:
+        checked_address(f"postgresql://roar:{password}@db.example/roar")
+    assert "ecret" not in str(raised.value)
+    assert raised.value.__cause__ is None
+
+
+def test_the_usual_forms_of_an_address_are_taken() -> None:
+    asked = checked_address("postgres:///roar?host=/run/postgresql&sslmode=require&connect_timeout=3")
+    assert (asked["host"], asked["dbname"], asked["sslmode"]) == ("/run/postgresql", "roar", "require")
+    assert (asked["connect_timeout"], asked["application_name"]) == ("3", "roar registry")
+    assert checked_address("postgresql://roar:s%40ecret@[::1]:5433/roar")["password"] == "s@ecret"
+
+
+def test_what_roar_cli_changes_in_its_process_concerns_no_store(postgres: Postgres, tmp_path: Path) -> None:
+    import_module("roar.db.engine")  # runs SQLite's pragmas on every new connection of SQLAlchemy
+    with closing(Store.open(tmp_path, postgres.new_database())) as store:
+        assert store.write(new_graph) == 1
+
+
 def test_placeholders_are_translated_outside_of_texts() -> None:
     assert translated("SELECT ':a ? %' WHERE a = :a AND b = ? AND c LIKE 'x%'") == (
-        "SELECT ':a ? %%' WHERE a = %(a)s AND b = %s AND c LIKE 'x%%'"
+        b"SELECT ':a ? %%' WHERE a = %(a)s AND b = %s AND c LIKE 'x%%'"
     )
