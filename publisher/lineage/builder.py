@@ -2,12 +2,14 @@
 
 Makes three passes over the same snapshot. The first reads the jobs with their links: it hashes the lineage as captured
 and as sent (`hashing`) and cuts jobs and artifacts into units, each distinct artifact once. The second writes the
-links, which depend on the units of their jobs and artifacts. The third writes the labels. Memory holds a `JobHead` and
-two numbers per job, and one number per artifact.
+links, which depend on the units of their jobs and artifacts; it reads those that the first could not keep. The third
+writes the labels. Memory holds a `JobHead` and two numbers per job, one number per artifact, and the links that are
+kept.
 """
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 from roar_publisher.lineage.artifacts import is_composite
 from roar_publisher.lineage.batches import Batch, UnitWriter
@@ -34,6 +36,8 @@ from roar_publisher.lineage.rows import JobRow, LinkRow, LinkStream
 from roar_publisher.lineage.selection import JobHead
 from roar_publisher.state.units import Kind
 
+KEPT_CHARACTERS = 8 * 1024 * 1024
+"""How many characters of links are kept from the first pass; those of later jobs are read again."""
 _SENT_FIRST = 1
 """A batch number that no artifact batch gets: it marks artifacts that were sent before all others, as composites."""
 
@@ -41,17 +45,26 @@ _SENT_FIRST = 1
 class UnitBuilder:
     """Builds the units of one plan. Call its public methods once each, in the order of their definition.
 
+    described: the row of the job whose links also state the size and source of their artifacts.
+
     `inputs`, `outputs` and `artifacts` count while the nodes are written.
     """
 
     def __init__(
-        self, database: RoarDatabase, jobs: Sequence[JobHead], git: GitContext, redactor: Redactor, writer: UnitWriter
+        self,
+        database: RoarDatabase,
+        jobs: Sequence[JobHead],
+        git: GitContext,
+        redactor: Redactor,
+        writer: UnitWriter,
+        described: int | None = None,
     ) -> None:
         self._database = database
         self._jobs = jobs
         self._git = git
         self._redactor = redactor
         self._writer = writer
+        self._described = described
         self._job_batch = Batch(Kind.JOBS)
         self._first_in_batch = 0
         self._artifact_batch = Batch(Kind.ARTIFACTS)
@@ -62,6 +75,8 @@ class UnitBuilder:
         self._unit_of_batch = array("I", [0] * (_SENT_FIRST + 1))
         self._batch_of_artifact = _PagedNumbers()
         self._redacted_links = bytearray(len(jobs))  # by the job's place: whether a path holds a secret
+        self._kept_links: list[tuple[list[str], list[str]]] = []  # of the first jobs
+        self._room_for_links = KEPT_CHARACTERS
         self.inputs = self.outputs = self.artifacts = 0
 
     def write_composites(self) -> None:
@@ -87,22 +102,35 @@ class UnitBuilder:
             self._flush_artifacts()
             return hashes.digests()
 
-    def write_links(self, described: int | None = None) -> None:
-        """Write the inputs and outputs of every job, to be sent after its unit and those of its artifacts.
-
-        described: the row of the job whose links also state the size and source of their artifacts.
-        """
-        inputs, outputs = LinkStream(self._database.inputs()), LinkStream(self._database.outputs())
-        for seq, head in enumerate(self._jobs):
+    def write_links(self) -> None:
+        """Write the inputs and outputs of every job, to be sent after its unit and those of its artifacts."""
+        for seq, sides in enumerate(chain(self._kept_links, self._read_links(len(self._kept_links)))):
             after = max(self._unit_of_job[seq], self._unit_of_batch[self._batch_for_job[seq]])
-            for kind, side in ((Kind.INPUTS, inputs), (Kind.OUTPUTS, outputs)):
-                item = described_link_item if head.row == described else link_item
-                links = sendable(side.of(seq))
-                if self._redacted_links[seq]:
-                    with self._redactor.uncounted():  # `write_nodes` has counted these paths
-                        links = redacted_links(links, self._redactor)
-                items = map(item, links)
-                self._writer.write_all(kind, items, after=after, job_uid=head.uid)
+            for kind, items in zip((Kind.INPUTS, Kind.OUTPUTS), sides, strict=True):
+                self._writer.write_all(kind, items, after=after, job_uid=self._jobs[seq].uid)
+
+    def _read_links(self, first: int) -> Iterator[tuple[list[str], list[str]]]:
+        """Yield the items of the links of each job from this place on."""
+        if first == len(self._jobs):
+            return
+        inputs, outputs = (LinkStream(rows(first)) for rows in (self._database.inputs, self._database.outputs))
+        for seq in range(first, len(self._jobs)):
+            sides = sendable(inputs.of(seq)), sendable(outputs.of(seq))
+            if self._redacted_links[seq]:
+                with self._redactor.uncounted():  # `write_nodes` has counted these paths
+                    sides = redacted_links(sides[0], self._redactor), redacted_links(sides[1], self._redactor)
+            yield self._link_items(seq, sides)
+
+    def _link_items(self, seq: int, sides: tuple[list[LinkRow], list[LinkRow]]) -> tuple[list[str], list[str]]:
+        item = described_link_item if self._jobs[seq].row == self._described else link_item
+        return list(map(item, sides[0])), list(map(item, sides[1]))
+
+    def _keep_links(self, seq: int, sides: tuple[list[LinkRow], list[LinkRow]]) -> None:
+        """Keep the items of a job's links for `write_links` if there is room for all links up to this job."""
+        if self._room_for_links > 0:
+            items = self._link_items(seq, sides)
+            self._kept_links.append(items)
+            self._room_for_links -= sum(map(len, chain(*items)))
 
     def write_labels(self, session_id: int) -> int:
         """Write the labels, which are sent after finalize, and return their number."""
@@ -116,6 +144,7 @@ class UnitBuilder:
         sent = redacted_job(job, self._redactor)
         sides = redacted_links(inputs, self._redactor), redacted_links(outputs, self._redactor)
         self._redacted_links[job.seq] = sides != (inputs, outputs)
+        self._keep_links(job.seq, sides)
         captured = canonical_key(head, parent_step, job, inputs, outputs)
         changed = self._redactor.total != before
         hashes.add(captured, canonical_key(head, parent_step, sent, *sides) if changed else None)

@@ -9,7 +9,7 @@ identity.
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 CANONICAL_VERSION = 1
 ANONYMOUS_IDENTITY = "anonymous"
@@ -51,17 +51,14 @@ def canonical_job(
     inputs, outputs: (digest, path) pairs in any order; several paths of one digest count once, under the smallest.
     metadata: an object, its JSON text, or None.
     """
-    return _encode(
-        {
-            "command": command,
-            "job_type": job_type or DEFAULT_JOB_TYPE,
-            "step_number": step_number,
-            "parent_step_number": parent_step_number,
-            "inputs": _canonical_links(inputs),
-            "outputs": _canonical_links(outputs),
-            "metadata": canonical_metadata(metadata),
-        }
+    head, middle, tail = canonical_frame(
+        command=command,
+        job_type=job_type,
+        step_number=step_number,
+        parent_step_number=parent_step_number,
+        metadata=metadata,
     )
+    return f"{head}{canonical_page(inputs)}{middle}{canonical_page(outputs)}{tail}"
 
 
 def canonical_frame(
@@ -71,20 +68,31 @@ def canonical_frame(
 
     For a job with too many links to hold in memory at once; see `canonical_page`.
     """
-    middle = _encode({"job_type": job_type or DEFAULT_JOB_TYPE, "metadata": canonical_metadata(metadata)})
+    kind, fields = _encode(job_type or DEFAULT_JOB_TYPE), _encode(canonical_metadata(metadata))
     return (
-        _encode({"command": command})[:-1] + ',"inputs":[',
-        f'],{middle[1:-1]},"outputs":[',
+        f'{{"command":{_encode(command)},"inputs":[',
+        f'],"job_type":{kind},"metadata":{fields},"outputs":[',
         "]," + _encode({"parent_step_number": parent_step_number, "step_number": step_number})[1:],
     )
 
 
-def canonical_page(links: Sequence[tuple[str, str]]) -> str:
-    """Return the text of some links of one kind; a comma joins it with that of the next links.
+def canonical_page(links: Iterable[tuple[str, str]]) -> str:
+    """Return the text of the links of one kind.
 
-    links: (digest, path) pairs in the order of their digests, every digest once.
+    links: (digest, path) pairs in any order; several paths of one digest count once, under the smallest. If a job has
+    too many links for one page, each page holds the next ones in the order of their digests, and a comma joins them.
     """
-    return _encode(_canonical_links(links))[1:-1]
+    smallest: dict[str, str] = {}
+    for digest, path in links:
+        if digest and (digest not in smallest or path < smallest[digest]):
+            smallest[digest] = path
+    # There may be a million links, and two encoded texts cost a third of an encoded object.
+    return ",".join(
+        [
+            f'{{"hash":{_encode(digest.strip() or None)},"path":{_encode(path.strip() or None)}}}'
+            for digest, path in sorted(smallest.items())
+        ]
+    )
 
 
 def sort_key(step_number: int | None, canonical_text: str) -> tuple[int, int, str]:
@@ -133,14 +141,6 @@ def remote_job_uid(lineage_hash: str, local_uid: str) -> str:
     """Return a job's uid on the server: stable for the same job of the same lineage, new if the lineage has grown."""
     name = f"{lineage_hash.strip().lower()}\0{local_uid.strip()}"
     return hashlib.sha256(name.encode()).hexdigest()[:REMOTE_UID_LENGTH]
-
-
-def _canonical_links(pairs: Iterable[tuple[str, str]]) -> list[dict[str, str | None]]:
-    smallest: dict[str, str] = {}
-    for digest, path in pairs:
-        if digest and (digest not in smallest or path < smallest[digest]):
-            smallest[digest] = path
-    return [{"hash": digest.strip() or None, "path": path.strip() or None} for digest, path in sorted(smallest.items())]
 
 
 def _stripped(text: str | None) -> str | None:

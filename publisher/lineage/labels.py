@@ -84,8 +84,12 @@ def _current(rows: Iterator[Row], redactor: Redactor) -> Iterator[tuple[int, Lab
         versions = [(_label(metadata), origin) for _key, metadata, origin in group]
         newest = versions[-1][0]
         if newest is not None:
-            history = [(_with_keys_of(redactor, label or {}), origin) for label, origin in versions]
-            yield key, {"metadata": _object(redactor.value(newest)), "key_origins": key_origins(history)}
+            sent = _object(redactor.value(newest))
+            if len(versions) == 1:
+                history = [(sent, versions[0][1])]
+            else:
+                history = [(_with_keys_of(redactor, label or {}), origin) for label, origin in versions]
+            yield key, {"metadata": sent, "key_origins": key_origins(history)}
 
 
 def _with_keys_of(redactor: Redactor, label: dict[str, object]) -> dict[str, object]:

@@ -74,10 +74,10 @@ def write_units(
     jobs = ordered_jobs(database)
     database.choose(head.row for head in jobs)
     writer = UnitWriter(sink, [git.repo, git.commit, git.branch])
-    builder = UnitBuilder(database, jobs, git, redactor, writer)
+    builder = UnitBuilder(database, jobs, git, redactor, writer, described)
     builder.write_composites()
     provisional, published = builder.write_nodes(identities)
-    builder.write_links(described)
+    builder.write_links()
     labels = builder.write_labels(session.id)
     return PlanSummary(
         git=git,

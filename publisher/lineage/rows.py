@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 NEEDED_COLUMNS = {
@@ -70,14 +72,14 @@ class LinkStream:
     """Groups a stream of links by job. Jobs must be requested in the stream's order."""
 
     def __init__(self, rows: Iterator[LinkRow]) -> None:
-        self._rows = rows
-        self._next = next(rows, None)
+        self._groups = groupby(rows, key=itemgetter(0))
+        self._next = next(self._groups, None)
 
     def of(self, seq: int) -> list[LinkRow]:
         """Return the links of the job at this place; links of jobs that were not requested are skipped."""
         group: list[LinkRow] = []
-        while self._next is not None and self._next.seq <= seq:
-            if self._next.seq == seq:
-                group.append(self._next)
-            self._next = next(self._rows, None)
+        while self._next is not None and self._next[0] <= seq:
+            if self._next[0] == seq:
+                group = list(self._next[1])
+            self._next = next(self._groups, None)
         return group

@@ -1,6 +1,5 @@
 """Redact secrets from everything that leaves this machine (`protocol.md §8`)."""
 
-import json
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -9,19 +8,13 @@ from roar_publisher.lineage.redaction.names import Secrecy, secrecy
 from roar_publisher.lineage.redaction.options import may_hold_options, secret_in_word
 from roar_publisher.lineage.redaction.settings import OmitConfig
 from roar_publisher.lineage.redaction.shell_words import Extent
-from roar_publisher.lineage.redaction.texts import MARK, TextRedactor
+from roar_publisher.lineage.redaction.texts import CLEAN_LENGTH, CLEAN_LIMIT, MARK, TextRedactor
 from roar_publisher.lineage.redaction.values import is_secret_value
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
 
 _MOST_WORDS = 256
 """The most words of a list that are read as a command; a longer list is data."""
-_SMALL_TABLE = 6
-"""A table with fewer keys is read faster than it is recognised."""
-_CLEAN_TABLES = 2_000
-"""The most clean tables that are remembered, as JSON."""
-_CLEAN_TABLE_LENGTH = 2_000
-"""Longer ones (in characters) are not remembered."""
 _SCHEME = re.compile(r"(?:bearer|basic|token|digest|apikey|negotiate)\s+", re.IGNORECASE)
 
 
@@ -30,7 +23,7 @@ class Redactor(TextRedactor):
 
     def __init__(self, omit: OmitConfig, *, clock: Callable[[], float] = time.thread_time) -> None:
         super().__init__(omit, clock=clock)
-        self._clean_tables: set[str] = set()
+        self._clean_entries: set[tuple[str, str]] = set()
 
     def value(self, value: object) -> object:
         """Return a JSON value without its secrets: in texts at any depth, under secret names, and after flags.
@@ -77,32 +70,17 @@ class Redactor(TextRedactor):
         """Return the table without secrets in its keys; keys that become equal are numbered."""
         table: dict[str, object] = {}
         for key, item in items:
-            name = self.text(key)
-            table[name if name not in table else f"{name} {len(table)}"] = item
+            table[_numbered(self.text(key), table)] = item
         return table
 
     def _value(self, value: object) -> object:
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):
-            return self._nested(value)
+            return self._mapping(value)
         if isinstance(value, list):
             return list(self._arguments(value))
         return value
-
-    def _nested(self, table: dict[str, object]) -> dict[str, object]:
-        """Return a table without its secrets. Tables without any are remembered: most repeat in every job."""
-        if len(table) < _SMALL_TABLE:
-            return self._mapping(table)
-        text = json.dumps(table)
-        if text in self._clean_tables:
-            return table
-        result = self._mapping(table)
-        if result == table and len(text) <= _CLEAN_TABLE_LENGTH:
-            if len(self._clean_tables) >= _CLEAN_TABLES:
-                self._clean_tables.clear()
-            self._clean_tables.add(text)
-        return result
 
     def metadata(self, metadata: dict[str, object]) -> dict[str, object]:
         """Return a job's metadata without its secrets and without the values of the configured variables."""
@@ -119,11 +97,27 @@ class Redactor(TextRedactor):
         return {**result, "runtime": {**runtime, "env_vars": variables | dict.fromkeys(hidden, MARK)}}
 
     def _mapping(self, table: dict[str, object]) -> dict[str, object]:
-        result = self._renamed((key, self._named(key, item)) for key, item in table.items())
+        """Return a table without its secrets. Entries without any are remembered: most repeat in every job."""
+        result: dict[str, object] = {}
+        for key, item in table.items():
+            if isinstance(item, str) and (key, item) in self._clean_entries:
+                result[_numbered(key, result)] = item
+                continue
+            redacted = self._named(key, item) if isinstance(item, (str, list, dict)) else item
+            sent = self.text(key)
+            result[_numbered(sent, result)] = redacted
+            if sent == key and redacted == item and isinstance(item, str):
+                self._remember(key, item)
         name, value = table.get("name"), table.get("value")
         if isinstance(name, str) and isinstance(value, str) and result["value"] == value:
             result["value"] = self._named(name, value)  # an environment as a list: {"name": "HF_TOKEN", "value": …}
         return result
+
+    def _remember(self, key: str, text: str) -> None:
+        if len(key) + len(text) <= CLEAN_LENGTH:
+            if len(self._clean_entries) >= CLEAN_LIMIT:
+                self._clean_entries.clear()
+            self._clean_entries.add((key, text))
 
     def _named(self, name: str, value: object) -> object:
         if isinstance(value, list) and secrecy(name) is not Secrecy.NONE:
@@ -170,3 +164,8 @@ class Redactor(TextRedactor):
             return item
         self._found[found] += 1
         return item[: extent.start] + MARK + item[extent.end :]
+
+
+def _numbered(name: str, table: dict[str, object]) -> str:
+    """Return the name, numbered if the table has it already."""
+    return name if name not in table else f"{name} {len(table)}"

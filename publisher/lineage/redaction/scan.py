@@ -80,10 +80,13 @@ def find_secrets(text: str) -> Iterator[Span]:
             yield Span(*match.span(), "private-key", "[PRIVATE_KEY_REDACTED]")
     if _HINT.search(text):
         quoted = QuotedText(text)
-        yield from _named_values(quoted)
+        if "=" in text or ":" in text:
+            yield from _named_values(quoted)
         yield from _flag_values(quoted)
-        yield from _headers(quoted)
-        yield from _short_options(quoted)
+        if _may_hold_header(text):
+            yield from _headers(quoted)
+        if "-p" in text or "-u" in text or "--auth" in text:
+            yield from _short_options(quoted)
         yield from option_secrets(quoted)
 
 
@@ -158,7 +161,7 @@ def _flag_values(quoted: QuotedText) -> Iterator[Span]:
             end = _with_quotes(text, match.end(), extent).end
             yield Span(match.end(1), end, "argument", "=[REDACTED]", context=match.start())
     for pattern, kind in ((_SPACED, Secrecy.PASSWORD), (_LOGIN, Secrecy.TOKEN)):
-        for match in pattern.finditer(text):
+        for match in pattern.finditer(text) if "login" in text or "aws_se" in text else ():
             extent = quoted.value(match.end(), name=match.end())
             if is_secret_value(text[extent.start : min(extent.end, extent.start + MOST_EXAMINED)], kind):
                 yield Span(*extent, "argument", context=match.start())
@@ -179,6 +182,12 @@ def _headers(quoted: QuotedText) -> Iterator[Span]:
     for match in _BEARER.finditer(text):
         if is_secret_value(match[1], Secrecy.TOKEN):
             yield Span(*match.span(1), "bearer-token", context=match.start())
+
+
+def _may_hold_header(text: str) -> bool:
+    """Return False only if `_headers` finds nothing. Other letters than those of ASCII may match these in their way."""
+    lowered = text.lower()
+    return not text.isascii() or any(word in lowered for word in ("authorization", "cookie", "bearer", "basic"))
 
 
 def _header_value(quoted: QuotedText, match: re.Match[str]) -> Extent:

@@ -25,9 +25,9 @@ SECONDS_A_TEXT = 1e-3
 SECONDS_A_CHARACTER = 1e-6
 """Additional CPU seconds for each text and each character, because a large lineage has many."""
 
-_CLEAN_LIMIT = 20_000
+CLEAN_LIMIT = 20_000
 """The most clean texts that are cached; versions and host facts repeat in every job."""
-_CLEAN_LENGTH = 200
+CLEAN_LENGTH = 200
 """Longer texts (in characters) rarely repeat and are not cached."""
 _SHORTEST = 4
 """A shorter text (in characters) cannot hold a secret of a built-in shape."""
@@ -84,8 +84,8 @@ class TextRedactor:
         result = self._replaced(text, (*self._configured(text), *find_secrets(text)))
         for rule in self._custom:
             result = self._apply_custom(rule, result)
-        if result == text and len(text) <= _CLEAN_LENGTH:
-            if len(self._clean) >= _CLEAN_LIMIT:
+        if result == text and len(text) <= CLEAN_LENGTH:
+            if len(self._clean) >= CLEAN_LIMIT:
                 self._clean.clear()
             self._clean.add(text)
         return result

@@ -4,17 +4,19 @@ import json
 import random
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from roar_publisher.lineage import batches
+from roar_publisher.lineage import batches, builder
 from roar_publisher.lineage.batches import BODY_LIMIT, ITEM_LIMITS
+from roar_publisher.lineage.database import RoarDatabase
 from roar_publisher.lineage.explain import explain
 from roar_publisher.lineage.plan import PlanSummary, build_plan
 from roar_publisher.lineage.project import Project, find_project
+from roar_publisher.lineage.rows import LinkRow
 from roar_publisher.state.errors import PublisherError
 from roar_publisher.state.units import NODES, Kind, Unit
 from tests.support.checkout import CHECKOUT
@@ -173,6 +175,46 @@ def test_unusual_metadata_is_published_unchanged(tmp_path: Path, metadata: str) 
 
 def test_the_same_lineage_gives_the_same_plan(synthetic: Project) -> None:
     assert planned(synthetic) == planned(synthetic)
+
+
+@pytest.mark.parametrize("room", [0, 20_000])
+def test_links_that_were_not_kept_are_read_again(
+    synthetic: Project, room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With and without room, what is sent is the same, and with enough of it each table of links is read once."""
+    first: list[int] = []
+
+    def counted(read: Callable[[RoarDatabase, int], Iterator[LinkRow]]) -> Callable[..., Iterator[LinkRow]]:
+        def links(self: RoarDatabase, start: int = 0) -> Iterator[LinkRow]:
+            first.append(start)
+            return read(self, start)
+
+        return links
+
+    for side in ("inputs", "outputs"):
+        monkeypatch.setattr(RoarDatabase, side, counted(getattr(RoarDatabase, side)))
+    summary, units = planned(synthetic)
+    assert first == [0, 0]
+    monkeypatch.setattr(builder, "KEPT_CHARACTERS", room)
+    assert planned(synthetic) == (summary, units)
+    again = set(first[4:])
+    assert (len(first), len(again)) == (6, 1)
+    assert again == {0} if room == 0 else 0 < again.pop() < 700
+
+
+def test_the_secret_in_a_path_is_counted_once_whether_links_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
+    with Recorder(tmp_path) as recorder:
+        recorder.job(1, ("a",), ("b",))
+        recorder.insert("job_outputs", job_id=1, artifact_id="b", path=f"/data/{secret}/x")
+    kept = planned(recorder.project())
+    monkeypatch.setattr(builder, "KEPT_CHARACTERS", 0)
+    assert planned(recorder.project()) == kept
+    summary, units = kept
+    assert sum(summary.redactions.values()) == 1
+    assert secret not in json.dumps(items(units, Kind.OUTPUTS))
 
 
 def test_the_digest_depends_on_what_is_sent(tmp_path: Path) -> None:
