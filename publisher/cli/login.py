@@ -54,7 +54,7 @@ def login(token_file: Path, registry: str | None) -> None:
 
 async def _sign_in(store: BearerStore, document: Document, policy: SendPolicy) -> str:
     from roar_publisher.auth.login import verify
-    from roar_publisher.cli.registry_client import registry_client
+    from roar_publisher.glaas.registry_client import registry_client
 
     async with registry_client(policy.registry, patience=PATIENCE_SECONDS) as caller:
         full = await verify(document, caller)

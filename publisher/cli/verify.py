@@ -129,8 +129,8 @@ def _opened(paths: PublishPaths, files: ExitStack) -> PlannedLineage:
 
 
 async def _check(target: _Target) -> Verification:
-    from roar_publisher.cli.registry_client import registry_client
     from roar_publisher.engine.credentials import user_keyring
+    from roar_publisher.glaas.registry_client import registry_client
     from roar_publisher.verification.check import verify_lineage
 
     keyring = user_keyring(target.registry, target.intent)

@@ -91,7 +91,7 @@ async def read_into(caller: RegistryClient, lineage_hash: str, authorize: Author
     jobs = inputs = outputs = 0
     first: ReadbackPage | None = None
     held: tuple[dict[str, Any], list[Link], list[Link]] | None = None
-    async for page in _pages(caller, lineage_hash, authorize):
+    async for page in pages(caller, lineage_hash, authorize):
         first = first or page
         for entry in page.jobs:
             if held is not None and held[0]["job_uid"] != entry["job_uid"]:
@@ -109,7 +109,8 @@ async def read_into(caller: RegistryClient, lineage_hash: str, authorize: Author
     return Envelope(first.hash, first.finalized, first.creator_identity, first.git, jobs, inputs, outputs)
 
 
-async def _pages(caller: RegistryClient, lineage_hash: str, authorize: Authorizer) -> AsyncIterator[ReadbackPage]:
+async def pages(caller: RegistryClient, lineage_hash: str, authorize: Authorizer) -> AsyncIterator[ReadbackPage]:
+    """Yield the pages of a lineage. Raises CannotCheck, and what `RegistryClient.call` raises."""
     after, seen = "", {""}
     while True:
         query = f"?after={quote(after, safe='')}" if after else ""

@@ -82,8 +82,11 @@ class LiveDisplay(TextDisplay):
 def draw(meter: Meter, console: Console) -> list[Text]:
     """Return the lines for the current phase: its label, a bar that fits the width, and what delays it."""
     name = phase(meter.state, files=meter.in_bytes)
-    if name is None:
-        return []
+    return [] if name is None else draw_phase(name, meter, console)
+
+
+def draw_phase(name: str, meter: Meter, console: Console) -> list[Text]:
+    """Return the lines for a phase with that name."""
     label = Text(f"{name:<{LABEL_WIDTH}}")
     if meter.total:
         numbers = "  ".join([f" {share(meter)}", *pace(meter)])

@@ -49,6 +49,10 @@ class Destination(ABC):
         """Return the stored content."""
 
     @abstractmethod
+    def write(self, key: str, content: bytes) -> None:
+        """Store an object, as another client would."""
+
+    @abstractmethod
     def uploads(self) -> set[str]:
         """Return the ids of the uploads that the store still holds parts of."""
 
@@ -92,6 +96,9 @@ class S3(Destination):
     def read(self, key: str) -> bytes:
         content: bytes = self._client.get_object(Bucket=BUCKET, Key=self._prefix + key)["Body"].read()
         return content
+
+    def write(self, key: str, content: bytes) -> None:
+        self._client.put_object(Bucket=BUCKET, Key=self._prefix + key, Body=content)
 
     def uploads(self) -> set[str]:
         return {one["UploadId"] for one in self._under_way()}
@@ -150,6 +157,10 @@ class Gcs(Destination):
             content: bytes = reply.read()
             return content
 
+    def write(self, key: str, content: bytes) -> None:
+        url = f"{self._objects.replace('/storage/', '/upload/storage/')}?uploadType=media"
+        urlopen(Request(f"{url}&name={quote(self._prefix + key, safe='')}", content, method="POST")).close()
+
     def uploads(self) -> set[str]:
         return set()
 
@@ -182,6 +193,9 @@ class Folder(Destination):
 
     def read(self, key: str) -> bytes:
         return (self._folder / key).read_bytes()
+
+    def write(self, key: str, content: bytes) -> None:
+        (self._folder / key).write_bytes(content)
 
     def uploads(self) -> set[str]:
         before, _, after = UNDER_WAY.partition("*")

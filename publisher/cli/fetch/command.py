@@ -1,0 +1,105 @@
+"""`roar fetch`: the command line. What it does is in `fetching`, which is imported when needed."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from roar_publisher.cli.ids import complete_file
+from roar_publisher.cli.parameters import build, declare
+from roar_publisher.state.errors import UsageProblem
+from roar_publisher.state.limits import TransferLimits
+
+HELP = """\
+Fetch the files that a published lineage stored (roar put), each verified by its digest.
+
+LINEAGE is its hash, or the digest of a file that it stored; the first 8 digits suffice.  FILES are paths, globs
+('outputs/*.pt'), folders, digests, or steps (@4: what it wrote); without any, all are fetched.
+
+A file appears under its name when all of its bytes are right.  One that is there with the same content is not fetched
+again, and one with another content is not touched without --force.  After an interruption, --resume (or the same
+command again) asks for the missing ranges only.
+
+\b
+Examples:
+  roar fetch 3f9c12ab --to restored
+  roar fetch 3f9c12ab 'outputs/*.pt' @4 --to restored
+  roar fetch --resume --to restored
+"""
+EPILOG = """\
+\b
+Exit codes:
+  0    every file is there
+  1    some are not: missing, changed, refused, or in the way
+  2    usage
+  3    interrupted: the network, a store or the disk; continue with --resume
+  4    needs a sign-in
+  5    another process fetches into this folder
+  130  stopped by Ctrl-C or SIGTERM; continue with --resume
+
+\b
+With --json, one object a line, by "event":
+  fetched, present  path, digest, url, bytes
+  failed            path, digest, url, why, next
+  progress          done, total, per_second, seconds_left
+  waiting           reason, seconds
+  done              folder, fetched, present, failed, bytes
+  error             as in roar publish --help
+"""
+
+
+@click.command(help=HELP, epilog=EPILOG)
+@click.argument("lineage", required=False)
+@click.argument("files", nargs=-1, metavar="[FILES]...")
+@click.option(
+    "--to",
+    "folder",
+    type=click.Path(path_type=Path),
+    default=Path("."),
+    metavar="DIR",
+    shell_complete=complete_file,
+    help="Where the files go; by default the current folder.",
+)
+@click.option("--resume", is_flag=True, help="Continue what was interrupted in DIR, without typing it again.")
+@click.option("--force", is_flag=True, help="Replace files that have another content.")
+@click.option("--registry", metavar="URL", help="The registry, instead of GLAAS_URL or the project's.")
+@declare(TransferLimits)
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object per line to stdout; see below.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only what could not be fetched.")
+@click.option("-v", "--verbose", is_flag=True, help="Print a line for every file.")
+def fetch(
+    lineage: str | None,
+    files: tuple[str, ...],
+    folder: Path,
+    resume: bool,
+    force: bool,
+    registry: str | None,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    **limits: Any,
+) -> None:
+    if resume == (lineage is not None):
+        raise UsageProblem(
+            "give the hash of a lineage, or --resume alone",
+            next_step="roar fetch HASH --to DIR, or roar fetch --resume --to DIR",
+        )
+    from roar_publisher.cli.fetch.display import choose_display
+    from roar_publisher.cli.publish.prompts import Prompter
+    from roar_publisher.cli.publish.signals import SignalRunner, stop_by_exception
+    from roar_publisher.fetching.service import FetchOrder
+    from roar_publisher.fetching.service import fetch as carry_out
+
+    stop_by_exception()
+    order = FetchOrder(folder, lineage or "", files, force, registry, build(TransferLimits, limits))
+    display = choose_display(folder, as_json=as_json, quiet=quiet, verbose=verbose)
+    try:
+        work = partial(carry_out, order, told=display.told, report=display.report)
+        counts = SignalRunner(display, Prompter(present=False, yes=True, display=display))(work)
+    finally:
+        display.close()
+    display.ended(counts)
+    counts.check()

@@ -1,0 +1,183 @@
+"""What `roar fetch` prints: progress, what became of each file, and a summary."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from roar_publisher.cli.display.output import Output
+from roar_publisher.cli.display.sentences import progress_text
+from roar_publisher.cli.display.streams import DUMB_TERMINALS
+from roar_publisher.publishing.meter import Meter
+from roar_publisher.publishing.observer import PublishObserver
+from roar_publisher.report import Report, Retrying, Waiting
+from roar_publisher.text import count, lasted, printable, size
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.live import Live
+
+    from roar_publisher.fetching.download import Outcome
+    from roar_publisher.fetching.service import FetchCounts
+
+LINE_SECONDS = 10.0
+"""The time without a line on a stream that is no terminal."""
+EVENT_SECONDS = 1.0
+"""The shortest time between two progress events."""
+PHASE = "Fetching"
+
+
+class FetchDisplay(PublishObserver):
+    """A display of a fetch; this one prints what failed, and the summary unless it is quiet.
+
+    out: for results. err: for everything else.
+    """
+
+    def __init__(
+        self, folder: Path, out: Output, err: Output, clock: Callable[[], float], *, verbose: bool, quiet: bool
+    ) -> None:
+        self._folder = folder
+        self._out = out
+        self._err = err
+        self._clock = clock
+        self._verbose = verbose
+        self._quiet = quiet
+        self._began = clock()
+        self.meter = Meter(clock)
+
+    def report(self, report: Report) -> None:
+        self.meter.take(report)
+
+    def stopping(self) -> None:
+        self._message("Stopping.")
+
+    def told(self, outcome: "Outcome") -> None:
+        """Take what became of a file."""
+        from roar_publisher.fetching.download import NotFetched
+
+        if isinstance(outcome, NotFetched):
+            name = getattr(outcome.file, "name", "") or outcome.file.url or outcome.file.digest
+            self._message(f"not fetched: {name}: {outcome.problem.what}")
+        elif self._verbose:
+            told = "already there" if outcome.was_there else size(outcome.size)
+            self._message(f"{outcome.file.name}: {told}")
+
+    def ended(self, counts: "FetchCounts") -> None:
+        """Take the result."""
+        if not self._quiet:
+            there = f"; {counts.present:,} already there" if counts.present else ""
+            took = lasted(self._clock() - self._began)
+            what = (
+                f"Fetched {count(counts.fetched, 'file')} ({size(counts.bytes)}) into {self._folder} in {took}{there}."
+            )
+            self._out.line(printable(what))
+
+    def _message(self, text: str) -> None:
+        self._err.line(printable(text))
+
+
+class PlainFetchDisplay(FetchDisplay):
+    """Adds a line of progress now and then, for a log."""
+
+    _printed_at: float | None = None
+
+    def tick(self) -> None:
+        since = self._began if self._printed_at is None else self._printed_at
+        if self.meter.total and self._clock() - since >= LINE_SECONDS:
+            self._printed_at = self._clock()
+            self._message(f"{PHASE}: {progress_text(self.meter)}")
+
+
+class LiveFetchDisplay(FetchDisplay):
+    """Adds a line of progress that is updated, on a terminal."""
+
+    _live: "Live | None" = None
+    _console: "Console"
+
+    def on(self, console: "Console") -> "LiveFetchDisplay":
+        """Begin to draw on a terminal."""
+        from rich.live import Live
+
+        self._console = console
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._live.start()
+        console.show_cursor()  # a killed process could not restore it
+        return self
+
+    def tick(self) -> None:
+        if self._live is not None:
+            from rich.console import Group
+
+            from roar_publisher.cli.display.live import draw_phase
+
+            self._live.update(Group(*draw_phase(PHASE, self.meter, self._console)), refresh=True)
+
+    def close(self) -> None:
+        if self._live is not None:
+            from rich.console import Group
+
+            self._live.update(Group())
+            self._live.stop()
+            self._live = None
+
+    def _message(self, text: str) -> None:
+        from rich.text import Text
+
+        self._console.print(Text(printable(text)))
+
+
+class JsonFetchDisplay(FetchDisplay):
+    """Writes each event as a JSON line to stdout."""
+
+    _emitted: tuple[float, int] = (0.0, 0)
+
+    def report(self, report: Report) -> None:
+        super().report(report)
+        if isinstance(report, Waiting):
+            self._event("waiting", reason=report.reason, seconds=report.seconds)
+        elif isinstance(report, Retrying):
+            self._event("waiting", reason="retrying", seconds=report.seconds)
+
+    def tick(self) -> None:
+        now, done = self._clock(), self.meter.done
+        at, before = self._emitted
+        if done != before and now - at >= EVENT_SECONDS:
+            self._emitted = now, done
+            rate, left = self.meter.rate, self.meter.seconds_left
+            self._event("progress", done=done, total=self.meter.total, per_second=rate, seconds_left=left)
+
+    def stopping(self) -> None:
+        return
+
+    def told(self, outcome: "Outcome") -> None:
+        from roar_publisher.fetching.download import NotFetched
+
+        file = outcome.file
+        facts = {"path": getattr(file, "name", None), "digest": file.digest, "url": file.url or None}
+        if isinstance(outcome, NotFetched):
+            self._event("failed", **facts, why=outcome.problem.what, next=outcome.problem.next_step)
+        else:
+            self._event("present" if outcome.was_there else "fetched", **facts, bytes=outcome.size)
+
+    def ended(self, counts: "FetchCounts") -> None:
+        numbers = {"fetched": counts.fetched, "present": counts.present, "failed": len(counts.failures)}
+        self._event("done", folder=str(self._folder), **numbers, bytes=counts.bytes)
+
+    def _event(self, name: str, **facts: Any) -> None:
+        self._out.line(json.dumps({"event": name, **facts}))
+
+
+def choose_display(folder: Path, *, as_json: bool, quiet: bool, verbose: bool) -> FetchDisplay:
+    """Return a display: JSON lines, quiet, live or plain lines, as requested or as stderr permits."""
+    live = sys.stderr.isatty() and os.environ.get("TERM", "") not in DUMB_TERMINALS
+    usual = LiveFetchDisplay if live else PlainFetchDisplay
+    kind = JsonFetchDisplay if as_json else FetchDisplay if quiet else usual
+    display = kind(folder, Output(sys.stdout), Output(sys.stderr), time.monotonic, verbose=verbose, quiet=quiet)
+    if isinstance(display, LiveFetchDisplay):
+        from rich.console import Console
+
+        return display.on(Console(stderr=True))
+    return display

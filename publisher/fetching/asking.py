@@ -1,0 +1,61 @@
+"""Reads from a registry: without a credential first, and with this user's if that shows nothing."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from roar_publisher.auth.choice import Decision, Flag, Key
+from roar_publisher.auth.keyring import Keyring
+from roar_publisher.auth.scope import RepoScope
+from roar_publisher.glaas.client import ANONYMOUS, HEALTH, Authorizer, Refused, RegistryClient
+from roar_publisher.glaas.features import Health
+from roar_publisher.glaas.replies import DocumentReply
+
+HIDDEN = frozenset({401, 403, 404})
+"""Statuses for what a reader may not see."""
+
+
+class LineageReader:
+    """Asks a registry. What is public is read without sending it any credential.
+
+    authorizer: what later requests are sent with: nothing, or the credential that `find` needed.
+    """
+
+    def __init__(self, caller: RegistryClient, keyring: Keyring) -> None:
+        self.caller = caller
+        self.authorizer: Authorizer = ANONYMOUS
+        self._keyring = keyring
+
+    async def find(self, path: str) -> Mapping[str, Any]:
+        """Return the reply to the first question; if it is refused, ask again with a credential, if there is one.
+
+        Raises Refused.
+        """
+        try:
+            return await self.ask(path)
+        except Refused as refusal:
+            authorizer = await self._credential() if refusal.status in HIDDEN else None
+            if authorizer is None:
+                raise
+        before, self.authorizer = self.authorizer, authorizer
+        try:
+            return await self.ask(path)
+        except Refused:
+            self.authorizer = before
+            raise
+
+    async def ask(self, path: str) -> Mapping[str, Any]:
+        """Return the JSON object in the reply to a GET. Raises Refused."""
+        reply = await self.caller.call("GET", path, expect=DocumentReply, authorize=self.authorizer)
+        return reply.document
+
+    async def serves_pages(self) -> bool:
+        """Return whether the registry serves a lineage in pages (`lineage_readback`)."""
+        return (await self.caller.call("GET", HEALTH, expect=Health)).features.lineage_readback
+
+    async def _credential(self) -> Authorizer | None:
+        held = await self._keyring.available(Flag.PRIVATE, RepoScope())
+        if held.bearer:
+            return await self._keyring.authorizer(Decision.BEARER, self.caller)
+        if held.key in (Key.NAMED, Key.USUAL):
+            return await self._keyring.authorizer(Decision.SSH, self.caller)
+        return None

@@ -1,0 +1,195 @@
+"""Fetches files from their stores into a folder: looked for, compared with what is there, read in ranges, verified."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import anyio
+
+from roar_publisher.blocking import RunBlocking, in_thread, one_at_a_time
+from roar_publisher.fetching.folder import REPLACE, Present, TargetFolder, local_problem
+from roar_publisher.fetching.journal import FetchJournal
+from roar_publisher.fetching.partial import PartialFile, WrongBytes, keep_small
+from roar_publisher.fetching.stored import StoredFile, Unsafe
+from roar_publisher.report import ObjectsPlanned, ObjectStored, Reporter, Sent
+from roar_publisher.state.errors import LocalProblem, PublisherError, Rejected
+from roar_publisher.state.reasons import Reason
+from roar_publisher.storage.ranges import RANGE_BYTES, ObjectChanged
+from roar_publisher.storage.readable import ReadableStore, StoredObject
+from roar_publisher.storage.source import shown
+from roar_publisher.tasks import for_each
+
+FILES_AT_ONCE = 16
+RANGES_AT_ONCE = 16
+"""Of all files together. Those in flight are in memory."""
+
+T = TypeVar("T")
+OpenStore = Callable[[str], Awaitable[ReadableStore]]
+"""Opens the store of a place (`Destination.place`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A file that is there now. was_there: it was there before, with this very content."""
+
+    file: StoredFile
+    size: int
+    was_there: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NotFetched:
+    """A file that is not there, and why."""
+
+    file: StoredFile | Unsafe
+    problem: PublisherError
+
+
+Outcome = Fetched | NotFetched
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    file: StoredFile
+    store: ReadableStore
+    key: str
+    stored: StoredObject
+
+
+@dataclass(frozen=True)
+class Download:
+    """One download into an open folder. told: receives what became of each file, in the order in which that is known.
+
+    Everything runs again without harm: what is complete is found, and of what is incomplete the missing ranges are
+    fetched, if the object is still the same. Cancelling keeps both.
+    """
+
+    target: TargetFolder
+    journal: FetchJournal
+    open_store: OpenStore
+    force: bool
+    told: Callable[[Outcome], None]
+    report: Reporter
+    _stores: dict[str, ReadableStore] = field(default_factory=dict)
+    _record: RunBlocking = field(default_factory=one_at_a_time)
+
+    async def run(self, files: Sequence[StoredFile]) -> None:
+        """Fetch the files. One that cannot be fetched does not stop the others.
+
+        Raises LocalProblem if there is no room for all of them, before any is fetched, or if the disk is full; and
+        Transient if a store stays away.
+        """
+        found: list[_Found] = []
+        slots = anyio.Semaphore(RANGES_AT_ONCE)
+
+        async def prepare(file: StoredFile) -> None:
+            one = await self._attempt(file, lambda: self._look(file))
+            if one is not None:
+                found.append(one)
+
+        async def fetch(one: _Found) -> None:
+            if await self._attempt(one.file, lambda: self._fetch(one, slots)):
+                self.report(ObjectStored(one.file.name, one.stored.size, sent=True))
+                self.told(Fetched(one.file, one.stored.size, was_there=False))
+
+        async with AsyncExitStack() as opened:
+            for url in dict.fromkeys(file.address.place for file in files):
+                self._stores[url] = await opened.enter_async_context(await self.open_store(url))
+            await for_each(files, prepare, at_once=FILES_AT_ONCE)
+            await self._plan(found)
+            await for_each(found, fetch, at_once=FILES_AT_ONCE)
+
+    async def _attempt(self, file: StoredFile, work: Callable[[], Awaitable[T]]) -> T | None:
+        """Return the result of `work`, or tell of the problem of this file alone and return None."""
+        try:
+            return await work()
+        except OSError as error:
+            problem: PublisherError = local_problem(file.name, error)
+        except (Rejected, LocalProblem) as error:
+            problem = error
+        if problem.reason is Reason.DISK_FULL:  # the others would not fit either
+            raise problem
+        self.told(NotFetched(file, problem))
+        return None
+
+    async def _look(self, file: StoredFile) -> _Found | None:
+        """Return the object to fetch, or None if the file is there. Raises Rejected, LocalProblem, OSError."""
+        present = await in_thread(self.target.present, file.name, file.digest)
+        if present is Present.SAME:
+            await self._discard(file.digest)
+            self.told(Fetched(file, 0, was_there=True))
+            return None
+        if present is Present.FOLDER:
+            raise LocalProblem(f"{shown(file.name)} is a folder", next_step=REPLACE)
+        if present is Present.OTHER and not self.force:
+            raise LocalProblem(f"{shown(file.name)} exists with another content", next_step=REPLACE)
+        store, key = self._stores[file.address.place], file.address.key
+        stored = await store.look(key)
+        if stored is None:
+            raise Rejected("it is not in its store any more", reason=Reason.STORED_OBJECT_DIFFERS)
+        return _Found(file, store, key, stored)
+
+    async def _plan(self, found: Sequence[_Found]) -> None:
+        """Report what is to be fetched. Raises LocalProblem if there is no room for it."""
+        there = sum([await in_thread(self.target.allocated_bytes, one.file.digest) for one in found if _is_large(one)])
+        needed = sum(one.stored.size for one in found)
+        free = await in_thread(self.target.free_bytes)
+        if needed - there > free:
+            raise LocalProblem(
+                f"{shown(str(self.target.path))} has room for {free} bytes, and {needed - there} are to be fetched",
+                kept="What was fetched before is kept.",
+                next_step="free some space, or choose another folder (--to)",
+                reason=Reason.DISK_FULL,
+                resumable=True,
+            )
+        self.report(ObjectsPlanned(len(found), 0, needed, 0))
+
+    async def _fetch(self, one: _Found, slots: anyio.Semaphore) -> bool:
+        """Fetch one file. Raises Rejected, LocalProblem, OSError; then what is under its name is as it was."""
+        if not _is_large(one):
+            size = one.stored.size
+            async with slots:
+                content = await one.store.read(one.key, 0, size, one.stored) if size else b""
+                await in_thread(keep_small, self.target, one.file, content, force=self.force)
+            return True
+        try:
+            try:
+                await self._fetch_ranges(one, slots)
+            except WrongBytes as problem:
+                if not problem.resumed:
+                    raise
+                await self._discard(one.file.digest)  # what an earlier process had written was lost: once more
+                await self._fetch_ranges(one, slots)
+        except (ObjectChanged, WrongBytes):
+            await self._discard(one.file.digest)
+            raise
+        return True
+
+    async def _fetch_ranges(self, one: _Found, slots: anyio.Semaphore) -> None:
+        digest, size = one.file.digest, one.stored.size
+        there = await self._record(self.journal.begin_file, digest, size, one.stored.tag, RANGE_BYTES)
+        with PartialFile.opened(self.target, one.file, size, anew=not there) as partial:
+
+            async def read(number: int) -> None:
+                offset = number * RANGE_BYTES
+                async with slots:
+                    content = await one.store.read(one.key, offset, min(RANGE_BYTES, size - offset), one.stored)
+                    await in_thread(partial.write, content, offset)
+                await self._record(self.journal.add_range, digest, number)
+                self.report(Sent(one.file.name, len(content)))
+
+            self.report(Sent(one.file.name, sum(min(RANGE_BYTES, size - number * RANGE_BYTES) for number in there)))
+            missing = [number for number in range(-(-size // RANGE_BYTES)) if number not in there]
+            await for_each(missing, read, at_once=RANGES_AT_ONCE)
+            await in_thread(partial.finish, resumed=bool(there), force=self.force)
+        await self._record(self.journal.forget_file, digest)
+
+    async def _discard(self, digest: str) -> None:
+        await in_thread(self.target.discard, digest)
+        await self._record(self.journal.forget_file, digest)
+
+
+def _is_large(one: _Found) -> bool:
+    """Return whether a file is fetched in several ranges, which are recorded."""
+    return one.stored.size > RANGE_BYTES

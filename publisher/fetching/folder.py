@@ -1,0 +1,206 @@
+"""The folder that files are fetched into. Nothing is written outside of it, whatever a file is called.
+
+Every folder below it is opened relative to the one above and without following links, so neither a name nor a link in
+the folder leads out. An incomplete file is in the work folder `.roar-fetch`, which is this user's alone and locked, and
+gets its name when its content is verified. Its mode is what the umask leaves of rw-rw-rw-.
+"""
+
+import fcntl
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from enum import Enum, auto
+from pathlib import Path
+
+from blake3 import blake3
+
+from roar_publisher.fetching.names import WORK_FOLDER
+from roar_publisher.state.errors import LocalProblem, Owned
+from roar_publisher.state.reasons import Reason
+from roar_publisher.state.regular import WITHOUT_WAITING
+from roar_publisher.state.system_errors import explain_os_error
+from roar_publisher.storage.source import shown
+from roar_publisher.storage.store import check_key
+
+READ_BYTES = 1024 * 1024
+PARTIAL_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | WITHOUT_WAITING
+FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+REPLACE = "move it away, choose another folder (--to), or replace it (--force)"
+OTHERS_MAY_WRITE = 0o022
+
+
+class Present(Enum):
+    """What there is under a file's name: nothing, the file with its very content, something else, or a folder."""
+
+    NOTHING = auto()
+    SAME = auto()
+    OTHER = auto()
+    FOLDER = auto()
+
+
+class TargetFolder:
+    """A folder, while it is open (`opened`). Blocking; methods raise OSError for what the file system refuses."""
+
+    def __init__(self, path: Path, descriptor: int, work: int) -> None:
+        self.path = path
+        self._descriptor = descriptor
+        self._work = work
+
+    @classmethod
+    @contextmanager
+    def opened(cls, path: Path) -> Iterator["TargetFolder"]:
+        """Make the folder if it is missing, and its work folder, which stays locked meanwhile.
+
+        The user has named the folder, so links in its path are followed. A work folder in which nothing is left is
+        removed at the end. Raises LocalProblem, and Owned if another process fetches into it.
+        """
+        with ExitStack() as opened:
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+                descriptor = os.open(path, FOLDER_FLAGS)
+                opened.callback(os.close, descriptor)
+                work = _open_work_folder(path, descriptor)
+                opened.callback(os.close, work)
+            except OSError as error:
+                raise local_problem(str(path), error) from error
+            try:
+                yield cls(path, descriptor, work)
+            finally:
+                with suppress(OSError):  # incomplete files are left in it
+                    os.rmdir(WORK_FOLDER, dir_fd=descriptor)
+
+    @property
+    def journal(self) -> Path:
+        """Where the journal is. The work folder belongs to this user alone, so its content is trusted."""
+        return self.path / WORK_FOLDER / "journal.db"
+
+    def free_bytes(self) -> int:
+        """Return how many bytes there is room for."""
+        return shutil.disk_usage(self._descriptor).free
+
+    def ignores_case(self) -> bool:
+        """Return whether names that differ in case alone are the same file here."""
+        try:
+            return os.path.samestat(os.stat(WORK_FOLDER.upper(), dir_fd=self._descriptor), os.fstat(self._work))
+        except OSError:
+            return False
+
+    def present(self, name: str, digest: str) -> Present:
+        """Return what there is under a name. Reads a file to compare its blake3."""
+        try:
+            with self._parent(name, create=False) as (parent, last):
+                found = os.stat(last, dir_fd=parent, follow_symlinks=False)
+                if stat.S_ISDIR(found.st_mode):
+                    return Present.FOLDER
+                if not stat.S_ISREG(found.st_mode):
+                    return Present.OTHER
+                descriptor = os.open(last, os.O_RDONLY | os.O_NOFOLLOW | WITHOUT_WAITING, dir_fd=parent)
+                try:
+                    return Present.SAME if digest_of(descriptor) == digest else Present.OTHER
+                finally:
+                    os.close(descriptor)
+        except FileNotFoundError:
+            return Present.NOTHING
+
+    def open_partial(self, digest: str) -> int:
+        """Return a descriptor of the incomplete file with that digest, which is made if it is missing."""
+        descriptor = os.open(digest, PARTIAL_FLAGS, 0o666, dir_fd=self._work)
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+            os.close(descriptor)
+            raise LocalProblem(f"{WORK_FOLDER}/{digest} is a link or no file", next_step=f"remove {WORK_FOLDER}")
+        return descriptor
+
+    def allocated_bytes(self, digest: str) -> int:
+        """Return how much room an incomplete file takes already."""
+        try:
+            return os.stat(digest, dir_fd=self._work, follow_symlinks=False).st_blocks * 512
+        except FileNotFoundError:
+            return 0
+
+    def incomplete(self) -> list[str]:
+        """Return the names of all incomplete files."""
+        return [name for name in os.listdir(self._work) if not name.startswith(self.journal.name)]
+
+    def discard(self, digest: str) -> None:
+        """Remove an incomplete file. Harmless if there is none."""
+        with suppress(FileNotFoundError):
+            os.unlink(digest, dir_fd=self._work)
+
+    def give_name(self, digest: str, name: str, *, force: bool) -> None:
+        """Give a complete and verified file its name. Raises LocalProblem if it is taken, unless with `force`."""
+        with self._parent(name, create=True) as (parent, last):
+            if not force and _exists(last, parent):
+                raise LocalProblem("a file has appeared there meanwhile", next_step=REPLACE)
+            os.replace(digest, last, src_dir_fd=self._work, dst_dir_fd=parent)
+
+    @contextmanager
+    def _parent(self, name: str, *, create: bool) -> Iterator[tuple[int, str]]:
+        """Provide a descriptor of the folder that a name is in, and its last segment."""
+        *folders, last = check_key(name).split("/")
+        descriptor = os.dup(self._descriptor)
+        try:
+            for folder in folders:
+                if create:
+                    with suppress(FileExistsError):
+                        os.mkdir(folder, dir_fd=descriptor)
+                inner = os.open(folder, FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=descriptor)
+                os.close(descriptor)
+                descriptor = inner
+            yield descriptor, last
+        finally:
+            os.close(descriptor)
+
+
+def local_problem(name: str, error: OSError) -> LocalProblem:
+    """Return the error for a file that cannot be written or compared."""
+    if isinstance(error, NotADirectoryError):
+        what = "a file or a link is in the place of a folder"
+        return LocalProblem(f"{shown(name)} cannot be written: {what}", next_step=REPLACE)
+    found = explain_os_error(error, Reason.LOCAL)
+    return LocalProblem(f"{shown(name)} cannot be written: {found.what}", next_step=found.remedy, reason=found.reason)
+
+
+def digest_of(descriptor: int) -> str:
+    """Return the blake3 of an open file."""
+    digest, offset = blake3(max_threads=blake3.AUTO), 0
+    while chunk := os.pread(descriptor, READ_BYTES, offset):
+        digest.update(chunk)
+        offset += len(chunk)
+    return digest.hexdigest()
+
+
+def _open_work_folder(path: Path, descriptor: int) -> int:
+    """Open and lock the work folder, which is made if it is missing."""
+    where = shown(str(path / WORK_FOLDER))
+    while True:
+        with suppress(FileExistsError):
+            os.mkdir(WORK_FOLDER, 0o700, dir_fd=descriptor)
+        try:
+            work = os.open(WORK_FOLDER, FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=descriptor)
+        except NotADirectoryError as error:
+            raise LocalProblem(f"{where} is not a folder", next_step="remove it") from error
+        try:
+            found = os.fstat(work)
+            if found.st_uid != os.geteuid() or found.st_mode & OTHERS_MAY_WRITE:
+                raise LocalProblem(f"{where} is not yours alone", next_step="remove it, or choose another folder")
+            fcntl.flock(work, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _exists(WORK_FOLDER, descriptor):  # the process before may have removed it
+                return work
+            os.close(work)
+        except BlockingIOError as error:
+            os.close(work)
+            raise Owned(f"another process is fetching into {shown(str(path))}") from error
+        except BaseException:
+            os.close(work)
+            raise
+
+
+def _exists(name: str, parent: int) -> bool:
+    try:
+        os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True

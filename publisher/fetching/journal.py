@@ -1,0 +1,144 @@
+"""The journal of a fetch: what was asked for, which files that is, and the ranges of large files that are there.
+
+It survives a killed process without syncs. After a power loss a range may be missing from a file although it is
+recorded: the digest of the file shows that, and the file is then fetched again.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from roar_publisher.fetching.stored import StoredFile
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.reasons import Reason
+from roar_publisher.state.regular import check_own
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS request (text TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS files (digest TEXT PRIMARY KEY, url TEXT NOT NULL, name TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS partial (digest TEXT PRIMARY KEY, size INTEGER NOT NULL, tag TEXT NOT NULL,
+    range_bytes INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS ranges (digest TEXT NOT NULL, number INTEGER NOT NULL,
+    PRIMARY KEY (digest, number)) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchRequest:
+    """What was asked for. registry: its address as it was resolved."""
+
+    lineage: str
+    selections: tuple[str, ...]
+    registry: str
+    force: bool
+
+
+class FetchJournal:
+    """An open journal. Blocking, for one thread at a time. Raises LocalProblem for what SQLite cannot do."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the journal; a damaged one is replaced by an empty one, because it only saves work."""
+        self._path = path
+        try:
+            self._connection = self._opened()
+        except sqlite3.DatabaseError:
+            self._remove()
+            self._connection = self._opened()
+
+    def _opened(self) -> sqlite3.Connection:
+        try:
+            check_own(self._path)
+            connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        except (OSError, sqlite3.OperationalError) as error:
+            what = f"the journal {self._path} cannot be opened: {error}"
+            raise LocalProblem(what, next_step=f"remove {self._path.parent}", reason=Reason.JOURNAL) from error
+        try:
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # the folder is locked; needs no shared memory
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.executescript(TABLES)
+        except sqlite3.DatabaseError:
+            connection.close()
+            raise
+        return connection
+
+    def request(self) -> FetchRequest | None:
+        """Return what an interrupted fetch was asked for, or None."""
+        row = self._connection.execute("SELECT text FROM request").fetchone()
+        if row is None:
+            return None
+        found = json.loads(row[0])
+        return FetchRequest(found["lineage"], tuple(found["selections"]), found["registry"], found["force"])
+
+    def files(self) -> list[StoredFile]:
+        """Return the files of that request, in the order of their names."""
+        rows = self._connection.execute("SELECT digest, url, name FROM files ORDER BY name")
+        return [StoredFile(*row) for row in rows]
+
+    def begin(self, request: FetchRequest, files: Iterable[StoredFile]) -> None:
+        """Record a request and its files, in the place of an earlier one. Ranges that are there stay."""
+        text = {
+            "lineage": request.lineage,
+            "selections": request.selections,
+            "registry": request.registry,
+            "force": request.force,
+        }
+        with self._transaction():
+            self._connection.execute("DELETE FROM request")
+            self._connection.execute("DELETE FROM files")
+            self._connection.execute("INSERT INTO request VALUES (?)", (json.dumps(text),))
+            rows = ((file.digest, file.url, file.name) for file in files)
+            self._connection.executemany("INSERT INTO files VALUES (?, ?, ?)", rows)
+
+    def partial_files(self) -> frozenset[str]:
+        """Return the digests of the files of which ranges may be there."""
+        return frozenset(row[0] for row in self._connection.execute("SELECT digest FROM partial"))
+
+    def begin_file(self, digest: str, size: int, tag: str, range_bytes: int) -> frozenset[int]:
+        """Return the numbers of the ranges that are there, of this very object; none of another version of it."""
+        state = (size, tag, range_bytes)
+        row = self._connection.execute(
+            "SELECT size, tag, range_bytes FROM partial WHERE digest = ?", (digest,)
+        ).fetchone()
+        if row == state:
+            rows = self._connection.execute("SELECT number FROM ranges WHERE digest = ?", (digest,))
+            return frozenset(row[0] for row in rows)
+        self.forget_file(digest)
+        self._connection.execute("INSERT INTO partial VALUES (?, ?, ?, ?)", (digest, *state))
+        return frozenset()
+
+    def add_range(self, digest: str, number: int) -> None:
+        """Record that a range is there."""
+        self._connection.execute("INSERT INTO ranges VALUES (?, ?) ON CONFLICT DO NOTHING", (digest, number))
+
+    def forget_file(self, digest: str) -> None:
+        """Forget the ranges of a file, which is complete or has to begin anew."""
+        with self._transaction():
+            self._connection.execute("DELETE FROM ranges WHERE digest = ?", (digest,))
+            self._connection.execute("DELETE FROM partial WHERE digest = ?", (digest,))
+
+    def end(self) -> None:
+        """Forget the request. Without ranges of files of other requests, the journal is removed."""
+        with self._transaction():
+            self._connection.execute("DELETE FROM request")
+            self._connection.execute("DELETE FROM files")
+        empty = not self.partial_files()
+        self.close()
+        if empty:
+            self._remove()
+
+    def close(self) -> None:
+        """Close the journal. Harmless if it is closed."""
+        self._connection.close()
+
+    def _transaction(self) -> sqlite3.Connection:
+        self._connection.execute("BEGIN IMMEDIATE")
+        return self._connection
+
+    def _remove(self) -> None:
+        for suffix in ("", "-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                self._path.with_name(self._path.name + suffix).unlink()

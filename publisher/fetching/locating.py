@@ -1,0 +1,188 @@
+"""Which files a published lineage has in object stores, and where: the inputs of its put jobs.
+
+A put job's metadata, which the lineage hash covers, has the addresses of its objects, but by ids of the publisher's own
+database. The address of an input is the one that its path ends with. Where none does (several files of one content
+have one path in a lineage), the artifact's label `roar.distribution.url` says it; roar-cli and we write no label for
+objects in a folder. Nothing of this is trusted: what is fetched has the digest of the lineage, or it does not appear.
+"""
+
+import re
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from roar_publisher.fetching.asking import LineageReader
+from roar_publisher.fetching.names import checked_name, name_below, shared_names
+from roar_publisher.fetching.reading import ServedJob, as_object
+from roar_publisher.fetching.stored import StoredFile, Unsafe
+from roar_publisher.glaas.client import Refused
+from roar_publisher.glaas.protocol import API_ROOT
+from roar_publisher.state.errors import PublisherError, Rejected
+from roar_publisher.storage.addresses import parse_object
+from roar_publisher.storage.source import shown
+from roar_publisher.storage.store import check_key
+from roar_publisher.tasks import for_each
+
+LOOKUPS = 16
+"""Concurrent requests for labels."""
+NOT_FOUND = 404
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(slots=True)
+class PutJobs:
+    """What the put jobs of a lineage stored.
+
+    paths, destinations: of each input, by digest; the last put counts.
+    urls: the addresses of all objects, by destination and path below it.
+    of_step: the digests of the steps that were asked for.
+    """
+
+    paths: dict[str, str] = field(default_factory=dict)
+    destinations: dict[str, str] = field(default_factory=dict)
+    urls: dict[tuple[str, str], str] = field(default_factory=dict)
+    of_step: dict[int, frozenset[str]] = field(default_factory=dict)
+
+    def add(self, job: ServedJob, steps: frozenset[int]) -> None:
+        """Add a job, or a part of one. Nothing is kept of jobs that are no put and no step that was asked for."""
+        if job.step in steps:
+            links = job.outputs if job.put is None else job.inputs
+            self.of_step[job.step] = self.of_step.get(job.step, frozenset()) | {digest for digest, _path in links}
+        if job.put is None:
+            return
+        stated = job.put.get("destination")
+        destination = stated if isinstance(stated, str) else ""
+        for digest, path in job.inputs:
+            if _DIGEST.fullmatch(digest):
+                self.paths[digest] = path
+                self.destinations[digest] = destination
+        for url in as_object(job.put.get("artifacts")).values():
+            if isinstance(url, str) and url:
+                self.urls[destination, _path_below(url, destination)] = url
+
+
+async def put_jobs(jobs: AsyncIterator[ServedJob], steps: frozenset[int]) -> PutJobs:
+    """Return what the put jobs stored. steps: those whose digests are needed."""
+    found = PutJobs()
+    async for job in jobs:
+        found.add(job, steps)
+    return found
+
+
+async def whole_hash(reader: LineageReader, typed: str) -> tuple[str, str]:
+    """Return the whole hash of the lineage that `typed` begins, and an empty text.
+
+    If there is none, but an artifact whose digest begins so: its lineage, and its digest.
+    Raises Refused, and Rejected if the registry answers with another lineage.
+    """
+    try:
+        lineage = await reader.find(f"{API_ROOT}/sessions/{typed}?limit=1")
+    except Refused as refusal:
+        if refusal.status != NOT_FOUND:
+            raise
+        try:
+            artifact = await reader.find(f"{API_ROOT}/artifacts/{typed}")
+        except Refused:
+            raise refusal from None
+        if not _is_digest(artifact.get("hash"), typed) or not _is_digest(artifact.get("original_session_hash"), ""):
+            raise _another() from None
+        return artifact["original_session_hash"], artifact["hash"]
+    if not _is_digest(lineage.get("hash"), typed):
+        raise _another()
+    return lineage["hash"], ""
+
+
+async def locate(
+    reader: LineageReader, lineage_hash: str, found: PutJobs, *, ignoring_case: bool
+) -> tuple[list[StoredFile], list[Unsafe]]:
+    """Return the stored files in the order of their names, and those not to be fetched. Raises Refused."""
+    places = by_path(found)
+    unknown = [digest for digest in found.paths if digest not in places]
+
+    async def ask_label(digest: str) -> None:
+        url = await _url_in_label(reader, lineage_hash, digest)
+        if url is not None:
+            places[digest] = url
+
+    await for_each(unknown, ask_label, at_once=LOOKUPS)
+    left = set(found.urls.values()) - set(places.values())
+    nowhere = [digest for digest in unknown if digest not in places]
+    if len(left) == len(nowhere) == 1:
+        places[nowhere[0]] = left.pop()
+    files: list[StoredFile] = []
+    unsafe: list[Unsafe] = []
+    for digest, url in places.items():
+        try:
+            files.append(_checked(digest, url, found.destinations[digest]))
+        except PublisherError as problem:
+            unsafe.append(Unsafe(digest, url, problem.what))
+    if found.urls:  # otherwise it is a dataset that was read, or a lineage that stored nothing
+        unsafe += (
+            Unsafe(digest, "", f"the lineage does not say where {shown(found.paths[digest])} is stored")
+            for digest in nowhere
+            if digest not in places
+        )
+    twins = shared_names((file.name for file in files), ignoring_case=ignoring_case)
+    unsafe += (
+        Unsafe(file.digest, file.url, f"several files of the lineage have the name {file.name}")
+        for file in files
+        if file.name in twins
+    )
+    return sorted((file for file in files if file.name not in twins), key=lambda file: file.name), unsafe
+
+
+def by_path(found: PutJobs) -> dict[str, str]:
+    """Return the address of each digest whose path ends with an object's path below the destination, the longest first.
+
+    An address that would be that of several digests is given to none.
+    """
+    places: dict[str, str] = {}
+    for digest, path in found.paths.items():
+        segments = path.split("/")
+        for start in range(len(segments)):
+            url = found.urls.get((found.destinations[digest], "/".join(segments[start:])))
+            if url is not None:
+                places[digest] = url
+                break
+    claims = Counter(places.values())
+    return {digest: url for digest, url in places.items() if claims[url] == 1}
+
+
+def _path_below(url: str, destination: str) -> str:
+    """Return an object's path below the destination of its put; of what is no address, its last segment."""
+    try:
+        return name_below(parse_object(url), destination)
+    except PublisherError:
+        return url.rpartition("/")[2]
+
+
+def _checked(digest: str, url: str, destination: str) -> StoredFile:
+    """Return a file that is fetched safely. Raises UsageProblem, LocalProblem for any other."""
+    address = parse_object(url)
+    if not address.is_folder:
+        check_key(address.path)
+    return StoredFile(digest, url, checked_name(name_below(address, destination)))
+
+
+async def _url_in_label(reader: LineageReader, lineage_hash: str, digest: str) -> str | None:
+    """Return where the label of an artifact says that it is stored, or None if it does not say so."""
+    query = f"entity_type=artifact&artifact_hash={digest}&session_hash={quote(lineage_hash)}"
+    try:
+        label: Mapping[str, Any] = await reader.ask(f"{API_ROOT}/labels/current?{query}")
+    except Refused as refusal:
+        if refusal.status == NOT_FOUND:
+            return None
+        raise
+    own = as_object(as_object(label.get("metadata")).get("roar"))
+    url = as_object(own.get("distribution")).get("url")
+    return url if isinstance(url, str) and url else None
+
+
+def _another() -> Rejected:
+    return Rejected("the registry answers with another lineage than the one that was asked for")
+
+
+def _is_digest(value: object, prefix: str) -> bool:
+    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None and value.startswith(prefix)

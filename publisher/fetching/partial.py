@@ -1,0 +1,73 @@
+"""A file that is being fetched, under its digest in the work folder. Blocking."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from blake3 import blake3
+
+from roar_publisher.fetching.folder import TargetFolder, digest_of
+from roar_publisher.fetching.stored import StoredFile
+from roar_publisher.state.errors import Rejected
+from roar_publisher.state.reasons import Reason
+
+
+class WrongBytes(Rejected):
+    """What was fetched has another digest. resumed: some of it was written by an earlier process."""
+
+    def __init__(self, *, resumed: bool) -> None:
+        super().__init__("its bytes are not those of the lineage", reason=Reason.STORED_OBJECT_DIFFERS)
+        self.resumed = resumed
+
+
+@dataclass(frozen=True, slots=True)
+class PartialFile:
+    """An incomplete file. descriptor: open for reading and writing."""
+
+    target: TargetFolder
+    file: StoredFile
+    descriptor: int
+
+    @classmethod
+    @contextmanager
+    def opened(cls, target: TargetFolder, file: StoredFile, size: int, *, anew: bool) -> Iterator["PartialFile"]:
+        """Open it, with its whole size but without taking room for it. anew: without the bytes that it has."""
+        descriptor = target.open_partial(file.digest)
+        try:
+            if anew:
+                os.truncate(descriptor, 0)
+            os.truncate(descriptor, size)
+            yield cls(target, file, descriptor)
+        finally:
+            os.close(descriptor)
+
+    def write(self, content: bytes, offset: int) -> None:
+        """Write bytes at an offset. A hole stays one where all of them are zeros."""
+        if content[0] or content != bytes(len(content)):
+            write_at(self.descriptor, content, offset)
+
+    def finish(self, *, resumed: bool, force: bool) -> None:
+        """Give the file its name, if its content is right. Raises WrongBytes, and LocalProblem without `force`."""
+        if digest_of(self.descriptor) != self.file.digest:
+            raise WrongBytes(resumed=resumed)
+        os.fsync(self.descriptor)
+        self.target.give_name(self.file.digest, self.file.name, force=force)
+
+
+def keep_small(target: TargetFolder, file: StoredFile, content: bytes, *, force: bool) -> None:
+    """Write the whole content of a file and give it its name. Raises WrongBytes, and LocalProblem without `force`."""
+    if blake3(content).hexdigest() != file.digest:
+        raise WrongBytes(resumed=False)
+    with PartialFile.opened(target, file, 0, anew=True) as partial:
+        write_at(partial.descriptor, content, 0)
+        os.fsync(partial.descriptor)
+        target.give_name(file.digest, file.name, force=force)
+
+
+def write_at(descriptor: int, content: bytes, offset: int) -> None:
+    """Write all bytes at an offset."""
+    left = memoryview(content)
+    while left:
+        written = os.pwrite(descriptor, left, offset)
+        left, offset = left[written:], offset + written

@@ -1,0 +1,66 @@
+"""The jobs of a published lineage as a fetch needs them, one page at a time where the registry serves pages."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from roar_publisher.fetching.asking import LineageReader
+from roar_publisher.glaas.protocol import API_ROOT
+from roar_publisher.verification.reading import pages
+
+Link = tuple[str, str]
+"""A digest and a path."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServedJob:
+    """A job, or a part of the links of a large one.
+
+    put: what a put job's metadata says of itself; None for other jobs.
+    """
+
+    step: int | None
+    put: Mapping[str, Any] | None
+    inputs: list[Link]
+    outputs: list[Link]
+
+
+async def jobs_of(reader: LineageReader, lineage_hash: str) -> AsyncIterator[ServedJob]:
+    """Yield the jobs of a lineage, given its whole hash. Raises Refused, CannotCheck, Transient."""
+    if not await reader.serves_pages():
+        replay = await reader.ask(f"{API_ROOT}/public/sessions/{lineage_hash}/reproduction")
+        for job in _objects(replay.get("jobs")):
+            yield _job(job, "stepNumber", "jobType")
+        return
+    async for page in pages(reader.caller, lineage_hash, reader.authorizer):
+        for job in page.jobs:
+            yield _job(job, "step_number", "job_type")
+
+
+def _job(job: Mapping[str, Any], step: str, kind: str) -> ServedJob:
+    metadata = job.get("metadata") if job.get(kind) == "put" else None
+    if isinstance(metadata, str):
+        try:
+            metadata = json.loads(metadata)
+        except ValueError:
+            metadata = None
+    put = as_object(as_object(metadata).get("put")) if job.get(kind) == "put" else None
+    number = job.get(step)
+    return ServedJob(
+        number if isinstance(number, int) else None, put, _links(job.get("inputs")), _links(job.get("outputs"))
+    )
+
+
+def _links(value: object) -> list[Link]:
+    pairs = ((link.get("hash"), link.get("path")) for link in _objects(value))
+    return [(digest, path if isinstance(path, str) else "") for digest, path in pairs if isinstance(digest, str)]
+
+
+def as_object(value: object) -> Mapping[str, Any]:
+    """Return a JSON object, or an empty one in the place of anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def _objects(value: object) -> list[Mapping[str, Any]]:
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []

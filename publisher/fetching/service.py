@@ -1,0 +1,194 @@
+"""One fetch from its request to its result: the command line and the Python API only add how it is shown."""
+
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from roar_publisher.blocking import in_thread
+from roar_publisher.engine.credentials import user_keyring
+from roar_publisher.fetching.asking import LineageReader
+from roar_publisher.fetching.download import Download, NotFetched, Outcome
+from roar_publisher.fetching.folder import TargetFolder
+from roar_publisher.fetching.journal import FetchJournal, FetchRequest
+from roar_publisher.fetching.locating import LOOKUPS, locate, put_jobs, whole_hash
+from roar_publisher.fetching.reading import jobs_of
+from roar_publisher.fetching.stored import StoredFile, Unsafe, check_lineage, select, steps_in
+from roar_publisher.glaas.registry_client import registry_client
+from roar_publisher.lineage.config import NamedRegistry, user_registry
+from roar_publisher.lineage.project import current_folder, find_project
+from roar_publisher.net.address import registry_address
+from roar_publisher.net.budget import UploadBudget
+from roar_publisher.report import Reporter
+from roar_publisher.state.errors import (
+    Conclusion,
+    Interrupted,
+    LocalProblem,
+    PublisherError,
+    Rejected,
+    UsageProblem,
+)
+from roar_publisher.state.limits import TransferLimits
+from roar_publisher.state.record import NAMED_BY, NamedBy
+from roar_publisher.storage.destinations import open_readable
+from roar_publisher.tasks import until_stopped
+from roar_publisher.text import count
+
+PATIENCE_SECONDS = 60.0
+"""How long to wait for a registry that is unreachable."""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchOrder:
+    """What to fetch, and where to.
+
+    lineage: its hash, or the digest of an artifact, or the first 8 or more digits of one; empty to continue what was
+    interrupted in this folder. selections: as for `stored.select`. registry: its address, if the user names one.
+    """
+
+    folder: Path
+    lineage: str = ""
+    selections: tuple[str, ...] = ()
+    force: bool = False
+    registry: str | None = None
+    limits: TransferLimits = field(default_factory=TransferLimits)
+
+
+@dataclass(slots=True)
+class FetchCounts:
+    """What became of the files. failures: those that are not there, with the reason."""
+
+    fetched: int = 0
+    present: int = 0
+    bytes: int = 0
+    failures: list[NotFetched] = field(default_factory=list)
+
+    def add(self, outcome: Outcome) -> None:
+        """Count an outcome."""
+        if isinstance(outcome, NotFetched):
+            self.failures.append(outcome)
+        elif outcome.was_there:
+            self.present += 1
+        else:
+            self.fetched += 1
+            self.bytes += outcome.size
+
+    def check(self) -> None:
+        """Raise Rejected if a file is not there."""
+        if failed := len(self.failures):
+            raise Rejected(
+                f"{failed} of {count(self.fetched + self.present + failed, 'file')} could not be fetched",
+                kept="What was fetched is complete and verified.",
+                next_step="remove the causes and repeat the command; it fetches only what is missing",
+            )
+
+
+async def fetch(
+    order: FetchOrder, stop: anyio.Event, *, told: Callable[[Outcome], None], report: Reporter
+) -> FetchCounts:
+    """Fetch the files of an order, and return what became of them.
+
+    stop: ends it cleanly, with Interrupted. told: receives what becomes of each file. report: receives the progress.
+    Repeating it, or an order without a lineage, continues: complete files stay, and of incomplete ones only the missing
+    ranges are fetched. Raises UsageProblem, Transient, NeedsUser, LocalProblem, Owned, Rejected.
+    """
+    counts = FetchCounts()
+
+    def note(outcome: Outcome) -> None:
+        counts.add(outcome)
+        told(outcome)
+
+    with TargetFolder.opened(order.folder) as target:
+        try:
+            journal = await in_thread(FetchJournal, target.journal)
+            try:
+                await until_stopped(stop, partial(_fetch, order, target, journal, note, report))
+            finally:
+                journal.close()
+        except PublisherError as error:
+            raise _resumable(error, order, target) from error.__cause__
+    return counts
+
+
+async def _fetch(
+    order: FetchOrder, target: TargetFolder, journal: FetchJournal, told: Callable[[Outcome], None], report: Reporter
+) -> None:
+    kept = journal.partial_files()
+    for name in target.incomplete():  # of a small file, or without what a power loss took from the journal
+        if name not in kept:
+            target.discard(name)
+    if order.lineage:
+        request, files, unsafe = await _located(order, target, report)
+        journal.begin(request, files)
+    else:
+        found = journal.request()
+        if found is None:
+            journal.end()
+            raise UsageProblem(f"no fetch into {order.folder} was interrupted", next_step="roar fetch --help")
+        request, files, unsafe = found, journal.files(), []
+    for each in unsafe:
+        told(NotFetched(each, Rejected(each.why)))
+    budget = UploadBudget.of(order.limits.uploads, order.limits.limit_rate)
+    open_store = partial(open_readable, connections=order.limits.uploads, budget=budget, report=report)
+    await Download(target, journal, open_store, order.force or request.force, told, report).run(files)
+    journal.end()
+
+
+async def _located(
+    order: FetchOrder, target: TargetFolder, report: Reporter
+) -> tuple[FetchRequest, list[StoredFile], list[Unsafe]]:
+    """Ask the registry which files are meant, and where they are stored."""
+    typed = check_lineage(order.lineage)
+    named, intent = _named_registry(order.registry)
+    registry = registry_address(named.url, os.environ)
+    steps = steps_in(order.selections)
+    async with _reader(registry, intent, report) as reader:
+        lineage_hash, digest = await whole_hash(reader, typed)
+        found = await put_jobs(jobs_of(reader, lineage_hash), steps)
+        files, unsafe = await locate(reader, lineage_hash, found, ignoring_case=target.ignores_case())
+    selections = order.selections or ((digest,) if digest else ())
+    request = FetchRequest(lineage_hash, selections, registry, order.force)
+    if not files and not unsafe:
+        raise Rejected(
+            "this lineage stored no files", next_step="look at its put jobs: only what `roar put` stored can be fetched"
+        )
+    return request, select(files, selections, found.of_step), [] if selections else unsafe
+
+
+@asynccontextmanager
+async def _reader(registry: str, intent: Mapping[str, Any], report: Reporter) -> AsyncIterator[LineageReader]:
+    keyring = user_keyring(registry, intent)
+    keyring.policy.check()
+    async with registry_client(registry, patience=PATIENCE_SECONDS, most_requests=LOOKUPS, report=report) as caller:
+        yield LineageReader(caller, keyring)
+
+
+def _named_registry(typed: str | None) -> tuple[NamedRegistry, Mapping[str, Any]]:
+    """Return the registry, as typed, or GLAAS_URL, or the project's, or the user's, and how credentials are chosen."""
+    key = ""
+    try:
+        project = find_project(current_folder())
+        named, key = project.registry(os.environ), project.config.glaas_key or ""
+    except LocalProblem:
+        named = user_registry(os.environ)
+        if url := os.environ.get("GLAAS_URL", "").strip():
+            named = NamedRegistry(url, NamedBy.ENVIRONMENT)
+    if typed:
+        named = NamedRegistry(typed, NamedBy.OPTION)
+    return named, {NAMED_BY: named.by.value, "ssh_key": key}
+
+
+def _resumable(error: PublisherError, order: FetchOrder, target: TargetFolder) -> PublisherError:
+    """Complete the error of a fetch that can be continued: what is kept, and how."""
+    if error.conclusion in (Conclusion.INTERRUPTED, Conclusion.STOPPED, Conclusion.NEEDS_USER):
+        again = f"roar fetch --resume --to {order.folder}" if target.journal.exists() else "repeat the command"
+        error.kept = error.kept or "Complete files and the fetched ranges of incomplete ones are kept."
+        error.next_step = f"{error.next_step}, then {again}" if error.next_step else again
+        if isinstance(error, Interrupted):
+            error.next_step = again
+    return error

@@ -1,0 +1,83 @@
+"""A file of a lineage in an object store, and the choice of files by path, digest or step."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from roar_publisher.state.errors import UsageProblem
+from roar_publisher.storage.addresses import Destination, parse_object
+
+STEP = re.compile(r"@(\d{1,9})")
+_PREFIX = re.compile(r"[0-9a-f]{8,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file of a lineage.
+
+    digest: blake3, in hex. url: where it is stored. name: where it goes, below the chosen folder.
+    """
+
+    digest: str
+    url: str
+    name: str
+
+    @property
+    def address(self) -> Destination:
+        """The parsed address. Raises UsageProblem for what is none."""
+        return parse_object(self.url)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsafe:
+    """A file that is not fetched because of what the lineage says, or does not say, about it.
+
+    url: empty if it is not known where the file is stored.
+    """
+
+    digest: str
+    url: str
+    why: str
+
+
+def check_lineage(text: str) -> str:
+    """Return the hash of a lineage or a digest, or its first digits. Raises UsageProblem for anything else."""
+    if not _PREFIX.fullmatch(text):
+        raise UsageProblem(
+            f"{text!r} is neither the hash of a lineage nor a digest (8 to 64 hexadecimal digits)",
+            next_step="copy it from the end of the lineage's address, or from: roar journal show ID",
+        )
+    return text
+
+
+def steps_in(selections: Iterable[str]) -> frozenset[int]:
+    """Return the steps that selections name (`@4`)."""
+    return frozenset(int(found[1]) for each in selections if (found := STEP.fullmatch(each)))
+
+
+def select(
+    files: Iterable[StoredFile], selections: Sequence[str], of_step: Mapping[int, frozenset[str]]
+) -> list[StoredFile]:
+    """Return the files that any selection names; without selections, all.
+
+    A selection is a path, a glob (`*` also matches `/`), a folder, a digest of 8 or more digits, or a step (`@4`: what
+    it wrote, or for a put what it stored). of_step: the digests of each step that is named.
+    Raises UsageProblem for a selection that names none.
+    """
+    files = list(files)
+    for selection in selections:
+        if not any(_names(selection, file, of_step) for file in files):
+            raise UsageProblem(
+                f"no stored file of this lineage is named by {selection!r}",
+                next_step="leave the selection out to fetch everything, or use a path, a glob, a digest or a step (@4)",
+            )
+    return [file for file in files if not selections or any(_names(each, file, of_step) for each in selections)]
+
+
+def _names(selection: str, file: StoredFile, of_step: Mapping[int, frozenset[str]]) -> bool:
+    if step := STEP.fullmatch(selection):
+        return file.digest in of_step.get(int(step[1]), frozenset())
+    if fnmatchcase(file.name, selection) or file.name.startswith(selection.rstrip("/") + "/"):
+        return True
+    return _PREFIX.fullmatch(selection) is not None and file.digest.startswith(selection)
