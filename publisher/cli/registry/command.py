@@ -60,6 +60,11 @@ def serve(host: str, port: int, treqs_url: str | None, access_log: bool, data: P
 
     authority = None if treqs_url is None else _authority(treqs_url)
     chosen, database = options_of(**options), chosen_database()
+    if chosen.workers > 1 and database is None:
+        raise UsageProblem(
+            "several workers need PostgreSQL: a SQLite file belongs to one process at a time",
+            next_step="add --database postgresql://…, or leave --workers out",
+        )
 
     def announce(url: str) -> None:
         public = chosen.public

@@ -56,9 +56,14 @@ def chosen_database() -> str | None:
     """Return the database of the running command; None if the data is in files. Raises `UsageProblem`."""
     from roar_publisher.extras import require
 
-    database: str | None = click.get_current_context().meta.get(DATABASE)
+    database = _database()
     if database is not None:
         require("postgresql", "a registry on PostgreSQL")
+    return database
+
+
+def _database() -> str | None:
+    database: str | None = click.get_current_context().meta.get(DATABASE)
     return database
 
 
@@ -144,11 +149,14 @@ def open_accounts(data: Path, *, new: bool = False) -> Iterator["Accounts"]:
 
 def data_problem(data: Path, part: str, error: Exception) -> LocalProblem:
     """Return the problem for an error of the registry's files in `data`. `part` is the part that cannot be used."""
-    from roar_publisher.registry.store.errors import DataInUse
+    from roar_publisher.registry.store.errors import DataInUse, StoreError
     from roar_publisher.registry.store.private_data import UnsafeData
 
     problem = f"the registry's {part} in {data} cannot be used: {error}"
     match error:
+        case StoreError() if _database() is not None:
+            problem = f"the registry's database cannot be used: {error}"
+            next_step = "check that PostgreSQL runs, and that --database names a database that you may use"
         case UnsafeData():
             problem, next_step = f"the registry's data is not private: {error}", error.remedy
         case DataInUse():

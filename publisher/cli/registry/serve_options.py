@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 MEBIBYTE = 2**20
 DAY_S = 86400.0
+MOST_WORKERS = 32
+"""Each worker has two connections to the database, which accepts 100 by default."""
 
 
 def _networks(context: click.Context, parameter: click.Parameter, value: str | None) -> "list[Network]":
@@ -72,6 +74,13 @@ OPTIONS = (
         default=1000,
         show_default=True,
         help="The same for publishes. 0 refuses publishes without a sign-in.",
+    ),
+    click.option(
+        "--workers",
+        type=click.IntRange(1, MOST_WORKERS),
+        default=1,
+        show_default=True,
+        help="Processes that serve, about one for each core. Several need --database.",
     ),
     click.option(
         "--max-connections",
@@ -149,6 +158,7 @@ def options_of(
     anonymous_mib: int,
     max_connections: int,
     drain_seconds: int,
+    workers: int,
     metrics: tuple[str, int] | None,
     tls_cert: Path | None,
     tls_key: Path | None,
@@ -171,6 +181,7 @@ def options_of(
         public=public,
         context_age=access_max_age * DAY_S,
         drain_seconds=drain_seconds,
+        workers=workers,
         metrics=metrics,
         base_path=base_path,
         certificate=None if tls_cert is None or tls_key is None else (tls_cert, tls_key),

@@ -45,6 +45,9 @@ class Observer:
     def swept(self) -> None:
         """Learn of a transaction that removed expired data."""
 
+    def queued(self, calls: int) -> None:
+        """Learn how many calls wait for the store, or are at work on it."""
+
 
 class RequestRecord:
     """ASGI middleware that gives each request an id, logs it when it is answered, and tells the observer."""

@@ -1,9 +1,10 @@
 """Figures for Prometheus, at an address of their own, because they are not for the registry's clients."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from roar_publisher.registry.api.requests import Handled, Observer
 
@@ -15,11 +16,13 @@ BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 6
 
 
 class Metrics(Observer):
-    """The figures of one registry. `store_queue` returns how many calls wait for the store or are at work on it."""
+    """The figures of one process, or with `shared`, of all workers (`workers.shared_figures`)."""
 
-    def __init__(self, store_queue: Callable[[], int]) -> None:
-        self.collected = CollectorRegistry()
-        prefix, collected = "roar_registry_", self.collected
+    def __init__(self, *, shared: bool = False) -> None:
+        prefix, collected = "roar_registry_", CollectorRegistry()
+        self.collected = CollectorRegistry() if shared else collected
+        if shared:
+            MultiProcessCollector(self.collected)  # type: ignore[no-untyped-call]
         labels = ("method", "route", "status")
         self._requests = Counter(f"{prefix}requests", "Requests that were answered.", labels, registry=collected)
         self._seconds = Histogram(
@@ -28,8 +31,8 @@ class Metrics(Observer):
         self._bytes = Counter(f"{prefix}body_bytes", "Bytes of accepted bodies.", ("route",), registry=collected)
         self._finalizes = Counter(f"{prefix}finalizes", "Finalizes by status.", ("status",), registry=collected)
         self._sweeps = Counter(f"{prefix}sweeps", "Transactions that removed expired data.", registry=collected)
-        queue = Gauge(f"{prefix}store_queue", "Calls that wait for the store, or are at work.", registry=collected)
-        queue.set_function(store_queue)
+        waiting = "Calls that wait for the store, or are at work."
+        self._queue = Gauge(f"{prefix}store_queue", waiting, registry=collected, multiprocess_mode="livesum")
 
     def handled(self, handled: Handled) -> None:
         method = handled.method if handled.method in METHODS else "other"
@@ -42,6 +45,9 @@ class Metrics(Observer):
 
     def swept(self) -> None:
         self._sweeps.inc()
+
+    def queued(self, calls: int) -> None:
+        self._queue.set(calls)
 
     @contextmanager
     def served(self, host: str, port: int) -> Iterator[str]:

@@ -50,19 +50,24 @@ def for_several_clients() -> Iterator[None]:
 class Worker:
     """Runs blocking calls in a thread. A call that has started is finished, even if its caller is cancelled.
 
-    `length` counts the calls that wait or run.
+    `queued` is called with the number of calls that wait or run, whenever it changes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, queued: Callable[[int], None] = lambda calls: None) -> None:
         self._one = anyio.CapacityLimiter(1)
         self._queues = Queues()
-        self.length = 0
+        self._queued = queued
+        self._length = 0
 
     async def run(self, call: Callable[[], T], /) -> T:
         """Run the call. Return its result, or raise its exception."""
-        self.length += 1
+        self._count(1)
         try:
             async with self._queues.turn(_CLIENT.get(), CALLS_OF_CLIENT):
                 return await anyio.to_thread.run_sync(call, limiter=self._one)
         finally:
-            self.length -= 1
+            self._count(-1)
+
+    def _count(self, more: int) -> None:
+        self._length += more
+        self._queued(self._length)

@@ -11,7 +11,8 @@ from starlette.applications import Starlette
 
 from roar_publisher.registry.http.addresses import Network
 from roar_publisher.registry.server.connections import ConnectionTable
-from roar_publisher.registry.server.serve import Server, listen, server_config
+from roar_publisher.registry.server.process import Server, server_config
+from roar_publisher.registry.server.serve import listen
 
 HEALTH = b"GET /api/v1/health HTTP/1.1\r\nHost: registry\r\n\r\n"
 EVENT_MESSAGES = 20

@@ -12,7 +12,8 @@ import pytest
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.http.lifecycle import Lifecycle
 from roar_publisher.registry.server.connections import ConnectionTable
-from roar_publisher.registry.server.serve import Server, listen, server_config
+from roar_publisher.registry.server.process import Server, server_config
+from roar_publisher.registry.server.serve import listen
 from roar_publisher.registry.store.errors import StoreUnavailable
 from tests.support.registry.harness import Registry, make_registry, run_inline
 from tests.support.registry.http_server import Peer, SteppedLoop, run_stepped

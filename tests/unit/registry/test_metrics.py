@@ -42,7 +42,8 @@ def published(metrics: Metrics) -> Iterator[str]:
 
 @pytest.mark.anyio
 async def test_requests_are_counted_by_route_and_status(store: Store) -> None:
-    metrics = Metrics(lambda: 7)
+    metrics = Metrics()
+    metrics.queued(7)
     registry = make_registry(store, observer=metrics)
     async with registry.client:
         session = await registry.open()
@@ -64,7 +65,7 @@ async def test_requests_are_counted_by_route_and_status(store: Store) -> None:
 
 
 def test_sweeps_are_counted(store: Store) -> None:
-    metrics = Metrics(lambda: 0)
+    metrics = Metrics()
 
     async def scenario() -> None:
         import anyio

@@ -11,7 +11,7 @@ from roar_publisher.registry.api.app import create_app
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.http.addresses import networks
 from roar_publisher.registry.server.connections import ConnectionTable
-from roar_publisher.registry.server.serve import server_config
+from roar_publisher.registry.server.process import server_config
 from tests.support import virtual
 from tests.support.registry.harness import (
     GIT,
