@@ -1,0 +1,84 @@
+"""A registry as the command line runs it, that a test kills and starts again at the same address."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.support.checkout import CHECKOUT
+from tests.support.registry.processes import PATIENCE
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        return port
+
+
+@dataclass
+class MortalRegistry:
+    """`roar registry serve` over `data`, with more `options`."""
+
+    data: Path
+    options: Sequence[str] = ()
+    port: int = field(default_factory=free_port)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it, also after a kill."""
+        arguments = ["registry", "serve", "--port", str(self.port), "--data", str(self.data), *self.options]
+        self._popen = subprocess.Popen(
+            [sys.executable, "-m", "roar_publisher", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        )
+        assert self._popen.stdout is not None
+        line = self._popen.stdout.readline().strip()
+        assert line == self.url, self._popen.communicate(timeout=PATIENCE)
+
+    @property
+    def workers(self) -> list[int]:
+        """The ids of its workers."""
+        with suppress(FileNotFoundError):
+            pid = self._popen.pid
+            return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return []
+
+    def kill(self) -> None:
+        """SIGKILL for all its processes."""
+        workers = self.workers
+        self._popen.kill()
+        for pid in workers:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._popen.communicate(timeout=PATIENCE)  # until no worker holds the pipes
+
+    def kill_supervisor(self) -> str:
+        """SIGKILL for the process that was started. Return what its workers still wrote until they ended."""
+        self._popen.kill()
+        return self._popen.communicate(timeout=PATIENCE)[1]
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
+        """Stop it. Return its exit status and what it wrote to stderr."""
+        self._popen.send_signal(number)
+        return self.ended()
+
+    def ended(self) -> tuple[int, str]:
+        """Wait for its end. Return its exit status and what it wrote to stderr."""
+        _, err = self._popen.communicate(timeout=PATIENCE)
+        return self._popen.returncode, err
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal, and do not wait."""
+        self._popen.send_signal(number)

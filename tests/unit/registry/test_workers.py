@@ -1,0 +1,147 @@
+"""Several workers over one socket: they are replaced, summed, drained, and never left alone."""
+
+import contextlib
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx2
+import psycopg
+import pytest
+from click.testing import CliRunner
+from prometheus_client.parser import text_string_to_metric_families
+
+from roar_publisher.cli.registry.command import registry as command
+from roar_publisher.registry.server.serve import ServeOptions, serve
+from roar_publisher.registry.server.workers import SIGNALS
+from roar_publisher.registry.store.errors import StoreError
+from roar_publisher.registry.store.postgres_schema import LINEAGES_LOCK
+from roar_publisher.state.errors import UsageProblem
+from tests.support.registry.mortal import MortalRegistry, free_port
+from tests.support.registry.postgres import Postgres
+from tests.support.registry.processes import PATIENCE
+from tests.support.sampling import sample
+
+REQUESTS = 20
+
+
+@contextlib.contextmanager
+def served(tmp_path: Path, database: str, *options: str) -> Iterator[MortalRegistry]:
+    registry = MortalRegistry(tmp_path, ("--workers", "2", "--database", database, *options))
+    registry.start()
+    try:
+        yield registry
+    finally:
+        registry.kill()
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    """Wait for another process. A condition that never holds fails the test."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def ask(registry: MortalRegistry, path: str = "/readyz") -> int:
+    """The status of a reply, over a connection of its own."""
+    return httpx2.get(registry.url + path, timeout=PATIENCE).status_code
+
+
+def counted(port: int) -> float:
+    """The requests to `/readyz` that all workers answered."""
+    families = text_string_to_metric_families(httpx2.get(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE).text)
+    samples = [sample for family in families for sample in family.samples]
+    return sum(
+        sample.value
+        for sample in samples
+        if sample.name == "roar_registry_requests_total" and sample.labels["route"] == "/readyz"
+    )
+
+
+def test_a_dead_worker_is_replaced_and_its_requests_stay_counted(tmp_path: Path, postgres: Postgres) -> None:
+    port = free_port()
+    with served(tmp_path, postgres.new_database(), "--metrics", f"127.0.0.1:{port}") as registry:
+        assert {ask(registry) for _ in range(REQUESTS)} == {200}
+        assert counted(port) == REQUESTS
+        dead = {*registry.workers}
+        for pid in dead:
+            os.kill(pid, signal.SIGKILL)
+        eventually(lambda: len({*registry.workers} - dead) == 2 and ask(registry, "/healthz") == 200)
+        assert {ask(registry) for _ in range(REQUESTS)} == {200}
+        eventually(lambda: answers(port))  # the first worker serves the figures
+        assert counted(port) == 2 * REQUESTS
+        status, err = registry.stop()
+    assert status == 0
+    assert err.count("another one takes its place") == 2
+
+
+def answers(port: int) -> bool:
+    with contextlib.suppress(httpx2.ConnectError):
+        return httpx2.get(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE).is_success
+    return False
+
+
+@pytest.mark.parametrize("number", sample("signals to workers", SIGNALS, 1))
+def test_a_stop_signal_lets_all_workers_finish(tmp_path: Path, postgres: Postgres, number: signal.Signals) -> None:
+    """The opening of sessions waits for a lock while the signal comes; it is answered all the same."""
+    database = postgres.new_database()
+    with served(tmp_path, database) as registry, ThreadPoolExecutor() as pool, psycopg.connect(database) as locking:
+        locking.execute("SELECT pg_advisory_xact_lock(%s)", (LINEAGES_LOCK,))
+        openings = [
+            pool.submit(
+                httpx2.post,
+                f"{registry.url}/api/v1/registration-sessions",
+                json={"mode": "anonymous_public"},
+                timeout=PATIENCE,
+            )
+            for _ in range(6)
+        ]
+        eventually(lambda: waiting(database) == 2)  # one transaction of each worker
+        registry.signal(number)
+        eventually(lambda: ask(registry) == 503)
+        locking.commit()
+        assert {opening.result().status_code for opening in openings} == {201}
+        assert registry.ended() == (0, "")
+
+
+def waiting(database: str) -> int:
+    """How many transactions wait for a lock of the tables."""
+    with psycopg.connect(database) as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = %s", (LINEAGES_LOCK,)
+        ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_workers_end_with_their_supervisor(tmp_path: Path, postgres: Postgres) -> None:
+    with served(tmp_path, postgres.new_database()) as registry:
+        err = registry.kill_supervisor()
+        assert err.count("so the worker stops") == 2
+        with pytest.raises(httpx2.ConnectError):
+            ask(registry)
+
+
+def test_if_one_cannot_start_none_is_left(tmp_path: Path, postgres: Postgres) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        metrics = f"127.0.0.1:{taken.getsockname()[1]}"
+        registry = MortalRegistry(
+            tmp_path, ("--workers", "2", "--database", postgres.new_database(), "--metrics", metrics)
+        )
+        with pytest.raises(AssertionError, match="Address already in use"):
+            registry.start()
+    with pytest.raises(httpx2.ConnectError):
+        ask(registry)
+
+
+def test_several_workers_need_postgresql(tmp_path: Path) -> None:
+    done = CliRunner().invoke(command, ["serve", "--data", str(tmp_path / "data"), "--workers", "2"])
+    assert isinstance(done.exception, UsageProblem)
+    with pytest.raises(StoreError, match="a SQLite file belongs to one process"):
+        serve("127.0.0.1", 0, tmp_path / "data", pytest.fail, options=ServeOptions(workers=2))
+    assert not (tmp_path / "data").exists()
