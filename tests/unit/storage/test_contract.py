@@ -210,6 +210,23 @@ async def test_a_resumed_upload_sends_only_what_is_missing(place: Place, tmp_pat
     assert place.read("object") == bytes_of(path)
 
 
+@pytest.mark.parametrize("there", ["object", "twin"])
+async def test_an_upload_that_is_not_needed_any_more_is_aborted(s3_place: Place, tmp_path: Path, there: str) -> None:
+    """Another upload stored the object meanwhile, or one to copy it from. A store keeps what is not aborted for ever."""
+    ledger = Dying(1)
+    async with s3_place.store() as store:
+        content = await content_of(write_file(tmp_path / "source", LARGE), store)
+        with pytest.raises(Died):
+            await transfer(store, "object", content, ledger, parts_at_once=1, advance=nothing)
+        upload = await ledger.upload()
+        assert upload is not None
+        assert await store.parts(upload)
+        await send(store, there, content)
+        await transfer(store, "object", content, ledger, parts_at_once=1, advance=nothing, duplicate="twin")
+        assert await store.parts(upload) is None
+        assert store.matches(await store.stat("object"), content)
+
+
 async def test_parts_may_come_again_and_in_any_order(place: Place, tmp_path: Path) -> None:
     path = write_file(tmp_path / "source", LARGE)
     async with place.store() as store:
