@@ -9,7 +9,7 @@ import sys
 
 DEFAULT = "roar"
 UNAMBIGUOUS = "roar-publish"
-_OURS = re.compile(r"(?<!-m )\broar (?=(?:publish|register|put|journal|daemon|registry|completion)\b)")
+_OURS = re.compile(r"(?<!-m )\broar (?=(?:publish|register|put|verify|journal|daemon|registry|summary|completion)\b)")
 """Matches roar-publisher's commands in a text, but not roar-cli's (`roar run`, `roar login`, `-m roar register`)."""
 
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "journal": CommandEntry("roar_publisher.cli.journal.command", "List, cancel, retry and prune publishes."),
     "daemon": CommandEntry("roar_publisher.cli.daemon.command", "Publish in the background."),
     "registry": CommandEntry("roar_publisher.cli.registry.command", "Run a registry of your own."),
+    "summary": CommandEntry("roar_publisher.cli.summary", "Describe a publish on the page of a CI job."),
     "completion": CommandEntry("roar_publisher.cli.completion", "Print the completion script of your shell."),
 }
 """All commands of roar-publisher. Each module has a click command of the same name."""

@@ -43,6 +43,11 @@ def test_commands_begin_with_the_name_that_was_called(text: str, named: str, mon
     assert as_called(text) == named
 
 
+def test_every_command_of_ours_is_named_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    _called("/venv/bin/roar-publish", monkeypatch)
+    assert [name for name in COMMANDS if as_called(f"roar {name} x") != f"roar-publish {name} x"] == []
+
+
 @pytest.mark.parametrize(
     "command", [["publish", "--help"], ["journal", "retry", "--help"], ["daemon", "logs", "--help"]]
 )

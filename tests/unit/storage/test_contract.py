@@ -212,7 +212,7 @@ async def test_a_resumed_upload_sends_only_what_is_missing(place: Place, tmp_pat
 
 @pytest.mark.parametrize("there", ["object", "twin"])
 async def test_an_upload_that_is_not_needed_any_more_is_aborted(s3_place: Place, tmp_path: Path, there: str) -> None:
-    """Another upload stored the object meanwhile, or one to copy it from. A store keeps what is not aborted for ever."""
+    """Another one stored the object, or one to copy it from. A store keeps for ever what is not aborted."""
     ledger = Dying(1)
     async with s3_place.store() as store:
         content = await content_of(write_file(tmp_path / "source", LARGE), store)

@@ -1,0 +1,141 @@
+"""`roar summary`: what `--json` wrote, as Markdown for the page of a CI job, or as variables for its later steps.
+
+The events hold texts of a server and of the project. None of them can become markup, a link or a second line.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from typing import Any, BinaryIO
+
+import click
+
+from roar_publisher.exit_codes import ExitCode
+from roar_publisher.text import count, one_line, size
+
+PREFIX = "ROAR_PUBLISH_"
+"""Of the variables, as for the daemon's hook."""
+LONGEST = 1000
+"""Characters of a text that are shown."""
+WEB_ADDRESS = re.compile(r"https?://[\w.:/\[\]-]+", re.ASCII)
+"""What is written as a link."""
+OUTCOMES: Mapping[int, str] = {
+    ExitCode.USAGE: "wrong usage",
+    ExitCode.INTERRUPTED: "interrupted, resumable",
+    ExitCode.NEEDS_USER: "needs you",
+    ExitCode.OWNED: "another process works on it",
+    ExitCode.STOPPED: "stopped, resumable",
+}
+"""The outcomes that are not plain failures."""
+
+
+@click.command()
+@click.argument("events", type=click.File("rb"))
+@click.option("--variables", is_flag=True, help="Print NAME=value lines instead.")
+def summary(events: BinaryIO, variables: bool) -> None:
+    """Describe a publish as Markdown. EVENTS is a file that --json wrote, or - for stdin.
+
+    Reads that file only, and sends nothing. With --variables, those known of ROAR_PUBLISH_STATE (done, failed), _ID,
+    _HASH, _URL and _REASON, as the daemon's hook gets them, one per line.
+
+    \b
+      roar publish --public -y --json > events.jsonl
+      roar summary events.jsonl >> "$GITHUB_STEP_SUMMARY"
+      roar summary --variables events.jsonl >> "$GITHUB_OUTPUT"
+
+    \b
+    Exit codes: 0 also for a publish that failed, 2 EVENTS cannot be read.
+    """
+    planned, notes, last = _facts(events)
+    if variables:
+        text = _variables(planned, last)
+    else:
+        text = chain(_markdown(planned, last), (f"- {_text(note)}" for note in notes))
+    for line in text:
+        click.echo(line)
+
+
+def _facts(lines: Iterable[bytes]) -> tuple[dict[str, Any], list[str], dict[str, Any]]:
+    """Return the `planned` event, the notes, and the event that ended the publish; empty ones if they are missing."""
+    planned: dict[str, Any] = {}
+    notes: list[str] = []
+    last: dict[str, Any] = {}
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except ValueError:  # cut off when the writer was killed
+            continue
+        match event:
+            case {"event": "planned"}:
+                planned = event
+            case {"event": "note", "text": text}:
+                notes.append(text)
+            case {"event": "published" | "error" | "detached"}:
+                last = event
+    return planned, notes, last
+
+
+def _variables(planned: Mapping[str, Any], last: Mapping[str, Any]) -> Iterator[str]:
+    publish_id = last.get("publish_id") or planned.get("publish_id")
+    state = "done" if last.get("event") == "published" else "failed"
+    url = last.get("url")
+    values = {"STATE": state, "ID": publish_id, "HASH": last.get("hash"), "REASON": last.get("reason")}
+    values["URL"] = url if url and WEB_ADDRESS.fullmatch(str(url)) else None
+    return (f"{PREFIX}{name}={one_line(str(value), LONGEST)}" for name, value in values.items() if value)
+
+
+def _markdown(planned: Mapping[str, Any], last: Mapping[str, Any]) -> Iterator[str]:
+    match last.get("event"):
+        case "published":
+            yield "### roar: published\n"
+            yield from _table(_published(planned, last))
+        case "detached":
+            yield "### roar: left to the daemon\n"
+            yield from _table([("Publish", _text(last.get("publish_id")))])
+        case "error":
+            yield f"### roar: {OUTCOMES.get(last.get('exit_code', 1), 'failed')}\n"
+            yield f"{_text(last.get('what'))}\n"
+            yield from _table(_failed(planned, last))
+        case _:
+            yield "### roar: ended without a result\n"
+            yield "What was acknowledged is kept. Run the job again.\n"
+            yield from _table([("Publish", _text(planned.get("publish_id")))])
+
+
+def _published(planned: Mapping[str, Any], last: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    lineage, url = _text(last.get("hash")), str(last.get("url"))
+    yield "Lineage", f"[{lineage}]({url})" if WEB_ADDRESS.fullmatch(url) else lineage
+    numbers = [count(int(last.get(f"{noun}s") or 0), noun) for noun in ("job", "input", "output")]
+    yield "Size", ", ".join(numbers)
+    yield "Visibility", _text(last.get("visibility"))
+    yield "Published by", _text(last.get("identity"))
+    if last.get("destination"):
+        stored = f"{count(int(last.get('files') or 0), 'file')}, {size(int(last.get('bytes') or 0))}"
+        yield "Stored", f"{stored} in {_text(last['destination'])}"
+    if redactions := planned.get("redactions"):
+        yield "Redacted", ", ".join(f"{_text(kind)}: {number}" for kind, number in redactions.items())
+    yield "Publish", _text(last.get("publish_id"))
+
+
+def _failed(planned: Mapping[str, Any], last: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "Kept", _text(last.get("kept"))
+    yield "Next", _text(last.get("next"))
+    yield "Reason", _text(last.get("reason"))
+    yield "Exit code", _text(last.get("exit_code"))
+    yield "Publish", _text(last.get("publish_id") or planned.get("publish_id"))
+
+
+def _table(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Yield the lines of a table, without the rows that have no value."""
+    known = [f"| {name} | {value} |" for name, value in rows if value]
+    if known:
+        yield from ("| | |", "| --- | --- |", *known, "")
+
+
+def _text(value: object) -> str:
+    """Return a value as one line without Markdown or HTML: what an entity stands for is never markup."""
+    if value is None:
+        return ""
+    line = one_line(str(value), LONGEST)
+    return "".join(c if c.isalnum() or c == " " else f"&#{ord(c)};" for c in line)
