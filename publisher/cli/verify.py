@@ -23,7 +23,8 @@ from roar_publisher.text import count, printable
 if TYPE_CHECKING:
     from roar_publisher.auth.keyring import Keyring
     from roar_publisher.glaas.client import Authorizer, RegistryClient
-    from roar_publisher.verification.check import PlannedLineage, Verification
+    from roar_publisher.verification.check import Verification
+    from roar_publisher.verification.planned import PlannedLineage
 
 PATIENCE_SECONDS = 60.0
 MOST_SHOWN = 100
@@ -120,7 +121,7 @@ def _opened(paths: PublishPaths, files: ExitStack) -> PlannedLineage:
     """Open a publish for reading until `files` is closed."""
     from roar_publisher.state.journal import Journal
     from roar_publisher.state.status_reader import read_status
-    from roar_publisher.verification.check import PlannedLineage
+    from roar_publisher.verification.planned import PlannedLineage
 
     status = read_status(paths)
     journal = Journal(paths.journal, read_only=True)
@@ -154,28 +155,36 @@ async def _credential(keyring: Keyring, caller: RegistryClient) -> Authorizer | 
 
 
 def _show(verdict: Verification, target: _Target, *, as_json: bool) -> None:
+    from roar_publisher.verification.labels import LabelCheck
+
     served, planned = verdict.served, target.planned
     publish_id = planned.plan.id if planned else None
+    labels = verdict.labels or LabelCheck(why_not="there is no plan of them here")
     shown = verdict.differences[:MOST_SHOWN]
     more = len(verdict.differences) - len(shown)
     if as_json:
         event = {"event": "verified", "proven": verdict.proven, "hash": verdict.hash, "computed_hash": verdict.computed}
         event |= {"registry": target.registry, "publish_id": publish_id, "finalized": served.finalized}
         event |= {"jobs": served.jobs, "inputs": served.inputs, "outputs": served.outputs}
+        event |= {"labels": labels.compared, "edited_labels": labels.edited, "labels_not_compared": labels.why_not}
         event |= {"differences": [asdict(each) for each in shown], "more_differences": more}
-        event |= {"uncompared_jobs": verdict.omitted, "exit_code": 0 if verdict.proven else 1}
+        event |= {"uncompared": verdict.omitted, "exit_code": 0 if verdict.proven else 1}
         click.echo(json.dumps(event))
         return
     read = f"{count(served.jobs, 'job')}, {count(served.inputs, 'input')}, {count(served.outputs, 'output')}"
+    if labels.compared:
+        read += f", {count(labels.compared, 'label')}" + (f" of which {labels.edited} edited" if labels.edited else "")
     if verdict.proven:
         by = "its hash" if verdict.computed == verdict.hash else f"the plan of publish {publish_id}"
         click.echo(f"Proven by {by}: {target.registry} serves {verdict.hash} ({read}).")
+        if planned and labels.why_not:
+            click.echo(f"Labels were not compared: {labels.why_not}.")
         return
     click.echo(f"Differs: {target.registry} does not serve {verdict.hash} ({read} read).")
     for each in shown:
         click.echo(printable(f"  {each.job}: {each.field}: ours {_value(each.ours)}, theirs {_value(each.theirs)}"))
     if more or verdict.omitted:
-        click.echo(f"  and {more} more differences; {verdict.omitted} differing jobs were not compared")
+        click.echo(f"  and {more} more differences; {verdict.omitted} differing jobs and labels were not compared")
 
 
 def _value(value: object) -> str:

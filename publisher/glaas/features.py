@@ -55,6 +55,7 @@ class Features(FeatureGroup):
     request_encodings: the values of `Content-Encoding` that a body may have.
     legacy_links_batch: the legacy path takes the links of several jobs in one request.
     lineage_readback: the registry serves everything that the hash of a lineage covers.
+    label_readback: it serves all labels of a lineage.
     """
 
     registration_sessions: Annotated[RegistrationSessionFeatures, RegistrationSessionFeatures.read_or_nothing] = field(
@@ -65,6 +66,7 @@ class Features(FeatureGroup):
     request_encodings: Annotated[frozenset[str], _names_or_nothing] = frozenset()
     legacy_links_batch: Advertised = False
     lineage_readback: Advertised = False
+    label_readback: Advertised = False
 
 
 @dataclass(frozen=True, slots=True)

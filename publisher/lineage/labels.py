@@ -62,12 +62,12 @@ def key_origins(versions: Sequence[tuple[dict[str, object], str | None]]) -> dic
     """
     if len(versions) == 1:
         label, origin = versions[0]
-        return {path: _origin(path, origin) for path in sorted(_flattened(label))}
+        return {path: _origin(path, origin) for path in sorted(flattened(label))}
     origins: dict[str, str] = {}
     before: dict[str, str] = {}
     for label, origin in versions:
         # Compare texts, as roar does: 1, 1.0 and true are equal in Python but different in a label.
-        now = {path: json.dumps(value, sort_keys=True) for path, value in _flattened(label).items()}
+        now = {path: json.dumps(value, sort_keys=True) for path, value in flattened(label).items()}
         for path, text in now.items():
             if before.get(path) != text:
                 origins[path] = _origin(path, origin)
@@ -107,7 +107,8 @@ def _label(metadata: str) -> dict[str, object] | None:
     return label if isinstance(label, dict) else None
 
 
-def _flattened(label: dict[str, object]) -> dict[str, object]:
+def flattened(label: dict[str, object]) -> dict[str, object]:
+    """Return the values of a label that are no objects, by their paths; the names in a path are joined by dots."""
     leaves: dict[str, object] = {}
     level: list[tuple[str, dict[str, object]]] = [("", label)]
     while level:

@@ -2,17 +2,17 @@
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from roar_publisher.glaas.client import ANONYMOUS, Authorizer, Refused, RegistryClient
+from roar_publisher.glaas.features import Features
 from roar_publisher.lineage.canonical import LineageHasher
 from roar_publisher.state.errors import Transient
-from roar_publisher.state.journal import Journal
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.record import Plan, Progress
 from roar_publisher.verification.differences import LINEAGE, Difference, UnmatchedJobs, job_differences, unmatched
 from roar_publisher.verification.errors import CannotCheck
-from roar_publisher.verification.planned import plan_into
+from roar_publisher.verification.labels import LabelCheck, compare_labels
+from roar_publisher.verification.planned import PlannedLineage, plan_into
 from roar_publisher.verification.reading import Envelope, read_into, require_readback
 from roar_publisher.verification.texts import JobText, SortedJobs
 
@@ -22,30 +22,18 @@ SignIn = Callable[[], Awaitable[Authorizer | None]]
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedLineage:
-    """A finished publish of this machine: its journal, which is open, and what is in it."""
-
-    journal: Journal
-    plan: Plan
-    progress: Progress
-
-    @property
-    def hashes(self) -> frozenset[str]:
-        """The hashes that what was sent may have; empty if an older release planned it."""
-        return frozenset(self.plan.published.values())
-
-
-@dataclass(frozen=True, slots=True)
 class Verification:
     """The result of a check. It is proven if there are no differences.
 
-    computed: the hash of what the registry serves. omitted: differing jobs that were not compared.
+    computed: the hash of what the registry serves. labels: None without a plan to compare them with.
+    omitted: differing jobs and labels that were not compared.
     """
 
     hash: str
     computed: str
     served: Envelope
     differences: tuple[Difference, ...]
+    labels: LabelCheck | None = None
     omitted: int = 0
 
     @property
@@ -64,9 +52,9 @@ async def verify_lineage(
     credential that only the user can unlock.
     """
     try:
-        await require_readback(caller)
+        features = await require_readback(caller)
         try:
-            return await _verify(caller, lineage_hash, ANONYMOUS, planned)
+            return await _verify(caller, lineage_hash, ANONYMOUS, planned, features)
         except Refused as refusal:
             if refusal.status not in (UNAUTHORIZED, FORBIDDEN, NOT_FOUND):
                 raise
@@ -74,7 +62,7 @@ async def verify_lineage(
             if authorizer is None:
                 what = "it is private, or it is not published there; you are not signed in"
                 raise CannotCheck(what, next_step="sign in: roar login", reason=Reason.AUTH) from refusal
-        return await _verify(caller, lineage_hash, authorizer, planned)
+        return await _verify(caller, lineage_hash, authorizer, planned, features)
     except Refused as refusal:
         reason = Reason.AUTH if refusal.status in (UNAUTHORIZED, FORBIDDEN, NOT_FOUND) else Reason.REJECTED
         raise CannotCheck(f"you cannot read it: {refusal.what}", reason=reason) from refusal
@@ -83,6 +71,25 @@ async def verify_lineage(
 
 
 async def _verify(
+    caller: RegistryClient,
+    lineage_hash: str,
+    authorize: Authorizer,
+    planned: PlannedLineage | None,
+    features: Features,
+) -> Verification:
+    verdict = await _verify_jobs(caller, lineage_hash, authorize, planned)
+    if planned is None:
+        return verdict
+    labels = await compare_labels(caller, lineage_hash, authorize, planned, served=features.label_readback)
+    return replace(
+        verdict,
+        labels=labels,
+        differences=verdict.differences + labels.differences,
+        omitted=verdict.omitted + labels.omitted,
+    )
+
+
+async def _verify_jobs(
     caller: RegistryClient, lineage_hash: str, authorize: Authorizer, planned: PlannedLineage | None
 ) -> Verification:
     with SortedJobs() as theirs, SortedJobs() as ours:
@@ -105,7 +112,7 @@ async def _verify(
     differences = _hash_differences(lineage_hash, computed, served)
     if planned is not None and comparable:
         differences += _envelope_differences(planned, served) + job_differences(found)
-    return Verification(lineage_hash, computed, served, tuple(differences), found.omitted)
+    return Verification(lineage_hash, computed, served, tuple(differences), omitted=found.omitted)
 
 
 def _hashed(jobs: SortedJobs, hasher: LineageHasher) -> Iterator[JobText]:

@@ -1,11 +1,27 @@
 """The jobs of a frozen plan as the lineage hash covers them, read from the journal."""
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from roar_publisher.state.journal import Journal
+from roar_publisher.state.record import Plan, Progress
 from roar_publisher.state.units import Kind
 from roar_publisher.verification.texts import Link, SortedJobs, links_of
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedLineage:
+    """A finished publish of this machine: its journal, which is open, and what is in it."""
+
+    journal: Journal
+    plan: Plan
+    progress: Progress
+
+    @property
+    def hashes(self) -> frozenset[str]:
+        """The hashes that what was sent may have; empty if an older release planned it."""
+        return frozenset(self.plan.published.values())
 
 
 def plan_into(journal: Journal, planned: SortedJobs) -> None:

@@ -3,15 +3,15 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Self
-from urllib.parse import quote
 
 from roar_publisher.glaas.client import HEALTH, Authorizer, RegistryClient
-from roar_publisher.glaas.features import Health
+from roar_publisher.glaas.features import Features, Health
 from roar_publisher.glaas.lenient import Unreadable
-from roar_publisher.glaas.replies import ReplyBody
+from roar_publisher.glaas.protocol import API_ROOT
 from roar_publisher.lineage.canonical import CANONICAL_VERSION
 from roar_publisher.state.reasons import Reason
 from roar_publisher.verification.errors import CannotCheck
+from roar_publisher.verification.pages import Page, follow
 from roar_publisher.verification.texts import Link, SortedJobs, links_of
 
 _TEXT, _NUMBER = (str, type(None)), (int, type(None))
@@ -26,7 +26,7 @@ _FIELDS: dict[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class ReadbackPage(ReplyBody):
+class ReadbackPage(Page):
     """One page of a lineage. The fields are those of the reply."""
 
     hash: str
@@ -35,7 +35,6 @@ class ReadbackPage(ReplyBody):
     creator_identity: str
     git: dict[str, str | None]
     jobs: list[dict[str, Any]]
-    next: str | None
 
     @classmethod
     def read(cls, body: object) -> Self:
@@ -47,13 +46,13 @@ class ReadbackPage(ReplyBody):
             raise Unreadable("without git or jobs")
         names = ("repo", "commit", "branch")
         page = cls(
-            _typed(body, "hash", str),
-            _typed(body, "canonical_version", int),
-            _typed(body, "finalized", bool),
-            _typed(body, "creator_identity", str),
-            {name: _typed(git, name, _TEXT) for name in names},
+            typed(body, "next", _TEXT),
+            typed(body, "hash", str),
+            typed(body, "canonical_version", int),
+            typed(body, "finalized", bool),
+            typed(body, "creator_identity", str),
+            {name: typed(git, name, _TEXT) for name in names},
             [_job(job) for job in jobs],
-            _typed(body, "next", _TEXT),
         )
         if page.next is not None and not jobs:
             raise Unreadable("a page without jobs is the last one")
@@ -73,14 +72,15 @@ class Envelope:
     outputs: int
 
 
-async def require_readback(caller: RegistryClient) -> None:
-    """Raise CannotCheck if the registry does not serve what the hash covers."""
+async def require_readback(caller: RegistryClient) -> Features:
+    """Return the registry's features. Raises CannotCheck if it does not serve what the hash covers."""
     health = await caller.call("GET", HEALTH, expect=Health)
     if not health.features.lineage_readback:
         raise CannotCheck(
             f"{caller.registry} does not serve what the hash of a lineage covers (no lineage_readback)",
             reason=Reason.REJECTED,
         )
+    return health.features
 
 
 async def read_into(caller: RegistryClient, lineage_hash: str, authorize: Authorizer, served: SortedJobs) -> Envelope:
@@ -111,38 +111,29 @@ async def read_into(caller: RegistryClient, lineage_hash: str, authorize: Author
 
 async def pages(caller: RegistryClient, lineage_hash: str, authorize: Authorizer) -> AsyncIterator[ReadbackPage]:
     """Yield the pages of a lineage. Raises CannotCheck, and what `RegistryClient.call` raises."""
-    after, seen = "", {""}
-    while True:
-        query = f"?after={quote(after, safe='')}" if after else ""
-        path = f"/api/v1/sessions/{lineage_hash}/readback{query}"
-        page = await caller.call("GET", path, expect=ReadbackPage, authorize=authorize)
+    async for page in follow(caller, f"{API_ROOT}/sessions/{lineage_hash}/readback", ReadbackPage, authorize):
         if page.canonical_version != CANONICAL_VERSION:
             what = f"its hash follows version {page.canonical_version} of the rules; this release knows"
             raise CannotCheck(f"{what} {CANONICAL_VERSION}", reason=Reason.REJECTED)
         yield page
-        if page.next is None:
-            return
-        if page.next in seen:
-            raise CannotCheck("the registry serves the same pages again and again", reason=Reason.REJECTED)
-        seen.add(page.next)
-        after = page.next
 
 
 def _job(job: object) -> dict[str, Any]:
     if not isinstance(job, dict):
         raise Unreadable("a job is not an object")
-    return {name: _typed(job, name, kind) for name, kind in _FIELDS.items()} | {
-        kind: [_link(link) for link in _typed(job, kind, list)] for kind in ("inputs", "outputs")
+    return {name: typed(job, name, kind) for name, kind in _FIELDS.items()} | {
+        kind: [_link(link) for link in typed(job, kind, list)] for kind in ("inputs", "outputs")
     }
 
 
 def _link(link: object) -> dict[str, str]:
     if not isinstance(link, dict):
         raise Unreadable("a link is not an object")
-    return {name: _typed(link, name, str) for name in ("hash", "path")}
+    return {name: typed(link, name, str) for name in ("hash", "path")}
 
 
-def _typed(document: dict[str, Any], name: str, kind: Any) -> Any:
+def typed(document: dict[str, Any], name: str, kind: Any) -> Any:
+    """Return a field. Raises Unreadable unless it is of the type `kind`, or one of these types."""
     value = document.get(name)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise Unreadable(f"{name} is not of its type")

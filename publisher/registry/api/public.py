@@ -12,6 +12,7 @@ from roar_publisher.glaas.protocol import API_ROOT
 from roar_publisher.registry.api.service import RegistryService, lineage_url, path_text
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages.readback import read_back
+from roar_publisher.registry.lineages.readback_labels import read_labels_back
 from roar_publisher.registry.lineages.reading import view_lineage
 
 JOBS_PER_PAGE = 100
@@ -31,12 +32,13 @@ class PublicApi:
             Route(f"{API_ROOT}/health", self.health, methods=["GET"]),
             Route(f"{API_ROOT}/sessions/{{hash}}", self.lineage, methods=["GET"]),
             Route(f"{API_ROOT}/sessions/{{hash}}/readback", self.readback, methods=["GET"]),
+            Route(f"{API_ROOT}/sessions/{{hash}}/readback/labels", self.readback_labels, methods=["GET"]),
         ]
 
     async def health(self, request: Request) -> JSONResponse:
         """Report that the registry is up, and its features."""
         features = self.service.features
-        advertised: dict[str, object] = {"lineage_readback": True}
+        advertised: dict[str, object] = {"lineage_readback": True, "label_readback": True}
         if features is not None:
             advertised["registration_sessions"] = asdict(features)
         advertised |= self.service.bulk.advertised()
@@ -71,6 +73,12 @@ class PublicApi:
         reader = await self.service.reader(await self.service.caller(request))
         after = request.query_params.get("after", "")
         return JSONResponse(await self.service.read(read_back, path_text(request, "hash"), reader, after))
+
+    async def readback_labels(self, request: Request) -> JSONResponse:
+        """Return the newest label of every entity of a published lineage, a page at a time."""
+        reader = await self.service.reader(await self.service.caller(request))
+        after = request.query_params.get("after", "")
+        return JSONResponse(await self.service.read(read_labels_back, path_text(request, "hash"), reader, after))
 
 
 def number_in_query(request: Request, name: str, *, default: int, maximum: int) -> int:

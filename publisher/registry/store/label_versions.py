@@ -4,7 +4,8 @@ Every `FULL_VERSION_INTERVAL`-th version is stored in full, so reading an old on
 the earlier versions of one entity exceed `HISTORY_BYTES`, the oldest are dropped. No other version depends on them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,6 +20,12 @@ FULL_VERSION_INTERVAL = 100
 HISTORY_BYTES = 16 * 1024 * 1024
 
 _OF_ENTITY = "graph_id = ? AND entity_type = ? AND entity = ?"
+_NEWEST_IN_LINEAGE = """
+    SELECT * FROM labels WHERE graph_id = :graph AND (entity_type, entity) > (:type, :entity) AND version = (
+        SELECT max(version) FROM labels AS every WHERE every.graph_id = labels.graph_id
+            AND every.entity_type = labels.entity_type AND every.entity = labels.entity
+    ) ORDER BY entity_type, entity LIMIT :limit
+"""
 _NEWEST_OF_ARTIFACT = f"""
     SELECT labels.*, chosen.hash FROM (
         SELECT graph_id, hash, digest, {CREDIBILITY} AS credibility FROM artifacts JOIN lineages USING (graph_id)
@@ -98,6 +105,19 @@ def current_label(connection: Connection, entity: Entity) -> StoredLabel | None:
         f"SELECT * FROM labels WHERE {_OF_ENTITY} ORDER BY version DESC LIMIT 1", entity.key
     ).fetchone()
     return None if row is None else _stored_label(row)
+
+
+def newest_labels_after(
+    connection: Connection, graph_id: int, entity_type: str, entity: str, limit: int
+) -> Generator[tuple[Entity, Version], None, None]:
+    """Yield the newest label documents of a graph after an entity, by entity type and name.
+
+    They are read lazily; close the generator.
+    """
+    place = {"graph": graph_id, "type": entity_type, "entity": entity, "limit": limit}
+    with closing(connection.stream(_NEWEST_IN_LINEAGE, place)) as rows:
+        for row in rows:
+            yield Entity(row["graph_id"], row["entity_type"], row["entity"]), _stored_label(row).version()
 
 
 def labels_of_artifact(connection: Connection, digest: str, reader: Reader, lineages: int) -> Iterator[LabelInLineage]:

@@ -68,6 +68,7 @@ GROUPS = {
     ("GET", "/api/v1/public/artifacts/{hash}"): LINEAGE,
     ("GET", "/api/v1/public/sessions/{hash}/reproduction"): LINEAGE,
     ("GET", "/api/v1/sessions/{hash}/readback"): LINEAGE,
+    ("GET", "/api/v1/sessions/{hash}/readback/labels"): LINEAGE,
     ("POST", "/api/v1/sessions/{hash}/jobs/{uid}/inputs"): LEGACY,
     ("POST", "/api/v1/sessions/{hash}/jobs/{uid}/outputs"): LEGACY,
     ("POST", "/api/v1/sessions/{hash}/jobs/batch"): LEGACY,

@@ -165,6 +165,9 @@ ROWS: dict[Endpoint, Row] = {
     ("GET", "/api/v1/artifacts/{hash}/dag"): artifact_row("/api/v1/artifacts/{}/dag"),
     ("GET", "/api/v1/artifacts/{hash}/lineage"): artifact_row("/api/v1/artifacts/{}/lineage?depth=3"),
     ("GET", "/api/v1/sessions/{hash}/readback"): Row([f"/api/v1/sessions/{name}/readback" for name in LINEAGES]),
+    ("GET", "/api/v1/sessions/{hash}/readback/labels"): Row(
+        [f"/api/v1/sessions/{name}/readback/labels" for name in LINEAGES]
+    ),
     ("GET", "/api/v1/public/sessions/{hash}/reproduction"): Row(
         [f"/api/v1/public/sessions/{name}/reproduction" for name in LINEAGES]
     ),

@@ -108,3 +108,17 @@ async def test_a_place_that_no_page_names_is_422(registry: Registry, after: str)
     lineage_hash = (await session.finalize())["hash"]
     path = f"/api/v1/sessions/{lineage_hash}/readback"
     refused(await registry.client.get(path, params={"after": after}), 422)
+
+
+async def test_labels_are_read_back_by_readers_alone(registry: Registry) -> None:
+    alice = registry.person("alice")
+    session = await registry.open(auth=Bearer(alice))
+    await session.add_jobs(job(1))
+    scope = {"owner_resolution": "current_user", "owner_type": "user", "visibility": "private"}
+    lineage_hash = (await session.finalize(scope_request=scope))["hash"]
+    path = f"/api/v1/sessions/{lineage_hash}/readback/labels"
+    empty = {"hash": lineage_hash, "labels": [], "next": None}
+    assert succeeded(await registry.client.get(path, auth=Bearer(alice))) == empty
+    refused(await registry.client.get(path), 404)
+    for place in ("x", "jobs:1", "job"):
+        refused(await registry.client.get(path, params={"after": place}, auth=Bearer(alice)), 422)

@@ -11,6 +11,7 @@ import pytest
 
 from roar_publisher.exit_codes import ExitCode, exit_code_of
 from roar_publisher.glaas.client import Authorizer
+from roar_publisher.lineage import sorting
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.lineages import readback
 from roar_publisher.state.reasons import Reason
@@ -97,6 +98,36 @@ async def test_what_is_served_unchanged_is_proven(registry: Registry, monkeypatc
         verdict = await checked(Proxy(registry), lineage_hash)
         assert verdict.proven
         assert (verdict.served.jobs, verdict.served.inputs, verdict.served.outputs) == (JOBS, 5 * JOBS, JOBS)
+
+
+def counted_keys(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that gets the number of texts in memory whenever one is sorted, in runs of 1,000 characters."""
+    monkeypatch.setattr(sorting, "RUN_CHARACTERS", 1000)
+    kept: list[int] = []
+    original = sorting.ExternalSort.add
+
+    def add(self: sorting.ExternalSort, key: sorting.Key) -> None:
+        original(self, key)
+        kept.append(len(self._keys))
+
+    monkeypatch.setattr(sorting.ExternalSort, "add", add)
+    return kept
+
+
+async def test_no_job_is_kept_beyond_its_page(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    lineage_hash = await published(registry)
+    monkeypatch.setattr(readback, "REPLY_BYTES", 1000)
+    kept = counted_keys(monkeypatch)
+    pages: list[int] = []
+
+    def count(body: bytes) -> bytes:
+        pages.append(len(json.loads(body)["jobs"]))
+        return body
+
+    assert (await checked(Proxy(registry, count), lineage_hash)).proven
+    assert len(kept) == JOBS
+    assert max(kept) <= 2
+    assert max(pages) <= 2
 
 
 async def _flipped(registry: Registry, lineage_hash: str, rng: random.Random) -> bool:

@@ -1,0 +1,208 @@
+"""The labels of a published lineage: read back, and compared with those that its plan sends.
+
+A hash covers no labels, and their publisher may edit them. So a label is right if it has what the plan says, and
+whatever else; one with a later version is right if an earlier version has it.
+"""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
+from urllib.parse import quote
+
+from roar_publisher.glaas.client import Authorizer, Refused, RegistryClient
+from roar_publisher.glaas.lenient import Unreadable
+from roar_publisher.glaas.protocol import API_ROOT
+from roar_publisher.glaas.replies import DocumentReply
+from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY, remote_job_uid
+from roar_publisher.lineage.labels import flattened
+from roar_publisher.lineage.sorting import ExternalSort
+from roar_publisher.state.debts import DebtKind
+from roar_publisher.state.machine import Event
+from roar_publisher.state.units import Kind
+from roar_publisher.verification.differences import LINEAGE, Difference
+from roar_publisher.verification.pages import Page, follow
+from roar_publisher.verification.planned import PlannedLineage
+from roar_publisher.verification.reading import typed
+
+NAMES = {"dag": None, "job": "job_uid", "artifact": "artifact_hash"}
+"""The field that names the entity of a label, by its type."""
+MOST_DIFFERENCES = 300
+SEPARATOR = "\t"
+NOT_FOUND = 404
+
+
+class Label(NamedTuple):
+    """A label document with the entity that has it. name: a job's uid or an artifact's digest; empty for the lineage.
+
+    version: as served, from 1; 0 for a planned one.
+    """
+
+    type: str
+    name: str
+    version: int
+    document: dict[str, Any]
+
+    @property
+    def place(self) -> str:
+        """The entity in words."""
+        return f"{self.type} {self.name}" if self.name else LINEAGE
+
+
+@dataclass(frozen=True, slots=True)
+class LabelPage(Page):
+    """One page of labels. The fields are those of the reply."""
+
+    labels: list[Label]
+
+    @classmethod
+    def read(cls, body: object) -> Self:
+        """Return the page in a document. Raises Unreadable unless every field has its type."""
+        if not isinstance(body, dict):
+            raise Unreadable("not an object")
+        labels = [_label(entry) for entry in typed(body, "labels", list)]
+        following = typed(body, "next", (str, type(None)))
+        if following is not None and not labels:
+            raise Unreadable("a page without labels is the last one")
+        return cls(following, labels)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelCheck:
+    """What the comparison of labels found.
+
+    compared: planned labels that were looked for. edited: of these, the ones that were changed since, by right.
+    why_not: why they were not compared; empty if they were.
+    """
+
+    compared: int = 0
+    edited: int = 0
+    differences: tuple[Difference, ...] = ()
+    omitted: int = 0
+    why_not: str = ""
+
+
+async def labels_of(caller: RegistryClient, lineage_hash: str, authorize: Authorizer) -> AsyncIterator[Label]:
+    """Yield all labels of a lineage, one page in memory at a time. Raises CannotCheck, and what a call raises."""
+    path = f"{API_ROOT}/sessions/{lineage_hash}/readback/labels"
+    async for page in follow(caller, path, LabelPage, authorize):
+        for label in page.labels:
+            yield label
+
+
+async def compare_labels(
+    caller: RegistryClient, lineage_hash: str, authorize: Authorizer, planned: PlannedLineage, *, served: bool
+) -> LabelCheck:
+    """Compare the labels of a plan with the served ones. served: whether the registry has the endpoint for that.
+
+    Memory does not grow with their number. Raises CannotCheck, LocalProblem, and what a call raises.
+    """
+    if any(debt.what in (DebtKind.LABELS, DebtKind.REFUSED_LABELS) for debt in planned.progress.owed):
+        return LabelCheck(why_not="they are still to be sent")
+    if not served:
+        return LabelCheck(why_not="the registry does not serve them in pages (no label_readback)")
+    compared = edited = omitted = 0
+    differences: list[Difference] = []
+    with ExternalSort() as ours, ExternalSort() as theirs:
+        for label in _planned_labels(planned):
+            ours.add(_key(label))
+        async for label in labels_of(caller, lineage_hash, authorize):
+            theirs.add(_key(label))
+        for mine, served_label in _paired(_sorted(ours), _sorted(theirs)):
+            compared += 1
+            found = _differences(mine, served_label)
+            if not found:
+                continue
+            if await _was_right(caller, lineage_hash, authorize, mine, served_label):
+                edited += served_label is not None
+            elif len(differences) < MOST_DIFFERENCES:
+                differences += found
+            else:
+                omitted += 1
+    return LabelCheck(compared, edited, tuple(differences), omitted)
+
+
+def _planned_labels(planned: PlannedLineage) -> Iterator[Label]:
+    """Yield the labels that a plan sends, under the names that the registry knows."""
+    staged = all(row.event != Event.FELL_BACK for row in planned.journal.history())
+    prepared = planned.plan.provisional[planned.progress.identity or ANONYMOUS_IDENTITY]
+    for body in planned.journal.units.bodies(Kind.LABELS):
+        for item in json.loads(body):
+            kind = item["entity_type"]
+            name = str(item.get(NAMES[kind] or "", ""))
+            if kind == "job" and staged:
+                name = remote_job_uid(prepared, name)
+            yield Label(kind, name, 0, {key: item.get(key) or {} for key in ("metadata", "key_origins")})
+
+
+async def _was_right(
+    caller: RegistryClient, lineage_hash: str, authorize: Authorizer, mine: Label, served: Label | None
+) -> bool:
+    """Return whether an earlier version had what the plan says, or another name of a job has it."""
+    name = NAMES[mine.type]
+    if served is None:
+        if mine.type != "job":
+            return False
+    elif served.version <= 1:
+        return False
+    query = f"entity_type={mine.type}&session_hash={lineage_hash}"
+    query += f"&{name}={quote(mine.name, safe='')}" if name else ""
+    try:
+        reply = await caller.call(
+            "GET", f"{API_ROOT}/labels/history?{query}", expect=DocumentReply, authorize=authorize
+        )
+    except Refused as refusal:
+        if refusal.status == NOT_FOUND:
+            return False
+        raise
+    versions = [each for each in reply.document.get("labels", ()) if isinstance(each, dict)]
+    if served is None and any(each.get("jobUid") == mine.name for each in versions):
+        return False  # then the pages should have had it
+    documents = ({"metadata": each.get("metadata"), "key_origins": each.get("keyOrigins")} for each in versions)
+    return any(not _differences(mine, mine._replace(document=each)) for each in documents)
+
+
+def _differences(mine: Label, served: Label | None) -> list[Difference]:
+    """Return how a served label lacks what a planned one says."""
+    theirs = {} if served is None else _leaves(served.document)
+    return [
+        Difference(mine.place, f"label {path}", json.loads(text), json.loads(theirs[path]) if path in theirs else None)
+        for path, text in _leaves(mine.document).items()
+        if theirs.get(path) != text
+    ]
+
+
+def _leaves(document: dict[str, Any]) -> dict[str, str]:
+    return {path: json.dumps(value, sort_keys=True) for path, value in flattened(document).items()}
+
+
+def _paired(ours: Iterator[Label], theirs: Iterator[Label]) -> Iterator[tuple[Label, Label | None]]:
+    """Yield each planned label with the served one of its entity. Both are in the order of `_key`."""
+    served = next(theirs, None)
+    for mine in ours:
+        while served is not None and _name_of(served) < _name_of(mine):
+            served = next(theirs, None)
+        yield mine, served if served is not None and _name_of(served) == _name_of(mine) else None
+
+
+def _key(label: Label) -> tuple[int, int, str]:
+    return 0, 0, f"{_name_of(label)}{SEPARATOR}{json.dumps([label.version, label.document])}"
+
+
+def _name_of(label: Label) -> str:
+    return json.dumps([label.type, label.name])
+
+
+def _sorted(labels: ExternalSort) -> Iterator[Label]:
+    for _known, _step, line in labels.sorted():
+        name, _, rest = line.partition(SEPARATOR)
+        yield Label(*json.loads(name), *json.loads(rest))
+
+
+def _label(entry: object) -> Label:
+    if not isinstance(entry, dict) or entry.get("entity_type") not in NAMES:
+        raise Unreadable("a label is not of a known entity")
+    kind = entry["entity_type"]
+    name = NAMES[kind]
+    document = {key: typed(entry, key, dict) for key in ("metadata", "key_origins")}
+    return Label(kind, typed(entry, name, str) if name else "", typed(entry, "version", int), document)

@@ -1,0 +1,39 @@
+"""Following a registry's pages: each names the next one, and none twice."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import TypeVar
+from urllib.parse import quote
+
+from roar_publisher.glaas.client import Authorizer, RegistryClient
+from roar_publisher.glaas.replies import ReplyBody
+from roar_publisher.state.reasons import Reason
+from roar_publisher.verification.errors import CannotCheck
+
+
+@dataclass(frozen=True, slots=True)
+class Page(ReplyBody):
+    """A reply that is one page of many. next: the place after it; None at the end."""
+
+    next: str | None
+
+
+P = TypeVar("P", bound=Page)
+
+
+async def follow(caller: RegistryClient, path: str, expect: type[P], authorize: Authorizer) -> AsyncIterator[P]:
+    """Yield the pages of `path`, one in memory at a time.
+
+    Raises CannotCheck if a page leads back to an earlier one, and what `RegistryClient.call` raises.
+    """
+    after, seen = "", {""}
+    while True:
+        query = f"?after={quote(after, safe='')}" if after else ""
+        page = await caller.call("GET", f"{path}{query}", expect=expect, authorize=authorize)
+        yield page
+        if page.next is None:
+            return
+        if page.next in seen:
+            raise CannotCheck("the registry serves the same pages again and again", reason=Reason.REJECTED)
+        seen.add(page.next)
+        after = page.next
