@@ -21,7 +21,7 @@ from roar_publisher.state.debts import DebtKind
 from roar_publisher.state.machine import Event
 from roar_publisher.state.units import Kind
 from roar_publisher.verification.differences import LINEAGE, Difference
-from roar_publisher.verification.pages import Page, follow
+from roar_publisher.verification.pages import PagedReply, follow
 from roar_publisher.verification.planned import PlannedLineage
 from roar_publisher.verification.reading import typed
 
@@ -32,7 +32,7 @@ SEPARATOR = "\t"
 NOT_FOUND = 404
 
 
-class Label(NamedTuple):
+class ReadLabel(NamedTuple):
     """A label document with the entity that has it. name: a job's uid or an artifact's digest; empty for the lineage.
 
     version: as served, from 1; 0 for a planned one.
@@ -50,10 +50,10 @@ class Label(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class LabelPage(Page):
+class LabelPage(PagedReply):
     """One page of labels. The fields are those of the reply."""
 
-    labels: list[Label]
+    labels: list[ReadLabel]
 
     @classmethod
     def read(cls, body: object) -> Self:
@@ -82,7 +82,7 @@ class LabelCheck:
     why_not: str = ""
 
 
-async def labels_of(caller: RegistryClient, lineage_hash: str, authorize: Authorizer) -> AsyncIterator[Label]:
+async def labels_of(caller: RegistryClient, lineage_hash: str, authorize: Authorizer) -> AsyncIterator[ReadLabel]:
     """Yield all labels of a lineage, one page in memory at a time. Raises CannotCheck, and what a call raises."""
     path = f"{API_ROOT}/sessions/{lineage_hash}/readback/labels"
     async for page in follow(caller, path, LabelPage, authorize):
@@ -122,7 +122,7 @@ async def compare_labels(
     return LabelCheck(compared, edited, tuple(differences), omitted)
 
 
-def _planned_labels(planned: PlannedLineage) -> Iterator[Label]:
+def _planned_labels(planned: PlannedLineage) -> Iterator[ReadLabel]:
     """Yield the labels that a plan sends, under the names that the registry knows."""
     staged = all(row.event != Event.FELL_BACK for row in planned.journal.history())
     prepared = planned.plan.provisional[planned.progress.identity or ANONYMOUS_IDENTITY]
@@ -132,11 +132,11 @@ def _planned_labels(planned: PlannedLineage) -> Iterator[Label]:
             name = str(item.get(NAMES[kind] or "", ""))
             if kind == "job" and staged:
                 name = remote_job_uid(prepared, name)
-            yield Label(kind, name, 0, {key: item.get(key) or {} for key in ("metadata", "key_origins")})
+            yield ReadLabel(kind, name, 0, {key: item.get(key) or {} for key in ("metadata", "key_origins")})
 
 
 async def _was_right(
-    caller: RegistryClient, lineage_hash: str, authorize: Authorizer, mine: Label, served: Label | None
+    caller: RegistryClient, lineage_hash: str, authorize: Authorizer, mine: ReadLabel, served: ReadLabel | None
 ) -> bool:
     """Return whether an earlier version had what the plan says, or another name of a job has it."""
     name = NAMES[mine.type]
@@ -162,7 +162,7 @@ async def _was_right(
     return any(not _differences(mine, mine._replace(document=each)) for each in documents)
 
 
-def _differences(mine: Label, served: Label | None) -> list[Difference]:
+def _differences(mine: ReadLabel, served: ReadLabel | None) -> list[Difference]:
     """Return how a served label lacks what a planned one says."""
     theirs = {} if served is None else _leaves(served.document)
     return [
@@ -176,7 +176,7 @@ def _leaves(document: dict[str, Any]) -> dict[str, str]:
     return {path: json.dumps(value, sort_keys=True) for path, value in flattened(document).items()}
 
 
-def _paired(ours: Iterator[Label], theirs: Iterator[Label]) -> Iterator[tuple[Label, Label | None]]:
+def _paired(ours: Iterator[ReadLabel], theirs: Iterator[ReadLabel]) -> Iterator[tuple[ReadLabel, ReadLabel | None]]:
     """Yield each planned label with the served one of its entity. Both are in the order of `_key`."""
     served = next(theirs, None)
     for mine in ours:
@@ -185,24 +185,24 @@ def _paired(ours: Iterator[Label], theirs: Iterator[Label]) -> Iterator[tuple[La
         yield mine, served if served is not None and _name_of(served) == _name_of(mine) else None
 
 
-def _key(label: Label) -> tuple[int, int, str]:
+def _key(label: ReadLabel) -> tuple[int, int, str]:
     return 0, 0, f"{_name_of(label)}{SEPARATOR}{json.dumps([label.version, label.document])}"
 
 
-def _name_of(label: Label) -> str:
+def _name_of(label: ReadLabel) -> str:
     return json.dumps([label.type, label.name])
 
 
-def _sorted(labels: ExternalSort) -> Iterator[Label]:
+def _sorted(labels: ExternalSort) -> Iterator[ReadLabel]:
     for _known, _step, line in labels.sorted():
         name, _, rest = line.partition(SEPARATOR)
-        yield Label(*json.loads(name), *json.loads(rest))
+        yield ReadLabel(*json.loads(name), *json.loads(rest))
 
 
-def _label(entry: object) -> Label:
+def _label(entry: object) -> ReadLabel:
     if not isinstance(entry, dict) or entry.get("entity_type") not in NAMES:
         raise Unreadable("a label is not of a known entity")
     kind = entry["entity_type"]
     name = NAMES[kind]
     document = {key: typed(entry, key, dict) for key in ("metadata", "key_origins")}
-    return Label(kind, typed(entry, name, str) if name else "", typed(entry, "version", int), document)
+    return ReadLabel(kind, typed(entry, name, str) if name else "", typed(entry, "version", int), document)

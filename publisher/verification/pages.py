@@ -12,13 +12,13 @@ from roar_publisher.verification.errors import CannotCheck
 
 
 @dataclass(frozen=True, slots=True)
-class Page(ReplyBody):
+class PagedReply(ReplyBody):
     """A reply that is one page of many. next: the place after it; None at the end."""
 
     next: str | None
 
 
-P = TypeVar("P", bound=Page)
+P = TypeVar("P", bound=PagedReply)
 
 
 async def follow(caller: RegistryClient, path: str, expect: type[P], authorize: Authorizer) -> AsyncIterator[P]:

@@ -11,7 +11,7 @@ from roar_publisher.glaas.protocol import API_ROOT
 from roar_publisher.lineage.canonical import CANONICAL_VERSION
 from roar_publisher.state.reasons import Reason
 from roar_publisher.verification.errors import CannotCheck
-from roar_publisher.verification.pages import Page, follow
+from roar_publisher.verification.pages import PagedReply, follow
 from roar_publisher.verification.texts import Link, SortedJobs, links_of
 
 _TEXT, _NUMBER = (str, type(None)), (int, type(None))
@@ -26,7 +26,7 @@ _FIELDS: dict[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class ReadbackPage(Page):
+class ReadbackPage(PagedReply):
     """One page of a lineage. The fields are those of the reply."""
 
     hash: str
