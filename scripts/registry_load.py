@@ -45,7 +45,13 @@ PIECE = 500
 def _stage(store: Store, jobs: int, links: int) -> tuple[Session, str]:
     """A session with `jobs` jobs in one step, each with `links` inputs; and its token."""
     session, _ = store.write(
-        open_session, ANONYMOUS_CALLER, client_session_id=None, mode="anonymous_public", now=time.time()
+        open_session,
+        ANONYMOUS_CALLER,
+        client_session_id=None,
+        mode="anonymous_public",
+        now=time.time(),
+        client="",
+        most_open=1,
     )
     for first in range(0, jobs, PIECE):
         batch = [

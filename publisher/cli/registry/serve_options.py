@@ -76,6 +76,23 @@ OPTIONS = (
         help="The same for publishes. 0 refuses publishes without a sign-in.",
     ),
     click.option(
+        "--open-sessions",
+        type=click.IntRange(1),
+        default=200,
+        show_default=True,
+        help="Publishes without a sign-in that one address may have under way; ten times that for all together.",
+    ),
+    click.option(
+        "--session-mib", type=click.IntRange(1), default=4096, show_default=True, help="MiB that one publish may stage."
+    ),
+    click.option(
+        "--mib-per-minute",
+        type=click.IntRange(1),
+        default=1024,
+        show_default=True,
+        help="MiB that one address may send in a minute, with or without a sign-in.",
+    ),
+    click.option(
         "--workers",
         type=click.IntRange(1, MOST_WORKERS),
         default=1,
@@ -156,6 +173,9 @@ def options_of(
     anonymous_sessions: int,
     anonymous_jobs: int,
     anonymous_mib: int,
+    open_sessions: int,
+    session_mib: int,
+    mib_per_minute: int,
     max_connections: int,
     drain_seconds: int,
     workers: int,
@@ -168,6 +188,7 @@ def options_of(
     base_path: str,
 ) -> "ServeOptions":
     """Return the values of the options."""
+    from roar_publisher.registry.accounts.limits import ClientLimits
     from roar_publisher.registry.accounts.quotas import Amount
     from roar_publisher.registry.server.serve import ServeOptions
 
@@ -177,6 +198,7 @@ def options_of(
     return ServeOptions(
         connections=max_connections,
         quota=quota,
+        limits=ClientLimits(open_sessions, session_mib * MEBIBYTE, mib_per_minute * MEBIBYTE),
         proxies=proxies,
         public=public,
         context_age=access_max_age * DAY_S,

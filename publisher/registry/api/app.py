@@ -25,6 +25,7 @@ from roar_publisher.glaas.features import RegistrationSessionFeatures
 from roar_publisher.glaas.wire import DEFAULT_BODY_LIMIT
 from roar_publisher.registry.accounts.authority import Authority, CallRunner, LocalAuthority
 from roar_publisher.registry.accounts.callers import CallerIdentifier
+from roar_publisher.registry.accounts.limits import DEFAULT_LIMITS, BodyRates, ClientLimits
 from roar_publisher.registry.accounts.quotas import DEFAULT_QUOTA, Amount
 from roar_publisher.registry.accounts.signatures import Signatures
 from roar_publisher.registry.api.additions import AdditionsApi
@@ -83,6 +84,7 @@ def create_app(
     run: CallRunner | None = None,
     turns: Turns | None = None,
     quota: Amount = DEFAULT_QUOTA,
+    limits: ClientLimits = DEFAULT_LIMITS,
     authority: Callable[[CallRunner], Authority] | None = None,
     names: Names | None = None,
     lifecycle: Lifecycle | None = None,
@@ -95,10 +97,11 @@ def create_app(
     `bulk` is the same for large requests. `clock` returns Unix seconds. `body_limit` is in bytes; larger bodies get a
     413, except for batches, whose limit `bulk` holds. `run` runs blocking calls, one at a time; the default is
     `Worker`, and tests on virtual time pass an inline one. `turns` limits how many finalizes run at once. `quota` is
-    the amount that one client may write without a credential. `authority` creates the authority that validates
-    bearers; the default uses the store's own accounts. `names` are the host names that the registry is served under;
-    None, for in-process use, accepts any name. `lifecycle` says when the registry drains. `observer` is told what
-    it does. `base_path` is the path below which clients reach the registry (`base_path.base_path_of`).
+    the amount that one client may write without a credential; `limits` are those of every moment. `authority` creates
+    the authority that validates bearers; the default uses the store's own accounts. `names` are the host names that the
+    registry is served under; None, for in-process use, accepts any name. `lifecycle` says when the registry drains.
+    `observer` is told what it does. `base_path` is the path below which clients reach the registry
+    (`base_path.base_path_of`).
 
     During the app's lifespan, background tasks sweep the store and index published lineages. At its end, the authority
     is closed.
@@ -106,7 +109,8 @@ def create_app(
     run, lifecycle, observer = run or Worker().run, lifecycle or Lifecycle(), observer or Observer()
     bearers = LocalAuthority(store.accounts, run, clock) if authority is None else authority(run)
     caller_identifier = CallerIdentifier(bearers, Signatures(store.accounts, run, clock), names)
-    service = RegistryService(store, caller_identifier, features, clock, body_limit, bulk, quota, run)
+    rates = BodyRates(limits.minute_bytes)
+    service = RegistryService(store, caller_identifier, features, clock, body_limit, bulk, quota, limits, rates, run)
     return Starlette(
         routes=_routes(service, turns or Turns(), lifecycle),
         middleware=[
@@ -153,7 +157,7 @@ async def _lifespan(
     authority: Authority, service: RegistryService, observer: Observer, app: Starlette
 ) -> AsyncIterator[None]:
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(sweep_forever, service.write_unseen, service.clock, observer.swept)
+        tasks.start_soon(sweep_forever, service.write_unseen, service.clock, observer.swept, observer.staged)
         tasks.start_soon(index_forever, service.write_unseen, service.clock, service.changes)
         yield
         tasks.cancel_scope.cancel()

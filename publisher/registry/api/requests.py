@@ -12,6 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from roar_publisher.registry.http.request_ids import HEADER, REQUEST_ID, request_id_of
+from roar_publisher.registry.store.sessions import Staged
 
 access_log = logging.getLogger("roar_publisher.registry.access")
 
@@ -47,6 +48,9 @@ class Observer:
 
     def queued(self, calls: int) -> None:
         """Learn how many calls wait for the store, or are at work on it."""
+
+    def staged(self, staged: Staged) -> None:
+        """Learn what is staged now, about once a minute."""
 
 
 class RequestRecord:

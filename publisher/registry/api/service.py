@@ -21,6 +21,7 @@ from roar_publisher.registry.accounts.callers import (
     SignableRequest,
 )
 from roar_publisher.registry.accounts.context import AccessContext
+from roar_publisher.registry.accounts.limits import BodyRates, ClientLimits, take_bytes
 from roar_publisher.registry.accounts.quotas import Amount, AnonymousWrite, metered
 from roar_publisher.registry.accounts.scope import reader_of, resolve
 from roar_publisher.registry.api.bodies import read_body, read_raw
@@ -45,7 +46,8 @@ class RegistryService:
 
     `features` are the features that are advertised and honoured; None disables registration sessions. `clock` returns
     Unix seconds. `body_limit`, in bytes, is the usual limit of a body; `bulk` says what batches may exceed. `quota` is
-    the amount that one client may write without a credential.
+    the amount that one client may write without a credential. `rates` is what this process has taken of what its
+    clients may send.
     """
 
     store: Store
@@ -55,6 +57,8 @@ class RegistryService:
     body_limit: int
     bulk: BulkFeatures
     quota: Amount
+    limits: ClientLimits
+    rates: BodyRates
     run: CallRunner
     large_bodies: LargeBodies = field(default_factory=LargeBodies)
     changes: Changes = field(default_factory=Changes)
@@ -103,9 +107,14 @@ class RegistryService:
     async def body(self, request: Request, model: type[Body], *, limit: int | None = None) -> Body:
         """Return the request's body as `model`. `limit` is in bytes; the default is `body_limit`.
 
-        Raises `Refusal` as `bodies.read_body`.
+        Raises `Refusal` as `bodies.read_body`, and 429 if the client sends too much in a minute.
         """
+        sent = await read_raw(request, limit or self.body_limit)
+        await self.rates.spend(client_of_request(request), len(sent), self._take_bytes)
         return await read_body(request, model, limit or self.body_limit, self.bulk.encodings)
+
+    async def _take_bytes(self, client: str, size: float) -> None:
+        await self.write_unseen(take_bytes, client, size, self.limits.minute_bytes, self.clock())
 
     def batch_limit(self, request: Request) -> AbstractContextManager[int]:
         """Give the limit of a batch's body, in bytes, for as long as the body is held."""

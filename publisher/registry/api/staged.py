@@ -72,6 +72,8 @@ class StagedApi:
             client_session_id=body.client_session_id,
             mode=body.mode or AUTHENTICATED,
             now=self.service.clock(),
+            client=client_of_request(request),
+            most_open=self.service.limits.open_sessions,
         )
         reply = {
             "registration_session_id": session.id,
@@ -105,7 +107,7 @@ class StagedApi:
                     return JSONResponse(_jobs_reply(staging.Added([], 0), [prepared], prepared=True))
             known = understands(request, Since.ALREADY_REGISTERED)
             added, published = await self.service.write_from(
-                request, access.caller, _stage_jobs, access, jobs, leave_published=known
+                request, access.caller, _stage_jobs, access, request.state.body_size, jobs, leave_published=known
             )
         return JSONResponse(_jobs_reply(added, published))
 
@@ -115,7 +117,7 @@ class StagedApi:
         job = await self.service.body(request, wire.Job)
         known = understands(request, Since.ALREADY_REGISTERED)
         added, published = await self.service.write_from(
-            request, access.caller, _stage_jobs, access, [job], leave_published=known
+            request, access.caller, _stage_jobs, access, request.state.body_size, [job], leave_published=known
         )
         if published:
             raise Refusal(HTTPStatus.CONFLICT, f"the job belongs to the published lineage {published[0]}")
@@ -193,8 +195,10 @@ class StagedApi:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
+        size: int = request.state.body_size
+
         def write_into_session(connection: Connection) -> T:
-            session = touch_open_session(connection, access)
+            session = touch_open_session(connection, access, size)
             return operation(connection, session.graph_id, *args, **kwargs)
 
         if access.caller.user is not None:
@@ -204,7 +208,9 @@ class StagedApi:
     async def _access(self, request: Request, limit: int | None = None) -> Access:
         service = self.service
         caller = await service.caller(request, limit=limit)
-        return Access(path_text(request, "id"), caller, service.store.secret, service.clock())
+        return Access(
+            path_text(request, "id"), caller, service.store.secret, service.clock(), service.limits.session_bytes
+        )
 
 
 def _client(request: Request, caller: Caller) -> str:
@@ -224,17 +230,19 @@ def _jobs_reply(added: staging.Added, published: Sequence[str], *, prepared: boo
 
 
 def _prepare(connection: Connection, access: Access, jobs: Sequence[wire.Job]) -> str | None:
-    return prepare(connection, touch_open_session(connection, access), [job.job_uid for job in jobs])
+    return prepare(connection, touch_open_session(connection, access, 0), [job.job_uid for job in jobs])
 
 
 def _stage_jobs(
-    connection: Connection, access: Access, jobs: Sequence[wire.Job], *, leave_published: bool
+    connection: Connection, access: Access, size: int, jobs: Sequence[wire.Job], *, leave_published: bool
 ) -> tuple[staging.Added, list[str]]:
-    """Stage jobs. Return the added jobs and the hashes of the published lineages that contain the jobs left out.
+    """Stage jobs from a body of `size` bytes.
+
+    Return the added jobs and the hashes of the published lineages that contain the jobs left out.
 
     With `leave_published`, jobs that a public lineage of this user already contains are not staged.
     """
-    session = touch_open_session(connection, access)
+    session = touch_open_session(connection, access, size)
     refuse_other_jobs(session)
     uids = [job.job_uid for job in jobs] if leave_published else []
     elsewhere = registered_jobs(connection, session.owner, uids)

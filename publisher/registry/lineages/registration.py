@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from roar_publisher.registry.accounts.callers import Caller, Credential, is_session_token
+from roar_publisher.registry.accounts.limits import check_open_sessions, check_staged_bytes
 from roar_publisher.registry.http.refusals import Refusal, unauthorized
 from roar_publisher.registry.store import sessions
 from roar_publisher.registry.store.access import ANONYMOUS_OWNER
@@ -28,18 +29,32 @@ its labels."""
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """A caller's request to use a session. `secret` is the server's, for the token. `now` is in Unix seconds."""
+    """A caller's request to use a session.
+
+    `secret` is the server's, for the token. `now` is in Unix seconds. `most_bytes` is what a session may stage.
+    """
 
     session_id: str
     caller: Caller
     secret: bytes
     now: float
+    most_bytes: int
 
 
 def open_session(
-    connection: Connection, caller: Caller, *, client_session_id: str | None, mode: str, now: float
+    connection: Connection,
+    caller: Caller,
+    *,
+    client_session_id: str | None,
+    mode: str,
+    now: float,
+    client: str,
+    most_open: int,
 ) -> tuple[Session, bool]:
-    """Return the caller's session for this client id, and whether it is new. Without a client id, it is always new."""
+    """Return the caller's session for this client id, and whether it is new. Without a client id, it is always new.
+
+    `client` is the address. Raises `Refusal` as `check_open_sessions` for a new one without a sign-in.
+    """
     if client_session_id is not None:
         session = sessions.find_by_client_id(connection, caller.owner, client_session_id)
         if session is not None and _has_expired(session, now):
@@ -49,6 +64,9 @@ def open_session(
             left = LIFETIME if session.receipt is None else LABELLING_TIME
             sessions.extend(connection, session.id, now + left)
             return session, False
+    anonymous = caller.owner == ANONYMOUS_OWNER
+    if anonymous:
+        check_open_sessions(connection, client, most_open, now)
     created = sessions.insert(
         connection,
         owner=caller.owner,
@@ -57,6 +75,7 @@ def open_session(
         mode=mode,
         graph_id=new_graph(connection),
         expires_at=now + LIFETIME,
+        client=client if anonymous else "",
     )
     return created, True
 
@@ -82,17 +101,18 @@ def find_session(connection: Connection, access: Access) -> Session:
     return session
 
 
-def touch_open_session(connection: Connection, access: Access) -> Session:
-    """Return the open session for a write, extend its lifetime, and increment its revision.
+def touch_open_session(connection: Connection, access: Access, size: int) -> Session:
+    """Return the open session for a write of `size` bytes, extend its lifetime, and increment its revision.
 
-    Raises `Refusal`: as `find_session`; 409 with the receipt if the session is closed.
+    Raises `Refusal`: as `find_session`; 409 with the receipt if the session is closed; as `check_staged_bytes`.
     """
     connection.lock(f"session {access.session_id}")
     session = find_session(connection, access)
     if session.receipt is not None:
         detail = "this registration session is closed: its lineage is published"
         raise Refusal(HTTPStatus.CONFLICT, detail, {"status": "closed", "receipt": session.receipt})
-    sessions.record_write(connection, session.id, access.now + LIFETIME)
+    staged = sessions.record_write(connection, session.id, access.now + LIFETIME, size)
+    check_staged_bytes(staged, access.most_bytes)
     return session
 
 

@@ -6,19 +6,22 @@ the deletion of another's gigabytes. A slice that is lost is repeated.
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import anyio
 
+from roar_publisher.registry.accounts.limits import MINUTE
 from roar_publisher.registry.accounts.quotas import DRAIN_SECONDS
 from roar_publisher.registry.lineages.fragments import KEPT_SECONDS
-from roar_publisher.registry.store import anonymous_use, fragments
+from roar_publisher.registry.store import anonymous_use, body_rates, fragments
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.errors import StoreError
 from roar_publisher.registry.store.files import return_pages
 from roar_publisher.registry.store.graphs import count_discarded, delete_discarded, discard_graph
+from roar_publisher.registry.store.sessions import Staged, count_staged, delete_expired
 from roar_publisher.registry.store.sessions import count_expired as count_sessions
-from roar_publisher.registry.store.sessions import delete_expired
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -39,18 +42,25 @@ PAUSE_SECONDS = 0.02
 class Write(Protocol):
     """Runs an operation in a transaction, like `service.RegistryService.write`."""
 
-    def __call__(self, operation: Callable[[Connection, float], bool], now: float, /) -> Awaitable[bool]: ...
+    def __call__(self, operation: Callable[[Connection, float], T], now: float, /) -> Awaitable[T]: ...
 
 
-async def sweep_forever(write: Write, clock: Callable[[], float], swept: Callable[[], None] = lambda: None) -> None:
+async def sweep_forever(
+    write: Write,
+    clock: Callable[[], float],
+    swept: Callable[[], None] = lambda: None,
+    counted: Callable[[Staged], None] = lambda staged: None,
+) -> None:
     """Sweep until cancelled. Cancellation does not interrupt a running slice. `clock` returns Unix seconds. `swept`
-    is called after each slice that removed something.
+    is called after each slice that removed something, `counted` with what is staged after each round.
 
     Errors of the store (a full disk) are logged, and the next round tries again.
     """
     while True:
         try:
             more = await write(sweep_slice, clock())
+            if not more:
+                counted(await write(count_staged, clock()))
         except StoreError as error:
             logger.error("cannot delete expired data now: %s", error)
             more = False
@@ -66,6 +76,7 @@ def sweep_slice(connection: Connection, now: float) -> bool:
         or delete_discarded(connection, SLICE_ROWS)
         or fragments.delete_expired(connection, now - KEPT_SECONDS, SLICE_BATCHES)
         or anonymous_use.delete_older(connection, now - DRAIN_SECONDS, SLICE_ROWS)
+        or body_rates.delete_older(connection, now - MINUTE, SLICE_ROWS)
         or return_pages(connection, kept=KEPT_PAGES, limit=SLICE_PAGES)
     )
 

@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from roar_publisher.registry.api.requests import Handled, Observer
+from roar_publisher.registry.store.sessions import Staged
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"})
 """Clients choose the method, and every value of a label takes memory for ever."""
@@ -31,6 +32,11 @@ class Metrics(Observer):
         self._bytes = Counter(f"{prefix}body_bytes", "Bytes of accepted bodies.", ("route",), registry=collected)
         self._finalizes = Counter(f"{prefix}finalizes", "Finalizes by status.", ("status",), registry=collected)
         self._sweeps = Counter(f"{prefix}sweeps", "Transactions that removed expired data.", registry=collected)
+        open_now, staged_now = "Open registration sessions.", "Bytes staged in open sessions."
+        self._sessions, self._staged = (
+            Gauge(f"{prefix}{name}", text, registry=collected, multiprocess_mode="livemostrecent")
+            for name, text in (("open_sessions", open_now), ("staged_bytes", staged_now))
+        )
         waiting = "Calls that wait for the store, or are at work."
         self._queue = Gauge(f"{prefix}store_queue", waiting, registry=collected, multiprocess_mode="livesum")
 
@@ -48,6 +54,10 @@ class Metrics(Observer):
 
     def queued(self, calls: int) -> None:
         self._queue.set(calls)
+
+    def staged(self, staged: Staged) -> None:
+        self._sessions.set(staged.sessions)
+        self._staged.set(staged.bytes)
 
     @contextmanager
     def served(self, host: str, port: int) -> Iterator[str]:

@@ -14,6 +14,7 @@ from typing import Any
 from starlette.applications import Starlette
 
 from roar_publisher.registry.accounts.authority import Authority, CallRunner
+from roar_publisher.registry.accounts.limits import DEFAULT_LIMITS, ClientLimits
 from roar_publisher.registry.accounts.quotas import DEFAULT_QUOTA, Amount
 from roar_publisher.registry.accounts.treqs import DEFAULT_CONTEXT_AGE, TreqsService
 from roar_publisher.registry.api.app import create_app
@@ -37,18 +38,20 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
-    """Limits and trust settings for clients.
+    """ClientLimits and trust settings for clients.
 
-    `connections` is the maximum in total. `quota` is what one client may write in a day without a credential. `proxies`
-    are peers whose `X-Forwarded-For` and `X-Forwarded-Proto` are trusted. `public` are origins that clients use
-    (`names.origin_of`), in addition to those of the socket. `context_age` is in seconds, as for `TreqsService`.
-    `drain_seconds` are what requests that have arrived get when the registry is told to stop. `workers` is the number
-    of processes that serve; several need PostgreSQL. `certificate` are the files of a TLS certificate and its key.
-    `metrics` are the host and port where Prometheus finds its figures. `base_path` is as for `create_app`.
+    `connections` is the maximum in total. `quota` is what one client may write in a day without a credential, `limits`
+    are those of every moment. `proxies` are peers whose `X-Forwarded-For` and `X-Forwarded-Proto` are trusted. `public`
+    are origins that clients use (`names.origin_of`), in addition to those of the socket. `context_age` is in seconds,
+    as for `TreqsService`. `drain_seconds` are what requests that have arrived get when the registry is told to stop.
+    `workers` is the number of processes that serve; several need PostgreSQL. `certificate` are the files of a TLS
+    certificate and its key. `metrics` are the host and port where Prometheus finds its figures. `base_path` is as for
+    `create_app`.
     """
 
     connections: int = DEFAULT_CONNECTIONS
     quota: Amount = DEFAULT_QUOTA
+    limits: ClientLimits = DEFAULT_LIMITS
     proxies: Sequence[Network] = ()
     public: Sequence[str] = ()
     context_age: float = DEFAULT_CONTEXT_AGE
@@ -176,7 +179,9 @@ def _app(store: Store, treqs_url: str | None, options: ServeOptions, **more: Any
         return TreqsService(treqs_url, store.accounts, run, time.time, context_age=options.context_age)
 
     authority = ask_treqs if treqs_url else None
-    return create_app(store, quota=options.quota, authority=authority, base_path=options.base_path, **more)
+    return create_app(
+        store, quota=options.quota, limits=options.limits, authority=authority, base_path=options.base_path, **more
+    )
 
 
 def _url(scheme: str, host: str, port: int) -> str:

@@ -337,4 +337,16 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     CREATE INDEX words_by_space ON words (space, kind, word, graph_id);
     """,
+    """
+    -- Limits that hold across processes (`accounts.limits`).
+    ALTER TABLE sessions ADD COLUMN client TEXT NOT NULL DEFAULT '';          -- address of an open anonymous session
+    ALTER TABLE sessions ADD COLUMN staged_bytes INTEGER NOT NULL DEFAULT 0;  -- of the bodies that staged something
+    CREATE INDEX open_anonymous_sessions ON sessions (client, expires_at) WHERE receipt IS NULL AND owner = '';
+    CREATE TABLE body_rates (
+        client TEXT PRIMARY KEY,              -- an address
+        bytes REAL NOT NULL,                  -- level of its bucket, as it stood at `at`
+        at REAL NOT NULL                      -- Unix seconds
+    ) WITHOUT ROWID;
+    CREATE INDEX body_rates_by_age ON body_rates (at);
+    """,
 )

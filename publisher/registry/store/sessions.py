@@ -3,7 +3,7 @@
 import json
 import secrets
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from roar_publisher.registry.store.database import Connection, Row
 
@@ -38,13 +38,14 @@ def insert(
     mode: str,
     graph_id: int,
     expires_at: float,
+    client: str,
 ) -> Session:
-    """Create a session with a new random id."""
+    """Create a session with a new random id. `client` is the address that opened it, if it is anonymous."""
     session_id = secrets.token_hex(16)
     connection.execute(
-        "INSERT INTO sessions (id, owner, identity, client_session_id, mode, graph_id, expires_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (session_id, owner, identity, client_session_id, mode, graph_id, expires_at),
+        "INSERT INTO sessions (id, owner, identity, client_session_id, mode, graph_id, expires_at, client)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (session_id, owner, identity, client_session_id, mode, graph_id, expires_at, client),
     )
     return Session(session_id, owner, identity, graph_id, mode, 0, expires_at, None, None)
 
@@ -68,19 +69,25 @@ def extend(connection: Connection, session_id: str, expires_at: float) -> None:
     connection.execute("UPDATE sessions SET expires_at = ? WHERE id = ?", (expires_at, session_id))
 
 
-def record_write(connection: Connection, session_id: str, expires_at: float) -> None:
-    """Increment the revision of a session, and set the time at which it expires."""
-    connection.execute(
-        "UPDATE sessions SET revision = revision + 1, expires_at = ? WHERE id = ?", (expires_at, session_id)
-    )
+def record_write(connection: Connection, session_id: str, expires_at: float, size: int) -> int:
+    """Increment the revision of a session, and set the time at which it expires.
+
+    `size` is that of the body, in bytes. Return what has been staged, with it.
+    """
+    row = connection.execute(
+        "UPDATE sessions SET revision = revision + 1, expires_at = :expires_at, staged_bytes = staged_bytes + :size"
+        " WHERE id = :id RETURNING staged_bytes",
+        {"expires_at": expires_at, "size": size, "id": session_id},
+    ).fetchone()
+    return int(row["staged_bytes"])
 
 
 def close(
     connection: Connection, session_id: str, graph_id: int, receipt: dict[str, object], expires_at: float
 ) -> None:
-    """Close a session with its receipt and the graph that it refers to from then on."""
+    """Close a session with its receipt and the graph that it refers to from then on. Its client is forgotten."""
     connection.execute(
-        "UPDATE sessions SET receipt = ?, graph_id = ?, expires_at = ? WHERE id = ?",
+        "UPDATE sessions SET receipt = ?, graph_id = ?, expires_at = ?, client = '' WHERE id = ?",
         (json.dumps(receipt), graph_id, expires_at, session_id),
     )
 
@@ -106,6 +113,32 @@ def count_expired(connection: Connection, now: float) -> int:
         "SELECT count(*) FROM sessions WHERE receipt IS NULL AND expires_at <= ?", (now,)
     ).fetchone()
     return int(count)
+
+
+def count_open_anonymous(connection: Connection, now: float, client: str | None) -> int:
+    """Count the open anonymous sessions of a client, or with None of all, without those that have expired."""
+    (count,) = connection.execute(
+        "SELECT count(*) FROM sessions WHERE receipt IS NULL AND owner = '' AND expires_at > :now"
+        + ("" if client is None else " AND client = :client"),
+        {"now": now} if client is None else {"now": now, "client": client},
+    ).fetchone()
+    return int(count)
+
+
+class Staged(NamedTuple):
+    """The number of open sessions, and the bytes that were staged in them."""
+
+    sessions: int
+    bytes: int
+
+
+def count_staged(connection: Connection, now: float) -> Staged:
+    """Count the open sessions and what is staged in them, without those that have expired."""
+    row = connection.execute(
+        "SELECT count(*), coalesce(sum(staged_bytes), 0) FROM sessions WHERE receipt IS NULL AND expires_at > :now",
+        {"now": now},
+    ).fetchone()
+    return Staged(int(row[0]), int(row[1]))
 
 
 def delete_expired(connection: Connection, now: float, limit: int) -> list[int]:

@@ -196,7 +196,15 @@ def test_pruning_counts_and_removes_what_has_expired(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
     for client, age in (("old", 2 * LIFETIME), ("new", 0)):
         now = 4_000_000_000.0 if client == "new" else 1_000_000_000.0 - age
-        store.write(open_session, ANONYMOUS_CALLER, client_session_id=None, mode="anonymous_public", now=now)
+        store.write(
+            open_session,
+            ANONYMOUS_CALLER,
+            client_session_id=None,
+            mode="anonymous_public",
+            now=now,
+            client="",
+            most_open=1,
+        )
     store.close()
     expected = {"sessions": 1, "staged": 0, "fragment_sessions": 0}
     for dry_run in ("--dry-run", "--dry-run", "--json"):
