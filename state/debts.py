@@ -19,6 +19,7 @@ class DebtKind(StrEnum):
     RECORD = "record"
     MARKS = "marks"
     TAG = "git tag"
+    RECEIPT = "receipt"
 
 
 _TEXTS = {
@@ -27,6 +28,7 @@ _TEXTS = {
     DebtKind.RECORD: "the record of the put in roar.db is still to be written",
     DebtKind.MARKS: "the marks in roar.db are still to be written",
     DebtKind.TAG: "the git tag is still to be made",
+    DebtKind.RECEIPT: "the receipt is still to be made",
 }
 
 

@@ -5,6 +5,7 @@
     publishes/<id>/claim            who asks the daemon to release it
     publishes/<id>/session-token    the only credential of an anonymous session, 0600, while that session is open
     publishes/<id>/put-record       what a put will write into roar.db, 0600, until it is written
+    receipts/<hash>.<id>.json       the receipt of a publish, 0600; it stays when the publish is pruned
     publishes/<id>/uploads/<n>      the store's name of a running upload, or when one was requested, 0600
     key                             makes this user's session ids unguessable, 0600
     key.lock                        held while the key is made
@@ -120,6 +121,21 @@ class PublishPaths:
         with _state_problems(self.folder):
             forget_private(self._put_record)
 
+    def has_receipt(self, lineage_hash: str) -> bool:
+        """Return whether the receipt of this publish is complete on the disk."""
+        with _state_problems(self.folder):
+            return self._receipt(lineage_hash).is_file()
+
+    def write_receipt(self, lineage_hash: str, content: bytes) -> None:
+        """Store the receipt of this publish, complete or not at all, so that a loss of power does not undo it."""
+        path = self._receipt(lineage_hash)
+        with _state_problems(self.folder):
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            write_private(path, content, sync_folder=True)
+
+    def _receipt(self, lineage_hash: str) -> Path:
+        return StateFolder.of(self).receipts / f"{lineage_hash}.{self.id}.json"
+
     @property
     def _put_record(self) -> Path:
         return self.folder / "put-record"
@@ -164,6 +180,10 @@ class StateFolder:
     @property
     def publishes(self) -> Path:
         return self.root / "publishes"
+
+    @property
+    def receipts(self) -> Path:
+        return self.root / "receipts"
 
     @property
     def identities(self) -> Path:

@@ -20,10 +20,10 @@ def read_private(path: Path) -> bytes | None:
         return None
 
 
-def write_private(path: Path, content: bytes) -> None:
-    """Replace the file atomically, with mode 0600. Raises OSError."""
+def write_private(path: Path, content: bytes, *, sync_folder: bool = False) -> None:
+    """Replace the file atomically, with mode 0600. sync_folder: as for `replacing`. Raises OSError."""
     _new(path).unlink(missing_ok=True)
-    with replacing(path) as replace:
+    with replacing(path, sync_folder=sync_folder) as replace:
         replace(memoryview(content))
 
 

@@ -120,6 +120,7 @@ MAY_KNOW: dict[str, set[str]] = {
         "publisher.lineage.git",
         "publisher.auth",
         "publisher.storage",
+        "publisher.verification",
     },
     "publisher.engine.loop": {
         "state",
@@ -257,7 +258,10 @@ SHARED_WITH_REGISTRY = {
     "publisher.glaas.wire",
     "publisher.glaas.features",
     "publisher.glaas.signature",
+    "publisher.glaas.verifying",
+    "publisher.glaas.envelope",
     "publisher.lineage.canonical",
+    "publisher.lineage.statement",
 }
 EXCEPTIONS: set[tuple[str, str]] = set()
 """Arrows that run the wrong way; each one that is fixed leaves this list."""

@@ -14,6 +14,7 @@ from roar_publisher.auth.bearer_store import BearerStore
 from roar_publisher.auth.choice import Choice, Decision, Flag, HeldCredentials, Key
 from roar_publisher.auth.decide import lineage_names_owner, requests_anonymity
 from roar_publisher.auth.identity import ANONYMOUS_IDENTITY, identity_of_key, identity_of_me, identity_of_sign_in
+from roar_publisher.auth.receipt_keys import KnownReceiptKeys
 from roar_publisher.auth.rejection import rejection_error
 from roar_publisher.auth.scope import RepoScope
 from roar_publisher.auth.secret import Secret
@@ -69,6 +70,7 @@ class Keyring:
         self._timestamps = Timestamps()
         self._signed_path = SignedPath()
         self.signed_host = SignedHost()
+        self.receipt_keys = KnownReceiptKeys.from_environment(environ, home)
 
     @property
     def why_unusable(self) -> str:

@@ -18,7 +18,15 @@ from roar_publisher.auth.agent import Agent
 from roar_publisher.auth.key_files import KeyFiles, public_file, read_key_files
 from roar_publisher.auth.secret import Secret
 from roar_publisher.blocking import RunBlocking, in_thread
-from roar_publisher.glaas.signature import authorization, fingerprint, framed, signing_payload, ssh_string, sshsig
+from roar_publisher.glaas.signature import (
+    NAMESPACE,
+    authorization,
+    fingerprint,
+    framed,
+    signing_payload,
+    ssh_string,
+    sshsig,
+)
 from roar_publisher.state.errors import NeedsUser
 from roar_publisher.state.reasons import Reason
 
@@ -55,7 +63,11 @@ class SshSigner:
         Raises `NeedsUser` if the agent no longer signs.
         """
         payload = signing_payload(ts, method, path_with_query, body, host)
-        return authorization(self.keyid, ts, sshsig(self._public, await self._sign(framed(payload))), host)
+        return authorization(self.keyid, ts, await self.sshsig(payload, NAMESPACE), host)
+
+    async def sshsig(self, payload: bytes, namespace: bytes) -> bytes:
+        """Return the SSHSIG blob of a payload for one purpose. Raises `NeedsUser` if the agent no longer signs."""
+        return sshsig(self._public, await self._sign(framed(payload, namespace)), namespace)
 
     def __repr__(self) -> str:
         return f"SshSigner({self.keyid})"

@@ -17,6 +17,7 @@ COMMANDS = {
     "put": CommandEntry("roar_publisher.cli.publish.put", "Store files and publish their lineage with them."),
     "verify": CommandEntry("roar_publisher.cli.verify", "Read a published lineage back and prove its hash."),
     "fetch": CommandEntry("roar_publisher.cli.fetch.command", "Fetch the files that a published lineage stored."),
+    "receipt": CommandEntry("roar_publisher.cli.receipt", "Print the signed receipt of a publish."),
     "journal": CommandEntry("roar_publisher.cli.journal.command", "List, cancel, retry and prune publishes."),
     "daemon": CommandEntry("roar_publisher.cli.daemon.command", "Publish in the background."),
     "registry": CommandEntry("roar_publisher.cli.registry.command", "Run a registry of your own."),

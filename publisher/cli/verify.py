@@ -8,6 +8,7 @@ import os
 import re
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -35,22 +36,55 @@ HASH = re.compile(r"[0-9a-f]{64}")
 
 
 @click.command()
-@click.argument("subject", metavar="HASH|ID", shell_complete=complete_publish)
+@click.argument("subject", metavar="HASH|ID", required=False, shell_complete=complete_publish)
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="")
 @click.option("--registry", metavar="URL", help="Where HASH is published, instead of the configured registry.")
+@click.option(
+    "--receipt",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Check this receipt, and the files that are named instead of HASH|ID, without a network.",
+)
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Public keys (.pub) whose signature of a receipt you believe, besides those of registries that you know.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def verify(subject: str, registry: str | None, as_json: bool) -> int:
+def verify(
+    subject: str | None,
+    files: tuple[Path, ...],
+    registry: str | None,
+    receipt: Path | None,
+    keys: tuple[Path, ...],
+    as_json: bool,
+) -> int:
     """Prove that the registry still serves the lineage that HASH stands for.
 
     Every job and link is read back, and the hash is computed from them. For a publish of this machine (ID, or one with
     this HASH at this registry), the jobs and fields that differ from its plan are named.
 
     Exit codes: 0 proven, 1 differs, 6 cannot be checked (with the reason).
+
+    \b
+      roar verify HASH --registry https://registry.example
+      roar verify --receipt model.receipt.json model.bin
     """
+    if receipt is not None:
+        from roar_publisher.cli.verify_receipt import verify_receipt
+
+        return verify_receipt(receipt, [Path(subject), *files] if subject else [], keys, as_json=as_json)
+    if subject is None or files or keys:
+        what = "name one published lineage, or a receipt and its files"
+        raise UsageProblem(what, next_step="roar verify HASH, or roar verify --receipt FILE [FILES]")
     import anyio
 
     folder = StateFolder.from_environment(os.environ)
-    with ExitStack() as files:
-        target = _target(subject, registry, folder, files)
+    with ExitStack() as journals:
+        target = _target(subject, registry, folder, journals)
         verdict = anyio.run(functools.partial(_check, target))
     _show(verdict, target, as_json=as_json)
     return ExitCode.PUBLISHED if verdict.proven else ExitCode.FAILED

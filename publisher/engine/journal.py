@@ -104,3 +104,5 @@ class AsyncFiles(_Blocking[PublishPaths]):
     forget_session_token = _awaitable(PublishPaths.forget_session_token)
     write_upload = _awaitable(PublishPaths.write_upload)
     forget_upload = _awaitable(PublishPaths.forget_upload)
+    has_receipt = _awaitable(PublishPaths.has_receipt)
+    write_receipt = _awaitable(PublishPaths.write_receipt)

@@ -28,6 +28,8 @@ MAX_BODY_BYTES = "max_body_bytes"
 """Key in the journal's capabilities: the size up to which the registry reads a batch, if it says so."""
 GZIP_BODIES = "gzip_bodies"
 """Key in the journal's capabilities: whether the registry reads compressed bodies."""
+RECEIPTS = "receipts"
+"""Key in the journal's capabilities: whether the registry signs receipts."""
 LINKS_IN_BULK, LEGACY_LINKS_IN_BULK = "links_batch", "legacy_links_batch"
 """Keys in the journal's capabilities: whether a session, or the legacy path, takes the links of several jobs together.
 """

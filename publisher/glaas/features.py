@@ -56,6 +56,7 @@ class Features(FeatureGroup):
     legacy_links_batch: the legacy path takes the links of several jobs in one request.
     lineage_readback: the registry serves everything that the hash of a lineage covers.
     label_readback: it serves all labels of a lineage.
+    receipts: the registry signs receipts.
     """
 
     registration_sessions: Annotated[RegistrationSessionFeatures, RegistrationSessionFeatures.read_or_nothing] = field(
@@ -67,6 +68,7 @@ class Features(FeatureGroup):
     legacy_links_batch: Advertised = False
     lineage_readback: Advertised = False
     label_readback: Advertised = False
+    receipts: Advertised = False
 
 
 @dataclass(frozen=True, slots=True)

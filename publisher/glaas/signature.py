@@ -37,9 +37,6 @@ def ssh_string(data: bytes) -> bytes:
     return len(data).to_bytes(4, "big") + data
 
 
-_PURPOSE = b"".join(map(ssh_string, (NAMESPACE, _RESERVED, _HASH)))
-
-
 def signing_payload(ts: int, method: str, path: str, body: bytes | None, host: str | None = None) -> bytes:
     """Return the payload of a request's signature.
 
@@ -62,17 +59,21 @@ def signature_host(address: str) -> str:
     return name if parts.port in (None, _DEFAULT_PORTS.get(parts.scheme)) else f"{name}:{parts.port}"
 
 
-def framed(payload: bytes) -> bytes:
+def framed(payload: bytes, namespace: bytes = NAMESPACE) -> bytes:
     """Return the bytes that the key itself signs."""
-    return _MAGIC + _PURPOSE + ssh_string(hashlib.sha512(payload).digest())
+    return _MAGIC + _purpose(namespace) + ssh_string(hashlib.sha512(payload).digest())
 
 
-def sshsig(public: bytes, signature: bytes) -> bytes:
+def sshsig(public: bytes, signature: bytes, namespace: bytes = NAMESPACE) -> bytes:
     """Return the SSHSIG blob that `ssh-keygen -Y sign` writes in base64 between its armor lines.
 
     public: the key's public blob. signature: of the `framed` bytes, in SSH's own encoding.
     """
-    return _MAGIC + _VERSION + ssh_string(public) + _PURPOSE + ssh_string(signature)
+    return _MAGIC + _VERSION + ssh_string(public) + _purpose(namespace) + ssh_string(signature)
+
+
+def _purpose(namespace: bytes) -> bytes:
+    return b"".join(map(ssh_string, (namespace, _RESERVED, _HASH)))
 
 
 def fingerprint(public: bytes) -> str:

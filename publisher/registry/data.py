@@ -4,6 +4,7 @@ import secrets
 from pathlib import Path
 from typing import Self
 
+from roar_publisher.registry.receipt_keys import ReceiptKeys
 from roar_publisher.registry.store.copies import copy_database
 from roar_publisher.registry.store.database import EngineConnection, StoreDatabase
 from roar_publisher.registry.store.files import IN_MEMORY, connect_lineages
@@ -20,13 +21,16 @@ class Store(StoreDatabase):
     """The lineages and sessions, with the accounts and the secret.
 
     `accounts` holds users and their credentials. `secret` is the key that session tokens are derived from; it is in a
-    file of its own, never in a database.
+    file of its own, never in a database. `receipt_keys` sign receipts.
     """
 
-    def __init__(self, connection: EngineConnection, accounts: Accounts, secret: bytes) -> None:
+    def __init__(
+        self, connection: EngineConnection, accounts: Accounts, secret: bytes, receipt_keys: ReceiptKeys
+    ) -> None:
         super().__init__(connection)
         self.accounts = accounts
         self.secret = secret
+        self.receipt_keys = receipt_keys
 
     @classmethod
     def open(cls, directory: Path, database: str | None = None) -> Self:
@@ -51,7 +55,7 @@ class Store(StoreDatabase):
         try:
             # Only after connecting: if two registries start at once, the one that holds the tables creates the secret.
             secret = _secret(directory / SECRET_NAME)
-            return cls(connection, Accounts.open(directory, database), secret)
+            return cls(connection, Accounts.open(directory, database), secret, ReceiptKeys(directory))
         except BaseException:
             connection.close()
             raise
@@ -59,7 +63,8 @@ class Store(StoreDatabase):
     @classmethod
     def in_memory(cls, secret: bytes | None = None) -> Self:
         """Create a store in memory, for tests and simulations."""
-        return cls(connect_lineages(IN_MEMORY), Accounts.in_memory(), secret or secrets.token_bytes(SECRET_SIZE))
+        secret = secret or secrets.token_bytes(SECRET_SIZE)
+        return cls(connect_lineages(IN_MEMORY), Accounts.in_memory(), secret, ReceiptKeys(None))
 
     def copy_to(self, target: Path) -> None:
         """Copy the lineages and sessions to a new file, while others use the store. Raises as `copy_database`."""

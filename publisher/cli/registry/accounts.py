@@ -103,7 +103,7 @@ def sign_in(name: str, data: Path) -> None:
 
 @click.group()
 def key() -> None:
-    """Manage the SSH keys that sign for users."""
+    """Manage the SSH keys that sign for users, and the registry's own key, which signs receipts."""
 
 
 @key.command("add")

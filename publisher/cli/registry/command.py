@@ -11,6 +11,7 @@ from roar_publisher.cli.registry.data import chosen_database, data_option, data_
 from roar_publisher.cli.registry.keeping import backup, prune, restore
 from roar_publisher.cli.registry.migrating import migrate
 from roar_publisher.cli.registry.projects import owner, project
+from roar_publisher.cli.registry.receipt_keys import rotate_key, show_key
 from roar_publisher.cli.registry.serve_options import options_of, serve_options
 from roar_publisher.cli.registry.trust import trust, trusted, untrust
 from roar_publisher.state.errors import LocalProblem, UsageProblem
@@ -106,5 +107,7 @@ def _authority(treqs_url: str) -> str:
     return address
 
 
+key.add_command(show_key)
+key.add_command(rotate_key)
 for command in (backup, restore, prune, migrate, user, key, token, owner, project, trust, untrust, trusted):
     registry.add_command(command)

@@ -13,7 +13,8 @@ from roar_publisher.state.errors import UsageProblem
 @click.command()
 @click.argument("url")
 @click.option("--sign-in", is_flag=True, help="It also issued roar's current sign-in, which is sent nowhere else.")
-def trust(url: str, sign_in: bool) -> None:
+@click.option("--receipt-keys", is_flag=True, help="Also fetch the keys that sign its receipts, and believe those.")
+def trust(url: str, sign_in: bool, receipt_keys: bool) -> None:
     """Trust the registry at URL for all projects.
 
     Lineage may be published there, and an SSH key may sign for it. roar's sign-in goes only to the registry that
@@ -22,17 +23,23 @@ def trust(url: str, sign_in: bool) -> None:
 
     \b
       roar registry trust https://registry.example
+      roar registry trust https://registry.example --receipt-keys
     """
     from roar_publisher.auth.trust import Issuer
     from roar_publisher.net.address import origin, registry_address
     from roar_publisher.publishing.registry_acceptance import user_trust_store
 
-    accepted, store = origin(registry_address(url, os.environ)), user_trust_store()
+    address, store = registry_address(url, os.environ), user_trust_store()
+    accepted = origin(address)
     digest = _present_sign_in() if sign_in else None
     new = store.accept(accepted, time.time())
     if digest is not None:
         store.record_issuer(Issuer(accepted, digest))
         click.echo(f"roar's sign-in belongs to {accepted}, and is sent to no other registry.")
+    if receipt_keys:
+        from roar_publisher.cli.registry.receipt_trust import believe_receipt_keys
+
+        believe_receipt_keys(address, accepted)
     click.echo(f"{accepted} is trusted{'' if new else ' already'}.")
 
 

@@ -1,4 +1,4 @@
-"""The work after the lineage is published: labels, roar.db, and the git tags of a put.
+"""The work after the lineage is published: labels, the receipt, roar.db, and the git tags of a put.
 
 None of it undoes the publish. Work that fails now is owed: the journal keeps it, the user is shown the command that
 does it, and `debts` does it later.
@@ -17,6 +17,7 @@ from roar_publisher.engine.staging.delivery import describe_rejected
 from roar_publisher.engine.staging.pipeline import Pipeline
 from roar_publisher.engine.staging.reply_counts import contradiction, unaccounted_labels
 from roar_publisher.engine.staging.requests import UnitRoute
+from roar_publisher.engine.steps.receipt_file import keep_receipt
 from roar_publisher.engine.steps.sessions import FORBIDDEN, UNAUTHORIZED
 from roar_publisher.engine.steps.stage import report_planned
 from roar_publisher.glaas.client import Authorizer, Refused
@@ -61,7 +62,9 @@ async def finish(
     and Interrupted while sending labels, and Refused (401, 403) once if the labels need another credential.
     """
     labels = await send_labels(run, progress, published, route, authorize)
-    debts = [*filter(None, (labels, *await write_rows(run, published, labelled=labels is None), await make_tags(run)))]
+    receipt = await keep_receipt(run, progress, published.hash, authorize, staged=published.staged)
+    rows = await write_rows(run, published, labelled=labels is None)
+    debts = [*filter(None, (labels, receipt, *rows, await make_tags(run)))]
     if debts:
         run.report(Noted(describe_debts(run.plan.id, debts)))
     if run.plan.git_commit is None:

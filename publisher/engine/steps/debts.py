@@ -1,4 +1,4 @@
-"""Pays what a published lineage still owes: labels, the record and marks in roar.db, git tags."""
+"""Pays what a published lineage still owes: labels, the receipt, the record and marks in roar.db, git tags."""
 
 from roar_publisher.auth.choice import Decision
 from roar_publisher.engine.run import Run
@@ -12,6 +12,7 @@ from roar_publisher.engine.steps.after_publish import (
     write_rows,
 )
 from roar_publisher.engine.steps.auth_select import check_identity
+from roar_publisher.engine.steps.receipt_file import keep_receipt
 from roar_publisher.engine.steps.sessions import (
     FORBIDDEN,
     UNAUTHORIZED,
@@ -41,6 +42,8 @@ async def pay(run: Run, progress: Progress) -> Progress:
     published, route, authorize = await _published(run, progress)
     if DebtKind.LABELS in due:
         left += filter(None, [await _labels(run, progress, published, route, authorize)])
+    if DebtKind.RECEIPT in due:
+        left += filter(None, [await _receipt(run, progress, published, authorize)])
     if due & AFFECTS_MARKS:
         labelled = not any(debt.what in (DebtKind.LABELS, DebtKind.REFUSED_LABELS) for debt in left)
         rows = await write_rows(run, published, labelled=labelled, record_due=DebtKind.RECORD in due)
@@ -84,6 +87,17 @@ async def _labels(
         raise
     except PublisherError as error:
         return Debt(DebtKind.LABELS, error.what, error.reason, SYNC)
+
+
+async def _receipt(run: Run, progress: Progress, published: PublishedLineage, authorize: Authorizer) -> Debt | None:
+    """Make the receipt as the identity that published. Return what is owed if that fails again."""
+    try:
+        await check_identity(run, progress)
+        return await keep_receipt(run, progress, published.hash, authorize, staged=published.staged)
+    except Interrupted:
+        raise
+    except PublisherError as error:
+        return Debt(DebtKind.RECEIPT, error.what, error.reason)
 
 
 def _still_owed(left: list[Debt]) -> LocalProblem:

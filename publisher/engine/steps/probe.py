@@ -6,6 +6,7 @@ from roar_publisher.engine.run import (
     GZIP_BODIES,
     LEGACY_LINKS_IN_BULK,
     MAX_BODY_BYTES,
+    RECEIPTS,
     SIGNATURE_HOST,
     Outcome,
     Run,
@@ -40,6 +41,7 @@ async def probe(run: Run, _: Progress) -> Outcome:
         SIGNATURE_HOST: features.ssh_signature_host,
         GZIP_BODIES: gzip_bodies,
         LEGACY_LINKS_IN_BULK: features.legacy_links_batch,
+        RECEIPTS: features.receipts,
     }
     if features.max_body_bytes is not None:
         capabilities[MAX_BODY_BYTES] = features.max_body_bytes

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 import anyio
 
+from roar_publisher.glaas.verifying import is_signature
 from roar_publisher.registry.accounts.authority import CallRunner
-from roar_publisher.registry.accounts.verifying import is_signature
 from roar_publisher.registry.http.refusals import Refusal, unauthorized
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.keys import key_holder

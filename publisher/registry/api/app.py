@@ -42,6 +42,7 @@ from roar_publisher.registry.api.labels import LabelApi
 from roar_publisher.registry.api.legacy import LegacyApi
 from roar_publisher.registry.api.pages import Pages
 from roar_publisher.registry.api.public import PublicApi
+from roar_publisher.registry.api.receipts import ReceiptApi
 from roar_publisher.registry.api.requests import Observer, RequestRecord, name_reply
 from roar_publisher.registry.api.service import RegistryService
 from roar_publisher.registry.api.sign_in import SignInPages
@@ -145,6 +146,7 @@ def _routes(service: RegistryService, turns: Turns, lifecycle: Lifecycle) -> lis
         Pages(service),
         SignInPages(service),
         DeviceApi(service),
+        ReceiptApi(service),
         HealthApi(service, lifecycle),
     ]
     if service.features is not None:

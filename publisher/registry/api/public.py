@@ -38,7 +38,7 @@ class PublicApi:
     async def health(self, request: Request) -> JSONResponse:
         """Report that the registry is up, and its features."""
         features = self.service.features
-        advertised: dict[str, object] = {"lineage_readback": True, "label_readback": True}
+        advertised: dict[str, object] = {"lineage_readback": True, "label_readback": True, "receipts": True}
         if features is not None:
             advertised["registration_sessions"] = asdict(features)
         advertised |= self.service.bulk.advertised()

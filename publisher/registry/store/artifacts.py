@@ -8,6 +8,7 @@ from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.graphs import count_artifacts, recount_artifacts
 from roar_publisher.registry.store.jobs import StoredLink
 from roar_publisher.registry.store.lineages import Lineage, lineage_of
+from roar_publisher.registry.store.parameters import in_chunks
 
 _PUBLISHED = f"FROM artifacts JOIN lineages USING (graph_id) WHERE digest = :digest AND {READABLE}"
 _INSERT_ARTIFACT = """
@@ -133,6 +134,17 @@ def artifact_sizes(connection: Connection, graph_id: int) -> Iterator[int]:
         {"graph": graph_id},
     )
     return (size for (size,) in rows)
+
+
+def hashes_of(connection: Connection, graph_id: int, digests: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield the digest and the hashes, a JSON text, of those artifacts of a graph whose hashes are known."""
+    for some in in_chunks(digests):
+        rows = connection.execute(
+            "SELECT digest, hashes FROM artifacts WHERE digest IN (:digests) AND graph_id = :graph"
+            " AND hashes IS NOT NULL",
+            {"graph": graph_id, "digests": list(some)},
+        )
+        yield from ((digest, hashes) for digest, hashes in rows)
 
 
 def has_artifact(connection: Connection, graph_id: int, digest: str) -> bool:

@@ -9,6 +9,7 @@ from roar_publisher.registry.store.schema import NO_STEP
 
 BEFORE_ALL_STEPS = NO_STEP - 1
 """Sorts before the step number of every job, including jobs without a step."""
+LAST_STEP = 2**63 - 1
 _NEXT_JOBS = """
     SELECT step_number, bytes FROM jobs JOIN job_sizes ON job_id = jobs.id
     WHERE graph_id = ? AND step_number > ? ORDER BY step_number LIMIT ?
@@ -66,6 +67,18 @@ def texts_of_steps(connection: Connection, graph_id: int, after: int, last: int)
     jobs = connection.execute(f"{_JOBS_WITH_PARENTS} WHERE {_OF_STEPS}", steps).fetchall()
     texts = sorted(_texts(jobs, connection.execute(_LINKS_OF_STEPS, steps).fetchall()))
     return [(uid, text) for _step, text, uid in texts]
+
+
+def texts_of_lineage(connection: Connection, graph_id: int) -> Iterator[str]:
+    """Yield the texts of all jobs in the order of the hash. They are in memory together: ask for `bytes_of_jobs`."""
+    return (text for _uid, text in texts_of_steps(connection, graph_id, BEFORE_ALL_STEPS, LAST_STEP))
+
+
+def bytes_of_jobs(connection: Connection, graph_id: int) -> int:
+    """Return what the jobs of a graph take with their links, in bytes, about."""
+    statement = "SELECT coalesce(sum(bytes), 0) FROM jobs JOIN job_sizes ON job_id = jobs.id WHERE graph_id = ?"
+    (size,) = connection.execute(statement, (graph_id,)).fetchone()
+    return int(size)
 
 
 def jobs_of_step(

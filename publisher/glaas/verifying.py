@@ -1,4 +1,4 @@
-"""Verification of SSH signatures (`protocol.md §3`)."""
+"""Verification of SSH signatures: of requests (`protocol.md §3`) and of receipts (`envelope`)."""
 
 import functools
 from base64 import b64decode
@@ -21,25 +21,30 @@ _PRINCIPAL = "user"
 _BLOB_HEAD = b"SSHSIG" + (1).to_bytes(4, "big")
 
 
-def is_signature(public: str, payload: bytes, blob: bytes) -> bool:
-    """Return whether `blob` is an SSHSIG of `payload` in the namespace `glaas`, made by exactly this key."""
+def is_signature(public: str, payload: bytes, blob: bytes, namespace: bytes = NAMESPACE) -> bool:
+    """Return whether `blob` is an SSHSIG of `payload` in this namespace, made by exactly this key.
+
+    public: its type and base64, as in a `.pub` file.
+    """
     known = b64decode(public.split()[1])
-    # A certificate instead of the key would bring validity rules that this registry does not check.
+    # A certificate instead of the key would bring validity rules that nobody checks here.
     if not blob.startswith(_BLOB_HEAD + ssh_string(known)):
         return False
     raw = blob[-ED25519_SIZE:]
-    if known.startswith(ssh_string(_ED25519)) and blob == sshsig(known, ssh_string(_ED25519) + ssh_string(raw)):
-        return _is_ed25519_signature(known, framed(payload), raw)
+    if known.startswith(ssh_string(_ED25519)) and blob == sshsig(
+        known, ssh_string(_ED25519) + ssh_string(raw), namespace
+    ):
+        return is_ed25519_signature(known, framed(payload, namespace), raw)
     import asyncssh
 
     try:
-        return asyncssh.validate_sshsig(payload, blob, _PRINCIPAL, _allowed_signers(public))
+        return asyncssh.validate_sshsig(payload, blob, _PRINCIPAL, _allowed_signers(public, namespace))
     except (ValueError, asyncssh.Error):  # an unknown hash or signature algorithm
         return False
 
 
-def _is_ed25519_signature(public: bytes, data: bytes, signature: bytes) -> bool:
-    """Verify the most common case without asyncssh. All other bytes of the blob are known already."""
+def is_ed25519_signature(public: bytes, data: bytes, signature: bytes) -> bool:
+    """Return whether an Ed25519 key, given as its public blob, made this raw signature. Needs no asyncssh."""
     try:
         _ed25519_key(public).verify(signature, data)
     except (InvalidSignature, ValueError):
@@ -53,8 +58,8 @@ def _ed25519_key(public: bytes) -> Ed25519PublicKey:
 
 
 @functools.lru_cache(PARSED_KEYS)
-def _allowed_signers(public: str) -> "SSHAllowedSigners":
+def _allowed_signers(public: str, namespace: bytes) -> "SSHAllowedSigners":
     from asyncssh.sshsig import import_allowed_signers
 
     # Without the namespace, a signature made for git would be accepted.
-    return import_allowed_signers(f'{_PRINCIPAL} namespaces="{NAMESPACE.decode()}" {public}\n')
+    return import_allowed_signers(f'{_PRINCIPAL} namespaces="{namespace.decode()}" {public}\n')

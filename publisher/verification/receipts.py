@@ -1,0 +1,92 @@
+"""Check a receipt without a network: its signatures, what it states, and the digests of files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from roar_publisher.glaas.envelope import InvalidReceipt, ReceiptEnvelope, ReceiptSignature, key_blob
+from roar_publisher.glaas.signature import fingerprint
+from roar_publisher.lineage.statement import Statement, read_statement
+from roar_publisher.state.reasons import Reason
+from roar_publisher.verification.errors import CannotCheck
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedKey:
+    """A key that the user believes. public: as in a `.pub` file. named: what it is called in messages.
+
+    origin: the only registry that it may sign for; None for a key that the user has named.
+    """
+
+    public: str
+    named: str
+    origin: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Whose valid signature a receipt has. named: empty if the user has not named the key."""
+
+    keyid: str
+    named: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedReceipt:
+    """A receipt that was not changed, and that a trusted key signed."""
+
+    statement: Statement
+    signers: tuple[Signer, ...]
+
+
+def check_receipt(content: bytes, trusted: Mapping[str, TrustedKey]) -> CheckedReceipt:
+    """Check a receipt. trusted: by fingerprint.
+
+    Every signature must be valid, and at least one must be of a trusted key. Raises InvalidReceipt if it proves
+    nothing, CannotCheck if the user trusts none of its keys, or not the one that a signature needs.
+    """
+    envelope = ReceiptEnvelope.of_bytes(content)
+    if not envelope.signatures:
+        raise InvalidReceipt("nobody signed it")
+    signed = envelope.signed_bytes
+    keys = [(each, trusted.get(each.keyid)) for each in envelope.signatures]
+    for signature, key in keys:
+        public = key.public if key is not None else signature.ssh_key
+        if public is not None and not signature.is_made_by(public, signed):
+            raise InvalidReceipt(f"it was changed: the signature of {signature.keyid} does not fit")
+    statement = read_statement(envelope.payload)
+    for _, key in keys:
+        if key is not None and key.origin not in (None, statement.facts.registry):
+            raise InvalidReceipt(f"the key of {key.origin} signed for another registry, {statement.facts.registry}")
+    _require_trust(keys, statement)
+    return CheckedReceipt(statement, tuple(Signer(each.keyid, key.named if key else "") for each, key in keys))
+
+
+def trusted_keys(keys: list[TrustedKey]) -> dict[str, TrustedKey]:
+    """Return keys by fingerprint; of two that are the same, the last. Raises ValueError for what is no key."""
+    return {fingerprint(key_blob(each.public)): each for each in keys}
+
+
+def _require_trust(keys: list[tuple[ReceiptSignature, TrustedKey | None]], statement: Statement) -> None:
+    registry = statement.facts.registry
+    missing = [each.keyid for each, key in keys if key is None and each.ssh_key is None]
+    if missing:
+        raise CannotCheck(
+            f"you have not named the key {missing[0]}, which signed it",
+            next_step=_remedy(registry),
+            reason=Reason.AUTH,
+        )
+    if not any(key is not None for _, key in keys):
+        names = ", ".join(each.keyid for each, _ in keys)
+        raise CannotCheck(
+            f"its signature is valid, but you have not said that you trust the key ({names})",
+            next_step="--key FILE, with the public key that its publisher gave you",
+            reason=Reason.AUTH,
+        )
+
+
+def _remedy(registry: str) -> str:
+    parts = urlsplit(registry)
+    plain = parts.scheme in ("http", "https") and registry.isprintable() and not set(registry) & set(" '\"\\$`;&|<>")
+    from_registry = f", or, if you trust that registry: roar registry trust {registry} --receipt-keys" if plain else ""
+    return f"--key FILE, with its public key{from_registry}"
