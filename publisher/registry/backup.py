@@ -1,4 +1,4 @@
-"""A backup of a registry: a tar file with the lineages, the accounts and the secret.
+"""A backup of a registry: a tar file with the lineages, the accounts, the secret, and the keys that sign receipts.
 
 The lineages are copied first. Accounts that are added meanwhile are in the backup without their lineages, which is
 harmless; the other way round, a lineage could be without its owner.
@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from roar_publisher.registry.data import DATABASE_NAME, SECRET_NAME, SECRET_SIZE
+from roar_publisher.registry.receipt_keys import RECEIPT_KEYS_NAME
 from roar_publisher.registry.store import accounts_schema, schema, users
 from roar_publisher.registry.store.copies import check_copy, copy_file, refuse_if_in_use
 from roar_publisher.registry.store.errors import StoreError, StoreUnavailable
@@ -20,6 +21,8 @@ from roar_publisher.registry.store.private_data import make_private_file, secure
 ACCOUNTS_NAME = users.DATABASE_NAME
 MEMBERS = (SECRET_NAME, ACCOUNTS_NAME, DATABASE_NAME)
 """The files of a backup, in the order in which they are restored."""
+IF_THERE = (RECEIPT_KEYS_NAME,)
+"""Files that a registry, or the backup of an older release, may not have."""
 _BESIDE = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a file. It belongs to this file alone."""
 
@@ -34,13 +37,16 @@ def make_backup(data: Path, file: Path, copy_lineages: Callable[[Path], None]) -
         copy_lineages(parts / DATABASE_NAME)
         copy_file(data / ACCOUNTS_NAME, parts / ACCOUNTS_NAME)
         _copy_private(data / SECRET_NAME, parts / SECRET_NAME)
+        members = (*MEMBERS, *(name for name in IF_THERE if (data / name).exists()))
+        for name in members[len(MEMBERS) :]:
+            _copy_private(data / name, parts / name)
         for name in MEMBERS:
             _check(parts, name)
         draft = parts / "backup"
         make_private_file(draft)
         with draft.open("wb") as written:
             with tarfile.open(fileobj=written, mode="w") as archive:
-                for name in MEMBERS:
+                for name in members:
                     archive.add(parts / name, name)
             written.flush()
             os.fsync(written.fileno())
@@ -67,13 +73,16 @@ def restore_backup(file: Path, data: Path, *, force: bool) -> None:
             for beside in _BESIDE:
                 (data / f"{name}{beside}").unlink(missing_ok=True)
             (parts / name).replace(data / name)
+        for name in IF_THERE:
+            if (parts / name).exists():
+                (parts / name).replace(data / name)
         _sync_folder(data)
 
 
 def _unpack(file: Path, folder: Path) -> None:
     try:
         with tarfile.open(file, "r:") as archive:
-            for name in MEMBERS:
+            for name in (*MEMBERS, *(name for name in IF_THERE if name in archive.getnames())):
                 source = archive.extractfile(archive.getmember(name))
                 if source is None:
                     raise StoreError(f"{file} is no backup: {name} in it is no file")

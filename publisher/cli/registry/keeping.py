@@ -20,10 +20,10 @@ FILE = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @FILE
 @data_option
 def backup(file: Path, data: Path) -> None:
-    """Write lineages, accounts and secret to FILE, also while the registry serves.
+    """Write lineages, accounts, secret and receipt keys to FILE, also while the registry serves.
 
-    FILE is complete or not there, and readable by you only. Keep it as safe as the registry: it holds the key that
-    session tokens are derived from. A registry on PostgreSQL is backed up with pg_dump.
+    FILE is complete or not there, and readable by you only. Keep it as safe as the registry: it holds the keys that
+    session tokens are derived from and that sign receipts. A registry on PostgreSQL is backed up with pg_dump.
 
     \b
       roar registry backup /backups/registry.tar --data ./registry

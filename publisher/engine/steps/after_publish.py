@@ -12,12 +12,11 @@ from pathlib import Path
 from anyio import to_thread
 
 from roar_publisher.auth.choice import Decision
-from roar_publisher.engine.run import Run
+from roar_publisher.engine.run import RECEIPTS, Run
 from roar_publisher.engine.staging.delivery import describe_rejected
 from roar_publisher.engine.staging.pipeline import Pipeline
 from roar_publisher.engine.staging.reply_counts import contradiction, unaccounted_labels
 from roar_publisher.engine.staging.requests import UnitRoute
-from roar_publisher.engine.steps.receipt_file import keep_receipt
 from roar_publisher.engine.steps.sessions import FORBIDDEN, UNAUTHORIZED
 from roar_publisher.engine.steps.stage import report_planned
 from roar_publisher.glaas.client import Authorizer, Refused
@@ -62,7 +61,7 @@ async def finish(
     and Interrupted while sending labels, and Refused (401, 403) once if the labels need another credential.
     """
     labels = await send_labels(run, progress, published, route, authorize)
-    receipt = await keep_receipt(run, progress, published.hash, authorize, staged=published.staged)
+    receipt = await make_receipt(run, progress, published, authorize)
     rows = await write_rows(run, published, labelled=labels is None)
     debts = [*filter(None, (labels, receipt, *rows, await make_tags(run)))]
     if debts:
@@ -190,6 +189,19 @@ def _record_put(paths: PublishPaths, plan: Plan) -> None:
     check_database(plan)
     record_put(Path(plan.roar_db), PutRecord.from_json(text))
     paths.forget_put_record()
+
+
+async def make_receipt(run: Run, progress: Progress, published: PublishedLineage, authorize: Authorizer) -> Debt | None:
+    """Make the receipt if somebody signs it: the registry, or the SSH key that signs the publish. Return what is owed.
+
+    Safe to repeat. Raises Interrupted.
+    """
+    signs = published.staged and progress.capabilities.get(RECEIPTS)
+    if not signs and progress.credential != Decision.SSH:
+        return None
+    from roar_publisher.engine.steps.receipt_file import keep_receipt  # needs cryptography
+
+    return await keep_receipt(run, progress, published.hash, authorize, registry_signs=bool(signs))
 
 
 async def make_tags(run: Run) -> Debt | None:

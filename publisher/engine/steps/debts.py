@@ -7,12 +7,12 @@ from roar_publisher.engine.steps.after_publish import (
     SYNC,
     PublishedLineage,
     describe_debts,
+    make_receipt,
     make_tags,
     send_labels,
     write_rows,
 )
 from roar_publisher.engine.steps.auth_select import check_identity
-from roar_publisher.engine.steps.receipt_file import keep_receipt
 from roar_publisher.engine.steps.sessions import (
     FORBIDDEN,
     UNAUTHORIZED,
@@ -93,7 +93,7 @@ async def _receipt(run: Run, progress: Progress, published: PublishedLineage, au
     """Make the receipt as the identity that published. Return what is owed if that fails again."""
     try:
         await check_identity(run, progress)
-        return await keep_receipt(run, progress, published.hash, authorize, staged=published.staged)
+        return await make_receipt(run, progress, published, authorize)
     except Interrupted:
         raise
     except PublisherError as error:

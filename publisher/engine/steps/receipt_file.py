@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from roar_publisher.auth.choice import Decision
 from roar_publisher.auth.identity import ANONYMOUS_IDENTITY
-from roar_publisher.engine.run import RECEIPTS, Run
+from roar_publisher.engine.run import Run
 from roar_publisher.engine.steps.sessions import is_anonymous
 from roar_publisher.glaas.client import ANONYMOUS, Authorizer, Refused
 from roar_publisher.glaas.envelope import (
@@ -42,18 +42,18 @@ from roar_publisher.state.units import Kind
 
 
 async def keep_receipt(
-    run: Run, progress: Progress, lineage_hash: str, authorize: Authorizer, *, staged: bool
+    run: Run, progress: Progress, lineage_hash: str, authorize: Authorizer, *, registry_signs: bool
 ) -> Debt | None:
     """Make the receipt and store its file, unless it is there. Return what is owed if that fails now.
 
-    staged: whether the registry computed the hash, so that it can vouch for it.
+    registry_signs: whether the registry computed the hash and signs receipts.
     Safe to repeat: the statement is the same each time, and a file that is there is not replaced. Raises Interrupted.
     """
     try:
         if await run.files.has_receipt(lineage_hash):
             return None
         envelope = None
-        if staged and progress.capabilities.get(RECEIPTS):
+        if registry_signs:
             envelope = await _signed_by_registry(run, progress, lineage_hash, authorize)
         if progress.credential == Decision.SSH:
             envelope = envelope or ReceiptEnvelope(await _own_statement(run, progress, lineage_hash))

@@ -154,6 +154,7 @@ async def make_twins() -> tuple[Twin, Twin, Place]:
     """Return the registry with private data, the one without, and what the private data is called."""
     first = Twin(make_registry(Store.in_memory(secret=b"secret of the tests")), {})
     second = Twin(make_registry(Store.in_memory(secret=b"secret of the tests")), {})
+    second.registry.store.receipt_keys = first.registry.store.receipt_keys
     for name in PEOPLE:
         first.people[name] = _added(first, name)
         second.people[name] = _copied(second, first.people[name])

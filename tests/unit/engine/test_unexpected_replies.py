@@ -16,6 +16,7 @@ from tests.support.lineages import Lineage, SampleJob, chain, cut
 
 pytestmark = pytest.mark.anyio
 LINEAGE = cut(chain(4), batch=lambda: 4)
+NEEDED = ("registration_session_id", "registration_session_token", "hash", "features", "envelope", "key")
 Rewrite = Callable[[Sent, dict[str, Any]], httpx2.Response]
 
 
@@ -34,8 +35,7 @@ def twice_enveloped(sent: Sent, body: dict[str, Any]) -> httpx2.Response:
 
 def terse(sent: Sent, body: dict[str, Any]) -> httpx2.Response:
     """Nothing but what cannot be done without."""
-    needed = ("registration_session_id", "registration_session_token", "hash", "features")
-    known = {name: body[name] for name in needed if name in body}
+    known = {name: body[name] for name in NEEDED if name in body}
     if sent.call in ("inputs", "outputs", "labels/batch", "labels/sync", "jobs/batch", "artifacts/batch"):
         return httpx2.Response(204 if sent.number % 2 else 205)
     return answer(200, **known)
@@ -43,8 +43,7 @@ def terse(sent: Sent, body: dict[str, Any]) -> httpx2.Response:
 
 def null(sent: Sent, body: dict[str, Any]) -> httpx2.Response:
     """Null for every field that may be."""
-    needed = ("registration_session_id", "registration_session_token", "hash", "features")
-    nulls = {name: value if name in needed else None for name, value in body.items()}
+    nulls = {name: value if name in NEEDED else None for name, value in body.items()}
     return httpx2.Response(201, json=nulls)
 
 

@@ -69,6 +69,7 @@ GROUPS = {
     ("GET", "/api/v1/public/sessions/{hash}/reproduction"): LINEAGE,
     ("GET", "/api/v1/sessions/{hash}/readback"): LINEAGE,
     ("GET", "/api/v1/sessions/{hash}/readback/labels"): LINEAGE,
+    ("GET", "/api/v1/sessions/{hash}/receipt"): LINEAGE,
     ("POST", "/api/v1/sessions/{hash}/jobs/{uid}/inputs"): LEGACY,
     ("POST", "/api/v1/sessions/{hash}/jobs/{uid}/outputs"): LEGACY,
     ("POST", "/api/v1/sessions/{hash}/jobs/batch"): LEGACY,
@@ -82,6 +83,7 @@ GROUPS = {
 }
 FOR_ANYBODY = {
     ("GET", "/api/v1/health"),
+    ("GET", "/api/v1/receipt-keys"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("POST", "/api/v1/auth/refresh"),

@@ -70,6 +70,7 @@ def fragment_row(path: str, body: object = None) -> Row:
 
 ROWS: dict[Endpoint, Row] = {
     ("GET", "/api/v1/health"): NO_DATA,
+    ("GET", "/api/v1/receipt-keys"): NO_DATA,
     ("GET", "/healthz"): NO_DATA,
     ("GET", "/readyz"): NO_DATA,
     ("GET", "/api/v1/auth/me"): NO_DATA,
@@ -168,6 +169,7 @@ ROWS: dict[Endpoint, Row] = {
     ("GET", "/api/v1/sessions/{hash}/readback/labels"): Row(
         [f"/api/v1/sessions/{name}/readback/labels" for name in LINEAGES]
     ),
+    ("GET", "/api/v1/sessions/{hash}/receipt"): Row([f"/api/v1/sessions/{name}/receipt" for name in LINEAGES]),
     ("GET", "/api/v1/public/sessions/{hash}/reproduction"): Row(
         [f"/api/v1/public/sessions/{name}/reproduction" for name in LINEAGES]
     ),

@@ -1,0 +1,69 @@
+"""`roar receipt` and `roar verify --receipt` as processes: from a publish to a proof on a machine without a network."""
+
+import json
+from pathlib import Path
+
+from tests.support.auth.openssh import make_key, public_line
+from tests.support.cli.program import Program
+from tests.support.lineage.captured import recorded, run_again
+from tests.support.registry.processes import serving
+
+HASH = recorded("linear", "session")["finalized_hash"]
+
+
+def test_a_receipt_proves_lineage_and_files(program: Program, tmp_path: Path) -> None:
+    run_again(program.cwd)
+    with serving(tmp_path / "data") as process:
+        registry = process.url
+        assert program("publish", "--public", "-y", "-q", "--registry", registry).code == 0
+        shown = program("registry", "key", "show", "--data", str(tmp_path / "data"))
+        assert program("registry", "key", "rotate", "--data", str(tmp_path / "data")).code == 0
+        trusted = program("registry", "trust", registry, "--receipt-keys")
+        assert trusted.out.count("signs its receipts") == 2, "the old key and the new one"
+    (publish_id,) = program.publishes
+    done = program("receipt", publish_id, "-o", "receipt.json")
+    assert (done.code, done.out) == (0, "")
+    assert "roar verify --receipt receipt.json" in done.err
+    content = (program.cwd / "receipt.json").read_text()
+    for name in (publish_id[:4], HASH, HASH.upper()):
+        assert program("receipt", name).out == content
+    program("receipt", publish_id, "-o", "receipt.json").blames(2, "exists already")
+    program("receipt", "a" * 64).blames(2, "no receipt", "journal list")
+
+    done = program("verify", "--receipt", "receipt.json", "out1.txt", "out4.txt")
+    first, signer, *files = done.out.splitlines()
+    assert done.code == 0, done.out + done.err
+    assert first.startswith(
+        f"Proven by receipt.json: lineage {HASH} (2 jobs, 6 inputs, 6 outputs), published by anonym"
+    )
+    assert signer.startswith(f"  signed by {registry} (SHA256:")
+    assert files == [f"  {name} is /home/dev/linear/{name}" for name in ("out1.txt", "out4.txt")]
+
+    (program.cwd / "out4.txt").write_text("changed")
+    done = program("verify", "--receipt", "receipt.json", "out1.txt", "out4.txt")
+    assert (done.code, "Not proven" in done.out, "out4.txt is not among its files" in done.out) == (1, True, True)
+    facts = program("verify", "--receipt", "receipt.json", "out4.txt", "--json").last
+    assert (facts["proven"], facts["exit_code"], facts["files"][0]["name"]) == (False, 1, None)
+    program("verify", "--receipt", "receipt.json", "gone.txt").blames(6, "gone.txt cannot be read")
+
+    (program.cwd / "bad.json").write_text(content.replace('"sig":"', '"sig":"A', 1))
+    done = program("verify", "--receipt", "bad.json")
+    assert (done.code, "is not a valid receipt" in done.out) == (1, True)
+    done = program("verify", "--receipt", "bad.json", "--json")
+    assert (done.last["proven"], done.code) == (False, 1)
+
+    (tmp_path / "home" / ".config" / "roar" / "receipt-keys").unlink()
+    program("verify", "--receipt", "receipt.json").blames(6, "you have not named the key", "--receipt-keys")
+    (program.cwd / "registry.pub").write_text(shown.out)
+    done = program("verify", "--receipt", "receipt.json", "--key", "registry.pub", "--json")
+    assert (done.code, [each["named"] for each in done.last["signers"]]) == (0, ["--key registry.pub"])
+    other = make_key(tmp_path / "other", "ed25519")
+    program("verify", "--receipt", "receipt.json", "--key", f"{other}.pub").blames(6, "you have not named the key")
+    program("verify", "--receipt", "receipt.json", "--key", "receipt.json").blames(2, "something else than public keys")
+    assert public_line(other)
+    assert json.loads(content)["payloadType"] == "application/vnd.in-toto+json"
+
+
+def test_verify_without_a_subject_says_what_to_name(program: Program) -> None:
+    program("verify").blames(2, "roar verify HASH", "--receipt")
+    program("verify", "a" * 64, "another").blames(2, "name one published lineage")
