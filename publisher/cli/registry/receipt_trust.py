@@ -7,10 +7,10 @@ import anyio
 import click
 
 from roar_publisher.auth.receipt_keys import KnownReceiptKeys
-from roar_publisher.cli.registry_client import registry_client
 from roar_publisher.glaas.client import Refused
 from roar_publisher.glaas.envelope import key_blob
 from roar_publisher.glaas.receipt_replies import ReceiptKeysReply
+from roar_publisher.glaas.registry_client import registry_client
 from roar_publisher.glaas.signature import fingerprint
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.home import home_to_read
