@@ -13,7 +13,7 @@ import pytest
 
 from roar_publisher.net.address import is_loopback
 from roar_publisher.state.paths import StateFolder
-from tests.support.fork_server import stop_server
+from tests.support.fork_server import stop_servers
 from tests.support.order import longest_first
 from tests.support.sampling import EXHAUSTIVE, SEED
 
@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_unconfigure() -> None:
     """End what tests share beyond their fixtures."""
-    stop_server()
+    stop_servers()
 
 
 @pytest.fixture(params=BACKENDS if EXHAUSTIVE else None)

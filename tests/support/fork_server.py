@@ -1,8 +1,8 @@
-"""Runs of the program in forks of one process that has imported it: most of a short run is imports.
+"""Runs of a program in forks of one process that has imported it: most of a short run is imports.
 
-`python -m tests.support.fork_server SOCKET` serves until its stdin ends. Each connection to the Unix socket is one run:
-it sends an order as JSON with the descriptors for stdout and stderr, and gets the wait status of the fork as text. A
-run whose connection closes is killed.
+`python -m tests.support.fork_server PROGRAM SOCKET` serves until its stdin ends. Each connection to the Unix socket is
+one run: it sends an order as JSON with the descriptors for stdout and stderr, and gets the wait status of the fork as
+text. A run whose connection closes is killed.
 """
 
 import json
@@ -16,14 +16,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cache
-from pathlib import Path
+from importlib import import_module
 from tempfile import TemporaryDirectory, TemporaryFile
+from typing import Literal
 
-import roar_publisher
-from tests.support.imported import import_program
+from tests.support.imported import import_program, import_roar_cli
 from tests.support.processes import environment, line_of, running
 from tests.support.sampling import EXHAUSTIVE
 
+Program = Literal["roar_publisher", "roar"]
+"""This project's program, or real roar-cli: packages that `python -m` runs."""
 READ_AT_START = ("PYTHON", "LANG", "LC_", "_ROAR_COMPLETE")
 """Beginnings of the variables that an interpreter reads only when it starts."""
 _open = ExitStack()
@@ -33,6 +35,7 @@ _open = ExitStack()
 class Order:
     """One command line, and where to run it."""
 
+    program: Program
     arguments: Sequence[str]
     cwd: str
     env: Mapping[str, str]
@@ -77,29 +80,31 @@ class ForkServer:
 
 
 def server_for(order: Order) -> ForkServer | None:
-    """Return this process's server, started on first use, if a fork behaves as a new process would.
+    """Return this process's server for a program, started on first use, if a fork behaves as a new process would.
 
     An exhaustive run and a system without pidfd_open start a process each time.
     """
     ours = environment()
-    names = [name for name in {*order.env, *ours} if name.startswith(READ_AT_START)]
+    names = {name for name in {*order.env, *ours} if name.startswith(READ_AT_START)}
+    if order.program == "roar":
+        names -= {"PYTHONPATH"}  # it is installed
     same = all(order.env.get(name) == ours.get(name) for name in names)
     starts_itself_again = list(order.arguments[:2]) == ["daemon", "run"]
     if EXHAUSTIVE or not same or starts_itself_again or not hasattr(os, "pidfd_open"):
         return None
-    return _started_server()
+    return _started_server(order.program)
 
 
-def stop_server() -> None:
-    """End this process's server. Repetition is harmless."""
+def stop_servers() -> None:
+    """End this process's servers. Repetition is harmless."""
     _open.close()
     _started_server.cache_clear()
 
 
 @cache
-def _started_server() -> ForkServer:
+def _started_server(program: Program) -> ForkServer:
     path = f"{_open.enter_context(TemporaryDirectory(prefix='roar-'))}/socket"
-    process = _open.enter_context(running("-m", "tests.support.fork_server", path))
+    process = _open.enter_context(running("-m", "tests.support.fork_server", program, path))
     assert line_of(process) == "ready"
     return ForkServer(path)
 
@@ -128,9 +133,7 @@ def _attend(connection: socket.socket) -> None:
 
 
 def _become(order: Order, descriptors: Sequence[int]) -> None:
-    """Be the program, as `python -m roar_publisher` would be, and end as it does."""
-    from roar_publisher.__main__ import main as program
-
+    """Be the program, as `python -m` runs it, and end as it does."""
     os.environ.clear()
     os.environ.update(order.env)
     time.tzset()
@@ -138,14 +141,17 @@ def _become(order: Order, descriptors: Sequence[int]) -> None:
     for number, descriptor in enumerate((os.open(os.devnull, os.O_RDONLY), *descriptors)):
         os.dup2(descriptor, number)
         os.close(descriptor)
-    sys.argv = [str(Path(roar_publisher.__file__).with_name("__main__.py")), *order.arguments]
-    program()
+    main = import_module(f"{order.program}.__main__")
+    sys.argv = [str(main.__file__), *order.arguments]
+    main.main()
+    sys.exit()
 
 
 def main() -> None:
-    import_program()
+    program, path = sys.argv[1:]
+    (import_roar_cli if program == "roar" else import_program)()
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(sys.argv[1])
+        listener.bind(path)
         listener.listen(64)
         print("ready", flush=True)  # noqa: T201
         while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:

@@ -1,12 +1,11 @@
-"""Imports before a fork: most of a short run of the program is imports, which a fork then finds."""
+"""Imports before a fork: most of a short run of a program is imports, which a fork then finds."""
 
 import gc
 import importlib
 import pkgutil
 
-import roar_publisher
-
-IMPORTED_LATE = (
+OURS = (
+    "roar_publisher",
     "anyio._backends._asyncio",
     "botocore.auth",
     "botocore.awsrequest",
@@ -18,16 +17,28 @@ IMPORTED_LATE = (
     "trio",
     "uvicorn",
 )
-"""What the program and its libraries import where they need it."""
+"""This program, and what it and its libraries import where they need it."""
+ROAR_CLI = ("roar.application", "roar.cli", "roar.core", "roar.db", "roar.integrations.glaas")
+"""What commands of roar-cli use. Other packages of it change the interpreter that imports them."""
 
 
 def import_program() -> None:
-    """Import every module of the program and what they import late, and keep it out of the collections of a fork.
+    """Import this program, and keep it out of the collections of a fork.
 
     A collection would write to each object, and so copy the memory that a fork shares.
     """
-    for module in pkgutil.walk_packages(roar_publisher.__path__, "roar_publisher."):
-        importlib.import_module(module.name)
-    for name in IMPORTED_LATE:
-        importlib.import_module(name)
+    _import(OURS)
+
+
+def import_roar_cli() -> None:
+    """Import roar-cli, in the same way."""
+    _import(ROAR_CLI)
+
+
+def _import(names: tuple[str, ...]) -> None:
+    for name in names:
+        module = importlib.import_module(name)
+        if name.startswith("roar"):
+            for below in pkgutil.walk_packages(module.__path__, f"{name}."):
+                importlib.import_module(below.name)
     gc.freeze()

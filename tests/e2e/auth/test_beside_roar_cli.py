@@ -13,6 +13,7 @@ import pytest
 from tests.support.auth.desk import Desk, alices_desk, recorded_hash
 from tests.support.auth.front import Answer, Front, Seen, front
 from tests.support.cli.program import ended
+from tests.support.cli.roar_cli import run_roar_cli
 from tests.support.lineage.captured import captured_project
 
 SECONDS = 120
@@ -109,16 +110,7 @@ def test_roar_cli_edits_the_labels_of_what_we_published(desk: Desk, credential: 
         desk.make_key()
     lineage_hash = desk.publish("--private")["hash"]
     for arguments in (["label", "set", "job", "@2", "stage=shipped"], ["label", "sync", "-y"]):
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "roar", *arguments],
-            cwd=desk.program.cwd,
-            env=desk.program.env | {"DO_NOT_TRACK": "1"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        run_roar_cli(*arguments, cwd=desk.program.cwd, env=desk.program.env | {"DO_NOT_TRACK": "1"}).output()
     _, lineage = desk.read(lineage_hash, desk.token())
     assert [job["labels"].get("stage") for job in lineage["jobs"]][1] == "shipped"
 

@@ -1,8 +1,6 @@
 """Real roar-cli 0.4.7 and ours, with the same credential on the same project: the same lineage for its readers."""
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +10,7 @@ import pytest
 
 from roar_publisher.registry.control import SOCKET_NAME
 from tests.support.auth.desk import Desk, alices_desk, registry
+from tests.support.cli.roar_cli import run_roar_cli
 
 pytestmark = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="roar-cli signs with ssh-keygen")
 TIMEOUT_SECONDS = 120
@@ -42,15 +41,8 @@ def test_both_publish_the_same_lineage(desk: Desk, credential: str, flag: str, t
     shutil.copytree(desk.program.cwd, tmp_path / "another-project")
     with registry(tmp_path / "another") as url:
         theirs = replace(desk.with_environment(GLAAS_URL=url, ROAR_GLAAS__URL=url), data=tmp_path / "another", url=url)
-        subprocess.run(
-            [sys.executable, "-m", "roar", "register", "-y", flag],
-            cwd=tmp_path / "another-project",
-            env=theirs.program.env | {"DO_NOT_TRACK": "1"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=True,
-            timeout=TIMEOUT_SECONDS,
-        )
+        env = theirs.program.env | {"DO_NOT_TRACK": "1"}
+        run_roar_cli("register", "-y", flag, cwd=tmp_path / "another-project", env=env).output()
         ours = desk.with_environment(GLAAS_URL=desk.url).publish(flag)
         by_ours, by_theirs = published(desk, ours["hash"]), published(theirs, ours["hash"])
     assert by_ours == by_theirs

@@ -20,6 +20,7 @@ from roar_publisher.auth.decide import decide, lineage_names_owner
 from roar_publisher.auth.scope import RepoScope
 from tests.support.auth.desk import BY_BEARER, BY_KEY, BY_NOBODY, SUB, Desk, alices_desk
 from tests.support.auth.front import Front, Seen, front
+from tests.support.cli.roar_cli import run_roar_cli
 from tests.support.sampling import EXHAUSTIVE
 from tests.unit.auth.test_recorded_cases import CASES, CONFIGS, Case, name
 
@@ -125,16 +126,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 
 def roar_cli(desk: Desk, *arguments: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "roar", *arguments],
-        cwd=desk.program.cwd,
-        env=desk.program.env | {"DO_NOT_TRACK": "1"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_SECONDS,
-    )
-    assert done.returncode == 0, f"roar {arguments}\n{done.stdout}\n{done.stderr}"
+    run_roar_cli(*arguments, cwd=desk.program.cwd, env=desk.program.env | {"DO_NOT_TRACK": "1"}).output()
 
 
 def prepared(desk: Desk, case: Case) -> None:

@@ -4,19 +4,17 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import httpx2
 import pytest
 
 from tests.support.checkout import PROJECTS
+from tests.support.cli.program import Ended
+from tests.support.cli.roar_cli import run_roar_cli
 from tests.support.registry.harness import RECORDINGS, Json, recording, recording_name, succeeded
 from tests.support.registry.processes import PROGRAM, serving
 
-ROAR_CLI = (sys.executable, "-P", "-m", "roar")
-"""The real roar-cli: `roar` on the PATH may be ours, which is installed beside it."""
-SECONDS = 120
 LEGACY_PROGRAM = PROGRAM.replace(
     "from roar_publisher.registry.server.serve import serve",
     """from roar_publisher.registry.api import app
@@ -53,12 +51,10 @@ def cloned(name: str, tmp_path: Path) -> Path:
 
 def register(project: Path, url: str, *target: str) -> str:
     """What `roar register --public -y` prints."""
-    done = try_to_register(project, url, *target)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return try_to_register(project, url, *target).output()
 
 
-def try_to_register(project: Path, url: str, *target: str) -> subprocess.CompletedProcess[str]:
+def try_to_register(project: Path, url: str, *target: str) -> Ended:
     home = project.parent / "home"
     environment = {
         "PATH": os.environ["PATH"],
@@ -68,14 +64,7 @@ def try_to_register(project: Path, url: str, *target: str) -> subprocess.Complet
         "GLAAS_URL": url,
         "DO_NOT_TRACK": "1",
     }
-    return subprocess.run(
-        [*ROAR_CLI, "register", "--public", "-y", *target],
-        cwd=project,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-    )
+    return run_roar_cli("register", "--public", "-y", *target, cwd=project, env=environment)
 
 
 def published(url: str, output: str) -> Json:
@@ -120,6 +109,6 @@ def test_register_says_why_it_is_refused_where_too_much_was_published(tmp_path: 
     with serving(tmp_path / "registry", program=ONE_SESSION_PROGRAM) as process:
         succeeded(httpx2.post(f"{process.url}/api/v1/registration-sessions", json={"mode": "anonymous_public"}))
         done = try_to_register(project, process.url)
-    assert done.returncode == 1
-    assert "sign in or try again" in done.stdout + done.stderr
-    assert "Traceback" not in done.stdout + done.stderr
+    assert done.code == 1
+    assert "sign in or try again" in done.out + done.err
+    assert "Traceback" not in done.out + done.err

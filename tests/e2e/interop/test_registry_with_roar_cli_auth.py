@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,15 +17,14 @@ from roar_publisher.registry.accounts.signin_file import sign_in_document, write
 from roar_publisher.registry.store import keys, projects
 from roar_publisher.registry.store import users as accounts
 from roar_publisher.registry.store.users import Accounts
-from tests.e2e.interop.test_registry_with_roar_cli import SECONDS, cloned
+from tests.e2e.interop.test_registry_with_roar_cli import cloned
 from tests.support.checkout import DATA
+from tests.support.cli.roar_cli import run_roar_cli
 from tests.support.registry.harness import Json, succeeded
 from tests.support.registry.processes import serving
 
 pytestmark = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="roar-cli signs with ssh-keygen")
 
-ROAR_CLI = (sys.executable, "-P", "-m", "roar")
-"""The real roar-cli: `roar` on the PATH may be ours, which is installed beside it."""
 CASES = json.loads((DATA / "auth-cases.json").read_text())
 SUB, USER_ID = "sub-alice", "u-ssh"
 """Whom the recorded hashes name: the user by her bearer, and by her SSH key."""
@@ -58,17 +56,7 @@ class Desk:
             "ROAR_GLAAS__URL": url,
             "DO_NOT_TRACK": "1",
         }
-        done = subprocess.run(
-            [*ROAR_CLI, *arguments],
-            cwd=self.project,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-        )
-        assert done.returncode == status, done.stdout + done.stderr
-        return done.stdout
+        return run_roar_cli(*arguments, cwd=self.project, env=environment).output(status)
 
     def make_key(self) -> None:
         """Give her an SSH key that the registry knows."""

@@ -17,8 +17,9 @@ from roar_publisher.registry.accounts.browser_sessions import issue_code
 from roar_publisher.registry.store import projects
 from roar_publisher.registry.store import users as accounts
 from roar_publisher.registry.store.users import Accounts
-from tests.e2e.interop.test_registry_with_roar_cli import SECONDS, cloned
-from tests.e2e.interop.test_registry_with_roar_cli_auth import ROAR_CLI, Desk, hash_in, read
+from tests.e2e.interop.test_registry_with_roar_cli import cloned
+from tests.e2e.interop.test_registry_with_roar_cli_auth import Desk, hash_in, read
+from tests.support.cli.program import PATIENCE
 from tests.support.registry.harness import succeeded
 from tests.support.registry.processes import serving
 
@@ -54,7 +55,7 @@ def logging_in(desk: Desk, url: str) -> Iterator[tuple[subprocess.Popen[str], st
         "DO_NOT_TRACK": "1",
     }
     with subprocess.Popen(
-        [*ROAR_CLI, "login"],
+        [sys.executable, "-P", "-m", "roar", "login"],
         cwd=desk.project,
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -109,7 +110,7 @@ def published_by_ours(desk: Desk, url: str) -> str:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=SECONDS,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     published: str = json.loads(done.stdout.splitlines()[-1])["hash"]
@@ -124,7 +125,7 @@ def test_login_whoami_projects_scope_and_logout(desk: Desk) -> None:
     with serving(desk.data) as process:
         with logging_in(desk, process.url) as (popen, page, code):
             decide(desk, process.url, page, code, "allow")
-            said, _ = popen.communicate(timeout=SECONDS)
+            said, _ = popen.communicate(timeout=PATIENCE)
         assert popen.returncode == 0, said
         assert "alice <alice@example.org>" in said
         state = json.loads((desk.home / "config" / "roar" / "auth.json").read_text())
@@ -145,7 +146,7 @@ def test_login_whoami_projects_scope_and_logout(desk: Desk) -> None:
 def test_a_refused_login_stores_nothing(desk: Desk) -> None:
     with serving(desk.data) as process, logging_in(desk, process.url) as (popen, page, code):
         decide(desk, process.url, page, code, "refuse")
-        said, _ = popen.communicate(timeout=SECONDS)
+        said, _ = popen.communicate(timeout=PATIENCE)
     assert popen.returncode == 1
     assert "refused" in said
     assert not (desk.home / "config" / "roar" / "auth.json").exists()

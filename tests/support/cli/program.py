@@ -35,6 +35,11 @@ class Ended:
         """The last object on stdout."""
         return self.events[-1]
 
+    def output(self, code: int = 0) -> str:
+        """Return what it wrote to stdout, and assert its exit code."""
+        assert self.code == code, f"exit code {self.code}\n{self.out}\n{self.err}"
+        return self.out
+
     def blames(self, code: int, *words: str) -> None:
         """Assert that it failed with one clear message: this code, these words, and no traceback."""
         assert self.code == code, f"exit code {self.code}\n{self.out}\n{self.err}"
@@ -67,7 +72,7 @@ class Program:
 
         before: called in the new process first. Without it, a fork of a process that has imported the program does.
         """
-        order = Order(arguments, str(self.cwd), self.env)
+        order = Order("roar_publisher", arguments, str(self.cwd), self.env)
         server = server_for(order) if before is None else None
         if server is not None:
             return Ended(*server.run(order, PATIENCE))
@@ -111,7 +116,7 @@ class Program:
 @contextmanager
 def serving(*arguments: str) -> Iterator[str]:
     """Run the program beside the test. Yield the first line that it prints; kill it on leaving."""
-    order = Order(arguments, os.getcwd(), environment())
+    order = Order("roar_publisher", arguments, os.getcwd(), environment())
     server = server_for(order)
     if server is not None:
         with server.started(order) as line:

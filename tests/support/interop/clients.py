@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.cli.program import Program, serving
+from tests.support.cli.roar_cli import run_roar_cli
 from tests.support.lineage.captured import captured_project, recorded, run_again
 from tests.support.processes import environment
 
@@ -30,17 +30,7 @@ class Workplace:
 
     def roar_cli(self, registry: str, *arguments: str) -> str:
         """Run real roar-cli; what it wrote."""
-        done = subprocess.run(
-            [sys.executable, "-m", "roar", *arguments],
-            cwd=self.root,
-            env=self._environ | {"GLAAS_URL": registry},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_SECONDS,
-        )
-        assert done.returncode == 0, f"roar {arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
+        return run_roar_cli(*arguments, cwd=self.root, env=self._environ | {"GLAAS_URL": registry}).output()
 
     def ours(self, registry: str, *arguments: str) -> str:
         """Run this project's program; what it wrote on stdout."""

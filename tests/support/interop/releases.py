@@ -23,6 +23,7 @@ from roar_publisher.registry.accounts.signin_file import sign_in_document, write
 from roar_publisher.registry.store import keys
 from roar_publisher.registry.store import users as accounts
 from roar_publisher.registry.store.users import Accounts
+from tests.support.cli.roar_cli import run_roar_cli
 from tests.support.put.project import git, home_environment
 from tests.support.recording import recordable_folder
 
@@ -162,11 +163,11 @@ def captured(release: str) -> Path:
         ("config", "set", "filters.ignore_tmp_files", "false"),
         *(("run", python, script) for script in _STEPS),
     ):
-        done = _run(root, _environment(root.parent), python, "-P", "-m", "roar", *arguments)
+        done = run_release(root, _environment(root.parent), release, *arguments)
         assert done.status == 0, (release, arguments, done.output)
     # There is nowhere to push a tag to.  Releases that push none do not know the setting.
     without_tags = ("config", "set", "registration.tagging.enabled", "false")
-    _run(root, _environment(root.parent), python, "-P", "-m", "roar", *without_tags)
+    run_release(root, _environment(root.parent), release, *without_tags)
     return root
 
 
@@ -187,6 +188,9 @@ def python_of(release: str) -> Path:
 
 def run_release(folder: Path, environment: Mapping[str, str], release: str, *arguments: str) -> Finished:
     """Run a release of roar-cli in a folder."""
+    if release == INSTALLED:
+        done = run_roar_cli(*arguments, cwd=folder, env=environment)
+        return Finished(done.code, done.out + done.err)
     return _run(folder, environment, str(python_of(release)), "-P", "-m", "roar", *arguments)
 
 

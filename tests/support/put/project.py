@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 from roar_publisher.storage.parts import MIB, SMALLEST_PART_BYTES
+from tests.support.cli.roar_cli import run_roar_cli
 from tests.support.processes import environment
 from tests.support.recording import recordable_folder
 from tests.support.sampling import EXHAUSTIVE
@@ -83,7 +84,7 @@ def output_files(root: Path) -> dict[str, bytes]:
 
 def roar_cli(root: Path, *arguments: str, **more: str) -> str:
     """Run real roar-cli in a project, and return its stdout."""
-    return _run(root, sys.executable, "-m", "roar", *arguments, **more)
+    return run_roar_cli(*arguments, cwd=root, env=home_environment(root.parent, **more)).output()
 
 
 def git(root: Path, *arguments: str) -> str:

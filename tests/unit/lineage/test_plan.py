@@ -20,7 +20,9 @@ from roar_publisher.lineage.rows import LinkRow
 from roar_publisher.state.errors import PublisherError
 from roar_publisher.state.units import NODES, Kind, Unit
 from tests.support.checkout import CHECKOUT
+from tests.support.cli.roar_cli import run_roar_cli
 from tests.support.lineage.recorder import Recorder, digest_of
+from tests.support.processes import environment
 from tests.support.sampling import sample
 from tests.support.synthetic import make_project
 
@@ -267,11 +269,8 @@ def test_memory_does_not_grow_with_the_lineage(tmp_path: Path) -> None:
 
 def test_real_roar_previews_a_synthetic_project(tmp_path: Path) -> None:
     root = make_project(tmp_path / "project", jobs=30, links_per_job=4, seed=1)
-    environ = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(tmp_path), "ROAR_NO_TELEMETRY": "1"}
-    command = [sys.executable, "-m", "roar", "register", "--public", "-y", "--dry-run"]
-    done = subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "30" in done.stdout
+    env = environment(HOME=str(tmp_path), ROAR_NO_TELEMETRY="1")
+    assert "30" in run_roar_cli("register", "--public", "-y", "--dry-run", cwd=root, env=env).output()
 
 
 def homes(units: Iterable[Unit]) -> dict[str, int]:

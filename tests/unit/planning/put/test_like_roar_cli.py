@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +13,7 @@ import pytest
 
 from roar_publisher.planning.put.record_writer import record_put
 from roar_publisher.state.units import Kind
+from tests.support.cli.roar_cli import run_roar_cli
 from tests.support.processes import environment
 from tests.support.put.projects import DESTINATION, Planned, commit, plan, put_project, write
 from tests.support.put.recorder import Conversation, recording_registry
@@ -93,16 +92,8 @@ def roar_put(root: Path, registry: str, store: str, *sources: str, **options: An
     flags += ["-n", options["name"]] if "name" in options else []
     destination, message = options.get("destination", DESTINATION), options.get("message", "a message")
     home = {"HOME": str(root.parent), "GLAAS_URL": registry, "AWS_ENDPOINT_URL": store, "DO_NOT_TRACK": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "roar", "put", *sources, destination, "-m", message, "--public", "-y", *flags],
-        cwd=root,
-        env=environment(**AWS, **home),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_SECONDS,
-    )
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    command = ("put", *sources, destination, "-m", message, "--public", "-y", *flags)
+    run_roar_cli(*command, cwd=root, env=environment(**AWS, **home)).output()
 
 
 def test_the_same_is_sent(both: tuple[Path, Planned, Conversation]) -> None:
