@@ -201,6 +201,11 @@ class StateFolder:
     def daemon_log(self) -> Path:
         return self.root / "daemon.log"
 
+    @property
+    def inspections(self) -> Path:
+        """Where an interrupted inspection of objects keeps what it has read."""
+        return self.root / "verify.db"
+
     def new_planning(self) -> PublishPaths:
         """Make the folder of a new publish under a name that `all_publishes` skips until `make_visible`."""
         with _state_problems(self.root):

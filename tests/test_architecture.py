@@ -164,6 +164,19 @@ MAY_KNOW: dict[str, set[str]] = {
         "publisher.text",
         "publisher.verification",
     },
+    "publisher.inspection": {
+        "state",
+        "publisher.blocking",
+        "publisher.engine.credentials",
+        "publisher.exit_codes",
+        "publisher.fetching",
+        "publisher.glaas",
+        "publisher.lineage",
+        "publisher.net",
+        "publisher.storage",
+        "publisher.tasks",
+        "publisher.verification",
+    },
     "publisher.daemon": {
         "state",
         "publisher",
@@ -251,6 +264,7 @@ ROOMS_OF_THE_COMMAND_LINE = {
     "publisher.cli.journal",
     "publisher.cli.publish",
     "publisher.cli.registry",
+    "publisher.cli.verify",
 }
 
 SHARED_WITH_REGISTRY = {

@@ -15,7 +15,7 @@ COMMANDS = {
     "publish": CommandEntry("roar_publisher.cli.publish.command", "Publish captured lineage, resumable at any point."),
     "register": CommandEntry("roar_publisher.cli.publish.command", "The same as publish, under roar's own name."),
     "put": CommandEntry("roar_publisher.cli.publish.put", "Store files and publish their lineage with them."),
-    "verify": CommandEntry("roar_publisher.cli.verify", "Read a published lineage back and prove its hash."),
+    "verify": CommandEntry("roar_publisher.cli.verify.command", "Read a published lineage back and prove its hash."),
     "fetch": CommandEntry("roar_publisher.cli.fetch.command", "Fetch the files that a published lineage stored."),
     "receipt": CommandEntry("roar_publisher.cli.receipt", "Print the signed receipt of a publish."),
     "journal": CommandEntry("roar_publisher.cli.journal.command", "List, cancel, retry and prune publishes."),

@@ -33,7 +33,7 @@ class LineageReader:
         try:
             return await self.ask(path)
         except Refused as refusal:
-            authorizer = await self._credential() if refusal.status in HIDDEN else None
+            authorizer = await self.credential() if refusal.status in HIDDEN else None
             if authorizer is None:
                 raise
         before, self.authorizer = self.authorizer, authorizer
@@ -52,7 +52,8 @@ class LineageReader:
         """Return whether the registry serves a lineage in pages (`lineage_readback`)."""
         return (await self.caller.call("GET", HEALTH, expect=Health)).features.lineage_readback
 
-    async def _credential(self) -> Authorizer | None:
+    async def credential(self) -> Authorizer | None:
+        """Return the user's credential; None if there is none that signs."""
         held = await self._keyring.available(Flag.PRIVATE, RepoScope())
         if held.bearer:
             return await self._keyring.authorizer(Decision.BEARER, self.caller)

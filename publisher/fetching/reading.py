@@ -31,14 +31,15 @@ async def jobs_of(reader: LineageReader, lineage_hash: str) -> AsyncIterator[Ser
     if not await reader.serves_pages():
         replay = await reader.ask(f"{API_ROOT}/public/sessions/{lineage_hash}/reproduction")
         for job in _objects(replay.get("jobs")):
-            yield _job(job, "stepNumber", "jobType")
+            yield served_job(job, "stepNumber", "jobType")
         return
     async for page in pages(reader.caller, lineage_hash, reader.authorizer):
         for job in page.jobs:
-            yield _job(job, "step_number", "job_type")
+            yield served_job(job)
 
 
-def _job(job: Mapping[str, Any], step: str, kind: str) -> ServedJob:
+def served_job(job: Mapping[str, Any], step: str = "step_number", kind: str = "job_type") -> ServedJob:
+    """Return a job of a reply. step, kind: the names of these fields."""
     metadata = job.get("metadata") if job.get(kind) == "put" else None
     if isinstance(metadata, str):
         try:

@@ -77,6 +77,10 @@ class S3Store(ObjectStore):
             raise hidden(self.url(key))
         return None if reply.status == 404 else stored_in(self._accept(reply))
 
+    def proves(self, stored: StoredObject, content: Content, tag: str) -> bool:
+        """Return whether it is the object that was stored and verified: the ETag is a checksum that S3 made of it."""
+        return tag != "" and (stored.size, stored.tag) == (content.size, tag)
+
     async def read(self, key: str, offset: int, length: int, stored: StoredObject) -> bytes:
         headers = {"Range": range_header(offset, length)} | ({"If-Match": f'"{stored.tag}"'} if stored.tag else {})
         reply = await self._ask("GET", self.name(key), headers=headers)

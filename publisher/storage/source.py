@@ -5,12 +5,14 @@ the time), so the hash of every part is also compared as it is read. The change 
 `chmod` changes it too: if it alone differs, the content is hashed again (`digest.confirm`).
 """
 
+import json
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Self
 
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
@@ -75,6 +77,14 @@ class Content:
     part_bytes: int
     part_blake3s: tuple[str, ...]
     md5: str = ""
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Return the content that a journal keeps."""
+        stored = json.loads(text)
+        kept = {each.name: stored[each.name] for each in fields(cls)}
+        parts = {"part_blake3s": tuple(stored["part_blake3s"]), "fence": FileStamp(**stored["fence"])}
+        return cls(**kept | parts)
 
     @property
     def size(self) -> int:

@@ -172,6 +172,14 @@ class ObjectStore(ReadableStore):
             return stored.checksum == expected
         return stored.blake3 == content.blake3
 
+    def proves(self, stored: StoredObject, content: Content, tag: str) -> bool:
+        """Return whether the store's own checksum of a looked-at object proves that it has this content.
+
+        tag: of the object as it was stored and verified. What an uploader noted beside the bytes proves nothing.
+        """
+        expected = self.checksum_of(content)
+        return expected != "" and (stored.size, stored.checksum) == (content.size, expected)
+
     def is_unchanged(self, stored: StoredObject, content: Content, tag: str) -> bool:
         """Return whether the object is still the one stored with that tag, or has the same content."""
         return (stored.tag == tag and tag != "") or self.matches(stored, content)

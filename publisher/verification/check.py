@@ -13,7 +13,7 @@ from roar_publisher.verification.differences import LINEAGE, Difference, Unmatch
 from roar_publisher.verification.errors import CannotCheck
 from roar_publisher.verification.labels import LabelCheck, compare_labels
 from roar_publisher.verification.planned import PlannedLineage, plan_into
-from roar_publisher.verification.reading import Envelope, read_into, require_readback
+from roar_publisher.verification.reading import Envelope, OnJob, ignore_job, read_into, require_readback
 from roar_publisher.verification.texts import JobText, SortedJobs
 
 UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 401, 403, 404
@@ -43,18 +43,22 @@ class Verification:
 
 
 async def verify_lineage(
-    caller: RegistryClient, lineage_hash: str, sign_in: SignIn, planned: PlannedLineage | None = None
+    caller: RegistryClient,
+    lineage_hash: str,
+    sign_in: SignIn,
+    planned: PlannedLineage | None = None,
+    seen: OnJob = ignore_job,
 ) -> Verification:
     """Read a lineage back and compare it with its whole hash. With its plan, the differing jobs are named.
 
-    A credential is used only if the lineage is not public. Memory grows with the largest job and, with a plan, with
-    the number of its jobs, as it did in planning. Raises CannotCheck, LocalProblem, Interrupted, and NeedsUser for a
-    credential that only the user can unlock.
+    seen: receives every job as it is served. A credential is used only if the lineage is not public. Memory grows with
+    the largest job and, with a plan, with the number of its jobs, as it did in planning. Raises CannotCheck,
+    LocalProblem, Interrupted, and NeedsUser for a credential that only the user can unlock.
     """
     try:
         features = await require_readback(caller)
         try:
-            return await _verify(caller, lineage_hash, ANONYMOUS, planned, features)
+            return await _verify(caller, lineage_hash, ANONYMOUS, planned, features, seen)
         except Refused as refusal:
             if refusal.status not in (UNAUTHORIZED, FORBIDDEN, NOT_FOUND):
                 raise
@@ -62,7 +66,7 @@ async def verify_lineage(
             if authorizer is None:
                 what = "it is private, or it is not published there; you are not signed in"
                 raise CannotCheck(what, next_step="sign in: roar login", reason=Reason.AUTH) from refusal
-        return await _verify(caller, lineage_hash, authorizer, planned, features)
+        return await _verify(caller, lineage_hash, authorizer, planned, features, seen)
     except Refused as refusal:
         reason = Reason.AUTH if refusal.status in (UNAUTHORIZED, FORBIDDEN, NOT_FOUND) else Reason.REJECTED
         raise CannotCheck(f"you cannot read it: {refusal.what}", reason=reason) from refusal
@@ -76,8 +80,9 @@ async def _verify(
     authorize: Authorizer,
     planned: PlannedLineage | None,
     features: Features,
+    seen: OnJob,
 ) -> Verification:
-    verdict = await _verify_jobs(caller, lineage_hash, authorize, planned)
+    verdict = await _verify_jobs(caller, lineage_hash, authorize, planned, seen)
     if planned is None:
         return verdict
     labels = await compare_labels(caller, lineage_hash, authorize, planned, served=features.label_readback)
@@ -90,10 +95,10 @@ async def _verify(
 
 
 async def _verify_jobs(
-    caller: RegistryClient, lineage_hash: str, authorize: Authorizer, planned: PlannedLineage | None
+    caller: RegistryClient, lineage_hash: str, authorize: Authorizer, planned: PlannedLineage | None, seen: OnJob
 ) -> Verification:
     with SortedJobs() as theirs, SortedJobs() as ours:
-        served = await read_into(caller, lineage_hash, authorize, theirs)
+        served = await read_into(caller, lineage_hash, authorize, theirs, seen)
         hasher = LineageHasher(served.git["repo"], served.git["commit"], served.git["branch"], [served.creator])
         # What was published before with other redactions is another lineage than the one that is planned.
         comparable = planned is not None and (lineage_hash in planned.hashes or not served.finalized)

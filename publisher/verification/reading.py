@@ -1,6 +1,6 @@
 """Reading what a registry serves of a lineage: `GET /sessions/:hash/readback`, page by page (`protocol.md §4`)."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -23,6 +23,14 @@ _FIELDS: dict[str, Any] = {
     "parent_step_number": _NUMBER,
     "metadata": _TEXT,
 }
+
+
+OnJob = Callable[[Mapping[str, Any]], None]
+"""Called with every job as it is served, and with every further part of a job on several pages."""
+
+
+def ignore_job(job: Mapping[str, Any]) -> None:
+    """Ignore a job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +91,10 @@ async def require_readback(caller: RegistryClient) -> Features:
     return health.features
 
 
-async def read_into(caller: RegistryClient, lineage_hash: str, authorize: Authorizer, served: SortedJobs) -> Envelope:
-    """Read a lineage and add its jobs to `served`. One page, and one job, are in memory at a time.
+async def read_into(
+    caller: RegistryClient, lineage_hash: str, authorize: Authorizer, served: SortedJobs, seen: OnJob
+) -> Envelope:
+    """Read a lineage, add its jobs to `served`, and show them to `seen`. One page and one job are in memory at a time.
 
     Raises CannotCheck for another version of the canonical form, and what `RegistryClient.call` raises.
     """
@@ -94,6 +104,7 @@ async def read_into(caller: RegistryClient, lineage_hash: str, authorize: Author
     async for page in pages(caller, lineage_hash, authorize):
         first = first or page
         for entry in page.jobs:
+            seen(entry)
             if held is not None and held[0]["job_uid"] != entry["job_uid"]:
                 served.add(held[0]["job_uid"], *held)
                 held = None

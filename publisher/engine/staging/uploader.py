@@ -11,7 +11,6 @@ import json
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
-from dataclasses import fields as dataclass_fields
 
 import anyio
 
@@ -27,7 +26,7 @@ from roar_publisher.state.record import Plan
 from roar_publisher.storage.destinations import open_store
 from roar_publisher.storage.digest import confirm, digest_file
 from roar_publisher.storage.readable import StoredObject
-from roar_publisher.storage.source import Content, FileChanged, FileStamp, file_stamp
+from roar_publisher.storage.source import Content, FileChanged, file_stamp
 from roar_publisher.storage.store import ObjectStore
 from roar_publisher.storage.transfer import transfer
 from roar_publisher.tasks import background, for_each, until_stopped
@@ -42,10 +41,7 @@ ABANDON_SECONDS = 10.0
 
 def content_of(row: ObjectRow) -> Content:
     """Return the content that an object's row describes."""
-    stored = json.loads(row.content)
-    fields = {field.name: stored[field.name] for field in dataclass_fields(Content)}
-    parts = {"part_blake3s": tuple(stored["part_blake3s"])}
-    return Content(**fields | parts | {"fence": FileStamp(**stored["fence"])})
+    return Content.from_json(row.content)
 
 
 def owner_of(plan: Plan) -> str:

@@ -1,0 +1,1 @@
+"""`roar verify`: the command line and what it prints."""

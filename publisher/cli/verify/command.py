@@ -1,0 +1,135 @@
+"""`roar verify`: the command line. What it does is in `inspection` and `verification`, imported when needed."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from roar_publisher.cli.ids import complete_publish
+from roar_publisher.cli.parameters import build, declare
+from roar_publisher.state.errors import UsageProblem
+from roar_publisher.state.limits import TransferLimits
+from roar_publisher.state.paths import StateFolder
+
+if TYPE_CHECKING:
+    from roar_publisher.inspection.service import ObjectOrder
+
+HELP = """\
+Prove that the registry serves the lineage that HASH stands for, and that the files of its puts are in their stores.
+
+Every job and link is read back, and the hash is computed from them. For a publish of this machine (ID, or one with this
+HASH at this registry), the jobs, labels and fields that differ from its plan are named.
+
+An object is proven by its store's own checksum where that proves the bytes (--quick), otherwise by reading it: its
+blake3 must be the one of the lineage.
+
+\b
+Examples:
+  roar verify 3f9c…                          a lineage and its objects
+  roar verify pub-1a2b --full                read every byte
+  roar verify 3f9c… --sample 5%              read one object in twenty
+  roar verify 3f9c… --full --resume          continue what was interrupted
+  roar verify --receipt model.receipt.json model.bin
+"""
+EPILOG = """\
+\b
+Exit codes:
+  0    proven
+  1    something differs
+  2    usage
+  6    cannot be checked: the message says why
+  130  stopped by Ctrl-C or SIGTERM; continue with --resume
+"""
+
+
+def _percent(_context: click.Context, _parameter: click.Parameter, text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        value = float(text.removesuffix("%"))
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 100:
+        raise click.BadParameter(f"{text!r} is not a part of all objects; write it as 5%")
+    return value
+
+
+@click.command(help=HELP, epilog=EPILOG)
+@click.argument("subject", metavar="HASH|ID", required=False, shell_complete=complete_publish)
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="")
+@click.option("--registry", metavar="URL", help="Where HASH is published, instead of the configured registry.")
+@click.option("--quick", is_flag=True, help="Read only objects that no checksum of their store proves. The default.")
+@click.option("--full", is_flag=True, help="Read every byte of every object.")
+@click.option("--sample", "percent", metavar="5%", callback=_percent, help="Read only so many of the objects, drawn.")
+@click.option("--seed", type=click.IntRange(min=0), help="Draw the same sample as the run that printed this number.")
+@click.option("--no-objects", is_flag=True, help="Verify the lineage alone.")
+@click.option("--resume", is_flag=True, help="Do not read again what an interrupted run has read.")
+@declare(TransferLimits)
+@click.option(
+    "--receipt",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Check this receipt, and the files that are named instead of HASH|ID, without a network.",
+)
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Public keys (.pub) whose signature of a receipt you believe, besides those of registries that you know.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def verify(
+    subject: str | None,
+    files: tuple[Path, ...],
+    registry: str | None,
+    receipt: Path | None,
+    keys: tuple[Path, ...],
+    as_json: bool,
+    **options: Any,
+) -> int:
+    if receipt is not None:
+        from roar_publisher.cli.verify_receipt import verify_receipt
+
+        return verify_receipt(receipt, [Path(subject), *files] if subject else [], keys, as_json=as_json)
+    if subject is None or files or keys:
+        what = "name one published lineage, or a receipt and its files"
+        raise UsageProblem(what, next_step="roar verify HASH, or roar verify --receipt FILE [FILES]")
+    from roar_publisher.cli.publish.signals import stop_by_exception
+    from roar_publisher.cli.verify.running import run
+    from roar_publisher.cli.verify.show import show
+    from roar_publisher.inspection.service import verify as carry_out
+    from roar_publisher.inspection.targets import named_target
+
+    objects = _objects(**options)
+    stop_by_exception()
+    folder = StateFolder.from_environment(os.environ)
+    with ExitStack() as journals:
+        order = replace(named_target(subject, registry, folder, journals), objects=objects)
+        verdict = run(partial(carry_out, order, folder))
+        show(verdict, order, as_json=as_json)
+    return verdict.exit_code
+
+
+def _objects(
+    *, quick: bool, full: bool, percent: float | None, seed: int | None, no_objects: bool, resume: bool, **limits: Any
+) -> ObjectOrder | None:
+    """Return how objects are inspected; None for not at all. Raises UsageProblem for options that contradict."""
+    from roar_publisher.inspection.service import ObjectOrder
+
+    ways = {"--quick": quick, "--full": full, "--sample": percent is not None, "--no-objects": no_objects}
+    chosen = [name for name, given in ways.items() if given]
+    if len(chosen) > 1:
+        raise UsageProblem(f"{chosen[0]} does not go with {chosen[1]}", next_step="leave one of them out")
+    if seed is not None and percent is None:
+        raise UsageProblem("--seed goes with --sample", next_step="roar verify HASH --sample 5% --seed N")
+    if no_objects:
+        return None
+    return ObjectOrder(full, percent, seed, resume, build(TransferLimits, limits))

@@ -1,0 +1,84 @@
+"""What an inspection has read already, in a small SQLite file of the state folder: an interrupted one continues there.
+
+A row says that the bytes of one version of an object, or of one of its parts, are proven. It only saves work: a file
+that is damaged or missing costs reading again.
+"""
+
+import sqlite3
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.reasons import Reason
+from roar_publisher.state.regular import check_own
+
+TABLE = """
+CREATE TABLE IF NOT EXISTS proven (lineage TEXT NOT NULL, url TEXT NOT NULL, digest TEXT NOT NULL, tag TEXT NOT NULL,
+    part INTEGER NOT NULL, PRIMARY KEY (lineage, url, digest, tag, part)) WITHOUT ROWID
+"""
+WHOLE = 0
+"""The number of a part that stands for a whole object."""
+BUSY_SECONDS = 30.0
+
+
+class InspectionRecord:
+    """The record of one lineage's inspection. Blocking; a context manager that closes it. Raises LocalProblem.
+
+    resume: go on where an earlier inspection ended; otherwise what it proved is forgotten.
+    """
+
+    def __init__(self, path: Path, lineage: str, *, resume: bool) -> None:
+        self._path, self._lineage = path, lineage
+        try:
+            check_own(path)
+            self._connection = self._opened()
+        except sqlite3.OperationalError as error:
+            raise self._problem(error) from error
+        except sqlite3.DatabaseError:  # damaged: it only saves work
+            path.unlink()
+            self._connection = self._opened()
+        except OSError as error:
+            raise self._problem(error) from error
+        if not resume:
+            self.forget()
+
+    def _opened(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute(TABLE)
+        except sqlite3.DatabaseError:
+            connection.close()
+            raise
+        return connection
+
+    def parts(self, url: str, digest: str, tag: str) -> frozenset[int]:
+        """Return the parts of this version of an object that are proven; `WHOLE` for all of it."""
+        rows = self._connection.execute(
+            "SELECT part FROM proven WHERE (lineage, url, digest, tag) = (?, ?, ?, ?)",
+            (self._lineage, url, digest, tag),
+        )
+        return frozenset(part for (part,) in rows)
+
+    def add(self, url: str, digest: str, tag: str, part: int) -> None:
+        """Record a part, or `WHOLE`. An object whose version has no name is not recorded: it may be another later."""
+        if tag:
+            row = (self._lineage, url, digest, tag, part)
+            self._connection.execute("INSERT INTO proven VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", row)
+
+    def forget(self) -> None:
+        """Forget everything about this lineage: its inspection came to its end, or begins anew."""
+        self._connection.execute("DELETE FROM proven WHERE lineage = ?", (self._lineage,))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+
+    def _problem(self, error: Exception) -> LocalProblem:
+        what = f"the record {self._path} cannot be opened: {error}"
+        return LocalProblem(what, next_step=f"remove {self._path}", reason=Reason.JOURNAL)

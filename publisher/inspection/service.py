@@ -1,0 +1,115 @@
+"""Verifying one published lineage: what the registry serves, and the objects that its put jobs stored."""
+
+import secrets
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import anyio
+
+from roar_publisher.blocking import in_thread
+from roar_publisher.engine.credentials import user_keyring
+from roar_publisher.exit_codes import ExitCode
+from roar_publisher.fetching.asking import LineageReader
+from roar_publisher.fetching.locating import LOOKUPS
+from roar_publisher.glaas.registry_client import registry_client
+from roar_publisher.inspection.findings import Finding, Inspection
+from roar_publisher.inspection.inspector import Inspector
+from roar_publisher.inspection.locating import LocatedObjects
+from roar_publisher.inspection.record import InspectionRecord
+from roar_publisher.inspection.subjects import sample
+from roar_publisher.net.budget import UploadBudget
+from roar_publisher.state.limits import TransferLimits
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.storage.destinations import open_readable
+from roar_publisher.tasks import until_stopped
+from roar_publisher.verification.check import Verification, verify_lineage
+from roar_publisher.verification.planned import PlannedLineage
+
+PATIENCE_SECONDS = 60.0
+"""How long to wait for a registry, or a store, that is unreachable."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectOrder:
+    """How objects are inspected.
+
+    full: every byte is read. percent: only so many of the objects, drawn by `seed` (a new one for None), and read.
+    resume: what an interrupted inspection has read is not read again.
+    """
+
+    full: bool = False
+    percent: float | None = None
+    seed: int | None = None
+    resume: bool = False
+    limits: TransferLimits = field(default_factory=TransferLimits)
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyOrder:
+    """What to verify: a lineage by its whole hash, at a registry, as the credentials that `intent` chooses see it.
+
+    planned: its publish, if this machine has it. objects: None to leave them alone.
+    """
+
+    hash: str
+    registry: str
+    intent: dict[str, Any]
+    planned: PlannedLineage | None = None
+    objects: ObjectOrder | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was found. inspection: None if no objects were looked for. seed: of the sample, if one was drawn."""
+
+    lineage: Verification
+    inspection: Inspection | None = None
+    seed: int | None = None
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Return PUBLISHED for proven, FAILED for a difference, UNCHECKED if something could not be read."""
+        if not self.lineage.proven or (self.inspection is not None and self.inspection.wrong):
+            return ExitCode.FAILED
+        unread = self.inspection is not None and self.inspection.counts[Finding.UNREADABLE]
+        return ExitCode.UNCHECKED if unread else ExitCode.PUBLISHED
+
+
+async def verify(order: VerifyOrder, folder: StateFolder, stop: anyio.Event) -> Verified:
+    """Verify a lineage and its objects. Changes nothing but the record of what was read. Safe to repeat and to cancel.
+
+    stop: ends it, with Interrupted; what was read is recorded. Raises CannotCheck, LocalProblem, NeedsUser.
+    """
+    return await until_stopped(stop, partial(_verify, order, folder))
+
+
+async def _verify(order: VerifyOrder, folder: StateFolder) -> Verified:
+    keyring = user_keyring(order.registry, order.intent)
+    keyring.policy.check()
+    async with registry_client(order.registry, patience=PATIENCE_SECONDS, most_requests=LOOKUPS) as caller:
+        reader = LineageReader(caller, keyring)
+        located = LocatedObjects()
+        lineage = await verify_lineage(caller, order.hash, reader.credential, order.planned, located.add)
+        if order.objects is None:
+            return Verified(lineage)
+        journal = order.planned.journal if order.planned else None
+        subjects, nowhere = await located.subjects(reader, order.hash, journal)
+    drawn = order.objects.percent is not None
+    seed = (secrets.randbelow(10**9) if order.objects.seed is None else order.objects.seed) if drawn else None
+    if order.objects.percent is not None and seed is not None:
+        subjects = sample(subjects, order.objects.percent, seed)
+    if not subjects and not nowhere:
+        return Verified(lineage, None, seed)
+    limits = order.objects.limits
+    budget = UploadBudget.of(limits.uploads, limits.limit_rate)
+    open_store = partial(open_readable, connections=limits.uploads, budget=budget, patience=PATIENCE_SECONDS)
+    await in_thread(folder.make)
+    record = await in_thread(InspectionRecord, folder.inspections, order.hash, resume=order.objects.resume)
+    with record:
+        inspector = Inspector(open_store, order.objects.full or drawn, budget.pace, record)
+        for each in nowhere:
+            inspector.result.add(each, by_reading=False)
+        inspection = await inspector.run(subjects)
+        await in_thread(record.forget)
+    return Verified(lineage, inspection, seed)

@@ -1,0 +1,54 @@
+"""`roar verify` of what a put stored: proven, and every kind of damage told apart."""
+
+import json
+from urllib.parse import unquote
+
+import pytest
+
+from tests.e2e.put.conftest import MakePlace
+from tests.support.put.destinations import KINDS
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_damaged_objects_are_told_apart(kind: str, make_place: MakePlace) -> None:
+    place = make_place(kind)
+    assert place.put().code == 0
+    lineage = place.check_published_once()
+
+    answer = place.roar("verify", lineage, "--json")
+
+    assert (answer.code, answer.err) == (0, "")
+    proven = json.loads(answer.out)
+    objects = proven["objects"]
+    assert objects["proven"] == len(place.destination.keys())
+    read = {"file": objects["proven"], "gs": 0, "s3": 1}  # rclone names an object in parts differently afterwards
+    assert objects["by_reading"] == read[kind]
+    assert (objects["missing"], objects["changed"], objects["problems"]) == (0, 0, [])
+    full = place.roar("verify", lineage, "--full")
+    assert full.code == 0, full.err
+    assert f"{objects['proven']} of {objects['proven']} proven ({objects['proven']} by reading " in full.out
+
+    changed, deleted, cut, *_ = sorted(
+        name for name, content in place.destination.objects().items() if len(content) > 9
+    )
+    place.destination.write(changed, bytes(byte ^ 1 for byte in place.destination.read(changed)))
+    place.destination.write(cut, place.destination.read(cut)[:-1])
+    place.destination.delete(deleted)
+
+    answer = place.roar("verify", lineage, "--json")
+
+    assert answer.code == 1
+    found = json.loads(answer.out)
+    assert (found["proven"], found["exit_code"], found["differences"]) == (False, 1, [])
+    expected = {changed: "changed", deleted: "missing", cut: "truncated"}
+    told = {
+        name: each["finding"]
+        for each in found["objects"]["problems"]
+        for name in expected
+        if unquote(each["url"]).endswith(f"/{name}")
+    }
+    assert told == expected
+    assert place.roar("verify", lineage, "--no-objects").code == 0
+    drawn = place.roar("verify", lineage, "--sample", "100%", "--seed", "7")
+    assert drawn.code == 1
+    assert "Objects of a sample (--seed 7)" in drawn.out
