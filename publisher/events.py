@@ -110,6 +110,7 @@ class Published(BaseEvent):
     visibility: None if the registry had the lineage already and does not report its visibility.
     owner, project: the registry's ids; None if there is none, or the owner is the user.
     destination, files, bytes: what a put stored; None if no files were to be stored.
+    receipt: the file of the receipt; None if nobody signs one, or if it is still to be made.
     """
 
     name = "published"
@@ -126,9 +127,10 @@ class Published(BaseEvent):
     destination: str | None = None
     files: int | None = None
     bytes: int | None = None
+    receipt: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the event as `--json` writes it: without the last three for lineage only."""
+        """Return the event as `--json` writes it: without what a put stored for lineage only."""
         line = BaseEvent.as_dict(self)
         if self.destination is None:
             del line["destination"], line["files"], line["bytes"]

@@ -124,16 +124,17 @@ class PublishPaths:
     def has_receipt(self, lineage_hash: str) -> bool:
         """Return whether the receipt of this publish is complete on the disk."""
         with _state_problems(self.folder):
-            return self._receipt(lineage_hash).is_file()
+            return self.receipt(lineage_hash).is_file()
 
     def write_receipt(self, lineage_hash: str, content: bytes) -> None:
         """Store the receipt of this publish, complete or not at all, so that a loss of power does not undo it."""
-        path = self._receipt(lineage_hash)
+        path = self.receipt(lineage_hash)
         with _state_problems(self.folder):
             path.parent.mkdir(mode=0o700, exist_ok=True)
             write_private(path, content, sync_folder=True)
 
-    def _receipt(self, lineage_hash: str) -> Path:
+    def receipt(self, lineage_hash: str) -> Path:
+        """Return where the receipt of this publish is, once it is made."""
         return StateFolder.of(self).receipts / f"{lineage_hash}.{self.id}.json"
 
     @property

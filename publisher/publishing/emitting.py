@@ -58,6 +58,7 @@ def published_event(result: Result) -> Published:
         destination=plan.destination,
         files=result.files.objects if put else None,
         bytes=result.files.size if put else None,
+        receipt=None if result.receipt is None else str(result.receipt),
     )
 
 

@@ -23,7 +23,7 @@ from roar_publisher.publishing.order import Order
 from roar_publisher.publishing.preparing import Preparation
 from roar_publisher.publishing.registry_acceptance import accept_registry_of_plan, accept_registry_of_request
 from roar_publisher.publishing.request import read_request
-from roar_publisher.publishing.result import Result
+from roar_publisher.publishing.result import Result, result_of
 from roar_publisher.publishing.running import Runner
 from roar_publisher.publishing.stopping import park_stopped, unfinished_error
 from roar_publisher.report import Noted
@@ -60,7 +60,7 @@ class Publishing:
 
         found = find_publish(self._order, self._folder)
         if found.progress.state is State.DONE and not found.owes:
-            return finish(self._observer, Result(found.plan, found.progress, found.objects), again=True)
+            return finish(self._observer, result_of(found.paths, found.plan, found.progress, found.objects), again=True)
         if found.owned_by_daemon:
             return self._watch(found)
         try:
@@ -193,7 +193,7 @@ class Publishing:
 
     def _published(self, frozen: FrozenPlan, progress: Progress, *, again: bool) -> Result:
         objects = count_status(frozen.publish.paths).objects
-        return finish(self._observer, Result(frozen.plan, progress, objects), again=again)
+        return finish(self._observer, result_of(frozen.publish.paths, frozen.plan, progress, objects), again=again)
 
     def _keyring(self, registry: str, intent: Mapping[str, Any]) -> Keyring:
         ask = self._consent.passphrase if self._consent.present else None

@@ -1,9 +1,11 @@
 """The result of a publish: the identity, the owner, and the stored files."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from roar_publisher.auth.identity import ANONYMOUS_IDENTITY
 from roar_publisher.state.objects import ObjectTally
+from roar_publisher.state.paths import PublishPaths
 from roar_publisher.state.record import Plan, Progress
 from roar_publisher.text import count, size
 
@@ -13,11 +15,12 @@ NO_FILES = ObjectTally(0, 0, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A finished publish. files: of a put."""
+    """A finished publish. files: of a put. receipt: the file of its receipt, if there is one."""
 
     plan: Plan
     progress: Progress
     files: ObjectTally = NO_FILES
+    receipt: Path | None = None
 
     @property
     def visibility(self) -> str | None:
@@ -44,12 +47,14 @@ class Result:
         return self.progress.identity or ANONYMOUS_IDENTITY
 
     def sentences(self) -> list[str]:
-        """Return sentences for the user: one with visibility and identity, one with the files of a put."""
+        """Return sentences for the user: one with visibility and identity, then the files of a put and the receipt."""
         shown = "Published before, visibility unchanged" if self.visibility is None else self.visibility.capitalize()
         words = [f"{shown}{self._place()}, {self._by()}."]
         if self.plan.destination is not None:
             files = f"{count(self.files.objects, 'file')} ({size(self.files.size)})"
             words.append(f"Stored {files} in {self.plan.destination}.")
+        if self.receipt is not None:
+            words.append(f"Receipt: roar receipt {self.plan.id}")
         return words
 
     def _place(self) -> str:
@@ -61,3 +66,9 @@ class Result:
 
     def _by(self) -> str:
         return "published anonymously" if self.identity == ANONYMOUS_IDENTITY else f"published as {self.identity}"
+
+
+def result_of(paths: PublishPaths, plan: Plan, progress: Progress, files: ObjectTally) -> Result:
+    """Return the result of a publish that is done. Raises LocalProblem if its files cannot be read."""
+    receipt = paths.receipt(progress.hash) if progress.hash and paths.has_receipt(progress.hash) else None
+    return Result(plan, progress, files, receipt)

@@ -14,7 +14,7 @@ from roar_publisher.publishing.changes import ChangeReporter
 from roar_publisher.publishing.errors import Cancelled, Failed
 from roar_publisher.publishing.finish import finish
 from roar_publisher.publishing.observer import PublishObserver
-from roar_publisher.publishing.result import Result
+from roar_publisher.publishing.result import Result, result_of
 from roar_publisher.publishing.resuming import is_temporary, unreadable_error
 from roar_publisher.publishing.status import explain, next_step
 from roar_publisher.report import Noted
@@ -111,7 +111,7 @@ class PublishWatch:
         plan, progress = status.plan, status.progress
         match progress.state:
             case State.DONE:
-                return finish(self.observer, Result(plan, progress, status.objects), again=was_over)
+                return finish(self.observer, result_of(status.paths, plan, progress, status.objects), again=was_over)
             case State.FAILED:
                 raise Failed(plan.id, progress.detail, reason=progress.failure)
             case State.CANCELLED:

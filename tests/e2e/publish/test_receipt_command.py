@@ -15,12 +15,15 @@ def test_a_receipt_proves_lineage_and_files(program: Program, tmp_path: Path) ->
     run_again(program.cwd)
     with serving(tmp_path / "data") as process:
         registry = process.url
-        assert program("publish", "--public", "-y", "-q", "--registry", registry).code == 0
+        told = program("publish", "--public", "-y", "--registry", registry)
+        (publish_id,) = program.publishes
+        assert (told.code, f"Receipt: roar receipt {publish_id}" in told.err) == (0, True)
+        again = program("publish", "--public", "-y", "--json", "--registry", registry).last
+        assert again["receipt"] == str(program.state / "receipts" / f"{HASH}.{publish_id}.json")
         shown = program("registry", "key", "show", "--data", str(tmp_path / "data"))
         assert program("registry", "key", "rotate", "--data", str(tmp_path / "data")).code == 0
         trusted = program("registry", "trust", registry, "--receipt-keys")
         assert trusted.out.count("signs its receipts") == 2, "the old key and the new one"
-    (publish_id,) = program.publishes
     done = program("receipt", publish_id, "-o", "receipt.json")
     assert (done.code, done.out) == (0, "")
     assert "roar verify --receipt receipt.json" in done.err
