@@ -21,6 +21,8 @@ PREDICATE_TYPE = "urn:roar:receipt:v1"
 BUILD_TYPE = "urn:roar:job:v1"
 LISTED_BYTES = 512 * 1024
 """Jobs are listed if their canonical texts together have at most this size."""
+SMALLEST_TEXT, SMALLEST_LINK = 100, 20
+"""Characters that the canonical text of a job and of a link have at least."""
 LINEAGE_NAME = "lineage"
 PUT = "put"
 DEFAULT_ALGORITHM = "blake3"
@@ -67,6 +69,11 @@ class Statement:
 def time_text(seconds: float) -> str:
     """Return Unix seconds as a receipt writes them."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def may_be_listed(facts: PublishedFacts) -> bool:
+    """Return whether the jobs can be small enough to be listed, judging by their counts."""
+    return facts.jobs * SMALLEST_TEXT + (facts.inputs + facts.outputs) * SMALLEST_LINK <= LISTED_BYTES
 
 
 def listed(texts: Iterable[str]) -> list[str] | None:

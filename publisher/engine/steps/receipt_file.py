@@ -28,6 +28,7 @@ from roar_publisher.lineage.statement import (
     Statement,
     compose,
     listed,
+    may_be_listed,
     read_statement,
     time_text,
 )
@@ -150,9 +151,11 @@ def _statement_of_plan(journal: Journal, facts: PublishedFacts) -> bytes:
     from roar_publisher.verification.planned import plan_into
     from roar_publisher.verification.texts import SortedJobs
 
-    with SortedJobs() as jobs:
-        plan_into(journal, jobs)
-        texts = listed(job.text for job in jobs.sorted())
+    texts: list[str] | None = None
+    if may_be_listed(facts):
+        with SortedJobs() as jobs:
+            plan_into(journal, jobs)
+            texts = listed(job.text for job in jobs.sorted())
     algorithms: dict[str, str] = {}
     if texts is not None:
         for kind in (Kind.ARTIFACTS, Kind.COMPOSITE):

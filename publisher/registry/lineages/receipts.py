@@ -3,7 +3,15 @@
 import json
 from http import HTTPStatus
 
-from roar_publisher.lineage.statement import DEFAULT_ALGORITHM, LISTED_BYTES, PublishedFacts, compose, listed, time_text
+from roar_publisher.lineage.statement import (
+    DEFAULT_ALGORITHM,
+    LISTED_BYTES,
+    PublishedFacts,
+    compose,
+    listed,
+    may_be_listed,
+    time_text,
+)
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages.reading import shown_lineage, whole_hash
 from roar_publisher.registry.store.access import Reader
@@ -11,9 +19,6 @@ from roar_publisher.registry.store.artifacts import hashes_of
 from roar_publisher.registry.store.canonical_texts import bytes_of_jobs, texts_of_lineage
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.graphs import graph_counts
-
-SMALLEST_TEXT, SMALLEST_LINK = 100, 20
-"""Characters that the canonical text of a job and of a link have at least."""
 
 
 def receipt_statement(connection: Connection, lineage_hash: str, reader: Reader, registry: str) -> bytes:
@@ -38,19 +43,17 @@ def receipt_statement(connection: Connection, lineage_hash: str, reader: Reader,
         inputs=counts["inputs"],
         outputs=counts["outputs"],
     )
-    texts = _texts(connection, lineage.graph_id, counts)
+    texts = _texts(connection, lineage.graph_id) if may_be_listed(facts) else None
     digests = {link["hash"] for text in texts or () for job in [json.loads(text)] for link in _links(job)}
     algorithms = _algorithms(connection, lineage.graph_id, sorted(filter(None, digests)))
     return compose(facts, texts, lambda digest: algorithms.get(digest, DEFAULT_ALGORITHM))
 
 
-def _texts(connection: Connection, graph_id: int, counts: dict[str, int]) -> list[str] | None:
+def _texts(connection: Connection, graph_id: int) -> list[str] | None:
     """Return the jobs that are to be listed; None, without reading them, if they are too large."""
-    least = counts["jobs"] * SMALLEST_TEXT + (counts["inputs"] + counts["outputs"]) * SMALLEST_LINK
-    # The stored sizes are those of the texts before they are escaped, which only makes them longer.
-    if least > LISTED_BYTES or bytes_of_jobs(connection, graph_id) > 2 * LISTED_BYTES:
-        return None
-    return listed(texts_of_lineage(connection, graph_id))
+    # The stored sizes are about those of the texts before they are escaped, which only makes them longer.
+    too_large = bytes_of_jobs(connection, graph_id) > 2 * LISTED_BYTES
+    return None if too_large else listed(texts_of_lineage(connection, graph_id))
 
 
 def _links(job: dict[str, list[dict[str, str]]]) -> list[dict[str, str]]:

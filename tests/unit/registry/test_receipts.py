@@ -3,6 +3,7 @@
 import json
 import stat
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from roar_publisher.registry.backup import make_backup, restore_backup
 from roar_publisher.registry.data import DATABASE_NAME, Store
 from roar_publisher.registry.lineages import receipts
 from roar_publisher.registry.receipt_keys import RECEIPT_KEYS_NAME, ReceiptKeys
+from roar_publisher.registry.store.canonical_texts import texts_of_lineage
+from roar_publisher.registry.store.database import Connection
 from roar_publisher.state.errors import LocalProblem
 from tests.support.registry.harness import Json, Registry, artifact, digest, job, link, make_registry, succeeded
 from tests.support.registry.people import Bearer
@@ -60,11 +63,19 @@ async def test_a_receipt_states_what_was_finalized(registry: Registry) -> None:
 
 async def test_a_large_lineage_is_stated_by_its_hash(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     lineage_hash = (await published(registry))["hash"]
-    for bound in (0, 500):  # by the counts, and by the texts
-        monkeypatch.setattr(receipts, "LISTED_BYTES", bound)
+    read: list[int] = []
+
+    def texts(connection: Connection, graph_id: int) -> Iterator[str]:
+        read.append(graph_id)
+        return texts_of_lineage(connection, graph_id)
+
+    monkeypatch.setattr(receipts, "texts_of_lineage", texts)
+    for bound, of_sizes in ((250, 10**6), (500, 100), (500, 10**6)):  # by counts, by stored sizes, by texts
+        monkeypatch.setattr(receipts, "LISTED_BYTES", of_sizes)
         monkeypatch.setattr("roar_publisher.lineage.statement.LISTED_BYTES", bound)
         statement, _ = await receipt(registry, lineage_hash)
         assert (statement.lists_jobs, set(statement.subjects)) == (False, {lineage_hash})
+    assert len(read) == 1, "what is too large is not read"
 
 
 async def test_a_private_lineage_has_a_receipt_for_its_readers_alone(registry: Registry) -> None:
