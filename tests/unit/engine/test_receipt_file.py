@@ -172,10 +172,26 @@ def test_a_process_that_dies_around_writing_makes_the_same_file(
         raise Crash("around writing")
 
     world = make_world(tmp_path)
-    world.instead = without_receipts
     with monkeypatch.context() as patch:
         patch.setattr(AsyncFiles, "write_receipt", dies)
         assert isinstance(one_life(world), Crash)
+    world.let_time_pass(1000)
+    live(world)
+    assert [receipt_of(world)] == contents
+    assert len(world.calls("/receipt")) == (1 if written else 2), "a receipt that is there is not made again"
+
+
+def test_the_users_own_statement_stays_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(paths: PublishPaths, lineage_hash: str, content: bytes) -> None:
+        contents.append(content)
+        raise LocalProblem("no room", reason=Reason.DISK)
+
+    contents: list[bytes] = []
+    world = make_world(tmp_path)
+    world.instead = without_receipts
+    with monkeypatch.context() as patch:
+        patch.setattr(PublishPaths, "write_receipt", full)
+        live(world)
     world.let_time_pass(1000)
     live(world)
     assert [receipt_of(world)] == contents

@@ -48,6 +48,12 @@ def test_unusual_values_keep_the_hash() -> None:
     assert read_statement(statement_of(cut([odd]))).lists_jobs
 
 
+def test_a_subject_has_its_smallest_path() -> None:
+    same = digest("same")
+    jobs = [SampleJob("a", 1, {}, {same: "b"}), SampleJob("b", 2, {}, {same: "a"}), SampleJob("c", 3, {}, {same: "c"})]
+    assert read_statement(statement_of(cut(jobs))).subjects[same] == "a"
+
+
 def test_objects_of_a_put_are_subjects() -> None:
     text = canonical_job(
         command="roar put",
@@ -140,6 +146,14 @@ def test_a_statement_that_contradicts_itself_is_refused(name: str) -> None:
     change(document, value)
     with pytest.raises(InvalidReceipt, match=why):
         read_statement(json.dumps(document).encode())
+
+
+def test_a_key_that_is_there_twice_is_refused() -> None:
+    payload = statement_of(LINEAGE)
+    twice = payload.replace(b'"publisher":', b'"publisher":"mallory","publisher":', 1)
+    assert json.loads(twice) == json.loads(payload)
+    with pytest.raises(InvalidReceipt, match="understands"):
+        read_statement(twice)
 
 
 NOTHING = [b"", b"[]", b"7", b"{}", b'"x"', b"[" * 100_000, b'{"_type":1,"_type":1}', b"\xff"]

@@ -231,6 +231,24 @@ async def test_keys_that_nobody_named_prove_nothing(signers: Signers) -> None:
         check_receipt(both, only_person)
 
 
+async def test_a_signature_is_of_the_key_that_it_names(signers: Signers) -> None:
+    envelope = await signers.by_both(statement_of(sample_lineage(5)))
+    keys = [signers.registry.all()[0].public, public_line(signers.key)]
+    for each, key, other in zip(envelope.signatures, keys, reversed(keys), strict=True):
+        assert each.is_made_by(key, envelope.signed_bytes)
+        assert not each.is_made_by(other, envelope.signed_bytes)
+        assert not replace(each, keyid="SHA256:other").is_made_by(key, envelope.signed_bytes)
+
+
+async def test_a_broken_signature_of_a_key_that_nobody_named_is_noticed(signers: Signers) -> None:
+    registry, person = (await signers.by_both(statement_of(sample_lineage(5)))).signatures
+    broken = replace(person, sig=person.sig[:-1] + bytes([person.sig[-1] ^ 1]))
+    content = ReceiptEnvelope(statement_of(sample_lineage(5)), (registry, broken)).as_bytes()
+    only_registry = {keyid: key for keyid, key in signers.trusted.items() if key.origin}
+    with pytest.raises(InvalidReceipt, match="does not fit"):
+        check_receipt(content, only_registry)
+
+
 async def test_a_registry_signs_for_itself_alone(signers: Signers) -> None:
     content = signers.by_registry(statement_of(sample_lineage(6), registry="https://other.example")).as_bytes()
     assert "signed for another registry" in await invalid(content, signers)
