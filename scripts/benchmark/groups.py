@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmark.daemon import idle_daemon
+from benchmark.download import measure_downloads
 from benchmark.ingest import ingest
 from benchmark.measure import Cost
 from benchmark.pauses import longest_pause
@@ -118,6 +119,20 @@ def uploads(bench: Bench, sizes: Sizes) -> list[Figure]:
     return figures
 
 
+def downloads(bench: Bench, sizes: Sizes) -> list[Figure]:
+    """`roar fetch` beside boto3."""
+    folder = bench.next_folder()
+    folder.mkdir()
+    figures = []
+    for size, costs in measure_downloads(folder, Files(sizes.large_bytes, sizes.small_files), bench.say):
+        ours, boto3 = costs["roar fetch"], costs["boto3"]
+        figures += [
+            ratio(f"{size}: boto3 to `roar fetch`", "download", boto3, ours, "higher", "boto3 {over}, ours {under}"),
+            memory(f"{size}: memory of `roar fetch`", "download", ours),
+        ]
+    return figures
+
+
 def _beside_null_store(folder: Path, size: int, bench: Bench) -> list[Figure]:
     found = measure_null_store(folder, size, bench.say)
     ours, other = found.costs["roar put"], found.costs[found.fastest]
@@ -162,6 +177,7 @@ GROUPS: Mapping[str, Group] = {
     "signing": Group(signing, "an SSH key beside no credential"),
     "large": Group(large, "100,000 jobs: memory, how the time grows, a resume's start; waits during finalize"),
     "upload": Group(uploads, "`roar put` beside boto3"),
+    "download": Group(downloads, "`roar fetch` beside boto3"),
     "daemon": Group(daemon, "what a daemon at rest takes (Linux; three minutes)"),
 }
 """By the name of their option, in the order of the table."""

@@ -67,8 +67,8 @@ def measure_uploads(
 ) -> Iterator[tuple[str, dict[str, list[Cost]]]]:
     """Every setting, with the costs of each client in it."""
     for name, source in {
-        f"one file of {files.large_bytes // MEBIBYTE:,} MiB": _files(folder / "large", 1, files.large_bytes),
-        f"{files.small_files:,} files of {SMALL_BYTES // 1000} kB": _files(
+        f"one file of {files.large_bytes // MEBIBYTE:,} MiB": files_in(folder / "large", 1, files.large_bytes),
+        f"{files.small_files:,} files of {SMALL_BYTES // 1000} kB": files_in(
             folder / "small", files.small_files, SMALL_BYTES
         ),
     }.items():
@@ -96,7 +96,7 @@ def measure_null_store(folder: Path, size: int, say: Callable[[str], None]) -> B
     setting, cpu = f"one file of {size // MEBIBYTE:,} MiB, null store", list[float]()
     say(setting)
     folder.mkdir()
-    costs = _in_turn(CLIENTS | CRT, _files(folder / "large", 1, size), 0.0, null_store(cpu))
+    costs = _in_turn(CLIENTS | CRT, files_in(folder / "large", 1, size), 0.0, null_store(cpu))
     others = [client for client in costs if client != "roar put"]
     return BesideNullStore(setting, costs, min(others, key=lambda client: median(costs[client]).wall), cpu)
 
@@ -109,7 +109,7 @@ def _in_turn(clients: Mapping[str, str], source: Path, delay: float, server: Ser
     return runs
 
 
-def _files(folder: Path, count: int, size: int) -> Path:
+def files_in(folder: Path, count: int, size: int) -> Path:
     """A folder of files that no compression makes smaller, all of it on the disk."""
     folder.mkdir()
     for number in range(count):
