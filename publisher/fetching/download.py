@@ -1,8 +1,9 @@
 """Fetches files from their stores into a folder: looked for, compared with what is there, read in ranges, verified."""
 
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import anyio
@@ -72,6 +73,7 @@ class Download:
     told: Callable[[Outcome], None]
     report: Reporter
     _stores: dict[str, ReadableStore] = field(default_factory=dict)
+    _listed: dict[str, StoredObject] = field(default_factory=dict)  # by address, as far as listings know
     _record: RunBlocking = field(default_factory=one_at_a_time)
 
     async def run(self, files: Sequence[StoredFile]) -> None:
@@ -96,9 +98,17 @@ class Download:
         async with AsyncExitStack() as opened:
             for url in dict.fromkeys(file.address.place for file in files):
                 self._stores[url] = await opened.enter_async_context(await self.open_store(url))
+                await self._list(url, [file for file in files if file.address.place == url])
             await for_each(files, prepare, at_once=FILES_AT_ONCE)
             await self._plan(found)
             await for_each(found, fetch, at_once=FILES_AT_ONCE)
+
+    async def _list(self, place: str, files: Sequence[StoredFile]) -> None:
+        """Look for many files at once, if the store lists them in few requests."""
+        keys = {file.address.key: file.url for file in files}
+        prefix = os.path.commonprefix(list(keys))  # noqa: RUF071  # keys begin alike, whatever their segments are
+        listed = await self._stores[place].list_objects(prefix, len(keys)) or {}
+        self._listed.update((keys[key], stored) for key, stored in listed.items() if key in keys and stored.tag)
 
     async def _attempt(self, file: StoredFile, work: Callable[[], Awaitable[T]]) -> T | None:
         """Return the result of `work`, or tell of the problem of this file alone and return None."""
@@ -125,7 +135,7 @@ class Download:
         if present is Present.OTHER and not self.force:
             raise LocalProblem(f"{shown(file.name)} exists with another content", next_step=REPLACE)
         store, key = self._stores[file.address.place], file.address.key
-        stored = await store.look(key)
+        stored = self._listed.get(file.url) or await store.look(key)
         if stored is None:
             raise Rejected("it is not in its store any more", reason=Reason.STORED_OBJECT_DIFFERS)
         return _Found(file, store, key, stored)
@@ -147,12 +157,22 @@ class Download:
 
     async def _fetch(self, one: _Found, slots: anyio.Semaphore) -> bool:
         """Fetch one file. Raises Rejected, LocalProblem, OSError; then what is under its name is as it was."""
+        try:
+            await self._fetch_object(one, slots)
+        except ObjectChanged:
+            stored = await one.store.look(one.key) if one.file.url in self._listed else None
+            if stored is None or stored == self._listed[one.file.url]:
+                raise
+            await self._fetch_object(replace(one, stored=stored), slots)  # the listing was outdated
+        return True
+
+    async def _fetch_object(self, one: _Found, slots: anyio.Semaphore) -> None:
         if not _is_large(one):
             size = one.stored.size
             async with slots:
                 content = await one.store.read(one.key, 0, size, one.stored) if size else b""
                 await in_thread(keep_small, self.target, one.file, content, force=self.force)
-            return True
+            return
         try:
             try:
                 await self._fetch_ranges(one, slots)
@@ -164,7 +184,6 @@ class Download:
         except (ObjectChanged, WrongBytes):
             await self._discard(one.file.digest)
             raise
-        return True
 
     async def _fetch_ranges(self, one: _Found, slots: anyio.Semaphore) -> None:
         digest, size = one.file.digest, one.stored.size

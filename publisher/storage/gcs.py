@@ -60,7 +60,7 @@ class GcsStore(ObjectStore):
         reply = await self._ask_about(key)
         if reply.status == 403:
             raise hidden(self.url(key))
-        return None if reply.status == 404 else stored_in(self._accept(reply))
+        return None if reply.status == 404 else stored_in(object_in(self._accept(reply)))
 
     async def read(self, key: str, offset: int, length: int, stored: StoredObject) -> bytes:
         url = f"{self._objects}/{self._name(key)}?alt=media&generation={stored.tag}"
@@ -71,28 +71,29 @@ class GcsStore(ObjectStore):
 
     async def stat(self, key: str) -> StoredObject | None:
         reply = await self._ask_about(key)
-        return None if reply.status in (403, 404) else stored_in(self._accept(reply))
+        return None if reply.status in (403, 404) else stored_in(object_in(self._accept(reply)))
 
     async def is_lost(self, key: str, content: Content, tag: str) -> bool:
         reply = await self._ask_about(key)
         if reply.status in (403, 404):
             return reply.status == 404
-        return not self.is_unchanged(stored_in(self._accept(reply)), content, tag)
+        return not self.is_unchanged(stored_in(object_in(self._accept(reply))), content, tag)
 
-    async def list_tags(self, lookups: int) -> Mapping[str, str] | None:
-        tags: dict[str, str] = {}
+    async def list_objects(self, prefix: str, lookups: int) -> Mapping[str, StoredObject] | None:
+        found: dict[str, StoredObject] = {}
         page = ""
+        fields = "fields=items(name,size,generation),nextPageToken&maxResults=1000"
         for _ in pages(lookups):
-            fields = "fields=items(name,generation),nextPageToken&maxResults=1000"
-            reply = await self._call("GET", f"{self._objects}?prefix={quote(self.prefix, safe='')}&{fields}{page}")
-            if not reply.ok:  # writing may be allowed without listing
+            url = f"{self._objects}?prefix={quote(self.prefix + prefix, safe='')}&{fields}{page}"
+            reply = await self._call("GET", url)
+            if not reply.ok:  # listing may not be allowed
                 return None
-            found = object_in(reply)
-            items = found.get("items", [])
-            tags.update((item["name"].removeprefix(self.prefix), str(item.get("generation", ""))) for item in items)
-            if not found.get("nextPageToken"):
-                return tags
-            page = "&pageToken=" + quote(found["nextPageToken"], safe="")
+            listed = object_in(reply)
+            items = listed.get("items", [])
+            found.update((item["name"].removeprefix(self.prefix), stored_in(item)) for item in items)
+            if not listed.get("nextPageToken"):
+                return found
+            page = "&pageToken=" + quote(listed["nextPageToken"], safe="")
         return None
 
     async def put(self, key: str, content: Content, sent: OnSent) -> StoredObject:
@@ -103,7 +104,7 @@ class GcsStore(ObjectStore):
         body = FileBody(content.whole(), sent, head=head.encode(), tail=f"\r\n--{BOUNDARY}--\r\n".encode())
         url = f"{self._uploads}?uploadType=multipart&name={self._name(key)}"
         headers = {"Content-Type": f"multipart/related; boundary={BOUNDARY}"}
-        stored = stored_in(self._accept(await self._call("POST", url, headers, body)))
+        stored = stored_in(object_in(self._accept(await self._call("POST", url, headers, body))))
         return self.verified(key, stored, content)
 
     async def copy(self, source: str, key: str, content: Content) -> StoredObject | None:

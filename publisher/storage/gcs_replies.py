@@ -1,5 +1,6 @@
 """Google Cloud Storage's replies: what they say of an object, and what its refusals mean."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from roar_publisher.net.documents import error_text, parse
@@ -28,9 +29,8 @@ def object_in(reply: Reply) -> dict[str, Any]:
     return document
 
 
-def stored_in(reply: Reply) -> StoredObject:
+def stored_in(found: Mapping[str, Any]) -> StoredObject:
     """Return the object that a resource describes. A composed object has no MD5."""
-    found = object_in(reply)
     md5 = found.get("md5Hash")
     blake3 = (found.get("metadata") or {}).get("blake3", "")
     return StoredObject(

@@ -7,10 +7,11 @@ wait while the network is unreachable (`net.gate`).
 import logging
 import os
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from time import time
 
 import anyio
@@ -19,7 +20,7 @@ import httpx2
 from roar_publisher import __version__
 from roar_publisher.net.budget import UploadBudget
 from roar_publisher.net.certificates import TrustedCertificates
-from roar_publisher.net.exchange import CONNECT_SECONDS, MAX_REPLY_BYTES, Reply
+from roar_publisher.net.exchange import CONNECT_SECONDS, MAX_REPLY_BYTES, MIN_BODY_RATE, Reply
 from roar_publisher.net.gate import Gate, GateState
 from roar_publisher.net.pace import Pace
 from roar_publisher.net.policy import Verdict, judge
@@ -226,13 +227,10 @@ class StoreConnection:
         async with client.stream(
             request.method, request.url, headers=headers, content=content, extensions=exactly
         ) as response:
-            received = bytearray()
-            with anyio.fail_after(self._reply_seconds):  # the client's own limit applies to each read
-                async for chunk in response.aiter_raw():
-                    received += chunk
-                    if len(received) > MAX_REPLY_BYTES:
-                        break
-            return Reply(response.status_code, response.headers, bytes(received[:MAX_REPLY_BYTES]))
+            paces = self._paces if request.method == "GET" else []
+            with anyio.fail_after(self._reply_seconds) as limit:  # the client's own limit applies to each read
+                body = await _body(response, limit, paces)
+            return Reply(response.status_code, response.headers, body)
 
     async def _probe(self) -> None:
         """Send an unauthenticated request to the host. Raises Unreachable if no reply arrived."""
@@ -241,6 +239,25 @@ class StoreConnection:
             await self._stream(self._client(url, PROBER), StoreRequest("HEAD", url, {}), b"")
         except FAILURES as error:
             self._route(url).failed(error)
+
+
+async def _body(response: httpx2.Response, limit: anyio.CancelScope, paces: Sequence[Pace]) -> bytes:
+    """Return the body as it is sent, cut off at MAX_REPLY_BYTES.
+
+    limit: ends the exchange; its deadline moves as data arrives, and while the rate limit makes it wait.
+    """
+    chunks, left = list[bytes](), MAX_REPLY_BYTES  # a buffer that grows would copy large ranges several times
+    async with aclosing(response.aiter_raw()) as received:
+        async for chunk in received:
+            chunks.append(chunk[:left])
+            left -= len(chunks[-1])
+            if len(chunks[-1]) < len(chunk):
+                break
+            deadline, began, limit.deadline = limit.deadline, anyio.current_time(), inf
+            for pace in paces:
+                await pace.wait(len(chunk))
+            limit.deadline = deadline + anyio.current_time() - began + len(chunk) / MIN_BODY_RATE
+    return b"".join(chunks)
 
 
 def _judgement(judged: Callable[[Reply], Verdict], reply: Reply) -> Judgement:

@@ -1,6 +1,7 @@
 """The reading side of object stores: what is there, and ranges of its bytes, which may not change meanwhile."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -34,6 +35,14 @@ class ReadableStore(ABC):
 
         Raises Rejected if it is no object, or if these credentials may not look.
         """
+
+    async def list_objects(self, prefix: str, lookups: int) -> Mapping[str, StoredObject] | None:
+        """Return the objects whose keys begin with `prefix`, or None if a few requests (`pages`) cannot list them.
+
+        lookups: the number of queries about single objects that the listing saves.
+        They may be outdated, and their checksums are missing.
+        """
+        return None
 
     @abstractmethod
     async def read(self, key: str, offset: int, length: int, stored: StoredObject) -> bytes:

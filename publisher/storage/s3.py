@@ -95,16 +95,16 @@ class S3Store(ObjectStore):
             return reply.status == 404
         return not self.is_unchanged(stored_in(self._accept(reply)), content, tag)
 
-    async def list_tags(self, lookups: int) -> Mapping[str, str] | None:
-        found: dict[str, str] = {}
-        query = {"encoding-type": "url", "list-type": "2", "prefix": self.prefix}
+    async def list_objects(self, prefix: str, lookups: int) -> Mapping[str, StoredObject] | None:
+        found: dict[str, StoredObject] = {}
+        query = {"encoding-type": "url", "list-type": "2", "prefix": self.prefix + prefix}
         for _ in pages(lookups):
             reply = await self._ask("GET", query=query)
-            if not reply.ok:  # writing may be allowed without listing
+            if not reply.ok:  # listing may not be allowed
                 return None
             root = document_in(reply)
             listed = map(listed_in, root.iterfind("Contents"))
-            found.update((name.removeprefix(self.prefix), tag) for name, tag in listed)
+            found.update((name.removeprefix(self.prefix), stored) for name, stored in listed)
             if root.findtext("IsTruncated") != "true":
                 return found
             query["continuation-token"] = root.findtext("NextContinuationToken") or ""

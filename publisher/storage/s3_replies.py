@@ -30,9 +30,11 @@ def stored_in(reply: Reply) -> StoredObject:
     return StoredObject(size, checksum, headers.get(BLAKE3_HEADER, ""), tag_in(headers.get("etag")))
 
 
-def listed_in(element: Element) -> tuple[str, str]:
-    """Return the key and the tag of one object of a URL-encoded listing."""
-    return unquote_plus(element.findtext("Key") or ""), tag_in(element.findtext("ETag"))
+def listed_in(element: Element) -> tuple[str, StoredObject]:
+    """Return the key of one object of a URL-encoded listing, with its size and tag."""
+    size = element.findtext("Size") or ""
+    stored = StoredObject(int(size) if size.isdecimal() else 0, "", tag=tag_in(element.findtext("ETag")))
+    return unquote_plus(element.findtext("Key") or ""), stored
 
 
 def tag_in(etag: str | None) -> str:

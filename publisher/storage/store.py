@@ -102,12 +102,12 @@ class ObjectStore(ReadableStore):
         """
 
     async def list_tags(self, lookups: int) -> Mapping[str, str] | None:
-        """Return the keys below the destination and their tags, or None if a few requests (`pages`) cannot list them.
+        """Return the keys below the destination and their tags, or None, as `list_objects`.
 
-        lookups: the number of queries about single objects that the listing saves.
         Outdated results at worst cause an object to be sent again.
         """
-        return None
+        found = await self.list_objects("", lookups)
+        return None if found is None else {key: stored.tag for key, stored in found.items()}
 
     @abstractmethod
     async def put(self, key: str, content: Content, sent: OnSent) -> StoredObject:

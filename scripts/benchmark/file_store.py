@@ -11,8 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from time import sleep
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
+PAGE = 1000
 RANGE = re.compile(r"bytes=(\d+)-(\d+)")
 
 
@@ -32,7 +33,10 @@ class FileStore(BaseHTTPRequestHandler):
 
     def _answer(self, *, with_body: bool) -> None:
         sleep(self.delay)
-        path = self.folder / unquote(urlsplit(self.path).path).lstrip("/").partition("/")[2]
+        parts = urlsplit(self.path)
+        if parts.query:
+            return self._list(parse_qs(parts.query))
+        path = self.folder / unquote(parts.path).lstrip("/").partition("/")[2]
         if not path.is_file():
             self.send_response(404)
             self.send_header("Content-Length", "0")
@@ -51,6 +55,24 @@ class FileStore(BaseHTTPRequestHandler):
             self.end_headers()
             while with_body and begin <= end:
                 begin += os.sendfile(self.connection.fileno(), file.fileno(), begin, end + 1 - begin)
+
+    def _list(self, query: dict[str, list[str]]) -> None:
+        """Answer ListObjectsV2: a page of the files below the first folder of the prefix, in the order of names."""
+        prefix, begin = query["prefix"][0], int(query.get("continuation-token", ["0"])[0])
+        folder = prefix.partition("/")[0]
+        names = sorted(name for name in os.listdir(self.folder / folder) if f"{folder}/{name}".startswith(prefix))
+        end = begin + PAGE
+        listed = "".join(self._entry(f"{folder}/{name}") for name in names[begin:end])
+        more = f"<IsTruncated>true</IsTruncated><NextContinuationToken>{end}</NextContinuationToken>"
+        body = f"<ListBucketResult>{listed}{more if end < len(names) else ''}</ListBucketResult>".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _entry(self, key: str) -> str:
+        size = os.stat(self.folder / key).st_size
+        return f"<Contents><Key>{key}</Key><Size>{size}</Size><ETag>&quot;{size:032x}&quot;</ETag></Contents>"
 
     def log_message(self, format: str, *args: object) -> None:
         """Write nothing."""

@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import anyio
@@ -37,8 +37,14 @@ class Store(ReadableStore):
         self.reads: list[tuple[str, int]] = []
         self.before: Callable[[int], None] = lambda number: None
         self.size: int | None = None
+        self.listed: dict[str, StoredObject] | None = None
+        self.looks: list[str] = []
+
+    async def list_objects(self, prefix: str, lookups: int) -> Mapping[str, StoredObject] | None:
+        return self.listed
 
     async def look(self, key: str) -> StoredObject | None:
+        self.looks.append(key)
         content = self.objects.get(key)
         if content is None:
             return None
@@ -238,6 +244,22 @@ def test_an_object_that_changes_while_it_is_read_is_refused(fetching: Fetching) 
     problem = fetching.problem(fetching.files(x=LARGE))
     assert isinstance(problem, ObjectChanged)
     assert list(fetching.target.iterdir()) == []
+
+
+def test_a_listing_saves_looking_and_an_outdated_one_does_no_harm(fetching: Fetching) -> None:
+    files = fetching.files(a=LARGE, b=b"b", c=b"c", d=b"d", e=LARGE[1:])
+    store = fetching.store
+    store.listed = {
+        "a": StoredObject(len(LARGE), "", tag="1"),
+        "b": StoredObject(1, "", tag="old"),
+        "d": StoredObject(1, ""),
+        "e": StoredObject(7, "", tag="old"),
+        "other": StoredObject(1, "", tag="1"),
+    }
+    outcomes = fetching.run(files)
+    assert not any(isinstance(outcome, NotFetched) for outcome in outcomes.values())
+    assert sorted(store.looks) == ["b", "c", "d", "e"], "those that changed, are not listed, or without a tag"
+    assert fetching.there() == {"a": LARGE, "b": b"b", "c": b"c", "d": b"d", "e": LARGE[1:]}
 
 
 @pytest.mark.parametrize("content", [b"small", LARGE])

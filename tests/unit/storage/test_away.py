@@ -2,13 +2,13 @@
 
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import anyio
 import pytest
 
 from roar_publisher.net.budget import UploadBudget
-from roar_publisher.net.exchange import Reply
+from roar_publisher.net.exchange import MAX_REPLY_BYTES, Reply
 from roar_publisher.net.gate import FIRST_CONTACT_SECONDS
 from roar_publisher.net.policy import MAX_ATTEMPTS, MAX_OUTAGES
 from roar_publisher.net.route import Unreachable
@@ -245,30 +245,51 @@ def test_the_requests_of_all_stores_share_their_slots() -> None:
     assert virtual.run(main) == pytest.approx(1), "two at a time in all"
 
 
-def test_a_reply_that_drips_times_out() -> None:
-    class Dripping:
+def reply_time(pieces: int, size: int, seconds: float, rate: int | None = None) -> tuple[int, int]:
+    """Return when a reply of so many pieces, each after so many seconds, has arrived, and its size."""
+
+    class Slow:
         status_code = 200
         headers: Mapping[str, str] = NO_HEADERS
 
         async def aiter_raw(self) -> AsyncIterator[bytes]:
-            while True:
-                await anyio.sleep(50)
-                yield b"."
+            for _ in range(pieces):
+                await anyio.sleep(seconds)
+                yield bytes(size)
 
     @asynccontextmanager
-    async def stream(*arguments: object, **options: object) -> AsyncIterator[Dripping]:
-        yield Dripping()
+    async def stream(*arguments: object, **options: object) -> AsyncIterator[Slow]:
+        yield Slow()
 
-    async def main() -> float:
-        wire = StoreConnection(connections=1, report=lambda report: None, patience=300.0)
+    async def main() -> tuple[int, int]:
+        budget = UploadBudget.of(1, rate)
+        wire = StoreConnection(connections=1, report=lambda report: None, patience=300.0, budget=budget)
+        size = -1
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(wire._client(URL, 0), "stream", stream)
-            with pytest.raises(Unreachable, match="no answer in time"):
-                await wire.send(StoreRequest("GET", URL, {}, b""))
+            with suppress(Unreachable):
+                size = len((await wire.send(StoreRequest("GET", URL, {}, b""))).body)
         await wire.aclose()
-        return anyio.current_time()
+        return round(anyio.current_time()), size
 
-    assert virtual.run(main) == REPLY_SECONDS
+    return virtual.run(main)
+
+
+def test_a_reply_that_drips_times_out() -> None:
+    assert reply_time(1000, 1, 50.0) == (REPLY_SECONDS, -1)
+
+
+def test_a_range_over_a_slow_network_arrives() -> None:
+    assert reply_time(32, 65536, 10.0) == (320, 32 * 65536)
+
+
+def test_a_reply_keeps_to_the_rate_limit_and_is_not_given_up_meanwhile() -> None:
+    assert reply_time(32, 65536, 0.0, rate=4096) == (31 * 16, 32 * 65536)
+    assert reply_time(4, 65536, 0.0, rate=64) == (3 * 1024, 4 * 65536)
+
+
+def test_a_reply_without_an_end_is_cut_off() -> None:
+    assert reply_time(10**9, 1024 * 1024, 0.0)[1] == MAX_REPLY_BYTES
 
 
 def test_a_request_that_waited_for_a_slot_is_not_sent_during_an_outage() -> None:

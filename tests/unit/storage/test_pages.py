@@ -65,6 +65,9 @@ async def test_a_listing_has_every_key_and_no_other_prefix(place: Place, tmp_pat
         count = 3 if place.name == "gs" else MORE_THAN_A_PAGE  # the emulator is slow, and has one page
         await for_each(lambda n: store.put(f"a b/{n}é+%.txt", content, lambda sent: None), count)
         found = await store.list_tags(QUESTIONS)
+        begun = await store.list_objects("a b/1", QUESTIONS)
+    assert begun is not None
+    assert {(key.startswith("a b/1"), stored.size) for key, stored in begun.items()} == {(True, 10)}
     assert found is not None
     assert set(found) == {f"a b/{n}é+%.txt" for n in range(1, count + 1)}
 
