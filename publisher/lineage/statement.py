@@ -8,7 +8,9 @@ Pure functions: the registry and the client compose the same bytes from the same
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +29,7 @@ LINEAGE_NAME = "lineage"
 PUT = "put"
 DEFAULT_ALGORITHM = "blake3"
 """The algorithm of a digest of which no other is known (`protocol.md §7`)."""
+ALGORITHM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_/-]{0,31}")
 _PARAMETERS = ("command", "job_type", "step_number", "parent_step_number", "metadata")
 
 AlgorithmOf = Callable[[str], str]
@@ -91,9 +94,15 @@ def compose(facts: PublishedFacts, texts: list[str] | None, algorithm_of: Algori
     """Return the statement as JSON.
 
     texts: the canonical texts of all jobs in the order of the hash, or None to list none. Texts that do not lead to the
-    hash are not listed: they are those of another redaction.
+    hash are not listed: they are those of another redaction. Nor are those that are nested too deeply.
     """
-    jobs = [json.loads(text) for text in texts or ()]
+    if texts is not None and _hash_of(facts, texts) == facts.hash:
+        with suppress(RecursionError):
+            return _composed(facts, [json.loads(text) for text in texts], algorithm_of)
+    return _composed(facts, None, algorithm_of)
+
+
+def _composed(facts: PublishedFacts, jobs: list[dict[str, Any]] | None, algorithm_of: AlgorithmOf) -> bytes:
     predicate: dict[str, Any] = {
         "lineage": {
             "hash": facts.hash,
@@ -106,13 +115,12 @@ def compose(facts: PublishedFacts, texts: list[str] | None, algorithm_of: Algori
         "publishedAt": facts.published_at,
     }
     subjects = [{"name": LINEAGE_NAME, "digest": {"sha256": facts.hash}}]
-    if texts is not None and _hash_of(facts, texts) == facts.hash:
+    if jobs is not None:
         predicate["jobs"] = [_provenance(job, facts, algorithm_of) for job in jobs]
         products = sorted(_products(jobs).items())
-        subjects += ({"name": path, "digest": {algorithm_of(digest): digest}} for digest, path in products)
-    return _encode(
-        {"_type": STATEMENT_TYPE, "subject": subjects, "predicateType": PREDICATE_TYPE, "predicate": predicate}
-    ).encode("ascii")
+        subjects += (_resource(digest, path, algorithm_of) for digest, path in products)
+    statement = {"_type": STATEMENT_TYPE, "subject": subjects, "predicateType": PREDICATE_TYPE, "predicate": predicate}
+    return _encode(statement).encode("ascii")
 
 
 def read_statement(payload: bytes) -> Statement:
@@ -183,22 +191,26 @@ def _products(jobs: Iterable[dict[str, Any]]) -> dict[str, str]:
 def _provenance(job: dict[str, Any], facts: PublishedFacts, algorithm_of: AlgorithmOf) -> dict[str, Any]:
     """Return a job as the predicate of SLSA provenance v1."""
 
-    def resources(links: Iterable[dict[str, str | None]]) -> Iterator[dict[str, Any]]:
-        for link in links:
-            digest = link["hash"] or ""
-            yield {"name": link["path"] or "", "digest": {algorithm_of(digest): digest}}
+    def resources(links: Iterable[dict[str, str | None]]) -> list[dict[str, Any]]:
+        return [_resource(link["hash"] or "", link["path"] or "", algorithm_of) for link in links]
 
     return {
         "buildDefinition": {
             "buildType": BUILD_TYPE,
             "externalParameters": {name: job[name] for name in _PARAMETERS},
-            "resolvedDependencies": list(resources(job["inputs"])),
+            "resolvedDependencies": resources(job["inputs"]),
         },
         "runDetails": {
             "builder": {"id": f"{facts.registry}#{facts.publisher}"},
-            "byproducts": list(resources(job["outputs"])),
+            "byproducts": resources(job["outputs"]),
         },
     }
+
+
+def _resource(digest: str, path: str, algorithm_of: AlgorithmOf) -> dict[str, Any]:
+    """Return a resource descriptor. Strangers choose the algorithm, and it is repeated: a long one is not taken."""
+    algorithm = algorithm_of(digest)
+    return {"name": path, "digest": {algorithm if ALGORITHM.fullmatch(algorithm) else DEFAULT_ALGORITHM: digest}}
 
 
 def _canonical(provenance: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -52,6 +53,23 @@ def test_a_subject_has_its_smallest_path() -> None:
     same = digest("same")
     jobs = [SampleJob("a", 1, {}, {same: "b"}), SampleJob("b", 2, {}, {same: "a"}), SampleJob("c", 3, {}, {same: "c"})]
     assert read_statement(statement_of(cut(jobs))).subjects[same] == "a"
+
+
+@pytest.mark.parametrize("name", ["x" * 90_000, "", "a b", "\n", "é"])
+def test_an_algorithm_that_a_stranger_made_up_is_not_repeated(name: str) -> None:
+    assert compose(facts_of(LINEAGE), canonical_texts(LINEAGE.jobs), lambda _: name) == statement_of(LINEAGE)
+
+
+@pytest.mark.parametrize("depth", [*range(900, 1000, 7), 5000])
+def test_metadata_of_any_depth_leaves_a_statement(depth: int) -> None:
+    nested = SampleJob("a", 1, metadata='{"a":' * depth + "1" + "}" * depth)
+    try:
+        facts, texts = facts_of(cut([nested])), canonical_texts([nested])
+    except RecursionError:  # it has no hash either
+        return
+    payload = compose(facts, texts, lambda _: "blake3")
+    with suppress(InvalidReceipt):
+        assert read_statement(payload).facts == facts
 
 
 def test_objects_of_a_put_are_subjects() -> None:
