@@ -10,10 +10,14 @@ TYPE_CHECKING = False  # true for type checkers; `typing` itself is not imported
 if TYPE_CHECKING:
     from roar_publisher import errors, events
     from roar_publisher.api import cancel, publish, publishes, put, resume, retry, watch
+    from roar_publisher.checkpoints.publisher import CheckpointPublisher
+    from roar_publisher.checkpoints.view import CheckpointStatus
     from roar_publisher.events import Published
     from roar_publisher.publishing.view import PublishStatus
 
 __all__ = [
+    "CheckpointPublisher",
+    "CheckpointStatus",
     "PublishStatus",
     "Published",
     "cancel",
@@ -28,7 +32,12 @@ __all__ = [
 ]
 
 _MODULES = ("aio", "errors", "events")
-_HOMES = {"PublishStatus": "publishing.view", "Published": "events"}
+_HOMES = {
+    "CheckpointStatus": "checkpoints.view",
+    "CheckpointPublisher": "checkpoints.publisher",
+    "PublishStatus": "publishing.view",
+    "Published": "events",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -18,7 +18,13 @@ OURS = ("publisher", "state")
 
 MAY_KNOW: dict[str, set[str]] = {
     "state": set(),
-    "publisher": {"publisher.api", "publisher.errors", "publisher.events", "publisher.publishing"},
+    "publisher": {
+        "publisher.api",
+        "publisher.checkpoints",
+        "publisher.errors",
+        "publisher.events",
+        "publisher.publishing",
+    },
     "publisher.api": {"state", "publisher.events", "publisher.publishing"},
     "publisher.aio": {"publisher.events", "publisher.publishing"},
     "publisher.errors": {"state", "publisher.publishing"},
@@ -253,6 +259,15 @@ MAY_KNOW: dict[str, set[str]] = {
         "publisher.engine.worker",
         "publisher.daemon",
     },
+    "publisher.checkpoints": {
+        "state",
+        "publisher.daemon",
+        "publisher.lineage",
+        "publisher.planning.put",
+        "publisher.publishing",
+        "publisher.storage",
+    },
+    "publisher.integrations": {"state", "publisher", "publisher.checkpoints", "publisher.extras"},
     "publisher.__main__": {"publisher.cli", "publisher.cli.display"},
 }
 """By room, a package or a module: the rooms that it may import from.  The command line may know every room."""

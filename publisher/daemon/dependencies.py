@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 
@@ -19,13 +19,21 @@ if TYPE_CHECKING:
     from roar_publisher.auth.keyring import Keyring
 
 
+class Feeder(Protocol):
+    """Queues new publishes. `feed` runs in a thread; it returns whether it did something, and more may be due."""
+
+    def feed(self) -> bool: ...
+    def stop(self) -> None:
+        """Let `feed` return soon."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dependencies:
     """Real resources by default; tests on virtual time inject others.
 
     clock: Unix seconds. slept: seconds that the machine has been suspended so far. has_room: whether the disk of a
     folder has room to work. run_blocking: called for each publish. keyring: provides credentials; None for this
-    user's.
+    user's. feeder: where publishes come from that no other process queues.
     """
 
     clock: Callable[[], float] = time.time
@@ -35,6 +43,7 @@ class Dependencies:
     run_blocking: Callable[[], RunBlocking] = one_at_a_time
     keyring: "Callable[[], Keyring] | None" = None
     transport: "httpx2.AsyncBaseTransport | None" = None
+    feeder: Feeder | None = None
 
 
 @dataclass(slots=True)

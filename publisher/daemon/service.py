@@ -18,6 +18,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from roar_publisher.daemon.dependencies import Dependencies
+from roar_publisher.daemon.feeding import Feeding
 from roar_publisher.daemon.index import PublishIndex
 from roar_publisher.daemon.reachability import ReachabilityMonitor, ReachabilityProbe
 from roar_publisher.daemon.schedule import Action, Candidate, FollowUp, choose, due
@@ -74,6 +75,7 @@ class Daemon:
         self._changed: set[str] = set()  # publishes released since the last scan
         self._served: dict[str, float] = {}  # when each project's last publish was started, in anyio time
         self._full_disk_logged = False  # whether the full disk has been logged
+        self._feeding = Feeding(dependencies.feeder, drain=drain, wake=self.wake)
 
     async def run(self, stop: anyio.Event) -> bool:
         """Serve until `stop` is set, or if it drains, until everything due is published or postponed.
@@ -92,7 +94,8 @@ class Daemon:
             while not stop.is_set():
                 self._woken = anyio.Event()
                 wait, idle = await self._scan(tasks, monitor)
-                if not idle:
+                self._feeding.start(tasks)
+                if not idle or self._feeding.active:
                     idle_since = anyio.current_time()
                 elif self._workers is not None and anyio.current_time() - idle_since >= IDLE_RESTART_SECONDS:
                     break
@@ -104,6 +107,7 @@ class Daemon:
                 if self._lock is not None and not self._lock.in_place:
                     self._log.warning(f"{self._folder.root} was removed or replaced, so the daemon exits")
                     stop.set()
+            self._feeding.stop()
             await self._stop_workers()
             tasks.cancel_scope.cancel()
         self._log.info("the daemon exits" if stop.is_set() else "idle: the daemon restarts to free memory")
@@ -119,7 +123,7 @@ class Daemon:
 
         A scan starts everything due that there is room for, so afterwards nothing is due if nothing is worked on.
         """
-        return bool(self._changed or (self._workers is not None and self._workers.active))
+        return bool(self._changed or self._feeding.active or (self._workers is not None and self._workers.active))
 
     async def _scan(self, tasks: TaskGroup, monitor: ReachabilityMonitor) -> tuple[float, bool]:
         """Start what can be started. Return the seconds until the next scan, and whether there is nothing to do."""
@@ -211,6 +215,7 @@ class Daemon:
     def _release(self, monitor: ReachabilityMonitor, publish_id: str, follow_up: FollowUp | None) -> None:
         """Record that the daemon has released a publish."""
         self._changed.add(publish_id)
+        self._feeding.due = True
         if follow_up is not None:
             self._follow_ups[publish_id] = (follow_up, self._now())
             if follow_up.action is Action.UNREACHABLE:

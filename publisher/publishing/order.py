@@ -1,6 +1,6 @@
 """What a caller wants published: the arguments of the Python API, or the options of a command line."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from roar_publisher.auth.choice import Flag
+    from roar_publisher.planning.put.request import Snapshot
 
 FILES = frozenset({"a source"})
 """The argument that names a file. The file name is checked when the file is read."""
@@ -33,7 +34,7 @@ class PutOrder:
 
     sources: none means all outputs of the active session. name: the name label of the put job.
     tag: make the git tag and push it; None leaves it to the configuration. again: make a new put job, even if the
-    same put is finished. dataset: treat each source folder as a dataset.
+    same put is finished. dataset: treat each source folder as a dataset. snapshots, commit: as in `PutRequest`.
     """
 
     sources: tuple[str, ...]
@@ -43,6 +44,8 @@ class PutOrder:
     tag: bool | None = None
     again: bool = False
     dataset: bool = False
+    snapshots: "Mapping[str, Snapshot]" = field(default_factory=dict)
+    commit: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

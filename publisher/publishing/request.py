@@ -61,6 +61,8 @@ def put_request(order: PutOrder, request: PublishRequest, *, follow_links: bool 
         push_asked=order.tag is True,
         push_configured=user_settings(os.environ, home_to_read()).push_tags,
         follow_links=follow_links,
+        snapshots=order.snapshots,
+        commit=order.commit,
     )
 
 

@@ -41,6 +41,8 @@ def run(quiet: bool, drain: bool) -> int:
     Exit codes: 0 asked to stop or drained, 5 another daemon is running,
                 1 or 3 the state folder or the configuration cannot be used.
     """
+    from roar_publisher.checkpoints.feeder import CheckpointFeeder
+    from roar_publisher.daemon.dependencies import Dependencies
     from roar_publisher.daemon.log import open_log
     from roar_publisher.daemon.process import run_daemon
 
@@ -48,7 +50,8 @@ def run(quiet: bool, drain: bool) -> int:
     folder.user_key()  # creates the folder, or raises the reason why it cannot
     log = open_log(folder.daemon_log, echo=None if quiet else sys.stderr)
     try:
-        run_daemon(folder, log=log, drain=drain)
+        dependencies = Dependencies(feeder=CheckpointFeeder(folder, log=log))
+        run_daemon(folder, log=log, dependencies=dependencies, drain=drain)
     except PublisherError as error:
         if not isinstance(error, Owned):  # the log belongs to the other daemon
             log.error("%s; next: %s", error.what, error.next_step)

@@ -94,7 +94,7 @@ def dataset_identifiers(request: PutRequest, digested: Sequence[Digested]) -> li
     """Return the datasets that the sources, as typed, and their files look like; the most confident first."""
     paths = [typed if "://" in typed else os.path.abspath(request.project.root / typed) for typed in request.sources]
     for one in digested:
-        paths.append(str(one.source.path))
+        paths.append(str(one.source.recorded))
         if one.source.root is not None:
             paths.append(str(one.source.root))
     places: dict[str, _Observations] = {}

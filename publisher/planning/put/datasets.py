@@ -75,7 +75,7 @@ def _by_folder(digested: Sequence[Digested]) -> dict[Path, list[Digested]]:
         if one.source.root is not None:
             typed.setdefault(one.source.root, []).append(one)
         else:
-            loose.setdefault(one.source.path.parent, []).append(one)
+            loose.setdefault(one.source.recorded.parent, []).append(one)
     structured = {
         folder: members
         for folder, members in loose.items()

@@ -5,7 +5,7 @@ The lineage of a put is that of its files, re-runs reduced to the latest, and on
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, astuple
+from dataclasses import asdict, astuple, replace
 from hashlib import sha256
 
 from roar_publisher.lineage.batches import Sink
@@ -48,9 +48,9 @@ def plan_put(
     """
     _check_texts(request)
     redactor = Redactor(request.project.config.omit)
-    commit = clean_commit(request.project.root)
+    commit = request.commit or clean_commit(request.project.root)
     tag = wanted_tag(request, commit)
-    git = published_git_context(request.project, request.project.root, redactor)
+    git = replace(published_git_context(request.project, request.project.root, redactor), commit=commit)
     with open_database(request.project.database) as database:
         session = active_session(database)
         files = uploaded_files(database, digested, url)

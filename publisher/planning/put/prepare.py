@@ -22,7 +22,7 @@ from roar_publisher.report import Noted, ObjectsPlanned, Reporter, Sent
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.storage.destinations import open_store
 from roar_publisher.storage.digest import OnRead, digest_file
-from roar_publisher.storage.source import file_stamp, shown
+from roar_publisher.storage.source import FileChanged, file_stamp, shown
 from roar_publisher.tasks import for_each
 
 FILES_AT_ONCE = 8
@@ -81,6 +81,8 @@ async def digest_sources(
                 f"{shown(str(source.path))} has changed since roar recorded {source.digest}",
                 next_step="name the file by its path to upload what it holds now",
             )
+        if source.stamp not in (None, (content.fence.size, content.fence.mtime_ns)):
+            raise FileChanged(str(source.recorded))
         found[place] = Digested(source, content)
 
     await for_each(enumerate(sources), digest, at_once=FILES_AT_ONCE)

@@ -36,7 +36,7 @@ def uploaded_files(
         digest = one.content.blake3
         if digest not in ids:
             ids[digest] = _artifact_id(database, "blake3", digest)
-        files.append(PutFile(ids[digest], str(one.source.path), digest, one.content.size, url(one.source.key)))
+        files.append(PutFile(ids[digest], str(one.source.recorded), digest, one.content.size, url(one.source.key)))
     return tuple(files)
 
 

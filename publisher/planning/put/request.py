@@ -9,12 +9,25 @@ A put takes these steps:
 - `record_writer.record_put` and `tags`: record the put in roar.db, make the tag, and push it if the user asks.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from roar_publisher.auth.choice import Flag
 from roar_publisher.lineage.project import Project
 from roar_publisher.storage.source import Content
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Where the content of a source is read, if its own path may hold something else by now.
+
+    path: of the snapshot; a file or a folder. files: of each file below it (of a single file: ""), the size in bytes
+    and the modification time in nanoseconds that it must have.
+    """
+
+    path: Path
+    files: Mapping[str, tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +43,9 @@ class PutRequest:
     push_asked: True for `--tag`: make the tag and push it.
     push_configured: whether the user's own configuration asks to push tags.
     follow_links: also put what leads out of the project.
+    snapshots: by source as typed, which must be a path. The lineage names the source's own path.
+    commit: the commit that the files come from, if it was established when they were made; otherwise it is the one that
+    is checked out, and the work tree must match it.
     """
 
     project: Project
@@ -43,6 +59,13 @@ class PutRequest:
     push_asked: bool = False
     push_configured: bool = False
     follow_links: bool = False
+    snapshots: Mapping[str, Snapshot] = field(default_factory=dict)
+    commit: str | None = None
+
+    @property
+    def read_from(self) -> tuple[str, ...]:
+        """The paths that the sources are read from: their snapshots', or their own."""
+        return tuple(str(self.snapshots[one].path) if one in self.snapshots else one for one in self.sources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +76,21 @@ class Source:
     key: relative to the destination.
     root: the folder that was typed, if the file comes from one.
     digest: the blake3 that the content must have, if a digest was typed.
+    named: the path that the lineage names, if `path` is a snapshot of it.
+    stamp: the size in bytes and the modification time in nanoseconds that the file must have.
     """
 
     path: Path
     key: str
     root: Path | None = None
     digest: str | None = None
+    named: Path | None = None
+    stamp: tuple[int, int] | None = None
+
+    @property
+    def recorded(self) -> Path:
+        """The path that the lineage names."""
+        return self.named or self.path
 
 
 @dataclass(frozen=True, slots=True)

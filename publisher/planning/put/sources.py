@@ -18,13 +18,14 @@ import errno
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from roar_publisher.lineage.boundary import FOLLOW, find_escape, listed, real_path, refuse_escapes
 from roar_publisher.lineage.database import RoarDatabase, open_database
 from roar_publisher.lineage.selection import NOISE
 from roar_publisher.lineage.targets import active_session
-from roar_publisher.planning.put.request import Digested, PutRequest, Source
+from roar_publisher.planning.put.request import Digested, PutRequest, Snapshot, Source
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.source import FileChanged, file_stamp_without_links, shown
@@ -53,14 +54,30 @@ def resolve_sources(request: PutRequest, left_out: LeftOut = lambda path: None) 
     with open_database(request.project.database) as database:
         if not request.sources:
             found.extend(_session_outputs(database))
-        for typed in request.sources:
-            found.extend(_resolve(database, root, typed, left_out))
+        for typed, path in zip(request.sources, request.read_from, strict=True):
+            resolved = _resolve(database, root, path, left_out)
+            snapshot = request.snapshots.get(typed)
+            found.extend(resolved if snapshot is None else _of_snapshot(root / typed, snapshot, resolved))
     sources = tuple(dict.fromkeys(found))
     for source in sources:
         _check(source)
     if not request.follow_links:
-        _refuse_outside(root, request.sources, sources)
+        _refuse_outside(root, request.read_from, sources)
     return sources
+
+
+def _of_snapshot(original: Path, snapshot: Snapshot, sources: Iterable[Source]) -> Iterator[Source]:
+    """Yield the sources of a snapshot with the paths of the original. Raises FileChanged if its files are others."""
+    unseen = dict(snapshot.files)
+    for source in sources:
+        relative = source.key if source.root is not None else ""
+        stamp = unseen.pop(relative, None)
+        if stamp is None:
+            raise FileChanged(str(original / relative))
+        named = original / relative if relative else original
+        yield replace(source, root=original if source.root is not None else None, named=named, stamp=stamp)
+    if unseen:
+        raise FileChanged(str(original / next(iter(unseen))))
 
 
 def refuse_replaced(request: PutRequest, digested: Iterable[Digested]) -> None:
@@ -73,7 +90,7 @@ def refuse_replaced(request: PutRequest, digested: Iterable[Digested]) -> None:
     if request.follow_links:
         return
     read = list(digested)
-    _refuse_outside(request.project.root, request.sources, [one.source for one in read])
+    _refuse_outside(request.project.root, request.read_from, [one.source for one in read])
     for one in read:
         path = one.source.path
         try:

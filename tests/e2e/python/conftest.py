@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli.program import Program
+from tests.support.daemon.daemons import program_with_daemons
 from tests.support.lineage.captured import captured_project
 from tests.support.registry.processes import serving
 
@@ -18,9 +19,10 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def program(tmp_path: Path) -> Program:
-    """The program in a fresh copy of the project `linear`."""
-    return Program.within(captured_project("linear", tmp_path), tmp_path)
+def program(tmp_path: Path) -> Iterator[Program]:
+    """The program in a fresh copy of the project `linear`; a daemon that is started ends with the test."""
+    with program_with_daemons(captured_project("linear", tmp_path), tmp_path) as program:
+        yield program
 
 
 @pytest.fixture

@@ -30,5 +30,5 @@ def test_an_example_runs(program: Program, registry: str, number: int) -> None:
 
 
 def test_there_are_examples_and_every_function_is_described() -> None:
-    assert len(EXAMPLES) == PAGE.count("```python") == 5
+    assert len(EXAMPLES) == PAGE.count("```python") == 6
     assert [name for name in FUNCTIONS if f"| `{name}(" not in PAGE] == []

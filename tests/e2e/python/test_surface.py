@@ -23,6 +23,14 @@ FUNCTIONS = {
     "retry": "publish_id",
     "watch": "publish_id",
 }
+CHECKPOINTS = (
+    "destination, *, visibility, project='.', registry=None, every=1, keep=0, best=None, mode='min',"
+    " max_pending_bytes=None, on_skip=None, message='checkpoint', start_daemon=True, yes=False",
+    "self, files, *, step, metrics=None, pin=False",
+    "self",
+    "self, *, wait=0.0",
+)
+CHECKPOINT = "name step state metrics pinned size destination publish_id detail hash url"
 STATUS = (
     "publish_id status state reason detail next_step project target registry destination percent jobs inputs outputs"
     " owner detached parked created_at updated_at next_attempt owed hash url"
@@ -54,7 +62,9 @@ def arguments(function: object) -> str:
 
 
 def test_the_module_offers_exactly_the_public_names() -> None:
-    assert sorted(roar_publisher.__all__) == sorted([*FUNCTIONS, "Published", "PublishStatus", "errors", "events"])
+    assert sorted(roar_publisher.__all__) == sorted(
+        [*FUNCTIONS, "CheckpointStatus", "CheckpointPublisher", "Published", "PublishStatus", "errors", "events"]
+    )
     for name in roar_publisher.__all__:
         assert getattr(roar_publisher, name) is not None
         assert name in dir(roar_publisher)
@@ -70,7 +80,15 @@ def test_a_function_keeps_its_arguments_and_so_does_its_twin(name: str) -> None:
     assert getattr(roar_publisher, name).__doc__
 
 
+def test_the_checkpoint_publisher_keeps_its_arguments() -> None:
+    publisher = roar_publisher.CheckpointPublisher
+    methods = (publisher, publisher.submit, publisher.checkpoints, publisher.close)
+    assert tuple(map(arguments, methods)) == CHECKPOINTS
+    assert all(method.__doc__ for method in methods)
+
+
 def test_what_is_returned_keeps_its_fields() -> None:
+    assert [each.name for each in fields(roar_publisher.CheckpointStatus)] == CHECKPOINT.split()
     assert [each.name for each in fields(roar_publisher.PublishStatus)] == STATUS.split()
     kinds = {kind.__name__: kind for kind in events.Event.__args__}
     assert {name: " ".join(each.name for each in fields(kind)) for name, kind in kinds.items()} == EVENTS

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import assert_type
 
 import roar_publisher
-from roar_publisher import Published, PublishStatus, aio, errors, events
+from roar_publisher import CheckpointPublisher, CheckpointStatus, Published, PublishStatus, aio, errors, events
 
 
 def synchronous(folder: Path, detached: bool) -> None:
@@ -19,6 +19,16 @@ def synchronous(folder: Path, detached: bool) -> None:
     assert_type(roar_publisher.watch("12345678"), Iterator[events.Event])
     assert_type(roar_publisher.retry("12345678"), PublishStatus)
     roar_publisher.cancel("12345678")
+
+
+def training(folder: Path) -> None:
+    def count(skipped: CheckpointStatus) -> None:
+        assert_type(skipped.step, int)
+
+    with CheckpointPublisher(folder, visibility="public", every=50, keep=1, best="loss", on_skip=count) as checkpoints:
+        assert_type(checkpoints.submit([folder], step=1, metrics={"loss": 0.5}, pin=True), CheckpointStatus | None)
+        assert_type(checkpoints.close(wait=1), bool)
+        assert_type(checkpoints.checkpoints(), list[CheckpointStatus])
 
 
 async def asynchronous(detached: bool) -> None:

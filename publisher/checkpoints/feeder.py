@@ -1,0 +1,169 @@
+"""Turns submitted checkpoints into puts that the daemon carries out: one at a time in each series, the oldest first.
+
+Everything is decided from the files of the series and the journals of the puts, so another daemon continues after a
+kill at any moment. A put that was planned before its id was noted is found by its destination, which no other has.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from roar_publisher.checkpoints.record import End, Record
+from roar_publisher.checkpoints.series import TAKEN, WAITING, Series, registered
+from roar_publisher.checkpoints.snapshot import has_clone
+from roar_publisher.state.errors import Conclusion, Interrupted, PublisherError, UsageProblem
+from roar_publisher.state.machine import State
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.reasons import Reason
+from roar_publisher.state.status_reader import read_status
+
+if TYPE_CHECKING:
+    from roar_publisher.publishing.calls import Call
+    from roar_publisher.state.status import JournalStatus
+
+RETRY_SECONDS = 60.0
+"""How long a series waits after its next checkpoint could not be planned."""
+GONE = frozenset({Reason.FILE_CHANGED, Reason.UNREADABLE, Reason.NOT_A_FILE})
+"""Reasons for which a put cannot read what was submitted."""
+
+
+class CheckpointFeeder:
+    """Plans the puts of every series that a state folder knows. `feed` runs in one thread; any may call `stop`.
+
+    clock: seconds on a monotonic clock.
+    """
+
+    def __init__(
+        self, folder: StateFolder, *, log: logging.Logger, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._folder = folder
+        self._log = log
+        self._clock = clock
+        self._paused: dict[Path, float] = {}  # until when, by the folder of the series
+        self._call: Call | None = None
+        self._stopped = False
+
+    def feed(self) -> bool:
+        """Advance every series. Return whether one did: then there may be more to do. Blocks while files are read."""
+        advanced = False
+        for series in registered(self._folder):
+            if not self._stopped and self._clock() >= self._paused.get(series.folder, 0.0):
+                advanced |= self._advance_safely(series)
+        return advanced
+
+    def stop(self) -> None:
+        """Let `feed` return soon; a checkpoint that it reads goes back into the queue."""
+        self._stopped = True
+        if self._call is not None:
+            self._call.stop()
+
+    def _advance_safely(self, series: Series) -> bool:
+        try:
+            return self._advance(series)
+        except PublisherError as problem:
+            what, next_step = problem.what, problem.next_step
+        except OSError as error:
+            what, next_step = f"the queue {series.folder} cannot be used: {error}", ""
+        except Exception:
+            self._log.exception("a defect keeps checkpoints from being published")
+            what, next_step = "the program itself is at fault", "roar daemon logs"
+        self._paused[series.folder] = self._clock() + RETRY_SECONDS
+        if not self._stopped:
+            self._log.warning("checkpoints of %s: %s; next: %s", series.folder.parents[2], what, next_step)
+            with suppress(OSError):
+                series.set_problem(what, next_step)
+        return False
+
+    def _advance(self, series: Series) -> bool:
+        taken = series.records(TAKEN)
+        if taken:
+            return self._follow(series, taken[0])
+        for record in series.records(WAITING):
+            if series.move(record.name, WAITING, TAKEN):  # otherwise it was skipped at this moment
+                self._plan(series, record)
+                return True
+        return False
+
+    def _follow(self, series: Series, record: Record) -> bool:
+        """Note what became of the put of a checkpoint."""
+        if not record.publish_id:
+            self._plan(series, record, again=True)
+            return True
+        status = self._status(record.publish_id)
+        if status is None:
+            series.finish(replace(record, end=End.FAILED.value, detail="its publish was removed"))
+            return True
+        progress = status.progress
+        if progress.state is State.DONE:
+            series.finish(replace(record, end=End.PUBLISHED.value, hash=progress.hash or "", url=progress.url or ""))
+        elif progress.state in (State.FAILED, State.CANCELLED):
+            detail = progress.detail or str(progress.state)
+            series.finish(replace(record, end=End.FAILED.value, detail=detail))
+        elif status.queued.parked and status.reason in GONE:
+            from roar_publisher.publishing.calls import cancel_by_id
+
+            series.update(TAKEN, replace(record, publish_id=""))
+            cancel_by_id(record.publish_id)
+            self._changed(series, record)
+        else:
+            return False
+        return True
+
+    def _changed(self, series: Series, record: Record) -> None:
+        """Read the clone instead, if it was not that which changed; otherwise give the checkpoint up."""
+        if not record.cloned and has_clone(record.snapshot, len(record.sources)):
+            self._plan(series, record, again=True)
+        else:
+            series.finish(replace(record, end=End.CHANGED.value, publish_id=""))
+
+    def _plan(self, series: Series, record: Record, *, again: bool = False) -> None:
+        """Freeze the put of a checkpoint that was taken. Raises PublisherError; the checkpoint then waits again."""
+        publish_id = self._planned(record) if again else None
+        if publish_id is None:
+            record = replace(record, publish_id="", cloned=has_clone(record.snapshot, len(record.sources)))
+            series.update(TAKEN, record)
+            try:
+                publish_id = self._put(record)
+            except PublisherError as problem:
+                if problem.reason in GONE:
+                    self._changed(series, record)
+                    return
+                series.move(record.name, TAKEN, WAITING)
+                raise
+        series.update(TAKEN, replace(record, publish_id=publish_id))
+        series.set_problem("", "")
+
+    def _planned(self, record: Record) -> str | None:
+        """Return the put that an earlier process planned for a checkpoint."""
+        for paths in self._folder.all_publishes():
+            status = self._status(paths.id)
+            if status is not None and status.plan.destination == record.destination:
+                if status.progress.state is not State.CANCELLED:
+                    return paths.id
+        return None
+
+    def _status(self, publish_id: str) -> "JournalStatus | None":
+        with suppress(UsageProblem):
+            return read_status(self._folder.find(publish_id))
+        return None
+
+    def _put(self, record: Record) -> str:
+        """Plan the put, and return its id."""
+        from roar_publisher.checkpoints.order import order_of
+        from roar_publisher.publishing.calls import Call
+
+        self._call = Call(order_of(record), None)
+        try:
+            if self._stopped:
+                raise Interrupted("the daemon stops")
+            return self._call.run().publish_id
+        except PublisherError as error:
+            if error.conclusion is Conclusion.STOPPED:
+                self._stopped = True
+            raise
+        finally:
+            self._call = None

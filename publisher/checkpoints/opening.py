@@ -1,0 +1,117 @@
+"""What every checkpoint of a publisher shares, checked before the training begins."""
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from roar_publisher.checkpoints.record import HeldSource, Record
+from roar_publisher.checkpoints.series import Series, register
+from roar_publisher.lineage.project import find_project
+from roar_publisher.planning.put.worktree import clean_commit
+from roar_publisher.publishing.arguments import StrPath, Visibility, flag_of, folder_of
+from roar_publisher.state.errors import LocalProblem, UsageProblem
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.reasons import Reason
+from roar_publisher.storage.addresses import parse_destination
+from roar_publisher.storage.kinds import STORES
+
+STRAY_SECONDS = 3600.0
+"""A snapshot without a record that is older was left behind by a process that was killed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the records of a series have in common; the names are those of `Record`."""
+
+    root: Path
+    roar_dir: Path
+    destination: str
+    commit: str
+    visibility: Visibility | None
+    registry: str | None
+    message: str
+    keep: int
+    yes: bool
+
+    def typed(self, path: Path) -> str:
+        """Return a path as a put would name it: relative to the project, if it is inside."""
+        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
+
+    def record(
+        self, step: int, metrics: dict[str, float], sources: tuple[HeldSource, ...], home: Path, *, pinned: bool
+    ) -> Record:
+        """Return the record of a new checkpoint. Its end only counts if it is not taken."""
+        return Record(
+            name=f"step-{step:08d}",
+            step=step,
+            created_at=time.time(),
+            metrics={name: float(value) for name, value in metrics.items()},
+            pinned=pinned,
+            size=sum(size for one in sources for size, _time in one.files.values()),
+            home=str(home),
+            sources=sources,
+            destination=self.destination,
+            message=f"{self.message}, step {step}",
+            visibility=self.visibility,
+            registry=self.registry,
+            yes=self.yes,
+            project=str(self.root),
+            commit=self.commit,
+            keep=self.keep,
+        )
+
+
+def settings_of(
+    destination: StrPath,
+    project: StrPath,
+    *,
+    visibility: Visibility | None,
+    registry: str | None,
+    message: str,
+    keep: int,
+    yes: bool,
+) -> Settings:
+    """Return the settings. Raises UsageProblem and LocalProblem for what no put could use."""
+    flag_of(visibility)
+    found = find_project(folder_of(project))
+    if not message.strip():
+        raise UsageProblem("the message is empty", next_step="say what the checkpoints are for")
+    return Settings(
+        root=found.root,
+        roar_dir=found.roar_dir,
+        destination=_checked(os.fspath(destination), found.root),
+        commit=clean_commit(found.root),
+        visibility=visibility,
+        registry=registry,
+        message=message,
+        keep=keep,
+        yes=yes,
+    )
+
+
+def open_series(settings: Settings) -> tuple[StateFolder, Series]:
+    """Return the state folder, and the series, which its daemon knows from then on. Raises LocalProblem."""
+    folder = StateFolder.from_environment(os.environ)
+    series = Series.of(settings.roar_dir, settings.destination)
+    try:
+        series.make()
+        series.remove_strays(time.time() - STRAY_SECONDS)
+        register(folder, settings.roar_dir)
+    except OSError as error:
+        raise LocalProblem(
+            f"the queue of checkpoints cannot be made: {error}",
+            next_step="fix the permissions of the project's .roar folder and of the state folder",
+            reason=Reason.STATE_DIRECTORY,
+        ) from error
+    return folder, series
+
+
+def _checked(destination: str, root: Path) -> str:
+    """Return a destination that does not depend on a current folder. Raises UsageProblem, also for a missing extra."""
+    if "://" not in destination:
+        destination = os.path.normpath(root / os.path.expanduser(destination))
+    address = parse_destination(destination)
+    if not address.is_folder:
+        STORES[address.scheme].require_extra()
+    return destination.rstrip("/")

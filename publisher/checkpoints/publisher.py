@@ -1,0 +1,242 @@
+"""`CheckpointPublisher`: what a training loop hands its checkpoints to. docs/python.md describes it."""
+
+import atexit
+import logging
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from threading import Lock
+from typing import Literal, Self
+
+from roar_publisher.checkpoints.background import Background
+from roar_publisher.checkpoints.opening import open_series, settings_of
+from roar_publisher.checkpoints.record import End, HeldSource, Record
+from roar_publisher.checkpoints.series import DONE, TAKEN, WAITING
+from roar_publisher.checkpoints.snapshot import HeldFiles, hold, home_for, rewrites_in_place
+from roar_publisher.checkpoints.view import CheckpointStatus, checkpoints_of, view
+from roar_publisher.publishing.arguments import StrPath, Visibility
+from roar_publisher.state.errors import LocalProblem, UsageProblem
+from roar_publisher.state.reasons import Reason
+
+log = logging.getLogger("roar_publisher")
+POLL_SECONDS = 0.2
+OnSkip = Callable[[CheckpointStatus], object]
+
+
+class CheckpointPublisher:
+    """Publishes the checkpoints of one training, and of those that resume it, below one destination.
+
+    every: the fewest steps between two checkpoints that are taken. keep: how many snapshots of published checkpoints
+    stay on this machine; nothing is ever removed from the destination. best: the metric whose best checkpoint so far is
+    not skipped, by `mode`. max_pending_bytes: the most that checkpoints may hold that are not published yet.
+    on_skip: called by `submit` and `close` with each checkpoint that will not be published. start_daemon: whether to
+    start the daemon if none runs. project, registry, visibility, yes: as for `put`. message: what the puts are for.
+
+    Raises UsageProblem and LocalProblem for a project, destination or work tree that no put could use. Needs no
+    network. Several threads may use it, but only the process that made it.
+    """
+
+    def __init__(
+        self,
+        destination: StrPath,
+        *,
+        visibility: Visibility | None,
+        project: StrPath = ".",
+        registry: str | None = None,
+        every: int = 1,
+        keep: int = 0,
+        best: str | None = None,
+        mode: Literal["min", "max"] = "min",
+        max_pending_bytes: int | None = None,
+        on_skip: OnSkip | None = None,
+        message: str = "checkpoint",
+        start_daemon: bool = True,
+        yes: bool = False,
+    ) -> None:
+        if every < 1 or keep < 0 or mode not in ("min", "max"):
+            raise UsageProblem(
+                f"every={every}, keep={keep} or mode={mode!r} is impossible",
+                next_step="every of 1 or more, keep of 0 or more, mode 'min' or 'max'",
+            )
+        self._settings = settings_of(
+            destination, project, visibility=visibility, registry=registry, message=message, keep=keep, yes=yes
+        )
+        folder, self._series = open_series(self._settings)
+        self._every, self._best, self._sign = every, best, 1 if mode == "min" else -1
+        self._most, self._on_skip = max_pending_bytes, on_skip
+        self._pid, self._lock = os.getpid(), Lock()
+        self._held: dict[str, HeldFiles] = {}  # by path, what was submitted last
+        self._in_place: set[str] = set()  # paths that are rewritten in place
+        earlier = sorted(
+            (one for state in (WAITING, TAKEN, DONE) for one in self._series.records(state)),
+            key=lambda one: one.created_at,
+        )
+        self._last_step = earlier[-1].step if earlier else None
+        self._best_value, self._best_name = math.inf, ""
+        for one in earlier:
+            self._note_best(one)
+        unfinished = {one.name for one in self._series.unfinished()}
+        self._open = {one.name: one for one in earlier if one.name in unfinished}  # not known to have ended
+        self._background = Background(folder, self._series, start_daemon=start_daemon)
+        self._background.wake()
+        atexit.register(self.close)
+
+    def submit(
+        self,
+        files: StrPath | Iterable[StrPath],
+        *,
+        step: int,
+        metrics: Mapping[str, float] | None = None,
+        pin: bool = False,
+    ) -> CheckpointStatus | None:
+        """Hand over a checkpoint that is written completely, and return it; None if it is not taken.
+
+        files: a file, a folder (the shards of one checkpoint), or several. pin: never skip it for a newer one.
+        Returns within milliseconds, whatever the size and the network. From then on the files may be replaced or
+        removed, and a crash loses nothing. A training that resumes from an earlier step submits its steps again; each
+        is another checkpoint.
+
+        Raises LocalProblem if the files cannot be read or the disk refuses, UsageProblem if there are none.
+        """
+        if os.getpid() != self._pid:
+            raise UsageProblem(
+                "a checkpoint publisher is used by the process that made it only", next_step="submit in that process"
+            )
+        with self._lock:
+            since = None if self._last_step is None else step - self._last_step
+            if since is not None and 0 <= since < self._every and not pin:
+                return None
+            record = self._hold(files, step, dict(metrics or {}), pinned=pin)
+            skipped = self._ended()
+            superseded = [one for one in self._open.values() if self._is_superseded(one, record)]
+            taken = self._has_room(record, superseded)
+            if taken:
+                record = self._accept(record)
+                skipped += [view(one, DONE) for one in superseded if self._skip(one)]
+            else:
+                skipped.append(view(replace(record, end=End.FULL.value), DONE))
+                self._background.remove(record)
+        self._report(skipped)
+        return view(record, WAITING) if taken else None
+
+    def checkpoints(self) -> list[CheckpointStatus]:
+        """Return every checkpoint of the series, also those of earlier processes, in the order of submission."""
+        return checkpoints_of(self._series)
+
+    def close(self, *, wait: float = 0.0) -> bool:
+        """Finish what submitting began, and return whether every checkpoint has ended.
+
+        wait: the most seconds to wait until the daemon has published what is due. What is left is published later,
+        whether this process lives or not. Called at exit without waiting. Repetition is harmless.
+        """
+        if os.getpid() != self._pid:
+            return True
+        atexit.unregister(self.close)
+        self._background.finish()
+        until = time.monotonic() + wait
+        while (left := self._series.unfinished()) and time.monotonic() < until:
+            time.sleep(POLL_SECONDS)
+        with self._lock:
+            ended = self._ended()
+        self._report(ended)
+        return not left
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _hold(
+        self, files: StrPath | Iterable[StrPath], step: int, metrics: dict[str, float], *, pinned: bool
+    ) -> Record:
+        several = [files] if isinstance(files, str | os.PathLike) else list(files)
+        paths = [Path(os.path.abspath(one)) for one in several]
+        if not paths:
+            raise UsageProblem("the checkpoint has no files", next_step="submit a file, or a folder with files")
+        try:
+            home = home_for(paths[0], self._series.files)
+        except OSError as error:
+            raise LocalProblem(
+                f"the checkpoint {paths[0]} cannot be held: {error.strerror}",
+                next_step="submit it after it is written completely",
+                reason=Reason.UNREADABLE,
+            ) from error
+        sources = []
+        try:
+            for number, path in enumerate(paths):
+                held = hold(path, home, number)
+                sources.append(HeldSource(self._settings.typed(path), held.stamps))
+                if rewrites_in_place(self._held.get(str(path)), held):
+                    self._in_place.add(sources[-1].typed)
+                self._held[str(path)] = held
+        except BaseException:
+            shutil.rmtree(home, ignore_errors=True)
+            raise
+        return self._settings.record(step, metrics, tuple(sources), home, pinned=pinned)
+
+    def _accept(self, record: Record) -> Record:
+        """Journal a checkpoint, and leave the rest to the background."""
+        try:
+            record = self._series.add(record)
+        except OSError as error:
+            shutil.rmtree(record.home, ignore_errors=True)
+            raise LocalProblem(
+                f"the checkpoint cannot be journaled: {error.strerror}",
+                kept="What was submitted before is kept.",
+                next_step="free some room, or fix the permissions of the project's .roar folder",
+                reason=Reason.DISK,
+            ) from error
+        self._open[record.name] = record
+        self._last_step = record.step
+        self._note_best(record)
+        self._background.clone(record, copy=any(one.typed in self._in_place for one in record.sources))
+        return record
+
+    def _skip(self, superseded: Record) -> bool:
+        """Skip a checkpoint for a newer one. Return False if the daemon has taken it."""
+        if not self._series.move(superseded.name, WAITING, DONE):
+            return False
+        del self._open[superseded.name]
+        self._background.remove(superseded)
+        return True
+
+    def _worth(self, record: Record) -> float:
+        """Return the metric that decides, lower for better; infinite if it has none."""
+        value = record.metrics.get(self._best, math.nan) if self._best is not None else math.nan
+        return math.inf if math.isnan(value) else self._sign * value
+
+    def _note_best(self, record: Record) -> None:
+        if self._worth(record) < self._best_value:
+            self._best_value, self._best_name = self._worth(record), record.name
+
+    def _is_superseded(self, waiting: Record, newer: Record) -> bool:
+        best = waiting.name == self._best_name and not self._worth(newer) < self._best_value
+        return not waiting.pinned and not best
+
+    def _has_room(self, record: Record, superseded: list[Record]) -> bool:
+        if self._most is None:
+            return True
+        gone = {one.name for one in superseded}
+        pending = [one.size for one in self._open.values() if one.name not in gone]
+        return sum(pending) + record.size <= self._most
+
+    def _ended(self) -> list[CheckpointStatus]:
+        """Return what has ended unpublished since the last call."""
+        done = [one for name in list(self._open) if (one := self._series.read(DONE, name)) is not None]
+        for one in done:
+            del self._open[one.name]
+        return [view(one, DONE) for one in done if one.end != End.PUBLISHED]
+
+    def _report(self, skipped: Iterable[CheckpointStatus]) -> None:
+        for one in skipped:
+            log.info("checkpoint %s is not published: %s", one.name, one.detail or one.state)
+            if self._on_skip is not None:
+                try:
+                    self._on_skip(one)
+                except Exception:  # what counts the skipped ones must not stop the training
+                    log.exception("on_skip failed; the training continues")

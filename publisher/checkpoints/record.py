@@ -1,0 +1,96 @@
+"""A submitted checkpoint, as the file that journals it holds it."""
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+VERSION = 1
+
+
+class End(StrEnum):
+    """How a checkpoint ended."""
+
+    PUBLISHED = "published"
+    SUPERSEDED = "superseded"
+    """A newer one was submitted before it was its turn, and nobody pinned it."""
+    FULL = "full"
+    """It would have exceeded `max_pending_bytes`."""
+    CHANGED = "changed"
+    """Its files were rewritten in place or removed before they were read."""
+    FAILED = "failed"
+    """Its publish failed or was cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldSource:
+    """A file or folder of a checkpoint.
+
+    typed: its path, relative to the project if it is inside. files: of each file below it (of a single file: ""), the
+    size in bytes and the modification time in nanoseconds.
+    """
+
+    typed: str
+    files: dict[str, tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One checkpoint, from its submission to its end.
+
+    name: unique in its series, and the last part of its destination. created_at: Unix seconds. size: bytes.
+    home: the folder of its snapshot. sources: in the order of the folders in `home`.
+    keep: how many snapshots of published checkpoints stay.
+    commit: that the training started with.
+    publish_id: once its put is planned. cloned: its put reads the clone. end, detail, hash, url: once it has ended.
+    """
+
+    name: str
+    step: int
+    created_at: float
+    metrics: dict[str, float]
+    pinned: bool
+    size: int
+    home: str
+    sources: tuple[HeldSource, ...]
+    destination: str
+    message: str
+    visibility: str | None
+    registry: str | None
+    yes: bool
+    project: str
+    commit: str
+    keep: int
+    publish_id: str = ""
+    cloned: bool = False
+    end: str = ""
+    detail: str = ""
+    hash: str = ""
+    url: str = ""
+    version: int = field(default=VERSION)
+
+    def as_json(self) -> bytes:
+        """Return the record as a file holds it."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def from_json(cls, text: bytes) -> "Record":
+        """Return the record from the text of `as_json`. Raises ValueError, also for one of a newer release."""
+        values: Any = json.loads(text)
+        if not isinstance(values, dict) or values.get("version") != VERSION:
+            raise ValueError("it is of another release")
+        known = {each.name for each in fields(cls)}
+        try:
+            sources = tuple(
+                HeldSource(one["typed"], {name: (int(size), int(time)) for name, (size, time) in one["files"].items()})
+                for one in values["sources"]
+            )
+            return cls(**{name: value for name, value in values.items() if name in known} | {"sources": sources})
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError(f"it lacks {error}") from error
+
+    @property
+    def snapshot(self) -> Path:
+        """The folder of the snapshot."""
+        return Path(self.home)

@@ -1,0 +1,186 @@
+"""The folder of a series: one file for each checkpoint, whose folder says how far it is.
+
+    waiting/<name>.json    submitted; the process that renames it next decides what becomes of it
+    taken/<name>.json      the daemon works on it; at most one
+    done/<name>.json       ended; one that does not say how was superseded
+    files/<home>/          snapshots
+    problem.json           why the next checkpoint cannot be published, if so
+
+A rename is atomic and succeeds for one process only, so a checkpoint is either published or skipped, whoever is killed
+when. Records are not synced to the disk: a `kill -9` loses none, a power failure may lose those of the last seconds.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from roar_publisher.checkpoints.record import End, Record
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.private import read_private
+
+FOLDER = "checkpoints"
+WAITING, TAKEN, DONE = "waiting", "taken", "done"
+
+
+class Series:
+    """The checkpoints of one destination in one project."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.files = folder / "files"
+
+    @classmethod
+    def of(cls, roar_dir: Path, destination: str) -> "Series":
+        """Return the series of a destination. Creates nothing."""
+        return cls(roar_dir / FOLDER / hashlib.sha256(destination.encode()).hexdigest()[:16])
+
+    def make(self) -> None:
+        """Create the folders. Raises OSError."""
+        for each in (WAITING, TAKEN, DONE, "files"):
+            (self.folder / each).mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def add(self, record: Record) -> Record:
+        """Journal a submitted checkpoint, under a name that no earlier one has. Raises OSError."""
+        name, number = record.name, 1
+        new = self.folder / f".{os.getpid()}.new"
+        while True:
+            named = replace(record, name=name, destination=f"{record.destination}/{name}")
+            _write(new, named.as_json())
+            try:
+                os.link(new, self._path(WAITING, name))
+                if not any(os.path.exists(self._path(each, name)) for each in (TAKEN, DONE)):
+                    return named
+                os.unlink(self._path(WAITING, name))
+            except FileExistsError:
+                pass
+            finally:
+                os.unlink(new)
+            number += 1
+            name = f"{record.name}.{number}"
+
+    def records(self, state: str) -> list[Record]:
+        """Return what is in a state, oldest first. What cannot be read is left out."""
+        found = []
+        with suppress(FileNotFoundError):
+            for name in os.listdir(self.folder / state):
+                if name.endswith(".json") and (record := self.read(state, name.removesuffix(".json"))) is not None:
+                    found.append(record)
+        return sorted(found, key=lambda record: (record.created_at, record.name))
+
+    def unfinished(self) -> list[Record]:
+        """Return what is not published yet and may be."""
+        return self.records(WAITING) + self.records(TAKEN)
+
+    def is_unfinished(self, record: Record) -> bool:
+        """Return whether a checkpoint has not ended."""
+        return any(self._path(state, record.name).exists() for state in (WAITING, TAKEN))
+
+    def read(self, state: str, name: str) -> Record | None:
+        """Return one record, or None if it is not in this state or cannot be read."""
+        try:
+            text = read_private(self._path(state, name))
+            return None if text is None else Record.from_json(text)
+        except (OSError, ValueError):
+            return None
+
+    def move(self, name: str, begin: str, end: str) -> bool:
+        """Move a record to another state. Return whether it was this process that did."""
+        try:
+            os.rename(self._path(begin, name), self._path(end, name))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def update(self, state: str, record: Record) -> None:
+        """Replace a record in its state. Only the process that moved it there may do this."""
+        _replace(self._path(state, record.name), record.as_json())
+
+    def finish(self, record: Record) -> None:
+        """End a checkpoint that was taken. Of published ones, the newest `keep` snapshots stay."""
+        self.update(TAKEN, record)
+        self.move(record.name, TAKEN, DONE)
+        if record.end != End.PUBLISHED:
+            remove_snapshot(record)
+            return
+        published = [one for one in self.records(DONE) if one.end == End.PUBLISHED and one.snapshot.exists()]
+        for one in published[: max(0, len(published) - record.keep)]:
+            remove_snapshot(one)
+
+    @property
+    def problem(self) -> dict[str, str] | None:
+        """Why the next checkpoint cannot be published (`what`, `next`), or None."""
+        with suppress(OSError, ValueError):
+            text = read_private(self.folder / "problem.json")
+            found = json.loads(text) if text else None
+            if isinstance(found, dict):
+                return {name: str(found.get(name, "")) for name in ("what", "next")}
+        return None
+
+    def set_problem(self, what: str, next_step: str) -> None:
+        """Record why the next checkpoint cannot be published. An empty text removes the problem."""
+        path = self.folder / "problem.json"
+        if what:
+            _replace(path, json.dumps({"what": what, "next": next_step}).encode())
+        else:
+            path.unlink(missing_ok=True)
+
+    def remove_strays(self, older_than: float) -> None:
+        """Remove snapshots without a record, which a killed process left behind. older_than: Unix seconds."""
+        known = {Path(one.home).name for state in (WAITING, TAKEN, DONE) for one in self.records(state)}
+        for path in self.files.iterdir():
+            if path.name not in known and path.stat().st_mtime < older_than:
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _path(self, state: str, name: str) -> Path:
+        return self.folder / state / f"{name}.json"
+
+
+def remove_snapshot(record: Record) -> None:
+    """Remove the snapshot of a checkpoint, if it is still there."""
+    shutil.rmtree(record.home, ignore_errors=True)
+
+
+def register(folder: StateFolder, roar_dir: Path) -> None:
+    """Let the daemon of a state folder find the series of a project. Raises OSError, LocalProblem.
+
+    A link, because roar records a file that a traced program writes.
+    """
+    folder.make()
+    known = folder.root / FOLDER
+    known.mkdir(mode=0o700, exist_ok=True)
+    target = (roar_dir / FOLDER).absolute()
+    with suppress(FileExistsError):
+        os.symlink(target, known / hashlib.sha256(os.fsencode(target)).hexdigest()[:16])
+
+
+def registered(folder: StateFolder) -> Iterator[Series]:
+    """Yield every series that the daemon of a state folder knows."""
+    with suppress(FileNotFoundError):
+        for link in sorted((folder.root / FOLDER).iterdir()):
+            yield from series_in(Path(os.path.realpath(link)))
+
+
+def series_in(folder: Path) -> Iterator[Series]:
+    """Yield the series below `.roar/checkpoints` of a project."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        for path in sorted(folder.iterdir()):
+            if path.is_dir():
+                yield Series(path)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Replace a file atomically, without syncing it: that takes up to 50 ms while a training writes."""
+    new = path.with_name(f".{path.name}.{os.getpid()}.new")
+    _write(new, content)
+    os.replace(new, path)
+
+
+def _write(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)

@@ -1,0 +1,42 @@
+"""Runs the feeder, which queues new publishes, beside the daemon's loop."""
+
+from collections.abc import Callable
+
+import anyio
+from anyio.abc import TaskGroup
+
+from roar_publisher.daemon.dependencies import Feeder
+
+
+class Feeding:
+    """The feeder of a daemon, if it has one.
+
+    drain: the daemon ends as soon as nothing is due. wake: lets the daemon scan the journals.
+    """
+
+    def __init__(self, feeder: Feeder | None, *, drain: bool, wake: Callable[[], None]) -> None:
+        self._feeder = feeder
+        self._drain = drain
+        self._wake = wake
+        self.active = False
+        self.due = True
+        """Whether something has happened since the feeder last began."""
+
+    def start(self, tasks: TaskGroup) -> None:
+        """Let the feeder look for work in a task, unless it does already. A drain repeats it only if it may be due."""
+        if self._feeder is not None and not self.active and (self.due or not self._drain):
+            self.active, self.due = True, False
+            tasks.start_soon(self._run, self._feeder)
+
+    def stop(self) -> None:
+        """Let the feeder end soon."""
+        if self._feeder is not None:
+            self._feeder.stop()
+
+    async def _run(self, feeder: Feeder) -> None:
+        try:
+            self.due |= await anyio.to_thread.run_sync(feeder.feed)
+        finally:
+            self.active = False
+        if self.due or self._drain:
+            self._wake()

@@ -1,0 +1,118 @@
+"""Snapshots: what a writer does afterwards either does not reach them, or is noticed."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from roar_publisher.checkpoints import snapshot
+from roar_publisher.checkpoints.snapshot import SMALL_BYTES, clone, has_clone, hold, home_for, place, rewrites_in_place
+from roar_publisher.state.errors import LocalProblem, UsageProblem
+
+LARGE = b"x" * (SMALL_BYTES + 1)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    files = tmp_path / "files"
+    files.mkdir()
+    return home_for(tmp_path / "model.pt", files)
+
+
+def written(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def stamp_of(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def test_a_large_file_is_linked_and_survives_its_replacement_and_removal(tmp_path: Path, home: Path) -> None:
+    model = written(tmp_path / "model.pt", LARGE)
+    held = hold(model, home, 0)
+    path = place(home, 0, model, cloned=False)
+    assert path.samefile(model)
+    os.replace(written(tmp_path / "new", b"y" * len(LARGE)), model)
+    assert path.read_bytes() == LARGE
+    model.unlink()
+    assert stamp_of(path) == held.stamps[""]
+
+
+def test_a_small_file_is_copied_with_its_time_so_that_it_may_be_rewritten_in_place(tmp_path: Path, home: Path) -> None:
+    model = written(tmp_path / "model.pt", b"small")
+    held = hold(model, home, 0)
+    model.write_bytes(b"other")
+    path = place(home, 0, model, cloned=False)
+    assert (path.read_bytes(), stamp_of(path)) == (b"small", held.stamps[""])
+
+
+def test_at_most_so_many_bytes_are_copied(tmp_path: Path, home: Path) -> None:
+    folder = tmp_path / "shards"
+    for number in range(6):
+        written(folder / f"{number}.bin", bytes(SMALL_BYTES))
+    hold(folder, home, 0)
+    held = place(home, 0, folder, cloned=False)
+    copied = [path for path in held.iterdir() if path.stat().st_nlink == 1]
+    assert len(copied) == snapshot.COPIED_BYTES // SMALL_BYTES == 4
+
+
+def test_a_rewrite_in_place_is_noticed_and_reaches_no_copy(tmp_path: Path, home: Path) -> None:
+    model = written(tmp_path / "model.pt", LARGE)
+    held = hold(model, home, 0)
+    assert clone(home, 0, model, held.stamps, copy=True)
+    with model.open("r+b") as file:
+        file.write(b"torn")
+    os.utime(model, ns=(1, 1))  # a clock may stand still between two writes of a test
+    assert stamp_of(place(home, 0, model, cloned=False)) != held.stamps[""]
+    assert not clone(home, 0, model, held.stamps, copy=True), "nor is what is torn copied"
+    path = place(home, 0, model, cloned=True)
+    assert (path.read_bytes(), stamp_of(path)) == (LARGE, held.stamps[""])
+    assert rewrites_in_place(held, hold(model, home, 1))
+    assert not rewrites_in_place(None, held)
+    assert not rewrites_in_place(held, held), "the same file again was not rewritten"
+
+
+def test_without_links_the_original_is_read_until_it_is_copied(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "shards"
+    written(folder / "a.bin", LARGE)
+    written(folder / "b.json", b"{}")
+
+    def refuse(source: str, target: Path) -> None:
+        raise OSError(errno.EXDEV, "another file system")
+
+    monkeypatch.setattr(os, "link", refuse)
+    held = hold(folder, home, 0)
+    assert place(home, 0, folder, cloned=False) == folder
+    assert not has_clone(home, 1)
+    assert clone(home, 0, folder, held.stamps, copy=False)
+    assert has_clone(home, 1)
+    copy = place(home, 0, folder, cloned=True)
+    assert {path.name: stamp_of(path) for path in copy.iterdir()} == held.stamps
+
+
+def test_links_to_files_are_held_as_the_files_and_roars_folders_are_not(tmp_path: Path, home: Path) -> None:
+    folder = tmp_path / "shards"
+    (folder / "link").parent.mkdir()
+    (folder / "link").symlink_to(written(tmp_path / "elsewhere", LARGE))
+    written(folder / ".git" / "config", b"")
+    (folder / "dangling").symlink_to("nothing")
+    assert hold(folder, home, 0).stamps.keys() == {"link"}
+    assert place(home, 0, folder, cloned=False).joinpath("link").read_bytes() == LARGE
+
+
+def test_what_cannot_be_held_is_an_error_that_says_what_to_do(tmp_path: Path, home: Path) -> None:
+    with pytest.raises(LocalProblem, match="missing cannot be held: No such file") as missing:
+        hold(tmp_path / "missing", home, 0)
+    assert missing.value.next_step
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageProblem, match="has no files"):
+        hold(tmp_path / "empty", home, 1)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageProblem, match="neither a file nor a folder"):
+        hold(tmp_path / "pipe", home, 2)
