@@ -9,6 +9,8 @@ NEEDED = {
     "gcs": ("google.auth", "requests"),
     "registry": ("h11", "prometheus_client", "starlette", "uvicorn"),
     "postgresql": ("psycopg",),
+    "lightning": ("lightning",),
+    "transformers": ("transformers", "accelerate"),
 }
 """The packages of each extra, by their import names."""
 

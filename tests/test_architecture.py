@@ -267,7 +267,7 @@ MAY_KNOW: dict[str, set[str]] = {
         "publisher.publishing",
         "publisher.storage",
     },
-    "publisher.integrations": {"state", "publisher", "publisher.checkpoints", "publisher.extras"},
+    "publisher.integrations": {"state", "publisher.publishing", "publisher.checkpoints", "publisher.extras"},
     "publisher.__main__": {"publisher.cli", "publisher.cli.display"},
 }
 """By room, a package or a module: the rooms that it may import from.  The command line may know every room."""

@@ -20,6 +20,8 @@ OURS = (
 """This program, and what it and its libraries import where they need it."""
 ROAR_CLI = ("roar.application", "roar.cli", "roar.core", "roar.db", "roar.integrations.glaas")
 """What commands of roar-cli use. Other packages of it change the interpreter that imports them."""
+FRAMEWORKS = "roar_publisher.integrations."
+"""Modules that need a training framework, and that no command imports."""
 
 
 def import_program() -> None:
@@ -40,5 +42,6 @@ def _import(names: tuple[str, ...]) -> None:
         module = importlib.import_module(name)
         if name.startswith("roar"):
             for below in pkgutil.walk_packages(module.__path__, f"{name}."):
-                importlib.import_module(below.name)
+                if not below.name.startswith(FRAMEWORKS):
+                    importlib.import_module(below.name)
     gc.freeze()

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from tests.support.cli.program import Program
 from tests.support.lineage.captured import captured_project
 from tests.support.put.projects import put_project
 
+FRAMEWORKS = {"lightning", "transformers"}
+"""The extras that are not in `all`: they take 1 GB and more."""
 BLOCKER = """
 import sys
 sys.modules.update(dict.fromkeys({modules!r}))  # None: every import of it fails
@@ -49,6 +52,18 @@ def client_only(tmp_path: Path) -> Program:
     return Program.within(captured_project("linear", tmp_path), tmp_path, PYTHONPATH=str(site))
 
 
+@pytest.mark.parametrize("extra", sorted(FRAMEWORKS))
+def test_a_callback_names_the_extra_that_it_needs(client_only: Program, extra: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", f"import roar_publisher.integrations.{extra}"],
+        env=client_only.env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert f"the {extra} extra, which is not installed" in done.stderr
+
+
 def test_lineage_is_planned_without_any_extra(client_only: Program) -> None:
     assert client_only("publish", "--public", "--dry-run", "--registry", "http://127.0.0.1:9").code == 0
     assert client_only("journal", "list").code == 0
@@ -67,7 +82,7 @@ def test_a_registry_names_the_extra_that_it_needs(client_only: Program) -> None:
     client_only("registry", "serve", "--port", "0").blames(2, "pip install 'roar-publisher[registry]'")
 
 
-@pytest.mark.parametrize("extra", NEEDED)
+@pytest.mark.parametrize("extra", sorted(NEEDED.keys() - FRAMEWORKS))
 def test_here_every_extra_is_installed(extra: str) -> None:
     require(extra, "the test suite")
 

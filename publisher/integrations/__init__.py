@@ -1,0 +1,1 @@
+"""Callbacks for training frameworks. Each module needs the extra of its name."""

@@ -1,0 +1,81 @@
+"""`RoarCallback` for the Trainer of transformers: `pip install 'roar-publisher[transformers]'`."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from roar_publisher.extras import require
+
+require("transformers", "RoarCallback")
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments  # noqa: E402
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR  # noqa: E402
+
+from roar_publisher.checkpoints.publisher import CheckpointPublisher  # noqa: E402
+from roar_publisher.publishing.arguments import StrPath, Visibility  # noqa: E402
+from roar_publisher.state.errors import PublisherError  # noqa: E402
+
+log = logging.getLogger("roar_publisher")
+
+
+class RoarCallback(TrainerCallback):
+    """Publishes each checkpoint folder that the Trainer saves.
+
+    destination, visibility: as for `CheckpointPublisher`. publishing: its other arguments; by default, `best` and
+    `mode` follow `metric_for_best_model` and `greater_is_better`. wait: the most seconds to wait at the end of the
+    training until everything is published.
+
+    Only the world's rank 0 publishes. A problem with a checkpoint is logged, and the training continues; a mistake in
+    the arguments, or a project that no put could use, is raised when the training begins.
+    """
+
+    def __init__(
+        self,
+        destination: StrPath,
+        *,
+        visibility: Visibility | None,
+        publishing: Mapping[str, Any] | None = None,
+        wait: float = 0.0,
+    ) -> None:
+        self._destination = destination
+        self._publishing = {"visibility": visibility, **(publishing or {})}
+        self._wait = wait
+        self._publisher: CheckpointPublisher | None = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
+    ) -> None:
+        if not state.is_world_process_zero:
+            return
+        best: dict[str, Any] = {}
+        if args.metric_for_best_model is not None:
+            name = args.metric_for_best_model
+            best["best"] = name if name.startswith("eval_") else f"eval_{name}"
+            best["mode"] = "max" if args.greater_is_better else "min"
+        self._publisher = CheckpointPublisher(self._destination, **(best | self._publishing))
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
+        if self._publisher is None:
+            return
+        folder = Path(args.output_dir or ".", f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}")
+        try:
+            self._publisher.submit(folder, step=state.global_step, metrics=_metrics(state))
+        except PublisherError as problem:
+            log.error("%s; next: %s", problem.what, problem.next_step)
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
+    ) -> None:
+        if self._publisher is not None:
+            self._publisher.close(wait=self._wait)
+            self._publisher = None
+
+
+def _metrics(state: TrainerState) -> dict[str, float]:
+    """Return what was logged for this step."""
+    found: dict[str, float] = {}
+    for entry in state.log_history:
+        if entry.get("step") == state.global_step:
+            found |= {name: float(value) for name, value in entry.items() if isinstance(value, int | float)}
+    return {name: value for name, value in found.items() if name not in ("step", "epoch")}
