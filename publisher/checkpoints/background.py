@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from threading import Event, Thread
 
 from roar_publisher.checkpoints.record import Record
-from roar_publisher.checkpoints.series import Series, remove_snapshot
+from roar_publisher.checkpoints.series import remove_snapshot
 from roar_publisher.checkpoints.snapshot import clone
 from roar_publisher.daemon.background import start
 from roar_publisher.daemon.wake import wake
@@ -29,9 +29,8 @@ class Background:
     start_daemon: start one if none runs. Never inside of `roar run`, which would trace it, and wait for its end.
     """
 
-    def __init__(self, folder: StateFolder, series: Series, *, start_daemon: bool) -> None:
+    def __init__(self, folder: StateFolder, *, start_daemon: bool) -> None:
         self._folder = folder
-        self._series = series
         self._start = start_daemon and os.environ.get(TRACED) != "1"
         self._tasks = SimpleQueue[Callable[[], None] | None]()
         self._warned = False
@@ -72,12 +71,8 @@ class Background:
         self._wake()
         for number, source in enumerate(record.sources):
             original = Path(record.project, source.typed)
-            if not self._series.is_unfinished(record) or not clone(
-                record.snapshot, number, original, source.files, copy=copy
-            ):
+            if not clone(record.snapshot, number, original, source.files, copy=copy):
                 break
-        if not self._series.is_unfinished(record):
-            remove_snapshot(record)  # what the clone has made of it again
 
     def _wake(self) -> None:
         try:

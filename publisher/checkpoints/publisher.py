@@ -81,7 +81,7 @@ class CheckpointPublisher:
             self._note_best(one)
         unfinished = {one.name for one in self._series.unfinished()}
         self._open = {one.name: one for one in earlier if one.name in unfinished}  # not known to have ended
-        self._background = Background(folder, self._series, start_daemon=start_daemon)
+        self._background = Background(folder, start_daemon=start_daemon)
         self._background.wake()
         atexit.register(self.close)
 

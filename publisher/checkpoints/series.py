@@ -76,10 +76,6 @@ class Series:
         """Return what is not published yet and may be."""
         return self.records(WAITING) + self.records(TAKEN)
 
-    def is_unfinished(self, record: Record) -> bool:
-        """Return whether a checkpoint has not ended."""
-        return any(self._path(state, record.name).exists() for state in (WAITING, TAKEN))
-
     def read(self, state: str, name: str) -> Record | None:
         """Return one record, or None if it is not in this state or cannot be read."""
         try:

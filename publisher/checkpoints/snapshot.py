@@ -127,11 +127,13 @@ def clone(home: Path, number: int, original: Path, files: Stamps, *, copy: bool)
     done = _cloned(home, number)
     new = done.with_name(f"{done.name}.new")
     try:
+        new.mkdir(mode=0o700)  # fails if the checkpoint has ended meanwhile, and its snapshot is removed
         for relative, stamp in files.items():
             source = held / relative if relative else held
             linked = source.exists()
             target = new / held.name / relative if relative else new / held.name
-            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if relative:
+                target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             source = source if linked else (original / relative if relative else original)
             if not _reflink(source, target, stamp):
                 if linked and not copy:
