@@ -75,6 +75,7 @@ async def publish(
     yes: bool = False,
     redact: bool = True,
     follow_links: bool = False,
+    verify: bool | None = None,
     on_progress: OnProgress | None = None,
 ) -> Published | PublishStatus:
     """Publish lineage; see `roar_publisher.publish`."""
@@ -87,6 +88,7 @@ async def publish(
         registry=registry,
         no_redact=not redact,
         follow_links=follow_links,
+        verify=verify,
     )
     return await _run(order, on_progress)
 
@@ -143,6 +145,7 @@ async def put(
     yes: bool = False,
     redact: bool = True,
     follow_links: bool = False,
+    verify: bool | None = None,
     on_progress: OnProgress | None = None,
 ) -> Published | PublishStatus:
     """Store files and publish their lineage; see `roar_publisher.put`."""
@@ -154,6 +157,7 @@ async def put(
         registry=registry,
         no_redact=not redact,
         follow_links=follow_links,
+        verify=verify,
         put=put_order(sources, destination, message, name=name, tag=tag, again=again, dataset=dataset),
     )
     return await _run(order, on_progress)

@@ -73,6 +73,7 @@ def publish(
     yes: bool = False,
     redact: bool = True,
     follow_links: bool = False,
+    verify: bool | None = None,
     on_progress: OnProgress | None = None,
 ) -> Published | PublishStatus:
     """Publish the lineage that roar captured in a project, as one visible step.
@@ -81,7 +82,7 @@ def publish(
     visibility: None leaves it to the repository's scope. registry: its URL; None as configured.
     detach: leave it to the daemon, and return its status. yes: agree to redactions, and to publishing anonymously.
     redact: False publishes secrets unchanged. follow_links: also what links out of the project lead to.
-    on_progress: called with each event.
+    verify: read everything back afterwards; None as configured. on_progress: called with each event.
 
     Repeating a call that was interrupted resumes the publish. Raises `errors.PublisherError`: Unfinished if
     `resume(error.publish_id)` can continue it, NeedsUser if the user must agree or sign in.
@@ -95,6 +96,7 @@ def publish(
         registry=registry,
         no_redact=not redact,
         follow_links=follow_links,
+        verify=verify,
     )
     return _run(order, on_progress)
 
@@ -151,6 +153,7 @@ def put(
     yes: bool = False,
     redact: bool = True,
     follow_links: bool = False,
+    verify: bool | None = None,
     on_progress: OnProgress | None = None,
 ) -> Published | PublishStatus:
     """Store files in object storage and publish their lineage with them, as one visible step.
@@ -169,6 +172,7 @@ def put(
         registry=registry,
         no_redact=not redact,
         follow_links=follow_links,
+        verify=verify,
         put=put_order(sources, destination, message, name=name, tag=tag, again=again, dataset=dataset),
     )
     return _run(order, on_progress)
@@ -227,8 +231,8 @@ def retry(publish_id: str) -> PublishStatus:
 def watch(publish_id: str) -> Iterator[Event]:
     """Follow a publish that any process works on, and yield its events; the last one is `Published`.
 
-    Changes nothing. Raises UsageProblem at once if there is none; while iterating, `errors.Failed`, `Cancelled` or
-    `Unconfirmed` if it ended so, and `Halted` if no process will continue it.
+    Changes nothing. Raises UsageProblem at once if there is none; while iterating, `errors.Failed`, `Cancelled`,
+    `Unconfirmed` or `Differing` if it ended so, and `Halted` if no process will continue it.
     """
     return _follow(Watch(publish_id))
 

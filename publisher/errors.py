@@ -4,7 +4,7 @@ Each has `what` happened, what is `kept`, the `next_step`, a stable `reason`, th
 and a `conclusion`. An error that interrupts a publish arrives as `Unfinished`, with the original as its `__cause__`.
 """
 
-from roar_publisher.publishing.errors import Cancelled, Failed, NotStarted, Unconfirmed, Unfinished
+from roar_publisher.publishing.errors import Cancelled, Differing, Failed, NotStarted, Unconfirmed, Unfinished
 from roar_publisher.publishing.watching import Halted
 from roar_publisher.state.errors import (
     Conclusion,
@@ -22,6 +22,7 @@ from roar_publisher.state.reasons import Reason
 __all__ = [
     "Cancelled",
     "Conclusion",
+    "Differing",
     "Failed",
     "Halted",
     "Interrupted",

@@ -111,6 +111,7 @@ class Published(BaseEvent):
     owner, project: the registry's ids; None if there is none, or the owner is the user.
     destination, files, bytes: what a put stored; None if no files were to be stored.
     receipt: the file of the receipt; None if nobody signs one, or if it is still to be made.
+    verification: `proven`, `differs` or `unchecked`; None if it was not to be verified.
     """
 
     name = "published"
@@ -128,6 +129,7 @@ class Published(BaseEvent):
     files: int | None = None
     bytes: int | None = None
     receipt: str | None = None
+    verification: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the event as `--json` writes it: without what a put stored for lineage only."""

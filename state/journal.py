@@ -39,6 +39,7 @@ from roar_publisher.state.units import Units
 
 _JSON_COLUMNS = frozenset(
     {"intent", "provisional", "redactions", "capabilities", "scope_request", "tags", "owed", "published", "receipt"}
+    | {"verification"}
 )
 
 
@@ -96,7 +97,8 @@ class Journal(JournalFile):
             row = self._only_row("progress")
             del row["id"], row["marks_owed"]  # older releases used marks_owed
             parsed = {"state": State(row["state"]), "owed": parse_debts(row["owed"])}
-            return Progress(**row | parsed | {"binding_prepared": bool(row["binding_prepared"])})
+            flags = {name: bool(row[name]) for name in ("binding_prepared", "verify")}
+            return Progress(**row | parsed | flags)
 
     def checkpoint(self, event: Event, **learned: Unpack[Learned]) -> Progress:
         """Write an event, the state that it leads to, and what was learned, in one transaction.
@@ -109,7 +111,7 @@ class Journal(JournalFile):
 
     def _checkpoint(self, event: Event, learned: Learned) -> None:
         before = self.progress()
-        target = next_state(before.state, event, recounts=before.recounts)
+        target = next_state(before.state, event, recounts=before.recounts, verifies=before.verify)
         changes: dict[str, Any] = {"reason": "", "detail": "", **learned}
         changes |= {"state": target.value, "updated_at": self._clock()}
         if event is Event.SESSION_LOST:

@@ -3,6 +3,8 @@
     PROBE ─ PROBED ─▶ AUTH_SELECT ─ SELECTED ─▶ OPEN ─ OPENED ─▶ STAGE ─ STAGED ─▶ FINALIZE ─ FINALIZED ─▶ DONE
                            └───── NO_STAGING, also from OPEN ─────▶ FALLBACK ─ FELL_BACK ─▶ DONE
 
+If the publish is to be verified, FINALIZED and FELL_BACK lead to VERIFY ─ VERIFIED ─▶ DONE.
+
 A step does the work of a state and returns an event. `next_state` alone decides where the event leads. It is pure: it
 does no I/O and awaits nothing. `transitions.Machine` holds the table and its guard. The asynchronous variant of that
 class swallows cancellation and does not run on trio, so the machine is synchronous.
@@ -28,6 +30,7 @@ class State(StrEnum):
     STAGE = "stage"
     FINALIZE = "finalize"
     FALLBACK = "fallback"
+    VERIFY = "verify"
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -47,13 +50,16 @@ class Event(StrEnum):
     CREDENTIAL_REJECTED = "credential-rejected"
     FINALIZED = "finalized"
     FELL_BACK = "fell-back"
+    VERIFIED = "verified"
     REJECTED = "rejected"
     CANCELLED = "cancelled"
     RETRIED = "retried"
     READDRESSED = "readdressed"
 
 
-LIVE = (State.PROBE, State.AUTH_SELECT, State.OPEN, State.STAGE, State.FINALIZE, State.FALLBACK)
+UNPUBLISHED = (State.PROBE, State.AUTH_SELECT, State.OPEN, State.STAGE, State.FINALIZE, State.FALLBACK)
+"""States that have a step to run before the publish is published."""
+LIVE = (*UNPUBLISHED, State.VERIFY)
 """States that have a step to run."""
 ENDED = (State.DONE, State.FAILED, State.CANCELLED)
 """States that have no step to run."""
@@ -88,18 +94,22 @@ TABLE: tuple[Transition, ...] = (
     Transition(Event.STAGED, State.STAGE, State.FINALIZE),
     Transition(Event.ALREADY_PUBLISHED, State.STAGE, State.FINALIZE),
     Transition(Event.SESSION_LOST, State.STAGE, State.OPEN),
+    Transition(Event.FINALIZED, State.FINALIZE, State.VERIFY, guard="is_verified"),
     Transition(Event.FINALIZED, State.FINALIZE, State.DONE),
     Transition(Event.COUNTS_DIFFER, State.FINALIZE, State.STAGE, guard="may_recount"),
     Transition(Event.COUNTS_DIFFER, State.FINALIZE, State.FAILED),
     Transition(Event.SESSION_LOST, State.FINALIZE, State.OPEN),
+    Transition(Event.FELL_BACK, State.FALLBACK, State.VERIFY, guard="is_verified"),
     Transition(Event.FELL_BACK, State.FALLBACK, State.DONE),
+    Transition(Event.VERIFIED, State.VERIFY, State.DONE),
+    Transition(Event.CANCELLED, State.VERIFY, State.DONE),  # the check is given up; what is published stays
     Transition(Event.CREDENTIAL_REJECTED, State.OPEN, State.AUTH_SELECT),
     Transition(Event.CREDENTIAL_REJECTED, State.STAGE, State.AUTH_SELECT),
     Transition(Event.CREDENTIAL_REJECTED, State.FINALIZE, State.AUTH_SELECT),
     Transition(Event.RETRIED, State.FAILED, State.PROBE),
     *(Transition(Event.READDRESSED, state, State.PROBE) for state in UNOPENED),
-    *(Transition(Event.REJECTED, state, State.FAILED) for state in LIVE),
-    *(Transition(Event.CANCELLED, state, State.CANCELLED) for state in LIVE),
+    *(Transition(Event.REJECTED, state, State.FAILED) for state in UNPUBLISHED),
+    *(Transition(Event.CANCELLED, state, State.CANCELLED) for state in UNPUBLISHED),
 )
 
 
@@ -112,8 +122,12 @@ class _Position:
 
     state: str
 
-    def __init__(self, recounts: int) -> None:
+    def __init__(self, recounts: int, verifies: bool) -> None:
         self.recounts = recounts
+        self.verifies = verifies
+
+    def is_verified(self) -> bool:
+        return self.verifies
 
     def may_recount(self) -> bool:
         return self.recounts < MAX_RECOUNTS
@@ -135,15 +149,16 @@ def _machine() -> "Machine":
     )
 
 
-def next_state(state: State, event: Event, *, recounts: int = 0) -> State:
+def next_state(state: State, event: Event, *, recounts: int = 0, verifies: bool = False) -> State:
     """Return the state that `event` leads to from `state`.
 
     recounts: how often COUNTS_DIFFER has happened to this publish. Beyond `MAX_RECOUNTS` it leads to FAILED.
+    verifies: whether what is published is verified.
     Raises ImpossibleEvent if the table has no row for the event.
     """
     from transitions import MachineError  # only here, because most readers of a state move nothing
 
-    position = _Position(recounts)
+    position = _Position(recounts, verifies)
     machine = _machine()
     machine.add_model(position, initial=state.value)
     try:

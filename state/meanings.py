@@ -113,6 +113,7 @@ MEANINGS: Mapping[Reason, Meaning] = {
     Reason.OVERLAP: _final("some of its jobs belong to another published lineage"),
     Reason.COUNTS_DIFFER: _final("the registry's counts of jobs or links differ from what was sent"),
     Reason.RECEIPT: _final("the registry reports success, but its receipt does not match what was sent"),
+    Reason.DIFFERS: _final("it is published, but what is served or stored differs from what was sent"),
     Reason.STORED_OBJECT_DIFFERS: _final("the object store holds other content than was sent"),
     Reason.FAILED: _final("it cannot be published"),
     Reason.NO_PLAN: _final("planning was never finished; nothing was sent"),

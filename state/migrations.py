@@ -149,6 +149,13 @@ def m007_receipt(db: Database) -> None:
     db.table("progress").add_column("receipt", str)
 
 
+@journal_migrations()
+def m008_verification(db: Database) -> None:
+    """Add whether what is published is verified, and what was found."""
+    db.table("progress").add_column("verify", int, not_null_default=0)
+    db.table("progress").add_column("verification", str)
+
+
 def upgrade(connection: sqlite3.Connection, *, most: int | None = None) -> None:
     """Apply the migrations that are pending. most: only so many of all, beginning with the first."""
     db = Database(connection, execute_plugins=False)

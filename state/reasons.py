@@ -75,6 +75,7 @@ class Reason(StrEnum):
     OVERLAP = "overlap"
     COUNTS_DIFFER = "counts differ"
     RECEIPT = "receipt"
+    DIFFERS = "differs"
     STORED_OBJECT_DIFFERS = "stored object differs"
     FAILED = "failed"
     NO_PLAN = "no plan"

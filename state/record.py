@@ -16,6 +16,10 @@ LOCAL_SETTINGS = frozenset({NAMED_BY, ALLOWED_FOLDERS})
 """The parts of an intent that apply to this machine only: they do not distinguish publishes, and are not exported."""
 
 
+PROVEN, DIFFERS, UNCHECKED = "proven", "differs", "unchecked"
+"""Values of `outcome` in `Progress.verification`, beside `why`, `differences` and, of a put, `objects`."""
+
+
 class NamedBy(StrEnum):
     """The source of a registry's address. The plan of a publish stores the value (`NAMED_BY`)."""
 
@@ -78,6 +82,7 @@ class Progress:
     published_elsewhere: the hash under which the server already has every job, if it said so.
     binding_prepared: the server has prepared those jobs for the requested scope. Finalize applies it.
     receipt: the registry's reply when it published, unchanged; None before that.
+    verify: what is published is read back and compared. verification: what that found (`PROVEN`); None before.
     owed: work after finalize that could not be done yet.
     """
 
@@ -98,12 +103,20 @@ class Progress:
     hash: str | None = None
     url: str | None = None
     receipt: dict[str, Any] | None = None
+    verify: bool = False
+    verification: dict[str, Any] | None = None
     owed: tuple[Debt, ...] = ()
 
     @property
     def failure(self) -> Reason:
         """Why a failed publish failed."""
         return reason_of(self.reason, otherwise=Reason.FAILED)
+
+    @property
+    def differs(self) -> str:
+        """What differs between the plan and what was read back, in words; empty if nothing is known to."""
+        found = self.verification or {}
+        return str(found.get("why")) if found.get("outcome") == DIFFERS else ""
 
     @property
     def unconfirmed(self) -> Debt | None:
@@ -127,6 +140,8 @@ class Learned(TypedDict, total=False):
     hash: str | None
     url: str | None
     receipt: dict[str, Any] | None
+    verify: bool
+    verification: dict[str, Any] | None
     owed: tuple[Debt, ...]
 
 

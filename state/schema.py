@@ -18,6 +18,7 @@ MIGRATIONS = (
     "m005_owed",
     "m006_binding",
     "m007_receipt",
+    "m008_verification",
 )
 """The names of all migrations (`migrations`), in their order."""
 MIGRATION_SET = "journal"

@@ -111,6 +111,7 @@ class JournalStatus:
         match self.progress.state:
             case State.DONE:
                 otherwise = Reason.RECEIPT if self.progress.unconfirmed else Reason.PUBLISHED
+                otherwise = Reason.DIFFERS if self.progress.differs else otherwise
                 return Reason.OWED if self.owes else otherwise
             case State.CANCELLED:
                 return Reason.CANCELLED

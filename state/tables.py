@@ -60,7 +60,8 @@ CREATE TABLE "progress" (
    "hash" TEXT,
    "url" TEXT,
    "marks_owed" INTEGER
-, "owed" TEXT NOT NULL DEFAULT '[]', "binding_prepared" INTEGER NOT NULL DEFAULT 0, "receipt" TEXT)""",
+, "owed" TEXT NOT NULL DEFAULT '[]', "binding_prepared" INTEGER NOT NULL DEFAULT 0, "receipt" TEXT\
+, "verify" INTEGER NOT NULL DEFAULT 0, "verification" TEXT)""",
     """\
 CREATE TABLE "units" (
    "seq" INTEGER,

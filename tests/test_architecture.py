@@ -170,13 +170,15 @@ MAY_KNOW: dict[str, set[str]] = {
         "publisher.text",
         "publisher.verification",
     },
-    "publisher.inspection": {
+    "publisher.inspection": {"state", "publisher.blocking", "publisher.net", "publisher.storage", "publisher.tasks"},
+    "publisher.checking": {
         "state",
         "publisher.blocking",
         "publisher.engine.credentials",
         "publisher.exit_codes",
         "publisher.fetching",
         "publisher.glaas",
+        "publisher.inspection",
         "publisher.lineage",
         "publisher.net",
         "publisher.storage",

@@ -19,7 +19,7 @@ from roar_publisher.state.reasons import Reason
 from roar_publisher.state.xdg import base_folder
 
 MAX_ACTIVE = 4
-KEYS = ("max_active", "jobs", "limit_rate", "on_done", "notify", "push_tags")
+KEYS = ("max_active", "jobs", "limit_rate", "on_done", "notify", "push_tags", "verify")
 """The keys of the user's `[publisher]` table."""
 
 
@@ -32,6 +32,7 @@ class DaemonSettings:
     on_done: the command to run at every end, as a list of arguments; empty for none.
     notify: whether to show desktop notifications.
     push_tags: whether to push the git tag of a put.
+    verify: whether publishes are read back after finalize.
     """
 
     max_active: int = MAX_ACTIVE
@@ -39,6 +40,7 @@ class DaemonSettings:
     on_done: tuple[str, ...] = ()
     notify: bool = True
     push_tags: bool = False
+    verify: bool = False
 
 
 def user_settings(environ: Mapping[str, str], home: Path) -> DaemonSettings:
@@ -85,6 +87,7 @@ class _Reader:
             on_done=self._command(base.on_done),
             notify=self._flag("notify", base.notify),
             push_tags=self._flag("push_tags", base.push_tags),
+            verify=self._flag("verify", base.verify),
         )
 
     def _number(self, key: str) -> int | None:

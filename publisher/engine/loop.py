@@ -46,6 +46,12 @@ async def _fallback(run: Run, progress: Progress) -> Outcome:
     return await fallback(run, progress)
 
 
+async def _verify(run: Run, progress: Progress) -> Outcome:
+    from roar_publisher.engine.steps.verify import verify  # few publishes ask for it
+
+    return await verify(run, progress)
+
+
 STEPS: dict[State, Step] = {
     State.PROBE: probe,
     State.AUTH_SELECT: auth_select,
@@ -53,6 +59,7 @@ STEPS: dict[State, Step] = {
     State.STAGE: require_same_identity(stage),
     State.FINALIZE: require_same_identity(finalize),
     State.FALLBACK: _fallback,
+    State.VERIFY: _verify,
 }
 GRACE_SECONDS = 5.0
 """Maximum time for requests in flight after the process was asked to stop."""
@@ -69,7 +76,7 @@ async def publish(run: Run, progress: Progress) -> Progress:
     Raises a PublisherError, which the journal notes, if the publish cannot continue now. Call again to continue.
     Cancellation keeps the last checkpoint and loses no acknowledgement.
     """
-    if any(debt.payable for debt in progress.owed):
+    if progress.state is State.DONE and any(debt.payable for debt in progress.owed):
         return await _pay(run, progress)
     event: Event | None = None
     setbacks = 0

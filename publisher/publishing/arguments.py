@@ -28,6 +28,7 @@ class PublishArguments(RunArguments, total=False):
 
     redact: bool
     follow_links: bool
+    verify: bool | None
 
 
 class PutArguments(PublishArguments, total=False):

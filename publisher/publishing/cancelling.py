@@ -28,6 +28,8 @@ def cancel_owned(owned: OwnedPublish, run: Runner) -> str:
         owned.paths.forget_session_token()
         owned.paths.forget_put_record()
     text = "Nothing of it is visible."
+    if progress.state is State.VERIFY:
+        text = "It is published, and not verified."
     if progress.state is State.FALLBACK:
         text = "What an older registry received stays visible."
     if progress.reason == Reason.EXPORTED:

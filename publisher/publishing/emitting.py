@@ -59,6 +59,7 @@ def published_event(result: Result) -> Published:
         files=result.files.objects if put else None,
         bytes=result.files.size if put else None,
         receipt=None if result.receipt is None else str(result.receipt),
+        verification=(progress.verification or {}).get("outcome"),
     )
 
 

@@ -86,6 +86,19 @@ class Unconfirmed(PublisherError):
         self.publish_id = publish_id
 
 
+class Differing(PublisherError):
+    """The lineage is published, but what is served of it, or what its stores hold, differs from what was sent."""
+
+    def __init__(self, publish_id: str, why: str) -> None:
+        super().__init__(
+            f"the lineage is published, but it differs: {why}",
+            kept=f"The lineage stays published. Publish {publish_id} keeps what was found.",
+            next_step=f"roar verify {publish_id}",
+            reason=Reason.DIFFERS,
+        )
+        self.publish_id = publish_id
+
+
 class Cancelled(UsageProblem):
     """A publish that has been cancelled."""
 

@@ -53,7 +53,8 @@ class Order:
     """One publish or put, or the one to resume.
 
     cwd: the folder whose project is meant, and that paths are relative to. target: None for the active session.
-    yes: everything that would be asked is agreed to. resume: the beginning of an id; "" for the newest publish of the
+    verify: read it back after finalize; None leaves it to the configuration. yes: everything that would be asked is
+    agreed to. resume: the beginning of an id; "" for the newest publish of the
     project; None for a new one. put: None for lineage only.
 
     Raises UsageProblem for an empty value.
@@ -69,6 +70,7 @@ class Order:
     no_redact: bool = False
     follow_links: bool = False
     limits: TransferLimits = field(default_factory=TransferLimits)
+    verify: bool | None = None
     put: PutOrder | None = None
 
     def __post_init__(self) -> None:

@@ -28,6 +28,7 @@ from roar_publisher.publishing.running import Runner
 from roar_publisher.publishing.stopping import park_stopped, unfinished_error
 from roar_publisher.report import Noted
 from roar_publisher.state.errors import Conclusion, LocalProblem, Owned, PublisherError
+from roar_publisher.state.home import home_to_read
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.publish import OwnedPublish
@@ -47,6 +48,7 @@ class Publishing:
         self._observer = observer
         self._consent = consent
         self._run_work = run_work
+        self._verify: bool | None = None  # None leaves it as it was planned; written by run
         self._folder = StateFolder.from_environment(os.environ)
 
     def run(self) -> Result | Plan:
@@ -54,6 +56,7 @@ class Publishing:
 
         Repeating the order resumes the publish. Raises PublisherError: Unfinished if the publish can be resumed.
         """
+        self._verify = self._verifies()
         if self._order.resume is None:
             return self._start_new(read_request(self._order, os.environ))
         from roar_publisher.publishing.resuming import find_publish
@@ -132,7 +135,10 @@ class Publishing:
         Record the options that apply to whichever process continues it.
         """
         try:
-            frozen.publish.journal.queue.configure(agreed=agreed, limits=self._order.limits)
+            journal = frozen.publish.journal
+            journal.queue.configure(agreed=agreed, limits=self._order.limits)
+            if self._verify is not None:
+                journal.remember(verify=self._verify)
             if not self._order.detach:
                 return self._drive(frozen, keyring)
             from roar_publisher.publishing.detaching import leave_to_daemon
@@ -141,6 +147,14 @@ class Publishing:
         except KeyboardInterrupt:  # raised outside the code that handles a stop itself
             raise park_stopped(frozen.publish) from None
         return frozen.plan
+
+    def _verifies(self) -> bool | None:
+        """Return whether it is verified; None to leave it as it was. A typed option replaces the configuration's."""
+        if self._order.verify is not None:
+            return self._order.verify
+        from roar_publisher.daemon.settings import user_settings
+
+        return user_settings(os.environ, home_to_read()).verify or None
 
     def _watch_if_daemon(self, paths: PublishPaths) -> Result | Plan:
         """Watch the publish if the daemon works on it, otherwise re-raise Owned. Call while Owned is being handled."""

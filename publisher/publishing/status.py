@@ -43,7 +43,8 @@ def _next_step(status: CountedStatus) -> str:
         return f"roar publish --resume {publish_id}"
     if not status.live:
         unconfirmed = status.progress.unconfirmed
-        return unconfirmed.command if unconfirmed else ""
+        command = f"roar verify {publish_id}" if status.progress.differs else ""
+        return unconfirmed.command if unconfirmed else command
     if status.owner is not None:
         return f"roar publish --watch {publish_id}"
     remedy = _remedy(status)
@@ -102,6 +103,7 @@ def facts(status: CountedStatus) -> dict[str, Any]:
         "hash": progress.hash,
         "url": progress.url,
         "receipt": progress.receipt,
+        "verification": progress.verification,
         "next": next_step(status),
     }
 

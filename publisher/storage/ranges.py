@@ -51,6 +51,4 @@ def range_in(reply: Reply, where: str, offset: int, length: int, size: int) -> b
 
 def hidden(where: str) -> Rejected:
     """Return the error for an object that a store does not show to these credentials."""
-    return Rejected(
-        f"{shown(where)} may not be read with these credentials, or is missing", reason=Reason.ACCESS_DENIED
-    )
+    return Rejected(f"{shown(where)} may not be read with these credentials, or is missing")

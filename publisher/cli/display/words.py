@@ -12,6 +12,7 @@ PHASES = {
     State.STAGE: "Sending lineage",
     State.FINALIZE: "Publishing",
     State.FALLBACK: "Sending lineage",
+    State.VERIFY: "Verifying",
 }
 """What happens in each live state."""
 PREPARING = "Reading the lineage"

@@ -17,7 +17,7 @@ from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.record import Checkpoint
+from roar_publisher.state.record import Checkpoint, Progress
 from roar_publisher.state.status import CountedStatus, Status
 from roar_publisher.state.status_reader import count_all, count_status
 from roar_publisher.text import count, one_line, printable, size, span
@@ -121,7 +121,7 @@ def _why(status: CountedStatus) -> str:
             if status.owes:
                 owed = ", ".join(debt.what for debt in progress.owed)
                 return f"remaining: {owed}; {next_step(status)}"
-            if progress.unconfirmed:
+            if progress.unconfirmed or progress.differs:
                 return f"{status.reason}; {next_step(status)}"
             url, lineage_hash = progress.url or "", progress.hash or ""
             return url if url and len(url) + tables.GAP <= tables.columns() else lineage_hash
@@ -150,6 +150,7 @@ def _rows(status: CountedStatus) -> list[tuple[str, str]]:
         ("hash", progress.hash or ""),
         ("url", progress.url or ""),
         ("receipt", json.dumps(progress.receipt) if progress.receipt and status.reason == Reason.RECEIPT else ""),
+        ("verification", _verification(progress)),
         ("project", plan.project),
         ("target", plan.target or "the active session"),
         ("registry", plan.registry),
@@ -160,6 +161,11 @@ def _rows(status: CountedStatus) -> list[tuple[str, str]]:
         ("planned", f"{_moment(plan.created_at)} ({span(status.age)} ago)"),
         ("acknowledged", f"{done:,}/{total:,} items ({kinds})"),
     ]
+
+
+def _verification(progress: Progress) -> str:
+    found = progress.verification or {}
+    return ": ".join(filter(None, (found.get("outcome"), found.get("why"))))
 
 
 def _history(history: list[Checkpoint]) -> Table:

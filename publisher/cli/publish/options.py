@@ -82,6 +82,11 @@ class Options:
         "--follow-links", is_flag=True, help="Also publish files outside of the project that links lead to."
     )
     limits: TransferLimits = field(default_factory=TransferLimits)
+    verify: bool | None = option(
+        "--verify/--no-verify",
+        help="Read everything back once it is published, and compare it; or do not. Without either, verify = true under"
+        " [publisher] in your own config.toml decides.",
+    )
     as_json: bool = option("--json", is_flag=True, help="Write one JSON object per line to stdout; see below.")
     quiet: bool = option("-q", "--quiet", is_flag=True, help="Print only the hash and the URL.")
     verbose: bool = option("-v", "--verbose", is_flag=True, help="Print a line for every event.")
@@ -114,6 +119,7 @@ class Options:
             no_redact=self.no_redact,
             follow_links=self.follow_links,
             limits=self.limits,
+            verify=self.verify,
             put=self.put,
         )
 

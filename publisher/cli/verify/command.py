@@ -18,7 +18,7 @@ from roar_publisher.state.limits import TransferLimits
 from roar_publisher.state.paths import StateFolder
 
 if TYPE_CHECKING:
-    from roar_publisher.inspection.service import ObjectOrder
+    from roar_publisher.checking.service import ObjectOrder
 
 HELP = """\
 Prove that the registry serves the lineage that HASH stands for, and that the files of its puts are in their stores.
@@ -102,11 +102,11 @@ def verify(
     if subject is None or files or keys:
         what = "name one published lineage, or a receipt and its files"
         raise UsageProblem(what, next_step="roar verify HASH, or roar verify --receipt FILE [FILES]")
+    from roar_publisher.checking.service import verify as carry_out
+    from roar_publisher.checking.targets import named_target
     from roar_publisher.cli.publish.signals import stop_by_exception
     from roar_publisher.cli.verify.running import run
     from roar_publisher.cli.verify.show import show
-    from roar_publisher.inspection.service import verify as carry_out
-    from roar_publisher.inspection.targets import named_target
 
     objects = _objects(**options)
     stop_by_exception()
@@ -122,7 +122,7 @@ def _objects(
     *, quick: bool, full: bool, percent: float | None, seed: int | None, no_objects: bool, resume: bool, **limits: Any
 ) -> ObjectOrder | None:
     """Return how objects are inspected; None for not at all. Raises UsageProblem for options that contradict."""
-    from roar_publisher.inspection.service import ObjectOrder
+    from roar_publisher.checking.service import ObjectOrder
 
     ways = {"--quick": quick, "--full": full, "--sample": percent is not None, "--no-objects": no_objects}
     chosen = [name for name, given in ways.items() if given]

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
+from roar_publisher.checking.service import Verified, VerifyOrder
 from roar_publisher.inspection.findings import Finding, Inspection
-from roar_publisher.inspection.service import Verified, VerifyOrder
 from roar_publisher.text import count, printable, size
 from roar_publisher.verification.labels import LabelCheck
 

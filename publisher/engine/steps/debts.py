@@ -62,7 +62,7 @@ async def _published(run: Run, progress: Progress) -> tuple[PublishedLineage, Un
     """Return the published lineage, the route of its labels, and their authorizer."""
     lineage_hash = progress.hash or ""
     history = await run.journal.history()
-    if history[-1].event == Event.FELL_BACK:
+    if any(row.event == Event.FELL_BACK for row in history):
         decision = Decision(progress.credential or Decision.LEGACY)
         authorize: Authorizer = ANONYMOUS
         if decision is not Decision.LEGACY:

@@ -37,7 +37,7 @@ from roar_publisher.state.units import Kind
 from roar_publisher.storage.addresses import parse_destination
 from roar_publisher.storage.parts import part_count
 
-_SELECTED = frozenset({State.OPEN, State.STAGE, State.FINALIZE, State.FALLBACK})
+_SELECTED = frozenset({State.OPEN, State.STAGE, State.FINALIZE, State.FALLBACK, State.VERIFY})
 """States in which an identity to publish as has been chosen."""
 _OPENED = frozenset({State.STAGE, State.FINALIZE})
 _UID: TypeAdapter[str] = TypeAdapter(SafeName)
@@ -113,7 +113,7 @@ def _check_history(journal: Journal, progress: ProgressRow) -> None:
         step = EventRow.model_validate(row)
         _require(step.source is state, "a gap in the history")
         try:
-            state = next_state(state, step.event, recounts=recounts)
+            state = next_state(state, step.event, recounts=recounts, verifies=bool(progress.verify))
         except Exception as error:
             raise ValueError("an event that is not allowed in its state") from error
         _require(step.target is state, "an event that leads elsewhere")

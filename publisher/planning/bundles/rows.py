@@ -134,6 +134,8 @@ class ProgressRow(StrictRow):
     hash: LineageHash | None
     url: Address | None
     receipt: Json[Annotated[dict[SingleLine, object], Field(max_length=20)]] | None
+    verify: Bit
+    verification: Json[None] | None
     marks_owed: Bit | None
     owed: Json[Annotated[list[object], Field(max_length=0)]]
     binding_prepared: Bit

@@ -117,3 +117,17 @@ def test_a_redacted_lineage_is_proven(program: Program, registry: str) -> None:
     done = program("verify", publish_id, "--json")
     assert (done.code, done.last["proven"]) == (0, True)
     assert done.last["hash"] != HASH
+
+
+def test_a_publish_verifies_itself(program: Program, registry: str) -> None:
+    done = program("publish", "--public", "-y", "--verify", "--json", "--registry", registry)
+    assert (done.code, done.last["event"], done.last["verification"]) == (0, "published", "proven")
+    assert [each["state"] for each in done.events if each["event"] == "state"][-2:] == ["verify", "done"]
+    (publish_id,) = program.publishes
+    assert program("journal", "show", publish_id, "--json").last["verification"] == {"outcome": "proven", "why": ""}
+    (journal,) = (program.state / "publishes" / publish_id).glob("journal*.db")
+    with closing(sqlite3.connect(journal)) as database, database:
+        kept = '{"outcome": "differs", "why": "the registry serves 1 difference"}'
+        database.execute("UPDATE progress SET verification = ?", [kept])
+    assert "differs: the registry serves 1 difference" in program("journal", "show", publish_id).out
+    program("publish", "--resume", publish_id).blames(1, "the lineage is published, but it differs", "roar verify")

@@ -14,9 +14,10 @@ from tests.support.processes import environment
 
 FUNCTIONS = {
     "publish": "project='.', target=None, *, visibility, registry=None, detach=False, yes=False, redact=True,"
-    " follow_links=False, on_progress=None",
+    " follow_links=False, verify=None, on_progress=None",
     "put": "sources, destination, message, *, visibility, project='.', registry=None, name=None, tag=None, again=False,"
-    " dataset=False, detach=False, yes=False, redact=True, follow_links=False, on_progress=None",
+    " dataset=False, detach=False, yes=False, redact=True, follow_links=False, verify=None,"
+    " on_progress=None",
     "resume": "publish_id, *, registry=None, detach=False, yes=False, on_progress=None",
     "publishes": "project=None",
     "cancel": "publish_id",
@@ -43,13 +44,14 @@ EVENTS = {
     "WaitingEvent": "reason seconds",
     "RetryingEvent": "what attempt seconds",
     "NoteEvent": "text",
-    "Published": "hash url jobs inputs outputs publish_id visibility identity owner project destination files bytes",
+    "Published": "hash url jobs inputs outputs publish_id visibility identity owner project destination files bytes"
+    " verification",
     "DetachedEvent": "publish_id resumed watch",
     "ErrorEvent": "what kept next reason exit_code publish_id",
 }
 ERRORS = (
-    "Cancelled Conclusion Failed Halted Interrupted LocalProblem NeedsUser NotStarted Owned PublisherError Reason"
-    " Rejected Transient Unconfirmed Unfinished UsageProblem"
+    "Cancelled Conclusion Differing Failed Halted Interrupted LocalProblem NeedsUser NotStarted Owned PublisherError"
+    " Reason Rejected Transient Unconfirmed Unfinished UsageProblem"
 )
 
 

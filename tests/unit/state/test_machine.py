@@ -10,6 +10,7 @@ from roar_publisher.state.machine import (
     LIVE,
     MAX_RECOUNTS,
     TABLE,
+    UNPUBLISHED,
     Event,
     ImpossibleEvent,
     State,
@@ -24,7 +25,8 @@ UNKNOWN = sorted(set(product(State, Event)) - KNOWN)
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.source}-{row.event}-{row.target}")
 def test_every_row_of_the_table_happens(row: Transition) -> None:
     recounts = MAX_RECOUNTS if row.event is Event.COUNTS_DIFFER and row.guard is None else 0
-    assert next_state(row.source, row.event, recounts=recounts) is row.target
+    verifies = row.guard == "is_verified"
+    assert next_state(row.source, row.event, recounts=recounts, verifies=verifies) is row.target
 
 
 @pytest.mark.parametrize(("state", "event"), UNKNOWN)
@@ -44,8 +46,10 @@ def test_every_state_either_has_a_step_or_has_ended() -> None:
     assert not set(LIVE) & set(ENDED)
 
 
-def test_every_live_state_can_fail_and_be_cancelled() -> None:
-    for state in LIVE:
+def test_every_state_before_the_publish_is_published_can_fail_and_be_cancelled() -> None:
+    assert set(LIVE) - set(UNPUBLISHED) == {State.VERIFY}
+    assert next_state(State.VERIFY, Event.CANCELLED) is State.DONE
+    for state in UNPUBLISHED:
         assert next_state(state, Event.REJECTED) is State.FAILED
         assert next_state(state, Event.CANCELLED) is State.CANCELLED
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
-from roar_publisher.inspection.service import VerifyOrder
+from roar_publisher.checking.service import VerifyOrder
 from roar_publisher.lineage.config import NamedRegistry, user_registry
 from roar_publisher.lineage.project import current_folder, find_project
 from roar_publisher.net.address import registry_address

@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 
 from roar_publisher.blocking import in_thread
+from roar_publisher.checking.locating import LocatedObjects
 from roar_publisher.engine.credentials import user_keyring
 from roar_publisher.exit_codes import ExitCode
 from roar_publisher.fetching.asking import LineageReader
@@ -15,7 +16,6 @@ from roar_publisher.fetching.locating import LOOKUPS
 from roar_publisher.glaas.registry_client import registry_client
 from roar_publisher.inspection.findings import Finding, Inspection
 from roar_publisher.inspection.inspector import Inspector
-from roar_publisher.inspection.locating import LocatedObjects
 from roar_publisher.inspection.record import InspectionRecord
 from roar_publisher.inspection.subjects import sample
 from roar_publisher.net.budget import UploadBudget
