@@ -127,6 +127,8 @@ MAY_KNOW: dict[str, set[str]] = {
         "publisher.auth",
         "publisher.storage",
         "publisher.verification",
+        "publisher.inspection",
+        "publisher.text",
     },
     "publisher.engine.loop": {
         "state",

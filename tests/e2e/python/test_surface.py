@@ -45,7 +45,7 @@ EVENTS = {
     "RetryingEvent": "what attempt seconds",
     "NoteEvent": "text",
     "Published": "hash url jobs inputs outputs publish_id visibility identity owner project destination files bytes"
-    " verification",
+    " receipt verification",
     "DetachedEvent": "publish_id resumed watch",
     "ErrorEvent": "what kept next reason exit_code publish_id",
 }
