@@ -15,6 +15,8 @@ from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer._key import SSlibKey
 
+from roar_publisher.auth.agent import Agent
+from roar_publisher.auth.sshkey import load_signer
 from roar_publisher.glaas.envelope import (
     LARGEST_RECEIPT_BYTES,
     InvalidReceipt,
@@ -22,9 +24,20 @@ from roar_publisher.glaas.envelope import (
     ReceiptSignature,
 )
 from roar_publisher.glaas.signature import NAMESPACE, fingerprint
+from roar_publisher.registry.receipt_keys import ReceiptKeys
 from roar_publisher.verification.errors import CannotCheck
 from roar_publisher.verification.receipts import Signer, TrustedKey, check_receipt, trusted_keys
-from tests.support.auth.openssh import KEY_TYPES, public_blob, public_line, ssh_keygen_accepts, ssh_keygen_signs
+from tests.support.auth.openssh import (
+    KEY_TYPES,
+    PASSPHRASE,
+    add_to_agent,
+    make_key,
+    public_blob,
+    public_line,
+    running_agent,
+    ssh_keygen_accepts,
+    ssh_keygen_signs,
+)
 from tests.support.receipts import ORIGIN, Signers, sample_lineage, statement_of
 from tests.support.sampling import SEED, sample
 
@@ -146,6 +159,17 @@ async def test_openssh_makes_and_accepts_the_publishers_signature(kind: str, tmp
         bad[random.Random(SEED).randrange(len(bad))] ^= 4
         with pytest.raises((InvalidReceipt, CannotCheck)):
             check_receipt(replace(envelope, signatures=(replace(each, sig=bytes(bad)),)).as_bytes(), signers.trusted)
+
+
+async def test_a_key_in_the_agent_signs(tmp_path: Path) -> None:
+    key = make_key(tmp_path / "key", "ed25519", passphrase=PASSPHRASE)
+    with running_agent(tmp_path) as socket:
+        add_to_agent(socket, key, tmp_path)
+        signers = Signers(ReceiptKeys(None), await load_signer(key, agent=Agent(socket), ask=None), key)
+        envelope = await signers.by_person(ReceiptEnvelope(statement_of(sample_lineage(1))))
+    assert check_receipt(envelope.as_bytes(), signers.trusted).signers[0].named == "a person"
+    sig = envelope.signatures[0].sig
+    assert ssh_keygen_accepts(public_line(key), envelope.signed_bytes, sig, tmp_path, namespace="roar-receipt")
 
 
 async def test_securesystemslib_reads_the_envelope_and_verifies_the_registrys_signature(signers: Signers) -> None:
