@@ -19,7 +19,7 @@ def test_a_receipt_proves_lineage_and_files(program: Program, tmp_path: Path) ->
         (publish_id,) = program.publishes
         assert (told.code, f"Receipt: roar receipt {publish_id}" in told.err) == (0, True)
         again = program("publish", "--public", "-y", "--json", "--registry", registry).last
-        assert again["receipt"] == str(program.state / "receipts" / f"{HASH}.{publish_id}.json")
+        assert again["receipt"] == str(program.state / "receipts" / f"{HASH}.{again['publish_id']}.json")
         shown = program("registry", "key", "show", "--data", str(tmp_path / "data"))
         assert program("registry", "key", "rotate", "--data", str(tmp_path / "data")).code == 0
         trusted = program("registry", "trust", registry, "--receipt-keys")

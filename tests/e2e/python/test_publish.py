@@ -19,7 +19,7 @@ from roar_publisher.state.publish import OwnedPublish
 from tests.support.cli.program import Program
 from tests.support.lineage.captured import captured_project
 
-VOLATILE = {"publish_id", "per_second", "seconds_left"}
+VOLATILE = {"publish_id", "receipt", "per_second", "seconds_left"}
 
 
 def published(project: Path, registry: str) -> roar_publisher.Published:
