@@ -9,20 +9,22 @@ __version__ = "0.1.0"
 TYPE_CHECKING = False  # true for type checkers; `typing` itself is not imported either
 if TYPE_CHECKING:
     from roar_publisher import errors, events
-    from roar_publisher.api import cancel, publish, publishes, put, resume, retry, watch
+    from roar_publisher.api import cancel, fetch, publish, publishes, put, resume, retry, watch
     from roar_publisher.checkpoints.publisher import CheckpointPublisher
     from roar_publisher.checkpoints.view import CheckpointStatus
-    from roar_publisher.events import Published
+    from roar_publisher.events import Fetched, Published
     from roar_publisher.publishing.view import PublishStatus
 
 __all__ = [
     "CheckpointPublisher",
     "CheckpointStatus",
+    "Fetched",
     "PublishStatus",
     "Published",
     "cancel",
     "errors",
     "events",
+    "fetch",
     "publish",
     "publishes",
     "put",
@@ -36,6 +38,7 @@ _HOMES = {
     "CheckpointStatus": "checkpoints.view",
     "CheckpointPublisher": "checkpoints.publisher",
     "PublishStatus": "publishing.view",
+    "Fetched": "events",
     "Published": "events",
 }
 

@@ -4,14 +4,14 @@ They take and return the same, and do the work in a thread. Cancelling one stops
 and the cancellation goes on when everything acknowledged is checkpointed. `on_progress` is called in the event loop.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from functools import partial
-from typing import Literal, Unpack, overload
+from typing import Literal, Protocol, TypeVar, Unpack, overload
 
 from anyio import CancelScope, create_task_group, from_thread, get_cancelled_exc_class, sleep, sleep_forever, to_thread
 from anyio.lowlevel import checkpoint
 
-from roar_publisher.events import Event, Published
+from roar_publisher.events import Event, Fetched, Published
 from roar_publisher.publishing.arguments import (
     OnProgress,
     PublishArguments,
@@ -23,13 +23,18 @@ from roar_publisher.publishing.arguments import (
     folder_of,
     put_order,
     resume_order,
+    selections_of,
 )
 from roar_publisher.publishing.calls import Call, Watch, cancel_by_id, publishes_of, retry_by_id
+from roar_publisher.publishing.fetching import OnFetch, fetch_call
 from roar_publisher.publishing.order import Order
 from roar_publisher.publishing.view import PublishStatus
 from roar_publisher.publishing.watching import POLL_SECONDS
 
-__all__ = ["cancel", "publish", "publishes", "put", "resume", "retry", "watch"]
+T = TypeVar("T", covariant=True)
+E = TypeVar("E")
+
+__all__ = ["cancel", "fetch", "publish", "publishes", "put", "resume", "retry", "watch"]
 
 
 @overload
@@ -187,6 +192,21 @@ async def resume(
     return await _run(resume_order(publish_id, registry=registry, yes=yes, detach=detach), on_progress)
 
 
+async def fetch(
+    lineage: str | None,
+    files: str | Iterable[str] = (),
+    to: StrPath = ".",
+    *,
+    force: bool = False,
+    registry: str | None = None,
+    on_progress: OnFetch | None = None,
+) -> Fetched:
+    """Fetch the files that a published lineage stored; see `roar_publisher.fetch`."""
+    in_loop = None if on_progress is None else partial(_call_in_loop, on_progress)
+    call = fetch_call(lineage, selections_of(files), folder_of(to), force=force, registry=registry, on_progress=in_loop)
+    return await _carry_out(call)
+
+
 async def publishes(project: StrPath | None = None) -> list[PublishStatus]:
     """The same as `roar_publisher.publishes`."""
     return await to_thread.run_sync(publishes_of, None if project is None else folder_of(project))
@@ -217,9 +237,21 @@ async def watch(publish_id: str) -> AsyncIterator[Event]:
 
 
 async def _run(order: Order, on_progress: OnProgress | None) -> Published | PublishStatus:
-    """Carry out an order in a thread. If this task is cancelled, stop it, and wait until it has stopped."""
-    call = Call(order, None if on_progress is None else partial(_call_in_loop, on_progress))
-    results: list[Published | PublishStatus] = []
+    """Carry out an order."""
+    return await _carry_out(Call(order, None if on_progress is None else partial(_call_in_loop, on_progress)))
+
+
+class _Stoppable(Protocol[T]):
+    """A call of the Python API."""
+
+    def run(self) -> T: ...
+
+    def stop(self) -> None: ...
+
+
+async def _carry_out(call: _Stoppable[T]) -> T:
+    """Carry out a call in a thread. If this task is cancelled, stop it, and wait until it has stopped."""
+    results: list[T] = []
     errors: list[Exception] = []
 
     async def run() -> None:
@@ -245,5 +277,5 @@ async def _run(order: Order, on_progress: OnProgress | None) -> Published | Publ
     return results[0]
 
 
-def _call_in_loop(on_progress: OnProgress, event: Event) -> None:
+def _call_in_loop(on_progress: Callable[[E], object], event: E) -> None:
     from_thread.run_sync(on_progress, event)

@@ -5,10 +5,10 @@ asks or exits: a question that `roar publish` would ask is an error that says ho
 """
 
 import time
-from collections.abc import Iterable, Iterator
-from typing import Literal, Unpack, overload
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal, TypeVar, Unpack, overload
 
-from roar_publisher.events import Event, Published
+from roar_publisher.events import Event, Fetched, Published
 from roar_publisher.publishing.arguments import (
     OnProgress,
     PublishArguments,
@@ -20,14 +20,18 @@ from roar_publisher.publishing.arguments import (
     folder_of,
     put_order,
     resume_order,
+    selections_of,
 )
 from roar_publisher.publishing.calls import Call, Watch, cancel_by_id, publishes_of, retry_by_id
+from roar_publisher.publishing.fetching import OnFetch, fetch_call
 from roar_publisher.publishing.order import Order
 from roar_publisher.publishing.view import PublishStatus
 from roar_publisher.publishing.watching import POLL_SECONDS
 from roar_publisher.state.errors import Conclusion, PublisherError
 
-__all__ = ["cancel", "publish", "publishes", "put", "resume", "retry", "watch"]
+T = TypeVar("T")
+
+__all__ = ["cancel", "fetch", "publish", "publishes", "put", "resume", "retry", "watch"]
 
 
 @overload
@@ -237,6 +241,29 @@ def watch(publish_id: str) -> Iterator[Event]:
     return _follow(Watch(publish_id))
 
 
+def fetch(
+    lineage: str | None,
+    files: str | Iterable[str] = (),
+    to: StrPath = ".",
+    *,
+    force: bool = False,
+    registry: str | None = None,
+    on_progress: OnFetch | None = None,
+) -> Fetched:
+    """Fetch the files that a published lineage stored, each verified by its digest.
+
+    lineage: its hash, or the digest of a file that it stored, or the first 8 or more digits; None to continue what was
+    interrupted in this folder. files: paths, globs, folders, digests or steps (`@4`); all by default. to: the folder.
+    force: replace files that have another content.
+    Repeating it fetches what is missing only. Raises `errors.Rejected` if a file could not be fetched, after the others
+    were; `on_progress` has named it.
+    """
+    call = fetch_call(
+        lineage, selections_of(files), folder_of(to), force=force, registry=registry, on_progress=on_progress
+    )
+    return _interruptible(call.run)
+
+
 def _follow(watched: Watch) -> Iterator[Event]:
     try:
         yield from watched.advance()
@@ -248,9 +275,14 @@ def _follow(watched: Watch) -> Iterator[Event]:
 
 
 def _run(order: Order, on_progress: OnProgress | None) -> Published | PublishStatus:
-    """Carry out an order. Ctrl-C stops it cleanly, and remains a KeyboardInterrupt for the caller."""
+    """Carry out an order."""
+    return _interruptible(Call(order, on_progress).run)
+
+
+def _interruptible(run: Callable[[], T]) -> T:
+    """Return what `run` returns. Ctrl-C stops it cleanly, and remains a KeyboardInterrupt for the caller."""
     try:
-        return Call(order, on_progress).run()
+        return run()
     except PublisherError as error:
         if error.conclusion is Conclusion.STOPPED:
             raise KeyboardInterrupt from error

@@ -170,6 +170,57 @@ class ErrorEvent(BaseEvent):
         return line if self.publish_id else {key: value for key, value in line.items() if key != "publish_id"}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchedEvent(BaseEvent):
+    """A file of a lineage was fetched and verified. path: below the chosen folder."""
+
+    name = "fetched"
+    path: str
+    digest: str
+    url: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresentEvent(BaseEvent):
+    """A file of a lineage was there already, with the right content. path: below the chosen folder."""
+
+    name = "present"
+    path: str
+    digest: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedEvent(BaseEvent):
+    """A file of a lineage could not be fetched: why, and what to do next. The others are fetched.
+
+    path: None if the lineage gives it no usable name. url: None if the lineage does not say where it is stored.
+    """
+
+    name = "failed"
+    path: str | None
+    digest: str
+    url: str | None
+    why: str
+    next: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched(BaseEvent):
+    """The last event of a fetch, and what fetching returns: how many files were fetched, were there, and failed.
+
+    bytes: of those that were fetched.
+    """
+
+    name = "done"
+    folder: str
+    fetched: int
+    present: int
+    failed: int
+    bytes: int
+
+
 Event = (
     PlannedEvent
     | StateEvent
@@ -183,3 +234,6 @@ Event = (
     | ErrorEvent
 )
 """Any event. In Python, `publish` and `watch` end with `Published`, or raise."""
+
+FetchEvent = FetchedEvent | PresentEvent | FailedEvent | ProgressEvent | WaitingEvent | RetryingEvent | Fetched
+"""Any event of a fetch. In Python, `fetch` ends with `Fetched`, or raises."""

@@ -245,6 +245,7 @@ MAY_KNOW: dict[str, set[str]] = {
         "state",
         "publisher.blocking",
         "publisher.events",
+        "publisher.fetching",
         "publisher.exit_codes",
         "publisher.naming",
         "publisher.report",

@@ -9,7 +9,7 @@ from typing import TypeVar
 import anyio
 
 from roar_publisher.blocking import RunBlocking, in_thread, one_at_a_time
-from roar_publisher.fetching.folder import REPLACE, Present, TargetFolder, local_problem
+from roar_publisher.fetching.folder import MOVE, REPLACE, Present, TargetFolder, local_problem
 from roar_publisher.fetching.journal import FetchJournal
 from roar_publisher.fetching.partial import PartialFile, WrongBytes, keep_small
 from roar_publisher.fetching.stored import StoredFile, Unsafe
@@ -31,7 +31,7 @@ OpenStore = Callable[[str], Awaitable[ReadableStore]]
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
+class Arrived:
     """A file that is there now. was_there: it was there before, with this very content."""
 
     file: StoredFile
@@ -47,7 +47,7 @@ class NotFetched:
     problem: PublisherError
 
 
-Outcome = Fetched | NotFetched
+Outcome = Arrived | NotFetched
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Download:
         async def fetch(one: _Found) -> None:
             if await self._attempt(one.file, lambda: self._fetch(one, slots)):
                 self.report(ObjectStored(one.file.name, one.stored.size, sent=True))
-                self.told(Fetched(one.file, one.stored.size, was_there=False))
+                self.told(Arrived(one.file, one.stored.size, was_there=False))
 
         async with AsyncExitStack() as opened:
             for url in dict.fromkeys(file.address.place for file in files):
@@ -128,12 +128,12 @@ class Download:
         present = await in_thread(self.target.present, file.name, file.digest)
         if present is Present.SAME:
             await self._discard(file.digest)
-            self.told(Fetched(file, 0, was_there=True))
+            self.told(Arrived(file, 0, was_there=True))
             return None
         if present is Present.FOLDER:
-            raise LocalProblem(f"{shown(file.name)} is a folder", next_step=REPLACE)
+            raise LocalProblem("a folder has this name", next_step=MOVE)
         if present is Present.OTHER and not self.force:
-            raise LocalProblem(f"{shown(file.name)} exists with another content", next_step=REPLACE)
+            raise LocalProblem("a file with another content is there", next_step=REPLACE)
         store, key = self._stores[file.address.place], file.address.key
         stored = self._listed.get(file.url) or await store.look(key)
         if stored is None:

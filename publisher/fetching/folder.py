@@ -27,6 +27,7 @@ from roar_publisher.storage.store import check_key
 READ_BYTES = 1024 * 1024
 PARTIAL_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | WITHOUT_WAITING
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+MOVE = "move it away, or choose another folder (--to)"
 REPLACE = "move it away, choose another folder (--to), or replace it (--force)"
 OTHERS_MAY_WRITE = 0o022
 
@@ -158,7 +159,7 @@ def local_problem(name: str, error: OSError) -> LocalProblem:
     """Return the error for a file that cannot be written or compared."""
     if isinstance(error, NotADirectoryError):
         what = "a file or a link is in the place of a folder"
-        return LocalProblem(f"{shown(name)} cannot be written: {what}", next_step=REPLACE)
+        return LocalProblem(f"{shown(name)} cannot be written: {what}", next_step=MOVE)
     found = explain_os_error(error, Reason.LOCAL)
     return LocalProblem(f"{shown(name)} cannot be written: {found.what}", next_step=found.remedy, reason=found.reason)
 

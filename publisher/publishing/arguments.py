@@ -59,6 +59,11 @@ def folder_of(project: StrPath) -> Path:
     return Path(os.path.abspath(os.path.expanduser(project)))
 
 
+def selections_of(files: str | Iterable[str]) -> tuple[str, ...]:
+    """Return which files of a lineage are meant."""
+    return (files,) if isinstance(files, str) else tuple(files)
+
+
 def resume_order(publish_id: str, *, registry: str | None, yes: bool, detach: bool) -> Order:
     """Return the order that resumes a publish. Raises UsageProblem for an empty id."""
     if not publish_id:

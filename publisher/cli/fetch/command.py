@@ -42,10 +42,12 @@ Exit codes:
 
 \b
 With --json, one object a line, by "event":
-  fetched, present  path, digest, url, bytes
+  fetched           path, digest, url, bytes
+  present           path, digest, url
   failed            path, digest, url, why, next
-  progress          done, total, per_second, seconds_left
+  progress          state (null), done, total, unit (bytes), per_second, seconds_left
   waiting           reason, seconds
+  retrying          what, attempt, seconds
   done              folder, fetched, present, failed, bytes
   error             as in roar publish --help
 """

@@ -6,14 +6,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from roar_publisher.cli.display.output import Output
 from roar_publisher.cli.display.sentences import progress_text
 from roar_publisher.cli.display.streams import DUMB_TERMINALS
 from roar_publisher.publishing.meter import Meter
 from roar_publisher.publishing.observer import PublishObserver
-from roar_publisher.report import Report, Retrying, Waiting
+from roar_publisher.report import Report
 from roar_publisher.text import count, lasted, printable, size
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 LINE_SECONDS = 10.0
 """The time without a line on a stream that is no terminal."""
-EVENT_SECONDS = 1.0
-"""The shortest time between two progress events."""
 PHASE = "Fetching"
 
 
@@ -60,7 +58,7 @@ class FetchDisplay(PublishObserver):
 
         if isinstance(outcome, NotFetched):
             name = getattr(outcome.file, "name", "") or outcome.file.url or outcome.file.digest
-            self._message(f"not fetched: {name}: {outcome.problem.what}")
+            self._message(f"not fetched: {name}: {outcome.problem.detail}")
         elif self._verbose:
             told = "already there" if outcome.was_there else size(outcome.size)
             self._message(f"{outcome.file.name}: {told}")
@@ -132,42 +130,28 @@ class LiveFetchDisplay(FetchDisplay):
 class JsonFetchDisplay(FetchDisplay):
     """Writes each event as a JSON line to stdout."""
 
-    _emitted: tuple[float, int] = (0.0, 0)
+    def __init__(
+        self, folder: Path, out: Output, err: Output, clock: Callable[[], float], *, verbose: bool, quiet: bool
+    ) -> None:
+        from roar_publisher.publishing.fetching import FetchEmitter
+
+        super().__init__(folder, out, err, clock, verbose=verbose, quiet=quiet)
+        self._emitter = FetchEmitter(lambda event: out.line(json.dumps(event.as_dict())), clock)
 
     def report(self, report: Report) -> None:
-        super().report(report)
-        if isinstance(report, Waiting):
-            self._event("waiting", reason=report.reason, seconds=report.seconds)
-        elif isinstance(report, Retrying):
-            self._event("waiting", reason="retrying", seconds=report.seconds)
+        self._emitter.report(report)
 
     def tick(self) -> None:
-        now, done = self._clock(), self.meter.done
-        at, before = self._emitted
-        if done != before and now - at >= EVENT_SECONDS:
-            self._emitted = now, done
-            rate, left = self.meter.rate, self.meter.seconds_left
-            self._event("progress", done=done, total=self.meter.total, per_second=rate, seconds_left=left)
+        self._emitter.tick()
 
     def stopping(self) -> None:
         return
 
     def told(self, outcome: "Outcome") -> None:
-        from roar_publisher.fetching.download import NotFetched
-
-        file = outcome.file
-        facts = {"path": getattr(file, "name", None), "digest": file.digest, "url": file.url or None}
-        if isinstance(outcome, NotFetched):
-            self._event("failed", **facts, why=outcome.problem.what, next=outcome.problem.next_step)
-        else:
-            self._event("present" if outcome.was_there else "fetched", **facts, bytes=outcome.size)
+        self._emitter.told(outcome)
 
     def ended(self, counts: "FetchCounts") -> None:
-        numbers = {"fetched": counts.fetched, "present": counts.present, "failed": len(counts.failures)}
-        self._event("done", folder=str(self._folder), **numbers, bytes=counts.bytes)
-
-    def _event(self, name: str, **facts: Any) -> None:
-        self._out.line(json.dumps({"event": name, **facts}))
+        self._emitter.ended(self._folder, counts)
 
 
 def choose_display(folder: Path, *, as_json: bool, quiet: bool, verbose: bool) -> FetchDisplay:

@@ -11,7 +11,7 @@ from tests.support.cli.program import Program
 
 PAGE = (CHECKOUT / "docs" / "python.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-FUNCTIONS = ("publish", "put", "resume", "publishes", "watch", "cancel", "retry")
+FUNCTIONS = ("publish", "put", "resume", "fetch", "publishes", "watch", "cancel", "retry")
 
 
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))

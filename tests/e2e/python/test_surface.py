@@ -19,6 +19,7 @@ FUNCTIONS = {
     " dataset=False, detach=False, yes=False, redact=True, follow_links=False, verify=None,"
     " on_progress=None",
     "resume": "publish_id, *, registry=None, detach=False, yes=False, on_progress=None",
+    "fetch": "lineage, files=(), to='.', *, force=False, registry=None, on_progress=None",
     "publishes": "project=None",
     "cancel": "publish_id",
     "retry": "publish_id",
@@ -49,6 +50,15 @@ EVENTS = {
     "DetachedEvent": "publish_id resumed watch",
     "ErrorEvent": "what kept next reason exit_code publish_id",
 }
+FETCH_EVENTS = {
+    "FetchedEvent": "path digest url bytes",
+    "PresentEvent": "path digest url",
+    "FailedEvent": "path digest url why next",
+    "ProgressEvent": "state done total unit per_second seconds_left",
+    "WaitingEvent": "reason seconds",
+    "RetryingEvent": "what attempt seconds",
+    "Fetched": "folder fetched present failed bytes",
+}
 ERRORS = (
     "Cancelled Conclusion Differing Failed Halted Interrupted LocalProblem NeedsUser NotStarted Owned PublisherError"
     " Reason Rejected Transient Unconfirmed Unfinished UsageProblem"
@@ -64,9 +74,8 @@ def arguments(function: object) -> str:
 
 
 def test_the_module_offers_exactly_the_public_names() -> None:
-    assert sorted(roar_publisher.__all__) == sorted(
-        [*FUNCTIONS, "CheckpointStatus", "CheckpointPublisher", "Published", "PublishStatus", "errors", "events"]
-    )
+    others = ["CheckpointStatus", "CheckpointPublisher", "Fetched", "Published", "PublishStatus", "errors", "events"]
+    assert sorted(roar_publisher.__all__) == sorted([*FUNCTIONS, *others])
     for name in roar_publisher.__all__:
         assert getattr(roar_publisher, name) is not None
         assert name in dir(roar_publisher)
@@ -92,8 +101,9 @@ def test_the_checkpoint_publisher_keeps_its_arguments() -> None:
 def test_what_is_returned_keeps_its_fields() -> None:
     assert [each.name for each in fields(roar_publisher.CheckpointStatus)] == CHECKPOINT.split()
     assert [each.name for each in fields(roar_publisher.PublishStatus)] == STATUS.split()
-    kinds = {kind.__name__: kind for kind in events.Event.__args__}
-    assert {name: " ".join(each.name for each in fields(kind)) for name, kind in kinds.items()} == EVENTS
+    for union, expected in ((events.Event, EVENTS), (events.FetchEvent, FETCH_EVENTS)):
+        kinds = {kind.__name__: kind for kind in union.__args__}
+        assert {name: " ".join(each.name for each in fields(kind)) for name, kind in kinds.items()} == expected
     assert roar_publisher.Published is events.Published
 
 

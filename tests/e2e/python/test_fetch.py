@@ -1,0 +1,75 @@
+"""Fetching from Python: the same as on the command line, without printing, and with the same events."""
+
+import threading
+from pathlib import Path
+
+import anyio
+import pytest
+
+import roar_publisher
+from roar_publisher import aio, errors, events
+from tests.support.cli.program import Program
+
+CONTENT = bytes(range(256)) * 10_000
+"""More than a range."""
+VOLATILE = {"folder"}
+
+
+def test_fetching_is_what_the_command_line_does(
+    program: Program, project: Path, registry: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (project / "a.bin").write_bytes(b"small")
+    (project / "b.bin").write_bytes(CONTENT)
+    names = ["a.bin", "b.bin"]
+    put = roar_publisher.put(
+        [project / name for name in names],
+        tmp_path / "store",
+        "v1",
+        visibility="public",
+        project=project,
+        registry=registry,
+        tag=False,
+        yes=True,
+    )
+    assert put.hash
+    seen: list[events.FetchEvent] = []
+    threads: set[int] = set()
+
+    def look(event: events.FetchEvent) -> None:
+        seen.append(event)
+        threads.add(threading.get_ident())
+
+    result = roar_publisher.fetch(put.hash, to=tmp_path / "one", registry=registry, on_progress=look)
+
+    assert result == roar_publisher.Fetched(
+        folder=str(tmp_path / "one"), fetched=2, present=0, failed=0, bytes=len(CONTENT) + 5
+    )
+    assert seen[-1] == result
+    assert threads == {threading.get_ident()}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "one").iterdir()} == {
+        "a.bin": b"small",
+        "b.bin": CONTENT,
+    }
+    lines = program("fetch", put.hash, "--to", str(tmp_path / "two"), "--json", "--registry", registry).events
+    assert sorted(map(str, map(without, (event.as_dict() for event in seen)))) == sorted(map(str, map(without, lines)))
+
+    async def twin() -> None:
+        assert (await aio.fetch(put.hash, "b.bin", tmp_path / "one", registry=registry)).present == 1
+        (tmp_path / "one" / "a.bin").write_bytes(b"mine")
+        seen.clear()
+        with pytest.raises(errors.Rejected, match="1 of 2 files"):
+            await aio.fetch(put.hash, names, tmp_path / "one", registry=registry, on_progress=look)
+        assert [event.path for event in seen if isinstance(event, events.FailedEvent)] == ["a.bin"]
+        with pytest.raises(errors.UsageProblem, match="interrupted"):
+            await aio.fetch(None, to=tmp_path / "one")
+
+    for backend in ("asyncio", "trio"):
+        anyio.run(twin, backend=backend)
+    capfd.readouterr()
+    assert roar_publisher.fetch(put.hash, names, tmp_path / "one", force=True, registry=registry).fetched == 1
+    assert capfd.readouterr() == ("", "")
+
+
+def without(line: dict[str, object]) -> dict[str, object]:
+    """Return an event without what differs from run to run."""
+    return {name: value for name, value in line.items() if name not in VOLATILE}
