@@ -6,6 +6,7 @@ from math import isnan
 from pathlib import Path
 from statistics import median
 
+from benchmark.checkpoints import submits
 from benchmark.daemon import idle_daemon
 from benchmark.download import measure_downloads
 from benchmark.ingest import ingest
@@ -37,10 +38,19 @@ class Sizes:
     large_bytes: int = LARGE_BYTES
     small_files: int = SMALL_FILES
     store: str = "rclone"
+    checkpoint_bytes: int = 200_000_000
 
 
 FULL = Sizes()
-QUICK = Sizes(jobs=100, small=10, resumed=1_000, large=10_000, large_bytes=LARGE_BYTES // 10, small_files=200)
+QUICK = Sizes(
+    jobs=100,
+    small=10,
+    resumed=1_000,
+    large=10_000,
+    large_bytes=LARGE_BYTES // 10,
+    small_files=200,
+    checkpoint_bytes=20_000_000,
+)
 """A tenth of everything."""
 
 
@@ -178,6 +188,10 @@ GROUPS: Mapping[str, Group] = {
     "large": Group(large, "100,000 jobs: memory, how the time grows, a resume's start; waits during finalize"),
     "upload": Group(uploads, "`roar put` beside boto3"),
     "download": Group(downloads, "`roar fetch` beside boto3"),
+    "checkpoints": Group(
+        lambda bench, sizes: submits(bench.next_folder(), sizes.checkpoint_bytes, bench.say),
+        "a training that submits checkpoints faster than a slow link carries them",
+    ),
     "daemon": Group(daemon, "what a daemon at rest takes (Linux; three minutes)"),
 }
 """By the name of their option, in the order of the table."""
