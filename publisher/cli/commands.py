@@ -19,6 +19,7 @@ COMMANDS = {
     "fetch": CommandEntry("roar_publisher.cli.fetch.command", "Fetch the files that a published lineage stored."),
     "receipt": CommandEntry("roar_publisher.cli.receipt", "Print the signed receipt of a publish."),
     "journal": CommandEntry("roar_publisher.cli.journal.command", "List, cancel, retry and prune publishes."),
+    "checkpoints": CommandEntry("roar_publisher.cli.checkpoints", "List what trainings submitted."),
     "daemon": CommandEntry("roar_publisher.cli.daemon.command", "Publish in the background."),
     "registry": CommandEntry("roar_publisher.cli.registry.command", "Run a registry of your own."),
     "summary": CommandEntry("roar_publisher.cli.summary", "Describe a publish on the page of a CI job."),

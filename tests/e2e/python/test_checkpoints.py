@@ -121,10 +121,16 @@ def test_what_keeps_checkpoints_back_is_told_and_they_wait(
     problem = publisher._series.problem
     assert problem is not None
     assert "roar.db" in problem["what"]
+    shown = program("checkpoints")
+    assert [line.split()[:2] for line in shown.out.splitlines()[1:]] == [["step-00000001", "waiting"]]
+    assert "The next one waits: " in shown.err
+    assert "\nNext: " in shown.err
     (project / ".roar" / "away").rename(database)
     assert in_fork(partial(drain, program.state))
     assert ends(publisher) == {1: "published"}
-    assert publisher._series.problem is None
+    listed = program("checkpoints", "--json")
+    assert (listed.code, listed.err) == (0, "")
+    assert [(one["state"], one["url"]) for one in listed.events] == [("published", publisher.checkpoints()[0].url)]
     assert stored(store) == {"step-00000001/model.bin": content(1)}
 
 

@@ -1,7 +1,6 @@
 """What is computed of a training's checkpoints."""
 
 import pytest
-
 from benchmark.checkpoints import Trained, _figure
 from benchmark.measure import Failed
 
