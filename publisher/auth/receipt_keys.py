@@ -79,6 +79,11 @@ class KnownReceiptKeys:
             ) from None
         return True
 
+    def meet(self, origin: str, public: str, now: float) -> bool:
+        """Pin a key if it is the first one of its registry. Return whether it is believed. Raises as `add`."""
+        known = self.of(origin)
+        return public in known or (not known and self.add(origin, public, now))
+
     def _text(self) -> str:
         try:
             status = os.stat(self.path)

@@ -1,6 +1,7 @@
 """`roar receipt`: the receipt of a publish, as a file to give away."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -11,12 +12,17 @@ from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import Reason
 
+HASH = re.compile(r"[0-9a-f]{64}")
+
 
 @click.command()
 @click.argument("subject", metavar="ID|HASH", shell_complete=complete_publish)
+@click.option("--registry", metavar="URL", help="Ask this registry for the receipt of HASH.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write it to this new file.")
-def receipt(subject: str, output: Path | None) -> None:
-    """Print the receipt of a publish of this machine, or write it to a file.
+def receipt(subject: str, registry: str | None, output: Path | None) -> None:
+    """Print the receipt of a published lineage, or write it to a file.
+
+    It is that of a publish of this machine, or else (HASH) the one that the registry signs, if you may read it.
 
     A receipt proves without a network, years later, that this lineage was published: anyone who has the registry's or
     the publisher's public key can check it, and files against it. It contains the commands and paths of the lineage:
@@ -26,10 +32,18 @@ def receipt(subject: str, output: Path | None) -> None:
       roar receipt 3f2a90c1 -o model.receipt.json
       roar verify --receipt model.receipt.json model.bin
     """
-    folder = StateFolder.from_environment(os.environ)
-    path = _find(folder, subject.lower())
+    folder, subject = StateFolder.from_environment(os.environ), subject.lower()
+    path = None if registry else _find(folder, subject)
+    if path is None and HASH.fullmatch(subject):
+        from roar_publisher.cli.receipt_request import request_receipt
+
+        content = request_receipt(subject, registry, folder)
+    elif path is None:
+        what = "it is not published, or neither its registry nor an SSH key signed"
+        raise UsageProblem(f"there is no receipt of {subject!r}: {what}", next_step="roar journal list")
+    else:
+        content = _content(path)
     try:
-        content = path.read_bytes()
         if output is None:
             sys.stdout.buffer.write(content)
             sys.stdout.buffer.flush()
@@ -41,24 +55,24 @@ def receipt(subject: str, output: Path | None) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        what = f"the receipt cannot be copied to {output or 'stdout'}: {error.strerror}"
-        raise LocalProblem(what, next_step=f"cp {path} FILE", reason=Reason.DISK) from error
+        what = f"the receipt cannot be written to {output or 'stdout'}: {error.strerror}"
+        raise LocalProblem(what, next_step="name another file: -o FILE", reason=Reason.DISK) from error
     click.echo(f"{output}: check it with: roar verify --receipt {output} [FILES]", err=True)
 
 
-def _find(folder: StateFolder, subject: str) -> Path:
-    """Return the newest receipt of a publish, by the beginning of its id, or of a lineage, by its hash.
-
-    Raises UsageProblem if there is none.
-    """
+def _find(folder: StateFolder, subject: str) -> Path | None:
+    """Return the newest receipt of a publish, by the beginning of its id, or of a lineage, by its hash; else None."""
     found = [
         path
         for path in folder.receipts.glob("*.json")
         if subject == path.name.partition(".")[0] or (subject and path.name.partition(".")[2].startswith(subject))
     ]
-    if not found:
-        raise UsageProblem(
-            f"there is no receipt of {subject!r}: it is not published, or neither its registry nor an SSH key signed",
-            next_step="roar journal list",
-        )
-    return max(found, key=lambda path: path.stat().st_mtime)
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        what = f"the receipt {path} cannot be read: {error.strerror}"
+        raise LocalProblem(what, next_step=f"ls -l {path}", reason=Reason.STATE_DIRECTORY) from error

@@ -51,7 +51,10 @@ class ReceiptSignature:
 
     def is_made_by(self, public: str, signed: bytes) -> bool:
         """Return whether this key made it. public: as in a `.pub` file. signed: `ReceiptEnvelope.signed_bytes`."""
-        blob = key_blob(public)
+        try:
+            blob = key_blob(public)
+        except ValueError:
+            return False
         if fingerprint(blob) != self.keyid:
             return False
         if self.sig.startswith(_SSHSIG_HEAD):
@@ -74,6 +77,13 @@ class ReceiptEnvelope:
     def signed_also(self, signature: ReceiptSignature) -> Self:
         """Return the envelope with one more signature."""
         return type(self)(self.payload, (*self.signatures, signature))
+
+    def require_only_signature(self, public: str) -> None:
+        """Raise InvalidReceipt unless there is one signature, made by this key, which is as in a `.pub` file."""
+        if len(self.signatures) != 1:
+            raise InvalidReceipt("it does not have one signature")
+        if not self.signatures[0].is_made_by(public, self.signed_bytes):
+            raise InvalidReceipt("its signature is not one of the key that it names")
 
     def document(self) -> dict[str, Any]:
         """Return the envelope as a JSON document."""

@@ -79,16 +79,13 @@ async def _signed_by_registry(
         who = ANONYMOUS if is_anonymous(progress) else authorize
         reply = await run.caller.call("GET", path, expect=ReceiptReply, authorize=who)
         envelope = ReceiptEnvelope.of_document(reply.envelope)
-        _check_signature(envelope, reply.key)
+        envelope.require_only_signature(reply.key)
         _check_statement(run, progress, lineage_hash, read_statement(envelope.payload))
     except (Refused, InvalidReceipt) as error:
         run.report(Noted(f"the registry's receipt is not used: {error}"))
         return None
-    registry, known = origin(run.plan.registry), run.keyring.receipt_keys
-    trusted = await run.resources.run_blocking(known.of, registry)
-    if not trusted:
-        await run.resources.run_blocking(known.add, registry, reply.key, run.clock())
-    elif reply.key not in trusted:
+    registry = origin(run.plan.registry)
+    if not await run.resources.run_blocking(run.keyring.receipt_keys.meet, registry, reply.key, run.clock()):
         keyid = fingerprint(key_blob(reply.key))
         run.report(
             Noted(
@@ -97,16 +94,6 @@ async def _signed_by_registry(
             )
         )
     return envelope
-
-
-def _check_signature(envelope: ReceiptEnvelope, key: str) -> None:
-    """Raise InvalidReceipt unless the envelope has one signature, of this key."""
-    try:
-        (signature,) = envelope.signatures
-        if not signature.is_made_by(key, envelope.signed_bytes):
-            raise InvalidReceipt("its signature is not one of the key that it names")
-    except ValueError:
-        raise InvalidReceipt("it does not have one signature, of a key that this release knows") from None
 
 
 def _check_statement(run: Run, progress: Progress, lineage_hash: str, statement: Statement) -> None:

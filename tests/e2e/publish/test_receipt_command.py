@@ -22,6 +22,16 @@ def test_a_receipt_proves_lineage_and_files(program: Program, tmp_path: Path) ->
         assert again["receipt"] == str(program.state / "receipts" / f"{HASH}.{again['publish_id']}.json")
         shown = program("registry", "key", "show", "--data", str(tmp_path / "data"))
         assert program("registry", "key", "rotate", "--data", str(tmp_path / "data")).code == 0
+        asked = program("receipt", HASH, "--registry", registry)
+        assert json.loads(asked.out)["payload"] == json.loads(Path(again["receipt"]).read_text())["payload"]
+        assert f"Next: roar registry trust {registry} --receipt-keys" in asked.err, "its key is another one now"
+        (tmp_path / "elsewhere").mkdir()
+        elsewhere = Program.within(program.cwd, tmp_path / "elsewhere")
+        assert elsewhere("receipt", HASH, "--registry", registry, "-o", str(tmp_path / "asked.json")).code == 0
+        assert (tmp_path / "asked.json").read_text() == asked.out
+        assert elsewhere("verify", "--receipt", str(tmp_path / "asked.json")).code == 0, "its first key is pinned"
+        elsewhere("receipt", "a" * 64, "--registry", registry).blames(1, "gives no receipt", "no lineage is published")
+        elsewhere("receipt", HASH[:9], "--registry", registry).blames(2, "there is no receipt")
         trusted = program("registry", "trust", registry, "--receipt-keys")
         assert trusted.out.count("signs its receipts") == 2, "the old key and the new one"
     done = program("receipt", publish_id, "-o", "receipt.json")
@@ -31,7 +41,7 @@ def test_a_receipt_proves_lineage_and_files(program: Program, tmp_path: Path) ->
     for name in (publish_id[:4], HASH, HASH.upper()):
         assert program("receipt", name).out == content
     program("receipt", publish_id, "-o", "receipt.json").blames(2, "exists already")
-    program("receipt", "a" * 64).blames(2, "no receipt", "journal list")
+    program("receipt", "nothing").blames(2, "no receipt", "journal list")
 
     done = program("verify", "--receipt", "receipt.json", "out1.txt", "out4.txt")
     first, signer, *files = done.out.splitlines()
@@ -65,6 +75,14 @@ def test_a_receipt_proves_lineage_and_files(program: Program, tmp_path: Path) ->
     program("verify", "--receipt", "receipt.json", "--key", "receipt.json").blames(2, "something else than public keys")
     assert public_line(other)
     assert json.loads(content)["payloadType"] == "application/vnd.in-toto+json"
+
+
+def test_a_receipt_stays_when_its_publish_is_pruned(program: Program, registry: str) -> None:
+    assert program("publish", "--public", "-y", "-q", "--registry", registry).code == 0
+    content = program("receipt", HASH).out
+    pruned = program("journal", "prune", "--all")
+    assert (pruned.code, list(program.publishes)) == (0, []), pruned.err
+    assert program("receipt", HASH).out == content != ""
 
 
 def test_verify_without_a_subject_says_what_to_name(program: Program) -> None:

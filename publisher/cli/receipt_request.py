@@ -1,0 +1,62 @@
+"""Asking a registry for the receipt of a lineage that this machine has not published."""
+
+import os
+import time
+from contextlib import ExitStack
+
+import anyio
+import click
+
+from roar_publisher.auth.receipt_keys import KnownReceiptKeys
+from roar_publisher.checking.service import VerifyOrder
+from roar_publisher.checking.targets import named_target
+from roar_publisher.engine.credentials import user_keyring
+from roar_publisher.fetching.asking import LineageReader
+from roar_publisher.glaas.client import Refused
+from roar_publisher.glaas.envelope import InvalidReceipt, ReceiptEnvelope
+from roar_publisher.glaas.lenient import Unreadable
+from roar_publisher.glaas.receipt_replies import ReceiptReply
+from roar_publisher.glaas.registry_client import registry_client
+from roar_publisher.lineage.statement import read_statement
+from roar_publisher.net.address import origin
+from roar_publisher.state.errors import Rejected
+from roar_publisher.state.home import home_to_read
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.reasons import Reason
+
+PATIENCE_SECONDS = 60.0
+
+
+def request_receipt(lineage_hash: str, registry: str | None, folder: StateFolder) -> bytes:
+    """Return the receipt that a registry signs, as the content of a file.
+
+    A credential is sent only if the lineage is not public. The registry's key is pinned if it is its first one, and the
+    user is told of another one.
+    Raises Rejected if there is none or it is not valid, and what `RegistryClient.call` raises.
+    """
+    with ExitStack() as files:
+        order = named_target(lineage_hash, registry, folder, files)
+    try:
+        reply = anyio.run(_ask, order)
+        envelope = ReceiptEnvelope.of_document(reply.envelope)
+        envelope.require_only_signature(reply.key)
+        facts = read_statement(envelope.payload).facts
+        if (facts.hash, facts.registry) != (lineage_hash, origin(order.registry)):
+            raise InvalidReceipt("it is that of another lineage or registry")
+    except (Refused, Unreadable, InvalidReceipt) as error:
+        what = f"{order.registry} gives no receipt of {lineage_hash}: {error}"
+        raise Rejected(what, next_step="sign in if it is private: roar login", reason=Reason.REJECTED) from error
+    known = KnownReceiptKeys.from_environment(os.environ, home_to_read())
+    if not known.meet(facts.registry, reply.key, time.time()):
+        click.echo(
+            f"Note: {facts.registry} signs with another key than before, {envelope.signatures[0].keyid}.", err=True
+        )
+        click.echo(f"Next: roar registry trust {facts.registry} --receipt-keys", err=True)
+    return envelope.as_bytes()
+
+
+async def _ask(order: VerifyOrder) -> ReceiptReply:
+    keyring = user_keyring(order.registry, order.intent)
+    keyring.policy.check()
+    async with registry_client(order.registry, patience=PATIENCE_SECONDS) as caller:
+        return ReceiptReply.read(await LineageReader(caller, keyring).find(f"/api/v1/sessions/{order.hash}/receipt"))
