@@ -2,8 +2,8 @@
 
 A file system without `flock` may have the locks of open file descriptions (`F_OFD_SETLK`). They are as good, because
 every process on that file system falls back to them. On NFS, the server keeps both kinds of lock. They work between
-machines if the mount has locking (no `nolock`, no `local_lock`), and so do SQLite's own locks. Without any locks
-nothing is safe, and no publish is started.
+machines if the mount has locking (no `nolock`, no `local_lock`), and so do SQLite's own locks. Without any locks, or
+with locks that other machines do not see (`mounts`), nothing is safe, and no publish is started.
 
 The kernel drops the lock when its holder dies, so an owner is never stale. The file's text (a pid) only serves the
 message that names the owner. The lock is on a separate file because closing any handle of the journal's own file would
@@ -23,6 +23,7 @@ from typing import Self
 from weakref import WeakSet
 
 from roar_publisher.state.errors import LocalProblem, Owned
+from roar_publisher.state.mounts import mount_of
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import open_own
 from roar_publisher.state.system_errors import explain_os_error
@@ -55,8 +56,11 @@ class Lock:
     def acquire(self) -> Self:
         """Claim the lock, or raise Owned, which names the process that holds it.
 
-        Waits only for a short check by `owner`.
+        Waits only for a short check by `owner`. Raises LocalProblem if the file system has no locks, or if its locks do
+        not reach the machines that share it.
         """
+        if (mount := mount_of(self._path.parent)) is not None and mount.flaw:
+            raise _unprotected(f"{self._path.parent} cannot be used: it is on {mount.flaw}")
         try:
             handle = open_own(self._path, os.O_RDWR | os.O_CREAT)
         except OSError as error:
@@ -71,12 +75,7 @@ class Lock:
             held = _claim(handle)
         except OSError as error:
             os.close(handle)
-            raise LocalProblem(
-                f"{self._path} cannot be locked: {error.strerror}; two processes could then work on the same publish",
-                next_step="set ROAR_STATE_DIR to a folder on a local disk, or mount this one with locks",
-                reason=Reason.STATE_DIRECTORY,
-                resumable=True,
-            ) from error
+            raise _unprotected(f"{self._path} cannot be locked: {error.strerror}") from error
         if not held:
             os.close(handle)
             raise Owned(
@@ -90,6 +89,8 @@ class Lock:
         with suppress(OSError):  # the disk may be full, and the text only serves a message
             text = f"{os.getpid():<{PID_WIDTH}}{_host():<{HOST_WIDTH}}"
             os.pwrite(handle, text.encode(), 0)  # overwriting the old text takes no room
+            if mount is not None and mount.shared:
+                os.fsync(handle)  # otherwise other machines see it when the lock is released, and take it for free
         return self
 
     @classmethod
@@ -139,6 +140,15 @@ class Lock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def _unprotected(what: str) -> LocalProblem:
+    return LocalProblem(
+        f"{what}; two processes could then work on the same publish",
+        next_step="set ROAR_STATE_DIR to a folder on a local disk, or mount this one with locks",
+        reason=Reason.STATE_DIRECTORY,
+        resumable=True,
+    )
 
 
 _HELD = WeakSet[Lock]()

@@ -182,7 +182,7 @@ def _lock_holder(folder: StateFolder) -> int | None:
     if not _poll(certain, PID_SECONDS):
         raise LocalProblem(
             f"the daemon's lock is held by a process that is not visible here (its pid there is {found[-1]})",
-            next_step="stop it where it runs: in its container or as its user",
+            next_step="stop it where it runs: on its machine, in its container or as its user",
             reason=Reason.DAEMON,
         )
     return found[-1]

@@ -19,7 +19,7 @@ from roar_publisher.state.reasons import Reason
 from roar_publisher.state.xdg import base_folder
 
 MAX_ACTIVE = 4
-KEYS = ("max_active", "jobs", "limit_rate", "on_done", "notify", "push_tags", "verify")
+KEYS = ("max_active", "jobs", "limit_rate", "on_done", "notify", "push_tags", "verify", "start_daemon")
 """The keys of the user's `[publisher]` table."""
 
 
@@ -33,6 +33,7 @@ class DaemonSettings:
     notify: whether to show desktop notifications.
     push_tags: whether to push the git tag of a put.
     verify: whether publishes are read back after finalize.
+    start_daemon: whether a detached publish starts a daemon if none runs. False where that would be the wrong machine.
     """
 
     max_active: int = MAX_ACTIVE
@@ -41,6 +42,7 @@ class DaemonSettings:
     notify: bool = True
     push_tags: bool = False
     verify: bool = False
+    start_daemon: bool = True
 
 
 def user_settings(environ: Mapping[str, str], home: Path) -> DaemonSettings:
@@ -88,6 +90,7 @@ class _Reader:
             notify=self._flag("notify", base.notify),
             push_tags=self._flag("push_tags", base.push_tags),
             verify=self._flag("verify", base.verify),
+            start_daemon=self._flag("start_daemon", base.start_daemon),
         )
 
     def _number(self, key: str) -> int | None:

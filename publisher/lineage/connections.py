@@ -7,6 +7,7 @@ from pathlib import Path
 from roar_publisher.lineage.database_errors import DATABASE_ERRORS, database_problem, database_uri
 from roar_publisher.lineage.guard import StatementTimer, harden, refuse_foreign_code, refuse_irregular_files
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.mounts import mount_of
 from roar_publisher.state.reasons import Reason
 
 BUSY_TIMEOUT = 10.0
@@ -44,9 +45,11 @@ def open_writable(path: Path) -> sqlite3.Connection:
     """Return a connection that may write.
 
     The caller manages transactions. A statement may run for `guard.STATEMENT_TIMEOUT_SECONDS`. Raises sqlite3.Error,
-    also if the file does not exist, and LocalProblem if a statement of ours would run code from the file.
+    also if the file does not exist, and LocalProblem if a statement of ours would run code from the file, or if another
+    machine may have it open.
     """
     refuse_irregular_files(path)
+    _refuse_open_elsewhere(path)
     # mode=rw: do not recreate an empty database if it was removed meanwhile.
     connection = sqlite3.connect(database_uri(path, "mode=rw"), uri=True, timeout=WRITE_TIMEOUT, isolation_level=None)
     try:
@@ -61,6 +64,25 @@ def open_writable(path: Path) -> sqlite3.Connection:
     timer = StatementTimer(connection)
     connection.set_trace_callback(lambda _statement: timer.reset())
     return connection
+
+
+def _refuse_open_elsewhere(path: Path) -> None:
+    """Raise LocalProblem if the database is in use where other machines may be the ones that use it.
+
+    Processes share a WAL through memory (`-shm`), which machines do not have in common: two that write damage it. The
+    last writer that closes the database removes the WAL; readers leave an empty one.
+    """
+    wal = path.with_name(path.name + "-wal")
+    if not wal.exists() or not wal.stat().st_size:
+        return
+    mount = mount_of(path)
+    if mount is not None and mount.shared:
+        raise LocalProblem(
+            f"{path} is in use and on {mount.kind}, where another machine may be the one that uses it",
+            next_step="wait until roar has ended there; if it was killed, run `roar status` there",
+            reason=Reason.BUSY,
+            resumable=True,
+        )
 
 
 def _readable(uri: str) -> sqlite3.Connection:

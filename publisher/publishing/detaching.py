@@ -1,14 +1,17 @@
 """`--detach`: leaves a planned publish to the daemon, which is started if none runs."""
 
+import os
 from collections.abc import Sequence
 
 from roar_publisher.auth.choice import Choice, Decision
 from roar_publisher.daemon.background import start
+from roar_publisher.daemon.settings import user_settings
 from roar_publisher.daemon.wake import wake
 from roar_publisher.planning.freezing import FrozenPlan
 from roar_publisher.publishing.errors import Unfinished
 from roar_publisher.publishing.observer import PublishObserver
 from roar_publisher.state.errors import LocalProblem, NeedsUser
+from roar_publisher.state.home import home_to_read
 from roar_publisher.state.paths import StateFolder
 
 
@@ -24,9 +27,13 @@ def leave_to_daemon(frozen: FrozenPlan, folder: StateFolder, observer: PublishOb
 
 
 def ensure_daemon(publish_id: str, folder: StateFolder) -> None:
-    """Ensure that a daemon runs that takes what is queued. Raises Unfinished if none can be started."""
+    """Ensure that a daemon runs that takes what is queued, unless the user starts it elsewhere (`start_daemon`).
+
+    Raises Unfinished if none can be started.
+    """
     try:
-        start(folder)
+        if user_settings(os.environ, home_to_read()).start_daemon:
+            start(folder)
     except LocalProblem as problem:
         problem.kept = f"Publish {publish_id} is queued; a daemon takes it as soon as one runs."
         raise Unfinished(problem, publish_id) from problem

@@ -40,10 +40,13 @@ class NotStarted(LocalProblem):
     """A problem of this machine that occurred before there was anything to resume."""
 
     def __init__(self, cause: LocalProblem) -> None:
+        remedy, _, _ = cause.next_step.partition(", then: roar publish --resume")
+        if "ROAR_STATE_DIR" not in remedy:
+            remedy = f"{remedy or 'free some space'}, or set ROAR_STATE_DIR to another folder"
         super().__init__(
             cause.what,
             kept="Nothing was sent or kept.",
-            next_step="fix its permissions, free some space, or set ROAR_STATE_DIR; then publish again",
+            next_step=f"{remedy}; then publish again",
             reason=cause.reason,
         )
 

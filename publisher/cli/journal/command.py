@@ -61,8 +61,8 @@ def journal() -> None:
     ID is a publish's id or its beginning.
 
     The journals are in $ROAR_STATE_DIR, else $XDG_STATE_HOME/roar, else ~/.local/state/roar. Keep them on a local disk.
-    NFS is safe, also for several machines at once, if it is mounted with locks (neither nolock nor local_lock). A file
-    system without locks is refused.
+    NFS is safe, also for several machines at once, if it is mounted with locks (neither nolock nor local_lock). What
+    has no locks, or locks that other machines do not see (sshfs, rclone, SMB …), is refused.
     """
 
 

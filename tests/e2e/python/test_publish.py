@@ -2,7 +2,10 @@
 
 import asyncio
 import logging
+import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -139,6 +142,42 @@ def test_a_detached_publish_returns_its_status_and_is_published_by_the_next_drai
     assert program("daemon", "run", "--drain", "-q").code == 0
     [status] = roar_publisher.publishes(project)
     assert (status.status, status.percent) == ("done", 100)
+
+
+def test_a_state_folder_whose_locks_do_not_protect_is_refused(program: Program, registry: str, tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from roar_publisher.state import mounts;"
+        "mounts.MOUNT_TABLE = Path(sys.argv.pop(1));"
+        "from roar_publisher.__main__ import run; sys.exit(run(sys.argv[1:]))"
+    )
+    table = tmp_path / "mountinfo"
+    table.write_text("30 1 254:0 / / rw,relatime - fuse.sshfs host:/ rw\n")
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(table), "publish", "--public", "-y", "--registry", registry],
+        cwd=program.cwd,
+        env=program.env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "it is on fuse.sshfs, whose locks do not reach other machines" in done.stderr
+    assert "Nothing was sent or kept." in done.stderr
+    assert "or mount this one with locks; then publish again" in done.stderr
+    assert program.publishes == []
+
+
+def test_no_daemon_is_started_where_the_user_starts_it_elsewhere(
+    project: Path, registry: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a compute node, which shares the state folder with the login node."""
+    config = Path(os.environ["HOME"], ".config", "roar", "config.toml")
+    config.parent.mkdir(parents=True)
+    config.write_text("[publisher]\nstart_daemon = false\n")
+    started: list[StateFolder] = []
+    monkeypatch.setattr(detaching, "start", started.append)
+    status = roar_publisher.publish(project, visibility="public", registry=registry, yes=True, detach=True)
+    assert (status.reason, started) == ("queued", [])
 
 
 def test_ctrl_c_stops_cleanly_and_the_publish_can_be_resumed(project: Path, registry: str) -> None:

@@ -21,10 +21,15 @@ def config(folder: Path, text: str) -> None:
 
 def test_the_users_file_sets_everything(tmp_path: Path) -> None:
     text = "max_active = 2\njobs = 5\nlimit_rate = '1.5M'\non_done = 'tell \"a b\"'\nnotify = false\n"
+    text += "start_daemon = false\n"
     config(tmp_path / ".config" / "roar", f"[publisher]\n{text}")
 
     assert user_settings({}, tmp_path) == DaemonSettings(
-        max_active=2, limits=TransferLimits(jobs=5, limit_rate=1_500_000), on_done=("tell", "a b"), notify=False
+        max_active=2,
+        limits=TransferLimits(jobs=5, limit_rate=1_500_000),
+        on_done=("tell", "a b"),
+        notify=False,
+        start_daemon=False,
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 from roar_publisher.lineage.plan import build_plan
 from roar_publisher.lineage.project import find_project
 from roar_publisher.lineage.publication import mark_published, published_hashes
+from roar_publisher.state import mounts
 from roar_publisher.state.errors import Conclusion, LocalProblem
 from roar_publisher.state.units import Kind, Unit
 from tests.support.lineage import roarcli
@@ -40,6 +41,27 @@ def mark(database: Path, **changed: Any) -> None:
 def rows(database: Path, sql: str) -> list[tuple[Any, ...]]:
     with closing(sqlite3.connect(database)) as connection:
         return connection.execute(sql).fetchall()
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "ext4"])
+def test_a_database_that_another_machine_may_have_open_is_left_alone(
+    database: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Machines that share a folder do not share the memory by which SQLite's WAL is kept consistent."""
+    table = database.with_name("mountinfo")
+    table.write_text(f"30 1 254:0 / / rw,relatime - {kind} server:/ rw,local_lock=none\n")
+    monkeypatch.setattr(mounts, "MOUNT_TABLE", table)
+    with closing(sqlite3.connect(database)) as roar:
+        assert roar.execute("PRAGMA journal_mode = WAL").fetchone() == ("wal",)
+        roar.execute("CREATE TABLE written (n)")
+        if kind == "nfs4":
+            with pytest.raises(LocalProblem, match="another machine") as refused:
+                mark(database)
+            assert (refused.value.reason, refused.value.conclusion) == ("busy", Conclusion.INTERRUPTED)
+        else:
+            mark(database)
+    mark(database)
+    assert rows(database, "SELECT count(*) FROM jobs WHERE synced_at IS NOT NULL") != [(0,)]
 
 
 def test_only_label_versions_that_were_sent_are_stamped(database: Path) -> None:
