@@ -177,6 +177,8 @@ MAY_KNOW: dict[str, set[str]] = {
         "state",
         "publisher.blocking",
         "publisher.engine.credentials",
+        "publisher.engine.journal",
+        "publisher.engine.staging",
         "publisher.exit_codes",
         "publisher.fetching",
         "publisher.glaas",

@@ -1,14 +1,18 @@
 """Verifying one published lineage: what the registry serves, and the objects that its put jobs stored."""
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import anyio
 
 from roar_publisher.blocking import in_thread
+from roar_publisher.checking.local_files import LocalFiles
 from roar_publisher.checking.locating import LocatedObjects
+from roar_publisher.checking.repair import Repair, Repaired
 from roar_publisher.engine.credentials import user_keyring
 from roar_publisher.exit_codes import ExitCode
 from roar_publisher.fetching.asking import LineageReader
@@ -35,13 +39,17 @@ class ObjectOrder:
     """How objects are inspected.
 
     full: every byte is read. percent: only so many of the objects, drawn by `seed` (a new one for None), and read.
-    resume: what an interrupted inspection has read is not read again.
+    resume: what an interrupted inspection has read is not read again. repair: what is missing or differs is put again,
+    from where its put or roar saw it, or from a file below `source`. database: roar.db, if there is one.
     """
 
     full: bool = False
     percent: float | None = None
     seed: int | None = None
     resume: bool = False
+    repair: bool = False
+    source: Path | None = None
+    database: Path | None = None
     limits: TransferLimits = field(default_factory=TransferLimits)
 
 
@@ -61,16 +69,24 @@ class VerifyOrder:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What was found. inspection: None if no objects were looked for. seed: of the sample, if one was drawn."""
+    """What was found.
+
+    inspection: None if no objects were looked for. seed: of the sample, if one was drawn. repairs: of what was not
+    proven, if that was asked for.
+    """
 
     lineage: Verification
     inspection: Inspection | None = None
     seed: int | None = None
+    repairs: Sequence[Repaired] | None = None
 
     @property
     def exit_code(self) -> ExitCode:
         """Return PUBLISHED for proven, FAILED for a difference, UNCHECKED if something could not be read."""
-        if not self.lineage.proven or (self.inspection is not None and self.inspection.wrong):
+        wrong = 0 if self.inspection is None else self.inspection.wrong
+        if self.repairs is not None:
+            wrong -= sum(not each.why for each in self.repairs)
+        if not self.lineage.proven or wrong:
             return ExitCode.FAILED
         unread = self.inspection is not None and self.inspection.counts[Finding.UNREADABLE]
         return ExitCode.UNCHECKED if unread else ExitCode.PUBLISHED
@@ -112,4 +128,8 @@ async def _verify(order: VerifyOrder, folder: StateFolder) -> Verified:
             inspector.result.add(each, by_reading=False)
         inspection = await inspector.run(subjects)
         await in_thread(record.forget)
-    return Verified(lineage, inspection, seed)
+    if not order.objects.repair:
+        return Verified(lineage, inspection, seed)
+    database = Path(order.planned.plan.roar_db) if order.planned else order.objects.database
+    repair = Repair(folder, LocalFiles(database, order.objects.source), limits, PATIENCE_SECONDS)
+    return Verified(lineage, inspection, seed, await repair.run(inspection.problems))

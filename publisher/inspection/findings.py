@@ -22,12 +22,17 @@ WRONG = frozenset({Finding.MISSING, Finding.TRUNCATED, Finding.CHANGED})
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """One object's finding. why: a sentence unless it is proven. read: bytes read in this run."""
+    """One object's finding.
+
+    why: a sentence unless it is proven. read: bytes read in this run. tag: the version that was looked at; empty if
+    there is none, or if it has no name.
+    """
 
     subject: Subject
     finding: Finding
     why: str = ""
     read: int = 0
+    tag: str = ""
 
 
 @dataclass(slots=True)

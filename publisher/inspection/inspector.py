@@ -62,7 +62,7 @@ class Inspector:
                     raise
                 except PublisherError as problem:
                     found = Inspected(subject, Finding.UNREADABLE, problem.what)
-                found = Inspected(subject, found.finding, found.why, reading.read)
+                found = Inspected(subject, found.finding, found.why, reading.read, reading.tag)
                 self.result.add(found, by_reading=reading.began)
                 self.told(found)
 
@@ -75,6 +75,7 @@ class Inspector:
         try:
             for last_try in (False, True):
                 stored = await store.look(address.key)
+                reading.tag = "" if stored is None else stored.tag
                 if stored is None:
                     return Inspected(subject, Finding.MISSING, "it is not in its store")
                 if subject.size is not None and stored.size != subject.size:
@@ -109,13 +110,14 @@ class Inspector:
 
 @dataclass
 class _Reading:
-    """The reading of one object. read: bytes so far."""
+    """The reading of one object. read: bytes so far. tag: the version that is read."""
 
     inspector: Inspector
     subject: Subject
     slots: anyio.Semaphore
     read: int = 0
     began: bool = False
+    tag: str = ""
 
     async def compare(self, store: ReadableStore, key: str, stored: StoredObject) -> Inspected:
         """Read what is not proven yet, and compare it. Raises ObjectChanged, and what the store raises."""

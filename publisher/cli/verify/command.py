@@ -13,7 +13,7 @@ import click
 
 from roar_publisher.cli.ids import complete_publish
 from roar_publisher.cli.parameters import build, declare
-from roar_publisher.state.errors import UsageProblem
+from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.limits import TransferLimits
 from roar_publisher.state.paths import StateFolder
 
@@ -35,6 +35,7 @@ Examples:
   roar verify pub-1a2b --full                read every byte
   roar verify 3f9c… --sample 5%              read one object in twenty
   roar verify 3f9c… --full --resume          continue what was interrupted
+  roar verify 3f9c… --repair --from backup   and put again what is missing or differs
   roar verify --receipt model.receipt.json model.bin
 """
 EPILOG = """\
@@ -70,6 +71,16 @@ def _percent(_context: click.Context, _parameter: click.Parameter, text: str | N
 @click.option("--seed", type=click.IntRange(min=0), help="Draw the same sample as the run that printed this number.")
 @click.option("--no-objects", is_flag=True, help="Verify the lineage alone.")
 @click.option("--resume", is_flag=True, help="Do not read again what an interrupted run has read.")
+@click.option(
+    "--repair", is_flag=True, help="Put objects that are missing or differ again, from files of this machine."
+)
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    help="Look for the files to repair from below this folder, too.",
+)
 @declare(TransferLimits)
 @click.option(
     "--receipt",
@@ -119,7 +130,16 @@ def verify(
 
 
 def _objects(
-    *, quick: bool, full: bool, percent: float | None, seed: int | None, no_objects: bool, resume: bool, **limits: Any
+    *,
+    quick: bool,
+    full: bool,
+    percent: float | None,
+    seed: int | None,
+    no_objects: bool,
+    resume: bool,
+    repair: bool,
+    source: Path | None,
+    **limits: Any,
 ) -> ObjectOrder | None:
     """Return how objects are inspected; None for not at all. Raises UsageProblem for options that contradict."""
     from roar_publisher.checking.service import ObjectOrder
@@ -130,6 +150,29 @@ def _objects(
         raise UsageProblem(f"{chosen[0]} does not go with {chosen[1]}", next_step="leave one of them out")
     if seed is not None and percent is None:
         raise UsageProblem("--seed goes with --sample", next_step="roar verify HASH --sample 5% --seed N")
+    if repair and no_objects:
+        raise UsageProblem("--repair does not go with --no-objects", next_step="leave one of them out")
+    if source is not None and not repair:
+        raise UsageProblem("--from goes with --repair", next_step="roar verify HASH --repair --from DIR")
     if no_objects:
         return None
-    return ObjectOrder(full, percent, seed, resume, build(TransferLimits, limits))
+    return ObjectOrder(
+        full=full,
+        percent=percent,
+        seed=seed,
+        resume=resume,
+        repair=repair,
+        source=source,
+        database=_roar_database() if repair else None,
+        limits=build(TransferLimits, limits),
+    )
+
+
+def _roar_database() -> Path | None:
+    """Return the roar.db of the project of this folder, if there is one."""
+    from roar_publisher.lineage.project import current_folder, find_project
+
+    try:
+        return find_project(current_folder()).database
+    except LocalProblem:
+        return None

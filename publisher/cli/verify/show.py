@@ -25,6 +25,9 @@ def show(verdict: Verified, order: VerifyOrder, *, as_json: bool) -> None:
     _show_lineage(verdict, order)
     if order.objects is not None and verdict.inspection is not None:
         _show_objects(verdict.inspection, verdict.seed)
+        for each in verdict.repairs or ():
+            name = each.inspected.subject.url or f"digest {each.inspected.subject.digest}"
+            click.echo(printable(f"  not repaired: {name}: {each.why}" if each.why else f"  repaired: {name}"))
 
 
 def _labels(verdict: Verified) -> LabelCheck:
@@ -43,6 +46,10 @@ def _event(verdict: Verified, order: VerifyOrder) -> dict[str, Any]:
     event |= {"more_differences": len(lineage.differences) - len(shown), "uncompared": lineage.omitted}
     if verdict.inspection is not None:
         event["objects"] = _objects(verdict.inspection)
+        if verdict.repairs is not None:
+            event["repaired"] = [each.inspected.subject.url for each in verdict.repairs if not each.why]
+            left = [(each.inspected.subject, each.why) for each in verdict.repairs if each.why]
+            event["not_repaired"] = [{"url": each.url, "digest": each.digest, "why": why} for each, why in left]
         event["sample_seed"] = verdict.seed
     return event | {"exit_code": int(verdict.exit_code)}
 

@@ -6,10 +6,11 @@ uploads of others.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from typing import Protocol
 
-from roar_publisher.engine.run import Run
+from roar_publisher.engine.journal import AsyncFiles, AsyncJournal
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.objects import PartRow
 from roar_publisher.state.paths import PublishPaths
@@ -38,10 +39,21 @@ def uploads_in_progress(paths: PublishPaths, journal: Journal) -> dict[int, Uplo
     return {row.seq: _read_record(paths, row.seq, row.key) for row in journal.objects.all(only_missing=True)}
 
 
+class UploadContext(Protocol):
+    """What an upload's state is kept with."""
+
+    @property
+    def journal(self) -> AsyncJournal: ...
+    @property
+    def files(self) -> AsyncFiles: ...
+    @property
+    def clock(self) -> Callable[[], float]: ...
+
+
 class UploadJournal(Ledger):
     """The `Ledger` of one object's upload, in the journal and a private file."""
 
-    def __init__(self, run: Run, seq: int, key: str) -> None:
+    def __init__(self, run: UploadContext, seq: int, key: str) -> None:
         self._run = run
         self._seq = seq
         self._key = key

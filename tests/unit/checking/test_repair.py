@@ -1,0 +1,80 @@
+"""A repair writes only what is wrong, from the very bytes, and continues where it was interrupted."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from blake3 import blake3
+
+from roar_publisher.checking import repair as module
+from roar_publisher.checking.local_files import LocalFiles
+from roar_publisher.checking.repair import Repair
+from roar_publisher.inspection.findings import Finding, Inspected
+from roar_publisher.inspection.subjects import Subject
+from roar_publisher.state.errors import Interrupted
+from roar_publisher.state.limits import DEFAULT_LIMITS
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.storage.store import Part
+
+pytestmark = pytest.mark.anyio
+CONTENT = b"content"
+DIGEST = blake3(CONTENT).hexdigest()
+
+
+@pytest.fixture
+def repair(tmp_path: Path) -> Repair:
+    (tmp_path / "stored").mkdir()
+    (tmp_path / "backup").mkdir()
+    (tmp_path / "backup" / "x").write_bytes(CONTENT)
+    state = StateFolder(tmp_path / "state")
+    state.make()
+    return Repair(state, LocalFiles(None, tmp_path / "backup"), DEFAULT_LIMITS, 1.0)
+
+
+def missing(tmp_path: Path, **others: Any) -> Inspected:
+    fields = {"finding": Finding.MISSING} | others
+    return Inspected(Subject((tmp_path / "stored" / "x").as_uri(), DIGEST), **fields)
+
+
+async def test_what_is_missing_is_put_again(repair: Repair, tmp_path: Path) -> None:
+    (done,) = await repair.run([missing(tmp_path)])
+    assert (done.why, (tmp_path / "stored" / "x").read_bytes()) == ("", CONTENT)
+    assert not list((repair.folder.root / "repairs").iterdir())
+
+
+async def test_what_was_written_meanwhile_is_not_written(repair: Repair, tmp_path: Path) -> None:
+    (tmp_path / "stored" / "x").write_bytes(b"another")
+    (done,) = await repair.run([missing(tmp_path)])
+    assert ("written meanwhile" in done.why, (tmp_path / "stored" / "x").read_bytes()) == (True, b"another")
+
+
+async def test_what_may_be_right_is_not_written(repair: Repair, tmp_path: Path) -> None:
+    (done,) = await repair.run([missing(tmp_path, finding=Finding.UNREADABLE, why="away")])
+    assert done.why.startswith("it is not known to be wrong")
+    (done,) = await repair.run([Inspected(Subject("https://host/x", DIGEST), Finding.MISSING)])
+    assert "only read" in done.why
+    assert not list((tmp_path / "stored").iterdir())
+
+
+async def test_a_file_with_other_bytes_is_not_taken(repair: Repair, tmp_path: Path) -> None:
+    (tmp_path / "backup" / "x").write_bytes(b"contenT")
+    (done,) = await repair.run([missing(tmp_path)])
+    assert "no local file" in done.why
+    assert not list((tmp_path / "stored").iterdir())
+
+
+async def test_an_interrupted_repair_continues(repair: Repair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = Part(1, 7, "tag", "")
+    found = []
+
+    async def dies(store: object, key: str, content: object, ledger: Any, **others: object) -> None:
+        assert others["known_new"], "what an uploader noted beside wrong bytes must not count"
+        found.append(dict(await ledger.parts()))
+        await ledger.record_part(part)
+        raise Interrupted
+
+    monkeypatch.setattr(module, "transfer", dies)
+    for _ in range(2):
+        with pytest.raises(Interrupted):
+            await repair.run([missing(tmp_path)])
+    assert found == [{}, {1: part}]
