@@ -105,6 +105,7 @@ MAY_KNOW: dict[str, set[str]] = {
         "publisher.auth",
     },
     "publisher.engine.staging": {
+        "publisher.engine.journal",
         "state",
         "publisher.report",
         "publisher.engine.run",
