@@ -17,7 +17,7 @@ COMMANDS = {
     "put": CommandEntry("roar_publisher.cli.publish.put", "Store files and publish their lineage with them."),
     "verify": CommandEntry("roar_publisher.cli.verify.command", "Read a published lineage back and prove its hash."),
     "fetch": CommandEntry("roar_publisher.cli.fetch.command", "Fetch the files that a published lineage stored."),
-    "receipt": CommandEntry("roar_publisher.cli.receipt", "Print the signed receipt of a publish."),
+    "receipt": CommandEntry("roar_publisher.cli.receipt", "Print the signed receipt of a published lineage."),
     "journal": CommandEntry("roar_publisher.cli.journal.command", "List, cancel, retry and prune publishes."),
     "checkpoints": CommandEntry("roar_publisher.cli.checkpoints", "List what trainings submitted."),
     "daemon": CommandEntry("roar_publisher.cli.daemon.command", "Publish in the background."),

@@ -30,6 +30,7 @@ def receipt(subject: str, registry: str | None, output: Path | None) -> None:
 
     \b
       roar receipt 3f2a90c1 -o model.receipt.json
+      roar receipt HASH --registry https://registry.example > model.receipt.json
       roar verify --receipt model.receipt.json model.bin
     """
     folder, subject = StateFolder.from_environment(os.environ), subject.lower()
