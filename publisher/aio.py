@@ -25,7 +25,7 @@ from roar_publisher.publishing.arguments import (
     resume_order,
     selections_of,
 )
-from roar_publisher.publishing.calls import Call, Watch, cancel_by_id, publishes_of, retry_by_id
+from roar_publisher.publishing.calls import Call, Watch, cancel_by_id, publishes_of, retry_by_id, status_of
 from roar_publisher.publishing.fetching import OnFetch, fetch_call
 from roar_publisher.publishing.order import Order
 from roar_publisher.publishing.view import PublishStatus
@@ -219,7 +219,10 @@ async def cancel(publish_id: str) -> None:
 
 async def retry(publish_id: str) -> PublishStatus:
     """The same as `roar_publisher.retry`."""
-    return await to_thread.run_sync(retry_by_id, publish_id)
+    completing = await to_thread.run_sync(retry_by_id, publish_id)
+    if completing is not None:
+        await _carry_out(completing)
+    return await to_thread.run_sync(status_of, publish_id)
 
 
 async def watch(publish_id: str) -> AsyncIterator[Event]:

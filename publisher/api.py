@@ -22,7 +22,7 @@ from roar_publisher.publishing.arguments import (
     resume_order,
     selections_of,
 )
-from roar_publisher.publishing.calls import Call, Watch, cancel_by_id, publishes_of, retry_by_id
+from roar_publisher.publishing.calls import Call, Watch, cancel_by_id, publishes_of, retry_by_id, status_of
 from roar_publisher.publishing.fetching import OnFetch, fetch_call
 from roar_publisher.publishing.order import Order
 from roar_publisher.publishing.view import PublishStatus
@@ -226,10 +226,14 @@ def cancel(publish_id: str) -> None:
 def retry(publish_id: str) -> PublishStatus:
     """Permit another attempt of a publish that has failed, is parked or waits, and return its status.
 
-    The daemon makes it, if one runs; otherwise `resume` does. Raises UsageProblem if it has ended otherwise, and Owned
-    if a process works on it.
+    The daemon makes it, if one runs; otherwise `resume` does. What a published lineage still owes is completed here
+    then, and `errors.Unfinished` says what prevents it. Raises UsageProblem if it has ended otherwise, and Owned if a
+    process works on it.
     """
-    return retry_by_id(publish_id)
+    completing = retry_by_id(publish_id)
+    if completing is not None:
+        _interruptible(completing.run)
+    return status_of(publish_id)
 
 
 def watch(publish_id: str) -> Iterator[Event]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from roar_publisher.auth.choice import Flag
 from roar_publisher.events import Event, NoteEvent, Published, RetryingEvent, WaitingEvent
-from roar_publisher.publishing.arguments import OnProgress
+from roar_publisher.publishing.arguments import OnProgress, resume_order
 from roar_publisher.publishing.changing import cancel_publish, retry_publish
 from roar_publisher.publishing.consent import Consent
 from roar_publisher.publishing.emitting import EventEmitter, published_event
@@ -120,12 +120,14 @@ def cancel_by_id(publish_id: str) -> None:
     log.info("cancelled %s: %s", publish_id, cancel_publish(folder.find(publish_id), folder, ThreadRunner()))
 
 
-def retry_by_id(publish_id: str) -> PublishStatus:
-    """Permit another attempt."""
+def retry_by_id(publish_id: str) -> Call | None:
+    """Permit another attempt. Return the call that completes what a published lineage owes, unless the daemon does."""
     folder = _folder()
     paths = folder.find(publish_id)
-    retry_publish(paths, folder)
-    return view(count_status(paths))
+    retried = retry_publish(paths, folder)
+    if not retried.owes or retried.by_daemon:
+        return None
+    return Call(resume_order(paths.id, registry=None, yes=False, detach=False), None)
 
 
 def _folder() -> StateFolder:

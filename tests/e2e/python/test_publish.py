@@ -4,17 +4,21 @@ import asyncio
 import logging
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
+import anyio
 import pytest
 
 import roar_publisher
-from roar_publisher import errors, events
+from roar_publisher import aio, errors, events
 from roar_publisher.publishing import detaching
+from roar_publisher.state import mounts
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import StateFolder
@@ -238,6 +242,32 @@ def test_a_publish_is_cancelled_and_a_failed_one_tried_again(project: Path, regi
         roar_publisher.resume(second)
     assert roar_publisher.retry(second).status == "interrupted"
     assert roar_publisher.resume(second).publish_id == second
+
+
+@pytest.mark.parametrize(
+    "retry", [roar_publisher.retry, lambda publish_id: anyio.run(aio.retry, publish_id)], ids=["api", "aio"]
+)
+def test_what_a_published_lineage_owes_is_completed_without_a_daemon(
+    project: Path,
+    registry: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    retry: Callable[[str], roar_publisher.PublishStatus],
+) -> None:
+    table = tmp_path / "mountinfo"
+    table.write_text("30 1 254:0 / / rw,relatime - nfs4 server:/ rw,local_lock=none\n")
+    monkeypatch.setattr(mounts, "MOUNT_TABLE", table)
+    with closing(sqlite3.connect(project / ".roar" / "roar.db")) as roar:
+        roar.execute("PRAGMA journal_mode = WAL")
+        roar.execute("CREATE TABLE written (n)")
+        publish_id = published(project, registry).publish_id
+        [status] = roar_publisher.publishes(project)
+        assert (status.status, len(status.owed)) == ("done", 1)
+        with pytest.raises(errors.Unfinished, match="another machine"):
+            retry(publish_id)
+    assert retry(publish_id).owed == ()
+    with pytest.raises(errors.UsageProblem, match="already done"):
+        retry(publish_id)
 
 
 def test_watching_yields_the_events_of_another_process(project: Path, registry: str) -> None:
