@@ -13,13 +13,14 @@ from roar_publisher.checking.targets import named_target
 from roar_publisher.engine.credentials import user_keyring
 from roar_publisher.fetching.asking import LineageReader
 from roar_publisher.glaas.client import Refused
-from roar_publisher.glaas.envelope import InvalidReceipt, ReceiptEnvelope
+from roar_publisher.glaas.envelope import InvalidReceipt, ReceiptEnvelope, key_blob
 from roar_publisher.glaas.lenient import Unreadable
 from roar_publisher.glaas.receipt_replies import ReceiptReply
 from roar_publisher.glaas.registry_client import registry_client
+from roar_publisher.glaas.signature import fingerprint
 from roar_publisher.lineage.statement import read_statement
 from roar_publisher.net.address import origin
-from roar_publisher.state.errors import Rejected
+from roar_publisher.state.errors import LocalProblem, Rejected
 from roar_publisher.state.home import home_to_read
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import Reason
@@ -46,12 +47,7 @@ def request_receipt(lineage_hash: str, registry: str | None, folder: StateFolder
     except (Refused, Unreadable, InvalidReceipt) as error:
         what = f"{order.registry} gives no receipt of {lineage_hash}: {error}"
         raise Rejected(what, next_step="sign in if it is private: roar login", reason=Reason.REJECTED) from error
-    known = KnownReceiptKeys.from_environment(os.environ, home_to_read())
-    if not known.meet(facts.registry, reply.key, time.time()):
-        click.echo(
-            f"Note: {facts.registry} signs with another key than before, {envelope.signatures[0].keyid}.", err=True
-        )
-        click.echo(f"Next: roar registry trust {facts.registry} --receipt-keys", err=True)
+    _meet_key(facts.registry, reply.key)
     return envelope.as_bytes()
 
 
@@ -60,3 +56,14 @@ async def _ask(order: VerifyOrder) -> ReceiptReply:
     keyring.policy.check()
     async with registry_client(order.registry, patience=PATIENCE_SECONDS) as caller:
         return ReceiptReply.read(await LineageReader(caller, keyring).find(f"/api/v1/sessions/{order.hash}/receipt"))
+
+
+def _meet_key(registry: str, key: str) -> None:
+    """Pin the key if it is the registry's first one. Tell the user of another one, or why it cannot be pinned."""
+    try:
+        if KnownReceiptKeys.from_environment(os.environ, home_to_read()).meet(registry, key, time.time()):
+            return
+        note = f"{registry} signs with another key than before, {fingerprint(key_blob(key))}."
+    except LocalProblem as problem:
+        note = f"the key of {registry} is not remembered: {problem.what}."
+    click.echo(f"Note: {note}\nNext: roar registry trust {registry} --receipt-keys", err=True)

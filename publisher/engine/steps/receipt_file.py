@@ -35,7 +35,7 @@ from roar_publisher.lineage.statement import (
 from roar_publisher.net.address import origin
 from roar_publisher.report import Noted
 from roar_publisher.state.debts import Debt, DebtKind
-from roar_publisher.state.errors import Interrupted, PublisherError
+from roar_publisher.state.errors import Interrupted, LocalProblem, PublisherError
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import State
 from roar_publisher.state.record import Checkpoint, Progress
@@ -84,16 +84,25 @@ async def _signed_by_registry(
     except (Refused, InvalidReceipt) as error:
         run.report(Noted(f"the registry's receipt is not used: {error}"))
         return None
-    registry = origin(run.plan.registry)
-    if not await run.resources.run_blocking(run.keyring.receipt_keys.meet, registry, reply.key, run.clock()):
-        keyid = fingerprint(key_blob(reply.key))
+    await _meet_key(run, reply.key)
+    return envelope
+
+
+async def _meet_key(run: Run, key: str) -> None:
+    """Pin the key if it is the registry's first one. Note if it is another one, or if it cannot be pinned."""
+    registry, known = origin(run.plan.registry), run.keyring.receipt_keys
+    try:
+        believed = await run.resources.run_blocking(known.meet, registry, key, run.clock())
+    except LocalProblem as problem:
+        run.report(Noted(f"the key with which the registry signs receipts is not remembered: {problem.what}"))
+        return
+    if not believed:
         run.report(
             Noted(
-                f"the registry signs receipts with another key than before, {keyid}; if its operator has changed it: "
-                f"roar registry trust {registry} --receipt-keys"
+                f"the registry signs receipts with another key than before, {fingerprint(key_blob(key))}; if its "
+                f"operator has changed it: roar registry trust {registry} --receipt-keys"
             )
         )
-    return envelope
 
 
 def _check_statement(run: Run, progress: Progress, lineage_hash: str, statement: Statement) -> None:

@@ -352,6 +352,18 @@ def test_the_users_own_statement_is_the_one_of_the_registry_but_for_the_time(tmp
     assert payloads[0] == payloads[1]
 
 
+def test_a_key_that_cannot_be_remembered_does_not_cost_the_receipt(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    path = KnownReceiptKeys.from_environment({}, world.home).path
+    path.mkdir(parents=True)
+    assert live(world).owed == ()
+    (note,) = notes(world)
+    assert "is not remembered" in note
+    path.rmdir()
+    KnownReceiptKeys.from_environment({}, world.home).add(REGISTRY, world.store.receipt_keys.all()[0].public, 0.0)
+    assert len(checked(world).signers) == 2
+
+
 def test_another_key_of_a_known_registry_is_told_and_not_believed(tmp_path: Path) -> None:
     world = make_world(tmp_path)
     known = KnownReceiptKeys.from_environment({}, world.home)
