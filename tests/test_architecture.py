@@ -275,7 +275,14 @@ MAY_KNOW: dict[str, set[str]] = {
         "publisher.publishing",
         "publisher.storage",
     },
-    "publisher.integrations": {"state", "publisher.publishing", "publisher.checkpoints", "publisher.extras"},
+    "publisher.integrations": {
+        "state",
+        "publisher.publishing",
+        "publisher.checkpoints",
+        "publisher.events",
+        "publisher.extras",
+        "publisher.text",
+    },
     "publisher.__main__": {"publisher.cli", "publisher.cli.display"},
 }
 """By room, a package or a module: the rooms that it may import from.  The command line may know every room."""
