@@ -138,8 +138,11 @@ def check_clean(program: Program) -> None:
         assert left <= {"journal.db", "lock"}, left
         assert owner(found.paths.claim) is None
     left = {path.name for path in folder.root.iterdir()}
+    receipts = {f"{found.progress.hash}.{found.paths.id}.json" for found in publishes_of(program)}
+    assert {path.name for path in folder.receipts.iterdir()} == receipts
     assert left - {"daemon.log.1", "daemon.log.2", "plan.lock"} == {
         "publishes",
+        "receipts",
         "key",
         "key.lock",
         "daemon.lock",
