@@ -58,13 +58,14 @@ class Route:
         """Return a client for this host alone, which follows no redirect. options: the library's own."""
         limits = options.get("limits", httpx2.Limits())
         return httpx2.AsyncClient(
-            transport=options.pop("transport", None) or self._transport(limits),
+            transport=self.transport(limits),
             trust_env=False,  # `proxy_for` and `TrustedCertificates` read the environment
             follow_redirects=False,
             **options,
         )
 
-    def _transport(self, limits: httpx2.Limits) -> httpx2.AsyncBaseTransport:
+    def transport(self, limits: httpx2.Limits) -> httpx2.AsyncBaseTransport:
+        """Return connections to this host alone."""
         if self._proxy is None:
             return httpx2.AsyncHTTPTransport(verify=self._tls, limits=limits)
         proxy = httpx2.Proxy(self._proxy.url, ssl_context=self._tls if self._proxy.over_tls else None)
