@@ -192,6 +192,7 @@ MAY_KNOW: dict[str, set[str]] = {
     },
     "publisher.daemon": {
         "state",
+        "publisher.checking",
         "publisher",
         "publisher.report",
         "publisher.blocking",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import httpx2
 
     from roar_publisher.auth.keyring import Keyring
+    from roar_publisher.daemon.verifying import Checks
 
 
 class Feeder(Protocol):
@@ -33,7 +34,8 @@ class Dependencies:
 
     clock: Unix seconds. slept: seconds that the machine has been suspended so far. has_room: whether the disk of a
     folder has room to work. run_blocking: called for each publish. keyring: provides credentials; None for this
-    user's. feeder: where publishes come from that no other process queues.
+    user's. feeder: where publishes come from that no other process queues. checks: what is verified again; None as
+    configured.
     """
 
     clock: Callable[[], float] = time.time
@@ -44,6 +46,7 @@ class Dependencies:
     keyring: "Callable[[], Keyring] | None" = None
     transport: "httpx2.AsyncBaseTransport | None" = None
     feeder: Feeder | None = None
+    checks: "Checks | None" = None
 
 
 @dataclass(slots=True)

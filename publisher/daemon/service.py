@@ -23,6 +23,7 @@ from roar_publisher.daemon.index import PublishIndex
 from roar_publisher.daemon.reachability import ReachabilityMonitor, ReachabilityProbe
 from roar_publisher.daemon.schedule import Action, Candidate, FollowUp, choose, due
 from roar_publisher.daemon.settings import DaemonSettings
+from roar_publisher.daemon.verifying import Checks, Verifying
 from roar_publisher.daemon.wake import serve
 from roar_publisher.state.errors import PublisherError
 from roar_publisher.state.lock import Lock, owner
@@ -75,6 +76,7 @@ class Daemon:
         self._changed: set[str] = set()  # publishes released since the last scan
         self._served: dict[str, float] = {}  # when each project's last publish was started, in anyio time
         self._full_disk_logged = False  # whether the full disk has been logged
+        self._verifying = Verifying(self._checks, log, self.wake)
         self._feeding = Feeding(dependencies.feeder, drain=drain, wake=self.wake)
 
     async def run(self, stop: anyio.Event) -> bool:
@@ -95,7 +97,11 @@ class Daemon:
                 self._woken = anyio.Event()
                 wait, idle = await self._scan(tasks, monitor)
                 self._feeding.start(tasks)
-                if not idle or self._feeding.active:
+                if not idle or self._feeding.active or self._drain:
+                    self._verifying.give_way()
+                else:
+                    self._verifying.start(tasks)
+                if not idle or self._feeding.active or self._verifying.active:
                     idle_since = anyio.current_time()
                 elif self._workers is not None and anyio.current_time() - idle_since >= IDLE_RESTART_SECONDS:
                     break
@@ -108,6 +114,7 @@ class Daemon:
                     self._log.warning(f"{self._folder.root} was removed or replaced, so the daemon exits")
                     stop.set()
             self._feeding.stop()
+            self._verifying.give_way()
             await self._stop_workers()
             tasks.cancel_scope.cancel()
         self._log.info("the daemon exits" if stop.is_set() else "idle: the daemon restarts to free memory")
@@ -221,6 +228,14 @@ class Daemon:
             if follow_up.action is Action.UNREACHABLE:
                 monitor.watch(follow_up.probe_url)
         self.wake()
+
+    def _checks(self) -> Checks | None:
+        if self._dependencies.checks is not None or self._settings.verify_every is None:
+            return self._dependencies.checks
+        from roar_publisher.checking.scheduled import ScheduledChecks
+
+        clock, every = self._dependencies.clock, self._settings.verify_every
+        return ScheduledChecks(self._folder, every, self._settings.limits, clock)
 
     def _probing(self, url: str) -> ReachabilityProbe:
         # Imported on first use, like the workers, to keep the idle daemon small.

@@ -13,13 +13,14 @@ from pathlib import Path
 
 from roar_publisher.daemon.log import Log
 from roar_publisher.lineage.toml_file import read_toml
+from roar_publisher.state.ages import parse_age
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.limits import DEFAULT_LIMITS, TransferLimits, parse_rate
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.xdg import base_folder
 
 MAX_ACTIVE = 4
-KEYS = ("max_active", "jobs", "limit_rate", "on_done", "notify", "push_tags", "verify", "start_daemon")
+KEYS = ("max_active", "jobs", "limit_rate", "on_done", "notify", "push_tags", "verify", "verify_every", "start_daemon")
 """The keys of the user's `[publisher]` table."""
 
 
@@ -33,6 +34,7 @@ class DaemonSettings:
     notify: whether to show desktop notifications.
     push_tags: whether to push the git tag of a put.
     verify: whether publishes are read back after finalize.
+    verify_every: seconds after which the daemon verifies a publish again; None for never.
     start_daemon: whether a detached publish starts a daemon if none runs. False where that would be the wrong machine.
     """
 
@@ -42,6 +44,7 @@ class DaemonSettings:
     notify: bool = True
     push_tags: bool = False
     verify: bool = False
+    verify_every: float | None = None
     start_daemon: bool = True
 
 
@@ -90,6 +93,7 @@ class _Reader:
             notify=self._flag("notify", base.notify),
             push_tags=self._flag("push_tags", base.push_tags),
             verify=self._flag("verify", base.verify),
+            verify_every=self._age("verify_every", base.verify_every),
             start_daemon=self._flag("start_daemon", base.start_daemon),
         )
 
@@ -120,6 +124,17 @@ class _Reader:
         if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
             raise self.wrong("on_done", "a command, or a list of its words")
         return tuple(value)
+
+    def _age(self, key: str, default: float | None) -> float | None:
+        if key not in self.table:
+            return default
+        try:
+            age = parse_age(str(self.table[key]))
+        except ValueError:
+            age = 0.0
+        if not age:
+            raise self.wrong(key, "an age such as 12h, 7d or 4w")
+        return age
 
     def _flag(self, key: str, default: bool) -> bool:
         value = self.table.get(key, default)

@@ -4,7 +4,6 @@ The implementations in `views`, `why`, `actions` and `portable` are imported whe
 """
 
 import os
-import re
 import textwrap
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import click
 from roar_publisher.cli.ids import complete_publish
 from roar_publisher.exit_codes import exit_code_of
 from roar_publisher.naming import DEFAULT, UNAMBIGUOUS
+from roar_publisher.state.ages import parse_age
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.meanings import MEANINGS
 from roar_publisher.state.paths import StateFolder
@@ -20,8 +20,6 @@ from roar_publisher.state.paths import StateFolder
 PRUNE_AFTER = "30d"
 HELP_COLUMNS = 78
 """The width of help without its indentation."""
-SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_AGE = re.compile(r"(\d{1,6})([smhdw])")
 
 
 class Age(click.ParamType[float]):
@@ -30,10 +28,10 @@ class Age(click.ParamType[float]):
     name = "age"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        match = _AGE.fullmatch(str(value))
-        if match is None:
-            self.fail(f"{value!r} is not an age such as 12h, 30d or 4w", param, ctx)
-        return float(int(match[1]) * SECONDS[match[2]])
+        try:
+            return parse_age(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 def _reasons() -> str:

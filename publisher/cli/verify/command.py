@@ -13,6 +13,7 @@ import click
 
 from roar_publisher.cli.ids import complete_publish
 from roar_publisher.cli.parameters import build, declare
+from roar_publisher.state.ages import parse_age
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.limits import TransferLimits
 from roar_publisher.state.paths import StateFolder
@@ -36,6 +37,7 @@ Examples:
   roar verify 3f9c… --sample 5%              read one object in twenty
   roar verify 3f9c… --full --resume          continue what was interrupted
   roar verify 3f9c… --repair --from backup   and put again what is missing or differs
+  roar verify --all --older-than 30d --json  for cron: one object a line
   roar verify --receipt model.receipt.json model.bin
 """
 EPILOG = """\
@@ -47,6 +49,13 @@ Exit codes:
   6    cannot be checked: the message says why
   130  stopped by Ctrl-C or SIGTERM; continue with --resume
 """
+
+
+def _age(_context: click.Context, _parameter: click.Parameter, text: str | None) -> float | None:
+    try:
+        return None if text is None else parse_age(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def _percent(_context: click.Context, _parameter: click.Parameter, text: str | None) -> float | None:
@@ -69,6 +78,14 @@ def _percent(_context: click.Context, _parameter: click.Parameter, text: str | N
 @click.option("--full", is_flag=True, help="Read every byte of every object.")
 @click.option("--sample", "percent", metavar="5%", callback=_percent, help="Read only so many of the objects, drawn.")
 @click.option("--seed", type=click.IntRange(min=0), help="Draw the same sample as the run that printed this number.")
+@click.option("--all", "every", is_flag=True, help="Verify every publish of this machine, one after another.")
+@click.option(
+    "--older-than",
+    "age",
+    metavar="30d",
+    callback=_age,
+    help="With --all, only what was published, and verified with --all, longer ago.",
+)
 @click.option("--no-objects", is_flag=True, help="Verify the lineage alone.")
 @click.option("--resume", is_flag=True, help="Do not read again what an interrupted run has read.")
 @click.option(
@@ -103,6 +120,8 @@ def verify(
     registry: str | None,
     receipt: Path | None,
     keys: tuple[Path, ...],
+    every: bool,
+    age: float | None,
     as_json: bool,
     **options: Any,
 ) -> int:
@@ -110,12 +129,23 @@ def verify(
         from roar_publisher.cli.verify_receipt import verify_receipt
 
         return verify_receipt(receipt, [Path(subject), *files] if subject else [], keys, as_json=as_json)
+    from roar_publisher.cli.publish.signals import stop_by_exception
+
+    if every:
+        if subject is not None or registry is not None:
+            raise UsageProblem("--all goes with no HASH and no --registry", next_step="roar verify --all")
+        from roar_publisher.cli.verify.every import verify_all
+
+        stop_by_exception()
+        folder = StateFolder.from_environment(os.environ)
+        return verify_all(folder, age or 0.0, _objects(**options), as_json=as_json)
+    if age is not None:
+        raise UsageProblem("--older-than goes with --all", next_step="roar verify --all --older-than 30d")
     if subject is None or files or keys:
         what = "name one published lineage, or a receipt and its files"
         raise UsageProblem(what, next_step="roar verify HASH, or roar verify --receipt FILE [FILES]")
     from roar_publisher.checking.service import verify as carry_out
     from roar_publisher.checking.targets import named_target
-    from roar_publisher.cli.publish.signals import stop_by_exception
     from roar_publisher.cli.verify.running import run
     from roar_publisher.cli.verify.show import show
 

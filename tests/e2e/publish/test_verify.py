@@ -119,6 +119,22 @@ def test_a_redacted_lineage_is_proven(program: Program, registry: str) -> None:
     assert done.last["hash"] != HASH
 
 
+def test_every_publish_is_verified_when_it_is_due(program: Program, registry: str) -> None:
+    publish_id = published(program, registry)
+    assert program("verify", "--all", "--older-than", "1d").out.startswith("0 lineages verified")
+    done = program("verify", "--all", "--json")
+    assert (done.code, [each["event"] for each in done.events]) == (0, ["verified", "done"])
+    assert (done.events[0]["publish_id"], done.last["proven"]) == (publish_id, 1)
+    (journal,) = (program.state / "publishes" / publish_id).glob("journal*.db")
+    with closing(sqlite3.connect(journal)) as database, database:
+        database.execute("UPDATE progress SET updated_at = updated_at - 200000")
+    assert program("verify", "--all", "--older-than", "1d", "--json").last["proven"] == 0, "it was verified since"
+    with closing(sqlite3.connect(program.state / "verify.db")) as database, database:
+        database.execute("UPDATE checks SET at = at - 100000")
+    assert program("verify", "--all", "--older-than", "1d", "--json").last["proven"] == 1
+    program("verify", "--older-than", "1d", publish_id).blames(2, "goes with --all")
+
+
 def test_a_publish_verifies_itself(program: Program, registry: str) -> None:
     done = program("publish", "--public", "-y", "--verify", "--json", "--registry", registry)
     assert (done.code, done.last["event"], done.last["verification"]) == (0, "published", "proven")

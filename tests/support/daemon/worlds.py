@@ -28,6 +28,7 @@ from roar_publisher.daemon.dependencies import Dependencies
 from roar_publisher.daemon.hooks import EndedPublish
 from roar_publisher.daemon.service import Daemon
 from roar_publisher.daemon.settings import DaemonSettings
+from roar_publisher.daemon.verifying import Checks
 from roar_publisher.net.connection import RegistryConnection
 from roar_publisher.registry.api.app import create_app
 from roar_publisher.registry.data import Store
@@ -194,7 +195,8 @@ class Machine:
         self.lines: list[str] = []
         self.scans = 0
         self.scan_seconds = 0.05  # how long the daemon takes to look at its journals
-        self.room = True  # on the disk, as the system reports it
+        self.room = True
+        self.checks: Checks | None = None  # on the disk, as the system reports it
         self.writes: Callable[[], bool] = lambda: True  # whether a journal can be written at the moment
         self.suspensions = 0
         self._suspended_seconds = 0.0
@@ -308,6 +310,7 @@ class Machine:
                 {}, self.folder.root, policy_for(home=self.folder.root), clock=self.now, run_blocking=inline
             ),
             transport=Network(self, kept=False),
+            checks=self.checks,
         )
 
     def _new_on_disk(self) -> Callable[[], RunBlocking]:

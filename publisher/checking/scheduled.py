@@ -1,0 +1,56 @@
+"""Verifies the publishes of this machine one after another, for a daemon that has nothing else to do."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+import anyio
+
+from roar_publisher.blocking import in_thread
+from roar_publisher.checking.checks import due_again, record_check
+from roar_publisher.checking.service import ObjectOrder, verify
+from roar_publisher.checking.targets import own_target
+from roar_publisher.exit_codes import ExitCode
+from roar_publisher.state.errors import Interrupted, PublisherError
+from roar_publisher.state.limits import TransferLimits
+from roar_publisher.state.paths import StateFolder
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledChecks:
+    """The checks of a daemon. every: seconds between two checks of one publish. limits: of reading objects."""
+
+    folder: StateFolder
+    every: float
+    limits: TransferLimits
+    clock: Callable[[], float]
+
+    async def next(self, stop: anyio.Event) -> str | None:
+        """Verify the publish that is due longest, and return a line for the log; None if none is due.
+
+        stop: ends it, with Interrupted; what was read is not read again. What cannot be checked counts as checked, so
+        that it is tried again when it is due again.
+        """
+        due = await in_thread(due_again, self.folder, self.every, self.clock())
+        if not due:
+            return None
+        found = due[0]
+        try:
+            with ExitStack() as journals:
+                order = own_target(found.paths, journals)
+                if order is None:
+                    return None
+                order = replace(order, objects=ObjectOrder(resume=True, limits=self.limits))
+                verdict = await verify(order, self.folder, stop)
+        except Interrupted:
+            raise
+        except PublisherError as problem:
+            code, text = ExitCode.UNCHECKED, f"cannot be verified: {problem.what}"
+        else:
+            code = verdict.exit_code
+            text = "verified: proven"
+            if code is not ExitCode.PUBLISHED:
+                text = f"verified, and it {'differs' if code is ExitCode.FAILED else 'cannot all be read'}"
+                text += f": roar verify {found.plan.id}"
+        await in_thread(record_check, self.folder, found, int(code), self.clock())
+        return f"publish {found.plan.id} {text}"

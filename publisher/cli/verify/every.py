@@ -1,0 +1,61 @@
+"""`roar verify --all`: every publish of this machine, one after another, for cron."""
+
+import json
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+
+import click
+
+from roar_publisher.checking.checks import due_again, record_check
+from roar_publisher.checking.service import ObjectOrder, Verified, VerifyOrder, verify
+from roar_publisher.checking.targets import own_target
+from roar_publisher.cli.verify.running import run
+from roar_publisher.cli.verify.show import show
+from roar_publisher.exit_codes import ExitCode
+from roar_publisher.state.errors import Interrupted, PublisherError
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.status import CountedStatus
+from roar_publisher.text import count, printable
+
+
+def verify_all(folder: StateFolder, age: float, objects: ObjectOrder | None, *, as_json: bool) -> ExitCode:
+    """Verify each lineage that was published, and verified, at least `age` seconds ago, and print each verdict.
+
+    What cannot be checked does not stop the others. Raises Interrupted; what was verified is recorded.
+    """
+    codes = []
+    for found in due_again(folder, age, time.time()):
+        with ExitStack() as journals:
+            order = own_target(found.paths, journals)
+            if order is not None:
+                codes.append(_verify_one(folder, found, replace(order, objects=objects), as_json=as_json))
+        record_check(folder, found, codes[-1] if codes else 0, time.time())
+    numbers = {code: codes.count(code) for code in (ExitCode.PUBLISHED, ExitCode.FAILED, ExitCode.UNCHECKED)}
+    proven, differing, unchecked = numbers.values()
+    code = next((code for code in (ExitCode.FAILED, ExitCode.UNCHECKED) if numbers[code]), ExitCode.PUBLISHED)
+    if as_json:
+        event = {"event": "done", "proven": proven, "differing": differing, "unchecked": unchecked}
+        click.echo(json.dumps(event | {"exit_code": int(code)}))
+    else:
+        click.echo(
+            f"{count(len(codes), 'lineage')} verified: {proven} proven, {differing} differing, {unchecked} not checked"
+        )
+    return code
+
+
+def _verify_one(folder: StateFolder, found: CountedStatus, order: VerifyOrder, *, as_json: bool) -> ExitCode:
+    try:
+        verdict: Verified = run(partial(verify, order, folder))
+    except Interrupted:
+        raise
+    except PublisherError as problem:
+        if as_json:
+            event = {"event": "unchecked", "publish_id": found.plan.id, "hash": order.hash, "registry": order.registry}
+            click.echo(json.dumps(event | {"reason": problem.reason, "why": problem.what, "next": problem.next_step}))
+        else:
+            click.echo(printable(f"Not checked: {order.hash} at {order.registry}: {problem.what}"))
+        return ExitCode.UNCHECKED
+    show(verdict, order, as_json=as_json)
+    return verdict.exit_code

@@ -1,0 +1,83 @@
+"""The checks of a daemon: only while there is nothing to publish, and never again before they are due."""
+
+from pathlib import Path
+
+import anyio
+
+from roar_publisher.checking.checks import due_again, record_check
+from roar_publisher.daemon.service import SCAN_INTERVAL_SECONDS
+from roar_publisher.daemon.verifying import PAUSE_SECONDS
+from roar_publisher.state.errors import Interrupted
+from roar_publisher.state.machine import Event
+from roar_publisher.state.paths import StateFolder
+from tests.support.daemon.scenarios import WORK_SECONDS, on
+from tests.support.daemon.worlds import Machine
+from tests.support.lineages import chain, cut, frozen
+
+CHECK_SECONDS = 1000.0
+
+
+class CountedChecks:
+    """Three long checks. running: whether one is under way."""
+
+    def __init__(self) -> None:
+        self.left = 3
+        self.running = False
+        self.looked = self.interrupted = 0
+
+    async def next(self, stop: anyio.Event) -> str | None:
+        self.looked += 1
+        if not self.left:
+            return None
+        self.running = True
+        try:
+            with anyio.move_on_after(CHECK_SECONDS):
+                await stop.wait()
+                self.interrupted += 1
+                raise Interrupted
+        finally:
+            self.running = False
+        self.left -= 1
+        return "verified"
+
+
+def test_a_check_gives_way_to_every_publish_and_goes_on_afterwards(tmp_path: Path) -> None:
+    checks = CountedChecks()
+
+    async def scenario(machine: Machine) -> None:
+        machine.checks = checks
+        machine.leave()
+        async with machine.daemon():
+            await anyio.sleep(0.5)
+            assert checks.looked == 0, "there is something to publish"
+            await machine.until(lambda: checks.running, 10 * WORK_SECONDS)
+            machine.check_published()
+            machine.leave()
+            await anyio.sleep(SCAN_INTERVAL_SECONDS + 0.5)
+            assert not checks.running
+            await machine.until(lambda: not checks.left, 4 * CHECK_SECONDS)
+            machine.check_published()
+            looked = checks.looked
+            await anyio.sleep(PAUSE_SECONDS * 0.9)
+            assert checks.looked <= looked + 1, "it looks again after a pause"
+        assert checks.interrupted == 1
+
+    on(tmp_path, scenario)
+
+
+def test_what_is_verified_is_due_again_after_its_age(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path / "state")
+    for name in ("aaaa", "bbbb"):
+        with frozen(folder, cut(chain(1))) as owned:
+            journal = owned.journal
+            for event in (Event.PROBED, Event.SELECTED, Event.OPENED, Event.STAGED):
+                journal.checkpoint(event)
+            journal.checkpoint(Event.FINALIZED, hash=name * 16)
+            at = journal.progress().updated_at
+    assert due_again(folder, 100.0, at + 50) == []
+    first, second = due_again(folder, 100.0, at + 200)
+    record_check(folder, first, 0, at + 200)
+    assert due_again(folder, 100.0, at + 250) == [second]
+    assert due_again(folder, 100.0, at + 300) == [second, first]
+    record_check(folder, second, 1, at + 10_000)
+    assert due_again(folder, 100.0, at + 350) == [second, first], "a time ahead does not count"
