@@ -32,13 +32,13 @@ blake3 must be the one of the lineage.
 
 \b
 Examples:
-  roar verify 3f9c…                          a lineage and its objects
-  roar verify pub-1a2b --full                read every byte
-  roar verify 3f9c… --sample 5%              read one object in twenty
-  roar verify 3f9c… --full --resume          continue what was interrupted
-  roar verify 3f9c… --repair --from backup   and put again what is missing or differs
-  roar verify --all --older-than 30d --json  for cron: one object a line
-  roar verify --receipt model.receipt.json model.bin
+  roar verify 3f9c…                        a lineage and its objects
+  roar verify pub-1a2b --full              read every byte
+  roar verify 3f9c… --sample 5%            read one object in twenty
+  roar verify 3f9c… --full --resume        continue what was interrupted
+  roar verify 3f9c… --repair --from DIR    put again what is missing or differs
+  roar verify --all --older-than 30d       everything, for cron
+  roar verify --receipt FILE model.bin     without a network
 """
 EPILOG = """\
 \b
