@@ -1,4 +1,4 @@
-"""What a finalize has acknowledged is kept: its commit is synced, and no image of the files shows a part of it."""
+"""What a finalize has acknowledged is kept: its commit is synced, and no loss of power leaves a part of it."""
 
 import shutil
 from contextlib import closing
@@ -8,11 +8,17 @@ import pytest
 
 from roar_publisher.registry.data import DATABASE_NAME, Store
 from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.files import connect_lineages
 from tests.support.registry.engines import sqlite_of
 from tests.support.registry.harness import job, link, make_registry
+from tests.support.registry.power_loss import PowerLosses, write_image
 
 pytestmark = pytest.mark.anyio
 NORMAL, FULL = 1, 2
+PUBLISHES, JOBS, LINKS = 4, 5, 7
+PAGES = 40
+"""Pages of the log after which a checkpoint copies them to the database."""
+SEED = 20261128
 
 
 def sync_of(connection: Connection) -> int:
@@ -47,44 +53,58 @@ async def test_the_commit_that_publishes_is_synced(anyio_backend: str, tmp_path:
         assert "COMMIT" in statements[published:]
 
 
-async def test_every_image_of_the_files_has_all_of_a_lineage_or_nothing(anyio_backend: str, tmp_path: Path) -> None:
-    data, images = tmp_path / "data", tmp_path / "images"
-    count = 0
-
-    def take_image(_statement: str = "") -> None:
-        nonlocal count
-        image = images / str(count)
-        image.mkdir(parents=True)
-        for name in (DATABASE_NAME, f"{DATABASE_NAME}-wal"):
-            shutil.copyfile(data / name, image / name)
-        count += 1
-
+async def lost_power(data: Path, images: Path) -> list[str]:
+    """Publish while the power is lost again and again, and return what is wrong in the images of the files."""
+    hashes: list[str] = []
     with closing(Store.open(data)) as store:
         registry = make_registry(store)
+        connection = sqlite_of(store)
+        connection.execute(f"PRAGMA wal_autocheckpoint = {PAGES}")
+        losses = PowerLosses(data, connection, SEED)
         async with registry.client:
-            session = await registry.open()
-            await session.add_jobs(*(job(number) for number in range(5)))
-            await session.add_links(1, "inputs", *(link(number) for number in range(7)))
-            sqlite_of(store).set_trace_callback(take_image)
-            receipt = await session.finalize()
-            sqlite_of(store).set_trace_callback(None)
-            take_image()
-    states = [_state(images / str(number), receipt["hash"]) for number in range(count)]
-    assert states[-1] == (5, 7, "closed")
-    assert {*states} == {(0, 0, "open"), (5, 7, "closed")}
-    assert states == sorted(states)
+            for number in range(PUBLISHES):
+                session = await registry.open()
+                await session.add_jobs(*(job(step, command=f"run {number}") for step in range(JOBS)))
+                await session.add_links(1, "inputs", *(link(artifact) for artifact in range(LINKS)))
+                hashes.append((await session.finalize())["hash"])
+                losses.promises = len(hashes)
+            await registry.open()  # written and not synced after the last promise
+        losses.stop()
+    wrong = []
+    for number, (image, promises) in enumerate(losses.images.items()):
+        write_image(image, images / str(number))
+        published = _published(images / str(number))
+        wrong += [f"image {number} lost a lineage" for known in hashes[:promises] if known not in published]
+        wrong += [f"image {number} shows {counts}" for counts in published.values() if counts != (JOBS, LINKS)]
+        shutil.rmtree(images / str(number))
+    assert len(losses.images) > 5 * PUBLISHES
+    return wrong
 
 
-def _state(image: Path, lineage_hash: str) -> tuple[int, int, str]:
-    """The published jobs and inputs that a registry finds in an image, and whether the session is closed."""
-    with closing(Store.open(image)) as store:
-        jobs, links, receipts = store.read(
-            lambda connection: connection.execute(
-                "SELECT (SELECT count(*) FROM jobs JOIN lineages ON lineages.graph_id = jobs.graph_id"
-                " WHERE hash = :hash), (SELECT count(*) FROM links JOIN jobs ON jobs.id = job_id"
-                " JOIN lineages ON lineages.graph_id = jobs.graph_id WHERE hash = :hash),"
-                " (SELECT count(receipt) FROM sessions)",
-                {"hash": lineage_hash},
-            ).fetchone()
-        )
-    return jobs, links, "closed" if receipts else "open"
+async def test_a_loss_of_power_at_any_time_keeps_what_was_acknowledged(anyio_backend: str, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    assert await lost_power(tmp_path / "data", tmp_path / "images") == []
+
+
+async def test_these_losses_of_power_show_that_a_commit_was_not_synced(
+    anyio_backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "images").mkdir()
+    monkeypatch.setattr(Store, "write_durably", Store.write)
+    wrong = await lost_power(tmp_path / "data", tmp_path / "images")
+    assert wrong
+    assert all("lost a lineage" in line for line in wrong)
+
+
+def _published(image: Path) -> dict[str, tuple[int, int]]:
+    """The jobs and inputs of each lineage that a registry finds in an image, which is sound."""
+    with closing(connect_lineages(str(image / DATABASE_NAME))) as connection:
+        rows = connection.execute(
+            "SELECT hash, (SELECT count(*) FROM jobs WHERE graph_id = l.graph_id),"
+            " (SELECT count(*) FROM links JOIN jobs ON jobs.id = job_id WHERE graph_id = l.graph_id) FROM lineages AS l"
+        ).fetchall()
+        (receipts,) = connection.execute("SELECT count(receipt) FROM sessions").fetchone()
+        (sound,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    assert receipts == len(rows)
+    assert sound == "ok"
+    return {lineage_hash: (jobs, links) for lineage_hash, jobs, links in rows}
