@@ -2,12 +2,16 @@
 
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from roar_publisher.cli.registry.data import data_problem, default_data
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
+
+if TYPE_CHECKING:
+    from roar_publisher.registry.data import Store
 
 
 @click.command()
@@ -30,7 +34,6 @@ def migrate(data: Path, database: str) -> None:
     require("registry", "a registry of your own")
     require("postgresql", "a registry on PostgreSQL")
     from roar_publisher.registry.data import DATABASE_NAME, Store
-    from roar_publisher.registry.moving import move_store
     from roar_publisher.registry.store.errors import StoreError
 
     if not (data / DATABASE_NAME).exists():
@@ -38,8 +41,25 @@ def migrate(data: Path, database: str) -> None:
             f"there is no registry in {data}", next_step="name its folder with --from", reason=Reason.REGISTRY
         )
     try:
-        with closing(Store.open(data)) as source, closing(Store.open(data, database)) as target:
-            moved = move_store(source, target)
+        with closing(Store.open(data)) as source:
+            moved = _move(source, data, database)
     except (OSError, StoreError) as error:
         raise data_problem(data, "data", error) from error
     click.echo(f"moved: {moved['lineages']} lineages, {moved['jobs']} jobs, {moved['users']} users")
+
+
+def _move(source: "Store", data: Path, database: str) -> dict[str, int]:
+    """Move the store in `data` to a database. Raises `LocalProblem`, and OSError for the folder."""
+    from roar_publisher.registry.data import Store
+    from roar_publisher.registry.moving import move_store
+    from roar_publisher.registry.store.errors import StoreError
+
+    try:
+        with closing(Store.open(data, database)) as target:
+            return move_store(source, target)
+    except StoreError as error:
+        raise LocalProblem(
+            f"the registry was not moved, and the files are as they were: {error}",
+            next_step="repeat the command when this is solved, or name another, empty database with --to",
+            reason=Reason.REGISTRY,
+        ) from error

@@ -104,9 +104,10 @@ def find_session(connection: Connection, access: Access) -> Session:
 def touch_open_session(connection: Connection, access: Access, size: int) -> Session:
     """Return the open session for a write of `size` bytes, extend its lifetime, and increment its revision.
 
+    From here on, transactions that write into the same session alongside wait for this one, because of its row.
+
     Raises `Refusal`: as `find_session`; 409 with the receipt if the session is closed; as `check_staged_bytes`.
     """
-    connection.lock(f"session {access.session_id}")
     session = find_session(connection, access)
     if session.receipt is not None:
         detail = "this registration session is closed: its lineage is published"

@@ -70,10 +70,6 @@ class Connection(Protocol):
         """Run a query whose rows must not be in memory at once. Close the result if not all are read."""
         ...
 
-    def lock(self, name: str) -> None:
-        """Wait until no other transaction holds the lock with this name, and hold it until this one ends."""
-        ...
-
 
 class EngineConnection(Connection, Protocol):
     """A connection to one database, with the transactions of its engine."""
@@ -124,7 +120,7 @@ class StoreDatabase:
     def write_alongside(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Like `write`, beside others that were begun in this way, if the engine can do that.
 
-        `operation` must `lock` what such an operation may change, before it reads that.
+        `operation` must first update a row that every such operation on the same data updates, which makes them wait.
         """
         return self._transact(Writing.ALONGSIDE, operation, *args, **kwargs)
 

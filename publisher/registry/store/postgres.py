@@ -86,9 +86,6 @@ class PostgresConnection:
         cursor.itersize = ROWS_AHEAD
         return cursor.execute(*_prepared(sql, parameters))
 
-    def lock(self, name: str) -> None:
-        self.execute("SELECT pg_advisory_xact_lock(hashtextextended(:name, :lock))", {"name": name, "lock": self._lock})
-
     def begin(self, writing: Writing | None) -> None:
         if writing is None:
             self._do("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")

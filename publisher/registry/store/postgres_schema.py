@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 
 from roar_publisher.registry.store import accounts_schema, schema, sqlite
-from roar_publisher.registry.store.database import EngineConnection, Writing
+from roar_publisher.registry.store.database import Connection, EngineConnection, Writing
 from roar_publisher.registry.store.errors import NewerSchemaError
 from roar_publisher.registry.store.postgres import PostgresConnection, checked_address, translated_errors
 
@@ -44,6 +44,11 @@ def connect_lineages(url: str) -> PostgresConnection:
 def connect_accounts(url: str) -> PostgresConnection:
     """Connect to the tables of accounts, and migrate them. Raises as `connect_lineages`."""
     return _connect(url, "accounts", ACCOUNTS_LOCK, accounts_schema.MIGRATIONS)
+
+
+def lock_accounts(connection: Connection) -> None:
+    """Let a transaction on the lineages write the accounts, too, which are in the same database."""
+    connection.execute("SELECT pg_advisory_xact_lock(:lock)", {"lock": ACCOUNTS_LOCK})
 
 
 def _connect(url: str, name: str, lock: int, migrations: Sequence[str]) -> PostgresConnection:

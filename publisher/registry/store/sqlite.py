@@ -26,9 +26,6 @@ class SQLiteConnection(sqlite3.Connection):
     def stream(self, sql: str, parameters: Mapping[str, object], /) -> sqlite3.Cursor:
         return self.execute(sql, parameters)
 
-    def lock(self, name: str) -> None:
-        """Do nothing: one transaction writes at a time."""
-
     def begin(self, writing: Writing | None) -> None:
         self._durable = writing is Writing.DURABLY
         if self._durable:

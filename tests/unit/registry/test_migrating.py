@@ -1,6 +1,6 @@
 """`roar registry migrate`: everything arrives, or nothing."""
 
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -8,9 +8,11 @@ from click.testing import CliRunner
 
 from roar_publisher.cli.registry.command import registry as command
 from roar_publisher.registry.data import Store
+from roar_publisher.registry.moving import move_store
 from roar_publisher.registry.store import moving
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.moving import tables_of
+from roar_publisher.registry.store.postgres import PostgresConnection
 from tests.support.registry.harness import artifact, job, link, make_registry
 from tests.support.registry.people import Bearer
 from tests.support.registry.postgres import Postgres
@@ -74,6 +76,41 @@ async def test_a_copy_that_differs_leaves_nothing(
     assert "the copy of links differs" in str(done.exception)
     with closing(Store.open(data, url)) as store:
         assert rows(store) == 0
+
+
+class Died(BaseException):
+    """Stands for SIGKILL: nothing runs any more, and the database sees its connections end."""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_move_that_dies_has_moved_everything_or_nothing(
+    published: tuple[Path, str], postgres: Postgres, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """It dies before or after each of its commits in turn; one that lives on sees all of them."""
+    data, _hash = published
+    commit = PostgresConnection.commit
+    for last in range(10):
+        url = postgres.new_database()
+        Store.open(data, url).close()  # the tables are there
+        with closing(Store.open(data)) as source, closing(Store.open(data, url)) as target:
+            left = last
+
+            def dying(connection: PostgresConnection) -> None:
+                nonlocal left
+                if left == 0 and when == "before":
+                    raise Died
+                commit(connection)
+                if left == 0:
+                    raise Died
+                left -= 1
+
+            with monkeypatch.context() as context, suppress(Died):
+                context.setattr(PostgresConnection, "commit", dying)
+                move_store(source, target)
+        with closing(Store.open(data, url)) as target:
+            assert rows(target) == (0 if last == 0 and when == "before" else 2)
+        if left > 0:
+            break
 
 
 def test_every_table_is_moved(tmp_path: Path) -> None:
