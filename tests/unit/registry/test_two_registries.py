@@ -133,7 +133,7 @@ async def test_who_stages_into_a_session_sees_what_another_one_stages_at_the_sam
     owner = stores[0].read(sessions.find, session_id)
     assert owner is not None
     caller = Caller(Credential.BEARER, User(owner.owner, "alice", "sub", None))
-    access = Access(session_id, caller, stores[0].secret, START)
+    access = Access(session_id, caller, stores[0].secret, START, 10**9)
     staged, go_on = threading.Event(), threading.Event()
 
     def stage_slowly(connection: Connection) -> None:

@@ -103,7 +103,7 @@ def test_a_stop_signal_lets_all_workers_finish(tmp_path: Path, postgres: Postgre
         ]
         eventually(lambda: waiting(database) == 2)  # one transaction of each worker
         registry.signal(number)
-        eventually(lambda: ask(registry) == 503)
+        eventually(lambda: ask(registry, "/api/v1/health") == 503)  # asks nothing of the store
         locking.commit()
         assert {opening.result().status_code for opening in openings} == {201}
         assert registry.ended() == (0, "")
