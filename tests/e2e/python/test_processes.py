@@ -45,6 +45,60 @@ for child in children:
     os.waitpid(child, 0)
 """
 
+FORK_BESIDE = """
+import multiprocessing, os, queue, socket, sys, threading, warnings
+warnings.simplefilter("ignore")
+import roar_publisher
+from roar_publisher import events
+
+context = multiprocessing.get_context("fork")
+known = {os.readlink(f"/proc/self/fd/{n}") for n in os.listdir("/proc/self/fd") if n != "3"}
+
+def worker(sending):
+    links = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            links[name] = os.readlink(f"/proc/self/fd/{name}")
+        except OSError:  # the handle of the folder itself
+            pass
+    sockets = [socket.socket(fileno=os.dup(int(name))) for name, link in links.items() if link.startswith("socket:")]
+    connections = sum(each.family == socket.AF_INET for each in sockets)
+    locks = sum(link.endswith("/lock") for link in set(links.values()) - known)
+    seen = len(roar_publisher.publishes())  # the parent's state is read, not used
+    sending.send((connections, locks, seen))
+
+states, forked, results = queue.Queue(), threading.Semaphore(0), []
+
+def look(event):
+    if isinstance(event, events.StateEvent):
+        states.put(event.state)
+        forked.acquire()  # the loop of the publish goes on in its own thread
+
+def publish():
+    results.append(roar_publisher.publish(visibility="public", registry=sys.argv[1], yes=True, on_progress=look))
+    states.put(None)
+
+thread = threading.Thread(target=publish)
+thread.start()
+while (state := states.get()) is not None:
+    receiving, sending = context.Pipe()
+    child = context.Process(target=worker, args=(sending,))
+    child.start()
+    forked.release()
+    print(state, receiving.recv())
+    child.join()
+thread.join()
+
+def another(sending):
+    sending.send(roar_publisher.publish(visibility="public", registry=sys.argv[1], yes=True).hash)
+
+receiving, sending = context.Pipe()
+child = context.Process(target=another, args=(sending,))
+child.start()
+print("same", receiving.recv() == results[0].hash)
+child.join()
+"""
+
 KILLED = """
 import os, signal, sys, warnings
 warnings.simplefilter("ignore")
@@ -102,6 +156,16 @@ def test_a_forked_worker_inherits_neither_lock_nor_connection(program: Program, 
     done = run(FORK, program, registry)
     assert (done.returncode, done.stderr) == (0, "")
     assert sorted(done.stdout.splitlines()) == ["children 1", "connections 0", "locks 0", "same True None"]
+
+
+def test_workers_forked_beside_a_publish_of_another_thread_are_free_of_it(program: Program, registry: str) -> None:
+    """As a DataLoader forks them while a checkpoint is published. They can publish themselves."""
+    done = run(FORK_BESIDE, program, registry)
+    assert (done.returncode, done.stderr) == (0, "")
+    *states, last = done.stdout.splitlines()
+    assert [line.split()[0] for line in states] == ["probe", "auth-select", "open", "stage", "finalize", "done"]
+    assert {line.split(maxsplit=1)[1] for line in states} == {"(0, 0, 1)"}
+    assert last == "same True"
 
 
 def test_a_worker_that_outlives_a_killed_publish_does_not_keep_it(program: Program, registry: str) -> None:
