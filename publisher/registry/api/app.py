@@ -40,6 +40,7 @@ from roar_publisher.registry.api.fragments import FragmentApi
 from roar_publisher.registry.api.health import HealthApi
 from roar_publisher.registry.api.labels import LabelApi
 from roar_publisher.registry.api.legacy import LegacyApi
+from roar_publisher.registry.api.openapi.endpoint import OpenApi
 from roar_publisher.registry.api.pages import Pages
 from roar_publisher.registry.api.public import PublicApi
 from roar_publisher.registry.api.receipts import ReceiptApi
@@ -148,6 +149,7 @@ def _routes(service: RegistryService, turns: Turns, lifecycle: Lifecycle) -> lis
         DeviceApi(service),
         ReceiptApi(service),
         HealthApi(service, lifecycle),
+        OpenApi(),
     ]
     if service.features is not None:
         groups.insert(0, StagedApi(service, Finalizer(service, turns)))

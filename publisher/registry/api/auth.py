@@ -22,7 +22,9 @@ LISTED = 50
 MAX_LISTED = 1000
 
 
-class _RefreshRequest(wire.RequestBody):
+class RefreshRequest(wire.RequestBody):
+    """`POST /auth/refresh`."""
+
     refresh_token: Annotated[wire.Text, Field(min_length=1, max_length=8192)]
     client_id: wire.Text = "roar-cli"
 
@@ -73,7 +75,7 @@ class AuthApi:
 
         `Authorization` is ignored, because the refresh token is the credential.
         """
-        body = await self.service.body(request, _RefreshRequest)
+        body = await self.service.body(request, RefreshRequest)
         tokens = await self.service.caller_identifier.authority.refresh(body.refresh_token, body.client_id)
         return JSONResponse(tokens)
 

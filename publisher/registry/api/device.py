@@ -31,12 +31,16 @@ ROAR_CLI = "roar-cli"
 _Text = Annotated[wire.Text, Field(min_length=1, max_length=8192)]
 
 
-class _StartRequest(wire.RequestBody):
+class DeviceStart(wire.RequestBody):
+    """`POST /auth/device/start`."""
+
     client_id: _Text = ROAR_CLI
     client_name: _Text = ROAR_CLI
 
 
-class _TokenRequest(wire.RequestBody):
+class DevicePoll(wire.RequestBody):
+    """`POST /auth/device/token` (RFC 8628)."""
+
     grant_type: wire.Text
     device_code: _Text
     client_id: _Text = ROAR_CLI
@@ -60,14 +64,14 @@ class DeviceApi:
 
     async def start(self, request: Request) -> JSONResponse:
         """Begin: return a code for the program, and one that its user confirms on the page."""
-        body = await self.service.body(request, _StartRequest)
+        body = await self.service.body(request, DeviceStart)
         client = DeviceClient(body.client_id, body.client_name, client_of_request(request))
         authority = self.service.caller_identifier.authority
         return JSONResponse(await authority.begin_device(client, str(request.url_for(PAGE))))
 
     async def token(self, request: Request) -> JSONResponse:
         """Return the tokens, once the user has confirmed."""
-        body = await self.service.body(request, _TokenRequest)
+        body = await self.service.body(request, DevicePoll)
         if body.grant_type != DEVICE_GRANT:
             raise poll_refusal(PollError.UNSUPPORTED)
         authority = self.service.caller_identifier.authority

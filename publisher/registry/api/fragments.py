@@ -27,17 +27,23 @@ DEFAULT_SECONDS = 24 * 3600
 SessionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{8,128}$")]
 
 
-class _OpenRequest(wire.RequestBody):
+class FragmentSessionRequest(wire.RequestBody):
+    """`POST /fragments/sessions`. `token_hash` is the SHA-256 of the token."""
+
     session_id: SessionName
     token_hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     ttl_seconds: wire.Count = DEFAULT_SECONDS
 
 
-class _RenewRequest(wire.RequestBody):
+class FragmentRenewal(wire.RequestBody):
+    """`…/renew`."""
+
     ttl_seconds: wire.Count = DEFAULT_SECONDS
 
 
-class _BatchRequest(wire.RequestBody):
+class FragmentBatchRequest(wire.RequestBody):
+    """`POST …/fragments`. The batch is base64."""
+
     encrypted_batch: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/=_-]+$")]
     sequence: wire.Count = 0
 
@@ -61,7 +67,7 @@ class FragmentApi:
     async def open(self, request: Request) -> JSONResponse:
         """Open a session for the holders of a token. Anybody may; without a credential, it counts against the quota."""
         caller = await self.service.caller(request)
-        body = await self.service.body(request, _OpenRequest)
+        body = await self.service.body(request, FragmentSessionRequest)
         session = (body.session_id, caller.owner, body.token_hash, body.ttl_seconds, self.service.clock())
         expires_at, created = await self.service.write_from(request, caller, fragments.open_session, *session)
         reply = {"session_id": body.session_id, "expires_at": iso_time(expires_at), "created": created}
@@ -71,7 +77,7 @@ class FragmentApi:
         """Append an encrypted batch. It counts against the quota if the session was opened without a credential."""
         access = self._access(request)
         session = await self.service.read(fragments.find_session, access)
-        body = await self.service.body(request, _BatchRequest)
+        body = await self.service.body(request, FragmentBatchRequest)
         batch = (access, body.sequence, body.encrypted_batch)
         if session.owner:
             await self.service.write(fragments.append, *batch)
@@ -87,7 +93,7 @@ class FragmentApi:
     async def renew(self, request: Request) -> JSONResponse:
         """Let a session expire later."""
         access = self._access(request)
-        body = await self.service.body(request, _RenewRequest)
+        body = await self.service.body(request, FragmentRenewal)
         expires_at = await self.service.write(fragments.renew, access, body.ttl_seconds)
         return JSONResponse({"session_id": access.name, "expires_at": iso_time(expires_at)})
 

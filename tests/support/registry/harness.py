@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from roar_publisher.registry.api.app import create_app
 from roar_publisher.registry.data import Store
 from tests.support.checkout import PROJECTS
+from tests.support.registry.conformance import assert_described
 from tests.support.registry.people import Person, add_person
 
 T = TypeVar("T")
@@ -144,11 +145,20 @@ class Registry:
 
 
 def make_registry(store: Store, **options: Any) -> Registry:
-    """A registry over `store`; options as `create_app`'s."""
+    """A registry over `store`; options as `create_app`'s. Each of its replies must be as its document says."""
     clock = options.pop("clock", None) or Clock()
     app = create_app(store, clock=clock, **options)
     headers = {"X-Roar-Version": PROTOCOL_RELEASE, "Content-Type": "application/json"}
-    client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://registry", headers=headers)
+
+    async def check(response: httpx2.Response) -> None:
+        await assert_described(app, response)
+
+    client = httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(app),
+        base_url="http://registry",
+        headers=headers,
+        event_hooks={"response": [check]},
+    )
     return Registry(app, client, clock, store)
 
 

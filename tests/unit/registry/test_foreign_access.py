@@ -85,6 +85,7 @@ FOR_ANYBODY = {
     ("GET", "/api/v1/health"),
     ("GET", "/api/v1/receipt-keys"),
     ("GET", "/healthz"),
+    ("GET", "/openapi.json"),
     ("GET", "/readyz"),
     ("POST", "/api/v1/auth/refresh"),
     ("POST", "/api/v1/auth/device/start"),
@@ -180,11 +181,11 @@ class Scene:
         return await self.registry.client.request(method, path, content=body, headers=headers)
 
     def state(self) -> list[tuple[object, ...]]:
-        """Everything that the registry keeps, but for the signatures that it has seen and the number of writes."""
+        """Everything that the registry keeps, but for the signatures that it has seen and how much was written."""
 
         def look(connection: Connection) -> list[tuple[object, ...]]:
             connection.execute("CREATE TEMP TABLE seen AS SELECT * FROM sessions")
-            connection.execute("UPDATE seen SET revision = 0")
+            connection.execute("UPDATE seen SET revision = 0, staged_bytes = 0")
             tables: tuple[str, ...] = (
                 "lineages",
                 "jobs",

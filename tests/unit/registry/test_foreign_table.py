@@ -72,6 +72,7 @@ ROWS: dict[Endpoint, Row] = {
     ("GET", "/api/v1/health"): NO_DATA,
     ("GET", "/api/v1/receipt-keys"): NO_DATA,
     ("GET", "/healthz"): NO_DATA,
+    ("GET", "/openapi.json"): NO_DATA,
     ("GET", "/readyz"): NO_DATA,
     ("GET", "/api/v1/auth/me"): NO_DATA,
     ("POST", "/api/v1/auth/refresh"): Row(body={"refresh_token": "unknown"}, reveals=False),

@@ -1,0 +1,1 @@
+"""The description of the registry's endpoints as an OpenAPI document."""
