@@ -7,6 +7,7 @@ import anyio
 import httpx2
 
 from roar_publisher.glaas.client import HEALTH, RegistryClient
+from roar_publisher.glaas.replies import Receipt
 from roar_publisher.net.connection import RegistryConnection
 from roar_publisher.report import Report, Reporter
 
@@ -90,3 +91,8 @@ def reply(status: int, body: bytes = b"", **headers: str) -> httpx2.Response:
 def repeated(times: int, make: Callable[[], Answer]) -> Sequence[Answer]:
     """As many fresh answers: a reply can be read only once."""
     return [make() for _ in range(times)]
+
+
+async def call(calls: Calls) -> Receipt:
+    """A request whose reply is a receipt."""
+    return await calls.caller.call("POST", "/api/v1/thing", b"{}", expect=Receipt)

@@ -12,8 +12,9 @@ from roar_publisher.lineage.redaction.patterns import CustomShape
 from roar_publisher.lineage.redaction.redactor import Redactor
 from roar_publisher.lineage.redaction.settings import OmitConfig
 from roar_publisher.state.errors import LocalProblem
+from tests.support.lineage.harmless_corpus import harmless_texts
 from tests.support.lineage.roarcli import OmitFilter
-from tests.support.lineage.secret_corpus import URL_SAFE, harmless_texts, secrets
+from tests.support.lineage.secret_corpus import URL_SAFE, secrets
 
 SEEDS = (1, 2, 3)
 PIECE = 5
