@@ -15,6 +15,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from roar_publisher.glaas.envelope import ReceiptEnvelope
+from roar_publisher.lineage.statement import read_statement
+from roar_publisher.net.address import origin
 from tests.support.cli.program import serving
 from tests.support.interop.clients import TIMEOUT_SECONDS, Workplace
 from tests.support.net.servers import authority
@@ -94,6 +97,7 @@ def test_both_clients_publish_through_it_signed_and_read_what_they_get(
         published = json.loads(ours.ours(url, "publish", "--public", "-y", "--json").splitlines()[-1])
         assert published["url"] == f"{url}/dag/{published['hash']}"
         assert published["identity"] != "anonymous"
+        check_receipt_names(published["receipt"], url)
         theirs.publish_by_roar_cli(url, [])
         with httpx2.Client(base_url=url, verify=ssl.create_default_context(cafile=str(authority().file))) as reader:
             page = reader.get(published["url"])
@@ -102,6 +106,13 @@ def test_both_clients_publish_through_it_signed_and_read_what_they_get(
             assert reader.get("/readyz").json() == {"status": "ready"}
         assert published["hash"] in listed
         assert len(listed) == 2, "one of each client"
+
+
+def check_receipt_names(file: str, registry: str) -> None:
+    """The registry knows its own origin behind the proxy, and both it and the publisher signed."""
+    envelope = ReceiptEnvelope.of_bytes(Path(file).read_bytes())
+    assert read_statement(envelope.payload).facts.registry == origin(registry)
+    assert len(envelope.signatures) == 2
 
 
 def test_below_a_path_that_nginx_keeps_or_removes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,6 +139,7 @@ def test_below_a_path_that_nginx_keeps_or_removes(tmp_path: Path, monkeypatch: p
             published = json.loads(ours.ours(keeping, "publish", "--public", "-y", "--json").splitlines()[-1])
             assert published["url"] == f"{keeping}/dag/{published['hash']}"
             assert published["identity"] != "anonymous"
+            check_receipt_names(published["receipt"], keeping)
             theirs.publish_by_roar_cli(removing, [])
             assert "Proven" in ours.ours(removing, "verify", published["hash"])
             context = ssl.create_default_context(cafile=str(authority().file))
