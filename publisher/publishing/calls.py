@@ -40,14 +40,18 @@ class Call:
         self._runner = ThreadRunner()
 
     def run(self) -> Published | PublishStatus:
-        """Return the result, or the status if it was left to the daemon. Raises PublisherError."""
+        """Return the result, or the status if it was left to the daemon. Raises PublisherError.
+
+        A KeyboardInterrupt that came too late to stop anything is raised at the end.
+        """
         order, runner = self._order, self._runner
         consent = Consent(yes=order.yes, anonymous=order.flag is Flag.ANONYMOUS, how="yes=True")
         observer = CallingObserver(runner, EventEmitter(self._emit, time.monotonic))
         result = Publishing(order, observer, consent, runner).run()
-        if isinstance(result, Result):
-            return published_event(result)
-        return status_of(result.id)
+        plan = result.plan if isinstance(result, Result) else result
+        if runner.interrupted:
+            raise KeyboardInterrupt(f"publish {plan.id} came to its end first")
+        return published_event(result) if isinstance(result, Result) else status_of(plan.id)
 
     def stop(self) -> None:
         """Stop cleanly: `run` then raises an error that concludes STOPPED. What was acknowledged is kept."""

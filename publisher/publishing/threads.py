@@ -35,7 +35,8 @@ _CONNECTIONS = WeakSet[socket.socket]()
 class ThreadRunner:
     """A runner that uses a thread for each work.
 
-    KeyboardInterrupt in the calling thread stops the work cleanly; a second one leaves it behind.
+    KeyboardInterrupt in the calling thread stops the work cleanly; a second one leaves it behind. interrupted: whether
+    there was one; work that was nearly over may have succeeded all the same.
     """
 
     def __init__(self) -> None:
@@ -44,6 +45,7 @@ class ThreadRunner:
         self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._changing = threading.Lock()
         self._stopping = False
+        self.interrupted = False
         self._wake: Callable[[], object] | None = None  # sets the event of the work that runs
 
     def __call__(self, work: Work[T]) -> T:
@@ -58,6 +60,7 @@ class ThreadRunner:
             except KeyboardInterrupt:
                 if self._stopping:
                     raise
+                self.interrupted = True
                 self.stop()
         thread.join()
         return result.result()

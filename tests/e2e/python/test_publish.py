@@ -191,6 +191,20 @@ def test_ctrl_c_stops_cleanly_and_the_publish_can_be_resumed(project: Path, regi
     assert roar_publisher.resume(publish_id).publish_id == publish_id
 
 
+def test_ctrl_c_at_the_very_end_is_not_lost(project: Path, registry: str) -> None:
+    """The program that is interrupted must not go on because its publish had just succeeded."""
+
+    def interrupt(event: events.Event) -> None:
+        if isinstance(event, events.StateEvent) and event.state == "done":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as interrupted:
+        roar_publisher.publish(project, visibility="public", registry=registry, yes=True, on_progress=interrupt)
+    [status] = roar_publisher.publishes(project)
+    assert status.status == "done"
+    assert status.publish_id in str(interrupted.value)
+
+
 def test_a_callback_that_fails_does_not_stop_a_publish(
     project: Path, registry: str, caplog: pytest.LogCaptureFixture
 ) -> None:
