@@ -195,7 +195,7 @@ class Download:
                 async with slots:
                     content = await one.store.read(one.key, offset, min(RANGE_BYTES, size - offset), one.stored)
                     await in_thread(partial.write, content, offset)
-                await self._record(self.journal.add_range, digest, number)
+                    await self._record(self.journal.add_range, digest, number)
                 self.report(Sent(one.file.name, len(content)))
 
             self.report(Sent(one.file.name, sum(min(RANGE_BYTES, size - number * RANGE_BYTES) for number in there)))

@@ -166,7 +166,7 @@ def local_problem(name: str, error: OSError) -> LocalProblem:
 
 def digest_of(descriptor: int) -> str:
     """Return the blake3 of an open file."""
-    digest, offset = blake3(max_threads=blake3.AUTO), 0
+    digest, offset = blake3(), 0  # in one thread: a forked process has not those of its parent
     while chunk := os.pread(descriptor, READ_BYTES, offset):
         digest.update(chunk)
         offset += len(chunk)

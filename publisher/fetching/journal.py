@@ -42,6 +42,7 @@ class FetchJournal:
     def __init__(self, path: Path) -> None:
         """Open the journal; a damaged one is replaced by an empty one, because it only saves work."""
         self._path = path
+        self._is_open = True
         try:
             self._connection = self._opened()
         except sqlite3.DatabaseError:
@@ -121,18 +122,20 @@ class FetchJournal:
             self._connection.execute("DELETE FROM partial WHERE digest = ?", (digest,))
 
     def end(self) -> None:
-        """Forget the request. Without ranges of files of other requests, the journal is removed."""
+        """Forget the request, and close the journal."""
         with self._transaction():
             self._connection.execute("DELETE FROM request")
             self._connection.execute("DELETE FROM files")
-        empty = not self.partial_files()
         self.close()
-        if empty:
-            self._remove()
 
     def close(self) -> None:
-        """Close the journal. Harmless if it is closed."""
-        self._connection.close()
+        """Close the journal, and remove it if it has nothing to continue. Harmless if it is closed."""
+        if self._is_open:
+            needed = self.request() is not None or self.partial_files()
+            self._is_open = False
+            self._connection.close()
+            if not needed:
+                self._remove()
 
     def _transaction(self) -> sqlite3.Connection:
         self._connection.execute("BEGIN IMMEDIATE")

@@ -1,6 +1,7 @@
 """What we published comes back: real roar-cli reproduces, compares, shows, fetches and labels it from our registry."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -91,18 +92,24 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 def _ours(desk: Desk, *arguments: str) -> str:
     """Publish with our program; the hash."""
+    code, output = _program(desk, *arguments, "-y", "--json")
+    assert code == 0, output
+    event: dict[str, Any] = json.loads(output.splitlines()[-1])
+    return str(event["hash"])
+
+
+def _program(desk: Desk, *arguments: str, **environment: str) -> tuple[int, str]:
+    """Run our program; its exit code and what it wrote."""
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "roar_publisher", *arguments, "-y", "--json"],
+        [sys.executable, "-P", "-m", "roar_publisher", *arguments],
         cwd=desk.project,
-        env=desk.environment() | {"PYTHONPATH": str(CHECKOUT)},
+        env=desk.environment() | {"PYTHONPATH": str(CHECKOUT)} | environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=TIMEOUT_SECONDS,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    event: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return str(event["hash"])
+    return done.returncode, done.stderr + done.stdout
 
 
 def stranger(folder: Path) -> dict[str, str]:
@@ -144,9 +151,29 @@ def test_artifacts_are_compared_shown_and_fetched(scene: Scene, tmp_path: Path) 
     shown = scene.roar(clone, "show", model, **stranger(tmp_path))
     assert shown.status == 0, shown.output
     assert all(words in shown.output for words in ("GLaaS", "999B", "train.py"))
-    fetched = scene.roar(clone, "get", f"s3://{BUCKET}/one/model.bin")
+    fetched = scene.roar(clone, "get", f"s3://{BUCKET}/one/model.bin", "--hash", model)
     assert fetched.status == 0, fetched.output
     assert blake3((clone / "model.bin").read_bytes()).hexdigest() == model
+
+
+def test_ours_fetches_what_roar_cli_put_also_what_is_private(scene: Scene, tmp_path: Path) -> None:
+    uploaded = f"s3://{BUCKET}/theirs"
+    done = scene.roar(scene.alice.project, "put", *OUTPUTS, uploaded, "-m", "theirs", "--no-tag", "--private", "-y")
+    assert done.status == 0, done.output
+    (theirs,) = set(re.findall(r"[0-9a-f]{64}", done.output)) - set(scene.made.values())
+
+    def fetch(*selections: str, **environment: str) -> tuple[int, set[str]]:
+        """Fetch, and return the exit code and what is there."""
+        folder = tmp_path / "fetched"
+        shutil.rmtree(folder, ignore_errors=True)
+        code, output = _program(scene.alice, "fetch", theirs, *selections, "--to", str(folder), **environment)
+        found = {path.name: blake3(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+        assert found == {name: scene.made[name] for name in found}, output
+        return code, set(found)
+
+    assert fetch() == (0, set(OUTPUTS))
+    assert fetch("@2") == (0, {"model.bin"})
+    assert fetch(**stranger(tmp_path)) == (1, set())
 
 
 def test_labels_are_edited_from_anywhere(scene: Scene, tmp_path: Path) -> None:

@@ -364,6 +364,15 @@ def test_a_planted_work_folder_is_not_used(fetching: Fetching) -> None:
     assert precious.read_bytes() == b"precious"
 
 
+def test_a_journal_with_nothing_to_continue_does_not_stay(fetching: Fetching) -> None:
+    with TargetFolder.opened(fetching.target) as target:
+        journal = FetchJournal(target.journal)
+        assert target.journal.exists()
+        for _ in range(2):
+            journal.close()
+    assert list(fetching.target.iterdir()) == []
+
+
 def test_two_processes_do_not_fetch_into_one_folder(fetching: Fetching) -> None:
     with TargetFolder.opened(fetching.target), pytest.raises(Owned):
         fetching.run(fetching.files(x=b"x"))
