@@ -96,12 +96,13 @@ class Daemon:
             while not stop.is_set():
                 self._woken = anyio.Event()
                 wait, idle = await self._scan(tasks, monitor)
+                idle = idle and not self._feeding.active
                 self._feeding.start(tasks)
-                if not idle or self._feeding.active or self._drain:
-                    self._verifying.give_way()
-                else:
+                if idle and not self._drain:
                     self._verifying.start(tasks)
-                if not idle or self._feeding.active or self._verifying.active:
+                else:
+                    self._verifying.give_way()
+                if not idle or self._verifying.active:
                     idle_since = anyio.current_time()
                 elif self._workers is not None and anyio.current_time() - idle_since >= IDLE_RESTART_SECONDS:
                     break

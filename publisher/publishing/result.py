@@ -6,7 +6,7 @@ from pathlib import Path
 from roar_publisher.auth.identity import ANONYMOUS_IDENTITY
 from roar_publisher.state.objects import ObjectTally
 from roar_publisher.state.paths import PublishPaths
-from roar_publisher.state.record import Plan, Progress
+from roar_publisher.state.record import PROVEN, Plan, Progress
 from roar_publisher.text import count, size
 
 PUBLIC = "public"
@@ -53,6 +53,8 @@ class Result:
         if self.plan.destination is not None:
             files = f"{count(self.files.objects, 'file')} ({size(self.files.size)})"
             words.append(f"Stored {files} in {self.plan.destination}.")
+        if (self.progress.verification or {}).get("outcome") == PROVEN:
+            words.append("Read back and proven.")
         if self.receipt is not None:
             words.append(f"Receipt: roar receipt {self.plan.id}")
         return words

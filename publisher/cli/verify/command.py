@@ -36,7 +36,7 @@ Examples:
   roar verify pub-1a2b --full              read every byte
   roar verify 3f9c… --sample 5%            read one object in twenty
   roar verify 3f9c… --full --resume        continue what was interrupted
-  roar verify 3f9c… --repair --from DIR    put again what is missing or differs
+  roar verify 3f9c… --repair --from DIR    put again what differs
   roar verify --all --older-than 30d       everything, for cron
   roar verify --receipt FILE model.bin     without a network
 """

@@ -130,6 +130,7 @@ async def test_missing_truncated_changed_and_unreadable_are_told_apart(
 async def test_a_flipped_bit_is_found_and_nothing_else(seed: int) -> None:
     rng, store = random.Random(seed), shelf()
     chosen = subjects(store)
+    assert problems(await inspected(store, chosen)) == {}, "no false alarm"
     name = rng.choice(NAMES)
     content = bytearray(store.objects[name])
     content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
