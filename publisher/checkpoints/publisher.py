@@ -116,10 +116,15 @@ class CheckpointPublisher:
             taken = self._has_room(record, superseded)
             if taken:
                 record = self._accept(record)
-                skipped += [view(one, DONE) for one in superseded if self._skip(one)]
+                gone = [one for one in superseded if self._skip(one)]
             else:
-                skipped.append(view(replace(record, end=End.FULL.value), DONE))
-                self._background.remove(record)
+                gone = [replace(record, end=End.FULL.value)]
+            skipped += [view(one, DONE) for one in gone]
+            # Only now, because two threads of one interpreter slow each other down.
+            if taken:
+                self._background.clone(record, copy=any(one.typed in self._in_place for one in record.sources))
+            for one in gone:
+                self._background.remove(one)
         self._report(skipped)
         return view(record, WAITING) if taken else None
 
@@ -180,7 +185,7 @@ class CheckpointPublisher:
         return self._settings.record(step, metrics, tuple(sources), home, pinned=pinned)
 
     def _accept(self, record: Record) -> Record:
-        """Journal a checkpoint, and leave the rest to the background."""
+        """Journal a checkpoint."""
         try:
             record = self._series.add(record)
         except OSError as error:
@@ -194,7 +199,6 @@ class CheckpointPublisher:
         self._open[record.name] = record
         self._last_step = record.step
         self._note_best(record)
-        self._background.clone(record, copy=any(one.typed in self._in_place for one in record.sources))
         return record
 
     def _skip(self, superseded: Record) -> bool:
@@ -202,7 +206,6 @@ class CheckpointPublisher:
         if not self._series.move(superseded.name, WAITING, DONE):
             return False
         del self._open[superseded.name]
-        self._background.remove(superseded)
         return True
 
     def _worth(self, record: Record) -> float:

@@ -126,8 +126,9 @@ class Series:
             path.unlink(missing_ok=True)
 
     def remove_strays(self, older_than: float) -> None:
-        """Remove snapshots without a record, which a killed process left behind. older_than: Unix seconds."""
-        known = {Path(one.home).name for state in (WAITING, TAKEN, DONE) for one in self.records(state)}
+        """Remove snapshots that nothing needs, which a killed process left behind. older_than: Unix seconds."""
+        kept = [one for one in self.records(DONE) if one.end == End.PUBLISHED]
+        known = {Path(one.home).name for one in self.unfinished() + kept}
         for path in self.files.iterdir():
             if path.name not in known and path.stat().st_mtime < older_than:
                 shutil.rmtree(path, ignore_errors=True)

@@ -1,5 +1,6 @@
 """Checkpoints from a training to the registry: what is published, and under which lineage."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -8,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
+import roar_publisher
 from roar_publisher import CheckpointPublisher
+from roar_publisher.checkpoints.feeder import CheckpointFeeder
 from roar_publisher.checkpoints.snapshot import SMALL_BYTES
+from roar_publisher.state.lock import Lock
+from roar_publisher.state.paths import StateFolder
 from tests.support.checkpoints import drain, in_fork, links_of, outputs_of
 from tests.support.cli.program import PATIENCE, Program
 
@@ -91,6 +96,29 @@ def test_what_is_rewritten_in_place_is_never_published_torn_and_copied_from_then
     assert in_fork(partial(drain, program.state))
     assert ends(publisher) == {0: "changed", 1: "published", 2: "published"}
     assert stored(store) == {f"step-0000000{step}/model.bin": content(step) for step in (1, 2)}
+
+
+def test_one_checkpoint_is_under_way_at_a_time_and_newer_ones_supersede_the_others(
+    publisher: CheckpointPublisher, project: Path, program: Program
+) -> None:
+    folder = StateFolder(program.state)
+
+    def feed() -> None:
+        feeder = CheckpointFeeder(folder, log=logging.getLogger("daemon under test"))
+        feeder.feed()
+        feeder.feed()
+
+    with Lock(folder.daemon_lock):  # the feeder is the daemon's
+        for step in range(3):
+            publisher.submit(save(project / "model.bin", step), step=step, pin=step == 1)
+            assert in_fork(feed)
+        assert ends(publisher) == {0: "publishing", 1: "waiting", 2: "waiting"}
+        publisher.submit(save(project / "model.bin", 3), step=3)
+        assert ends(publisher) == {0: "publishing", 1: "waiting", 2: "superseded", 3: "waiting"}
+    assert len(program.publishes) == 1
+    roar_publisher.cancel(program.publishes[0])
+    assert in_fork(partial(drain, program.state))
+    assert ends(publisher) == {0: "failed", 1: "published", 2: "superseded", 3: "published"}
 
 
 def test_a_put_that_was_planned_before_a_kill_is_found_again(

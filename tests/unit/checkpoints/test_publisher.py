@@ -168,14 +168,21 @@ def test_published_snapshots_stay_as_often_as_asked(make: Make, model: Path) -> 
     assert [one.step for one in series.records(DONE) if one.snapshot.exists()] == [2, 3]
 
 
-def test_what_a_killed_process_left_half_made_is_removed_later(make: Make) -> None:
-    stray = series_of(make()).files / "0123456789abcdef"
-    stray.mkdir()
+def test_what_a_killed_process_left_is_removed_later(make: Make, model: Path) -> None:
+    publisher = make()
+    for step in (0, 1):
+        publisher.submit(model, step=step, pin=True)
+    series = series_of(publisher)
+    skipped, waiting = (Path(one.home) for one in series.records(WAITING))
+    assert series.move("step-00000000", WAITING, DONE), "killed before it removed the snapshot"
+    half = series.files / "0123456789abcdef"
+    half.mkdir()
     make()
-    assert stray.exists(), "another process may be making it"
-    os.utime(stray, (0, 0))
+    assert half.exists(), "another process may be making it"
+    for path in (half, skipped, waiting):
+        os.utime(path, (0, 0))
     make()
-    assert not stray.exists()
+    assert set(series.files.iterdir()) == {waiting}
 
 
 def test_a_record_of_another_release_is_left_alone(make: Make, model: Path) -> None:
