@@ -68,7 +68,7 @@ def test_a_rewrite_in_place_is_noticed_and_reaches_no_copy(tmp_path: Path, home:
         file.write(b"torn")
     os.utime(model, ns=(1, 1))  # a clock may stand still between two writes of a test
     assert stamp_of(place(home, 0, model, cloned=False)) != held.stamps[""]
-    assert not clone(home, 0, model, held.stamps, copy=True), "nor is what is torn copied"
+    assert not clone(home, 1, model, held.stamps, copy=True), "nor is what is torn copied"
     path = place(home, 0, model, cloned=True)
     assert (path.read_bytes(), stamp_of(path)) == (LARGE, held.stamps[""])
     assert rewrites_in_place(held, hold(model, home, 1))
