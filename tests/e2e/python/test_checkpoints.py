@@ -12,7 +12,7 @@ import pytest
 import roar_publisher
 from roar_publisher import CheckpointPublisher
 from roar_publisher.checkpoints.feeder import CheckpointFeeder
-from roar_publisher.checkpoints.snapshot import SMALL_BYTES
+from roar_publisher.checkpoints.snapshot import SMALL_BYTES, clone
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.paths import StateFolder
 from tests.support.checkpoints import drain, in_fork, links_of, outputs_of
@@ -30,6 +30,13 @@ def store(tmp_path: Path) -> Path:
 def publisher(project: Path, registry: str, store: Path, monkeypatch: pytest.MonkeyPatch) -> CheckpointPublisher:
     monkeypatch.chdir(project)
     return CheckpointPublisher(store, visibility="public", registry=registry, yes=True, start_daemon=False)
+
+
+def feed(state: Path) -> None:
+    """Plan what is due, as the daemon does, without carrying it out. Call it in a fork."""
+    feeder = CheckpointFeeder(StateFolder(state), log=logging.getLogger("daemon under test"))
+    while feeder.feed():
+        pass
 
 
 def content(step: int) -> bytes:
@@ -98,20 +105,30 @@ def test_what_is_rewritten_in_place_is_never_published_torn_and_copied_from_then
     assert stored(store) == {f"step-0000000{step}/model.bin": content(step) for step in (1, 2)}
 
 
+def test_a_file_that_is_rewritten_while_it_is_published_is_read_from_its_clone(
+    publisher: CheckpointPublisher, project: Path, program: Program, store: Path
+) -> None:
+    model = save(project / "model.bin", 1)
+    publisher.submit(model, step=1)
+    with Lock(StateFolder(program.state).daemon_lock):
+        assert in_fork(partial(feed, program.state))
+    [record] = publisher._series.records("taken")
+    assert clone(record.snapshot, 0, model, record.sources[0].files, copy=True)
+    with open(model, "r+b") as file:
+        file.write(content(2))
+    os.utime(model, ns=(2, 2))
+    assert in_fork(partial(drain, program.state))
+    assert ends(publisher) == {1: "published"}
+    assert stored(store) == {"step-00000001/model.bin": content(1)}
+
+
 def test_one_checkpoint_is_under_way_at_a_time_and_newer_ones_supersede_the_others(
     publisher: CheckpointPublisher, project: Path, program: Program
 ) -> None:
-    folder = StateFolder(program.state)
-
-    def feed() -> None:
-        feeder = CheckpointFeeder(folder, log=logging.getLogger("daemon under test"))
-        feeder.feed()
-        feeder.feed()
-
-    with Lock(folder.daemon_lock):  # the feeder is the daemon's
+    with Lock(StateFolder(program.state).daemon_lock):  # the feeder is the daemon's
         for step in range(3):
             publisher.submit(save(project / "model.bin", step), step=step, pin=step == 1)
-            assert in_fork(feed)
+            assert in_fork(partial(feed, program.state))
         assert ends(publisher) == {0: "publishing", 1: "waiting", 2: "waiting"}
         publisher.submit(save(project / "model.bin", 3), step=3)
         assert ends(publisher) == {0: "publishing", 1: "waiting", 2: "superseded", 3: "waiting"}

@@ -74,6 +74,8 @@ def test_one_that_the_daemon_has_taken_is_not_skipped(make: Make, model: Path) -
     take(publisher, "step-00000000")
     publisher.submit(model, step=1)
     assert states(publisher) == {0: "publishing", 1: "waiting"}
+    publisher.close()
+    assert all(one.snapshot.exists() for one in series_of(publisher).unfinished())
 
 
 @pytest.mark.parametrize(("mode", "losses", "left"), [("min", (3, 1, 2, 2), 1), ("max", (1, 2, 3, 0), 2)])
