@@ -17,6 +17,7 @@ from benchmark.resuming import first_request, resuming
 from benchmark.startup import startup
 from benchmark.table import Figure, memory, ratio
 from benchmark.upload import LARGE_BYTES, SERVERS, SMALL_FILES, Files, measure_null_store, measure_uploads
+from benchmark.workers import workers
 
 REPETITIONS = 3
 SIGNING_REPETITIONS = 5
@@ -184,6 +185,7 @@ GROUPS: Mapping[str, Group] = {
     "startup": Group(lambda bench, sizes: startup(bench), "time to the first request, and modules loaded"),
     "resume": Group(lambda bench, sizes: resuming(bench, sizes.resumed), "a resume at 90 %% beside a whole publish"),
     "ingest": Group(lambda bench, sizes: ingest(bench, sizes.jobs), "the registry beside a bare Starlette loop"),
+    "workers": Group(lambda bench, sizes: workers(bench, sizes.jobs), "workers on PostgreSQL beside one (needs it)"),
     "signing": Group(signing, "an SSH key beside no credential"),
     "large": Group(large, "100,000 jobs: memory, how the time grows, a resume's start; waits during finalize"),
     "upload": Group(uploads, "`roar put` beside boto3"),
