@@ -194,8 +194,9 @@ class Download:
                 offset = number * RANGE_BYTES
                 async with slots:
                     content = await one.store.read(one.key, offset, min(RANGE_BYTES, size - offset), one.stored)
-                    await in_thread(partial.write, content, offset)
-                    await self._record(self.journal.add_range, digest, number)
+                    with anyio.CancelScope(shield=True):  # what has arrived is kept also if the fetch is stopped
+                        await in_thread(partial.write, content, offset)
+                        await self._record(self.journal.add_range, digest, number)
                 self.report(Sent(one.file.name, len(content)))
 
             self.report(Sent(one.file.name, sum(min(RANGE_BYTES, size - number * RANGE_BYTES) for number in there)))
