@@ -79,7 +79,7 @@ class Lock:
         if not held:
             os.close(handle)
             raise Owned(
-                f"another process works on this publish{_name_owner(self._path)}",
+                f"another process works on this publish{name_owner(self._path)}",
                 kept="It continues undisturbed.",
                 next_step="roar journal list",
                 reason=Reason.OWNED,
@@ -169,7 +169,7 @@ def _host() -> str:
     return os.uname().nodename.encode("ascii", "replace").decode()[:HOST_WIDTH]
 
 
-def _name_owner(path: Path) -> str:
+def name_owner(path: Path) -> str:
     """Return the holder's pid, and its machine if it is another one, for a message; empty if unknown."""
     pid = owner(path)
     if pid is None:

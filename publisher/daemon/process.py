@@ -18,7 +18,7 @@ from roar_publisher.daemon.settings import user_settings
 from roar_publisher.state.descriptors import raise_limit
 from roar_publisher.state.errors import LocalProblem, Owned
 from roar_publisher.state.home import home_to_read
-from roar_publisher.state.lock import Lock, owner
+from roar_publisher.state.lock import Lock, name_owner
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import Reason
 from roar_publisher.tasks import background
@@ -71,9 +71,8 @@ def _only_daemon(folder: StateFolder) -> Lock:
     try:
         return Lock(folder.daemon_lock).acquire()
     except Owned as owned:
-        pid = owner(folder.daemon_lock)
         raise Owned(
-            f"a daemon is already running for {folder.root}{f' (pid {pid})' if pid else ''}",
+            f"a daemon is already running for {folder.root}{name_owner(folder.daemon_lock)}",
             kept="It continues unchanged.",
             next_step="roar daemon status",
             reason=Reason.OWNED,

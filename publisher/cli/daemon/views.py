@@ -22,6 +22,7 @@ from roar_publisher.daemon.log import last_lines
 from roar_publisher.naming import as_called
 from roar_publisher.publishing.status import explain, facts, moment, next_step
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.lock import name_owner
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.status import CountedStatus, JournalStatus
@@ -61,7 +62,7 @@ def show_status(folder: StateFolder, *, as_json: bool) -> bool:
         }
         click.echo(json.dumps(answer))
         return pid is not None
-    click.echo("No daemon is running." if pid is None else f"The daemon is running (pid {pid}).")
+    click.echo("No daemon is running." if pid is None else f"The daemon is running{name_owner(folder.daemon_lock)}.")
     click.echo(f"State folder: {printable(str(folder.root))}")
     click.echo(f"Log: {printable(str(folder.daemon_log))}")
     if live:

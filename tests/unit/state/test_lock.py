@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from roar_publisher.cli.daemon.views import show_status
 from roar_publisher.state.errors import Conclusion, LocalProblem, Owned
 from roar_publisher.state.lock import Lock, owner
+from roar_publisher.state.paths import StateFolder
 from tests.support.checkout import TESTS
 from tests.support.processes import line_of, running
 
@@ -164,4 +166,16 @@ def test_an_owner_on_another_machine_is_named_with_it(tmp_path: Path, monkeypatc
     with pytest.raises(Owned, match=rf"\(pid {os.getpid()} on node-7\)"):
         Lock(path).acquire()
     assert owner(path) == os.getpid()
+    lock.release()
+
+
+def test_a_daemon_on_another_machine_is_named_with_it(
+    folder: StateFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder.make()
+    with monkeypatch.context() as there:
+        there.setattr("roar_publisher.state.lock._host", lambda: "login-1")
+        lock = Lock(folder.daemon_lock).acquire()
+    assert show_status(folder, as_json=False)
+    assert f"The daemon is running (pid {os.getpid()} on login-1).\n" in capsys.readouterr().out
     lock.release()
