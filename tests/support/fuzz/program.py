@@ -86,7 +86,7 @@ def roar(
         changed.enter_context(chdir(place.project))
         for name, stream in (("stdin", io.StringIO()), ("stdout", out), ("stderr", err)):
             changed.enter_context(mock.patch.object(sys, name, stream))
-        changed.enter_context(mock.patch.object(Route, "_transport", transport))
+        changed.enter_context(mock.patch.object(Route, "transport", transport))
         changed.enter_context(mock.patch("roar_publisher.cli.failure._defect", _defect))
         patience = THREADS_SECONDS if threads else 0
         changed.enter_context(mock.patch("anyio.run", partial(_in_virtual_time, patience)))

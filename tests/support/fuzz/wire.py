@@ -45,7 +45,7 @@ class Network:
     requests: list[Request] = field(default_factory=list)
 
     def transport(self, route: Route, limits: httpx2.Limits) -> httpx2.AsyncBaseTransport:
-        """What `Route._transport` returns instead of a transport to the real network."""
+        """What `Route.transport` returns instead of a transport to the real network."""
         made = httpx2.AsyncHTTPTransport(verify=route._tls, limits=limits)
         made._pool = httpcore2.AsyncConnectionPool(
             max_connections=limits.max_connections,
