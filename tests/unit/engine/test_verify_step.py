@@ -7,9 +7,11 @@ import pytest
 
 from roar_publisher.auth.choice import Flag
 from roar_publisher.registry.store.database import Connection
+from roar_publisher.state.debts import Debt, DebtKind
 from roar_publisher.state.errors import Transient
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import Event, State
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import DIFFERS, PROVEN, UNCHECKED
 from tests.support.auth.worlds import World
 from tests.support.faults.mortal import Crash, Life
@@ -71,6 +73,8 @@ def test_what_cannot_be_reached_is_verified_later(tmp_path: Path) -> None:
     assert isinstance(problem, Transient)
     assert events(world)[-1] == ("finalized", "verify")
     world.instead = lambda path: None
+    with Journal(world.paths.journal) as journal:  # what is owed does not take its place
+        journal.remember(owed=(Debt(DebtKind.MARKS, "it was locked", Reason.DATABASE),))
     progress = live(world)
     assert (progress.state, progress.verification) == (State.DONE, {"outcome": PROVEN, "why": ""})
     assert len(world.calls("/finalize")) == 1
