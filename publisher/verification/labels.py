@@ -6,6 +6,7 @@ whatever else; one with a later version is right if an earlier version has it.
 
 import json
 from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote
@@ -85,9 +86,10 @@ class LabelCheck:
 async def labels_of(caller: RegistryClient, lineage_hash: str, authorize: Authorizer) -> AsyncIterator[ReadLabel]:
     """Yield all labels of a lineage, one page in memory at a time. Raises CannotCheck, and what a call raises."""
     path = f"{API_ROOT}/sessions/{lineage_hash}/readback/labels"
-    async for page in follow(caller, path, LabelPage, authorize):
-        for label in page.labels:
-            yield label
+    async with aclosing(follow(caller, path, LabelPage, authorize)) as pages:
+        async for page in pages:
+            for label in page.labels:
+                yield label
 
 
 async def compare_labels(

@@ -1,6 +1,6 @@
 """Following a registry's pages: each names the next one, and none twice."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import quote
@@ -21,8 +21,8 @@ class PagedReply(ReplyBody):
 P = TypeVar("P", bound=PagedReply)
 
 
-async def follow(caller: RegistryClient, path: str, expect: type[P], authorize: Authorizer) -> AsyncIterator[P]:
-    """Yield the pages of `path`, one in memory at a time.
+async def follow(caller: RegistryClient, path: str, expect: type[P], authorize: Authorizer) -> AsyncGenerator[P, None]:
+    """Yield the pages of `path`, one in memory at a time. Use it within `aclosing`, because a reader may stop early.
 
     Raises CannotCheck if a page leads back to an earlier one, and what `RegistryClient.call` raises.
     """

@@ -1,6 +1,7 @@
 """Reading what a registry serves of a lineage: `GET /sessions/:hash/readback`, page by page (`protocol.md §4`)."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -122,11 +123,13 @@ async def read_into(
 
 async def pages(caller: RegistryClient, lineage_hash: str, authorize: Authorizer) -> AsyncIterator[ReadbackPage]:
     """Yield the pages of a lineage. Raises CannotCheck, and what `RegistryClient.call` raises."""
-    async for page in follow(caller, f"{API_ROOT}/sessions/{lineage_hash}/readback", ReadbackPage, authorize):
-        if page.canonical_version != CANONICAL_VERSION:
-            what = f"its hash follows version {page.canonical_version} of the rules; this release knows"
-            raise CannotCheck(f"{what} {CANONICAL_VERSION}", reason=Reason.REJECTED)
-        yield page
+    path = f"{API_ROOT}/sessions/{lineage_hash}/readback"
+    async with aclosing(follow(caller, path, ReadbackPage, authorize)) as followed:
+        async for page in followed:
+            if page.canonical_version != CANONICAL_VERSION:
+                what = f"its hash follows version {page.canonical_version} of the rules; this release knows"
+                raise CannotCheck(f"{what} {CANONICAL_VERSION}", reason=Reason.REJECTED)
+            yield page
 
 
 def _job(job: object) -> dict[str, Any]:
