@@ -14,7 +14,7 @@ import click
 from roar_publisher.cli.ids import complete_publish
 from roar_publisher.cli.parameters import build, declare
 from roar_publisher.state.ages import parse_age
-from roar_publisher.state.errors import LocalProblem, UsageProblem
+from roar_publisher.state.errors import Interrupted, LocalProblem, UsageProblem
 from roar_publisher.state.limits import TransferLimits
 from roar_publisher.state.paths import StateFolder
 
@@ -154,7 +154,13 @@ def verify(
     folder = StateFolder.from_environment(os.environ)
     with ExitStack() as journals:
         order = replace(named_target(subject, registry, folder, journals), objects=objects)
-        verdict = run(partial(carry_out, order, folder))
+        try:
+            verdict = run(partial(carry_out, order, folder))
+        except Interrupted as stopped:
+            if objects is not None:
+                stopped.kept = "What was read of the objects is recorded."
+                stopped.next_step = "repeat the command with --resume"
+            raise
         show(verdict, order, as_json=as_json)
     return verdict.exit_code
 
