@@ -1,13 +1,14 @@
 """A file that is being fetched, under its digest in the work folder. Blocking."""
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from blake3 import blake3
 
-from roar_publisher.fetching.folder import TargetFolder, digest_of
+from roar_publisher.fetching.folder import READ_BYTES, TargetFolder
 from roar_publisher.fetching.stored import StoredFile
 from roar_publisher.state.errors import Rejected
 from roar_publisher.state.reasons import Reason
@@ -21,6 +22,36 @@ class WrongBytes(Rejected):
         self.resumed = resumed
 
 
+class _DigestFromBegin:
+    """The digest of a file that is written in any order, computed meanwhile, as far as it is there from its begin."""
+
+    def __init__(self) -> None:
+        self._digest = blake3()
+        self._end = 0
+        self._written: dict[int, int] = {}  # lengths by offset, of what is not in the digest yet
+        self._turn = threading.Lock()
+
+    def add(self, descriptor: int, content: bytes, offset: int) -> None:
+        """Take bytes that were written, and those after them that were written before."""
+        self._written[offset] = len(content)
+        if self._turn.acquire(blocking=False):  # otherwise another thread, or the end, takes them
+            try:
+                while length := self._written.pop(self._end, 0):
+                    next_one = content if offset == self._end else os.pread(descriptor, length, self._end)
+                    self._digest.update(next_one)
+                    self._end += len(next_one)
+            finally:
+                self._turn.release()
+
+    def of_whole(self, descriptor: int) -> str:
+        """Return the digest of the whole file. The rest of it is read."""
+        with self._turn:
+            while chunk := os.pread(descriptor, READ_BYTES, self._end):
+                self._digest.update(chunk)
+                self._end += len(chunk)
+            return self._digest.hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class PartialFile:
     """An incomplete file. descriptor: open for reading and writing."""
@@ -28,6 +59,7 @@ class PartialFile:
     target: TargetFolder
     file: StoredFile
     descriptor: int
+    _digest: _DigestFromBegin = field(default_factory=_DigestFromBegin)
 
     @classmethod
     @contextmanager
@@ -46,10 +78,11 @@ class PartialFile:
         """Write bytes at an offset. A hole stays one where all of them are zeros."""
         if content[0] or content != bytes(len(content)):
             write_at(self.descriptor, content, offset)
+        self._digest.add(self.descriptor, content, offset)
 
     def finish(self, *, resumed: bool, force: bool) -> None:
         """Give the file its name, if its content is right. Raises WrongBytes, and LocalProblem without `force`."""
-        if digest_of(self.descriptor) != self.file.digest:
+        if self._digest.of_whole(self.descriptor) != self.file.digest:
             raise WrongBytes(resumed=resumed)
         os.fsync(self.descriptor)
         self.target.give_name(self.file.digest, self.file.name, force=force)
