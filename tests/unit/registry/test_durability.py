@@ -15,8 +15,8 @@ from tests.support.registry.power_loss import PowerLosses, write_image
 
 pytestmark = pytest.mark.anyio
 NORMAL, FULL = 1, 2
-PUBLISHES, JOBS, LINKS = 4, 5, 7
-PAGES = 40
+PUBLISHES, JOBS, LINKS = 5, 5, 7
+PAGES = 120
 """Pages of the log after which a checkpoint copies them to the database."""
 SEED = 20261128
 
