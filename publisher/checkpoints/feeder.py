@@ -139,11 +139,16 @@ class CheckpointFeeder:
 
     def _planned(self, record: Record) -> str | None:
         """Return the put that an earlier process planned for a checkpoint."""
+        from roar_publisher.storage.addresses import parse_destination
+
+        wanted = parse_destination(record.destination)  # a plan has the store's form of it
         for paths in self._folder.all_publishes():
-            status = self._status(paths.id)
-            if status is not None and status.plan.destination == record.destination:
-                if status.progress.state is not State.CANCELLED:
-                    return paths.id
+            with suppress(PublisherError):  # of another publish, whose journal cannot be read
+                status = read_status(paths)
+                destination = status.plan.destination
+                if destination and status.progress.state is not State.CANCELLED:
+                    if parse_destination(destination) == wanted:
+                        return paths.id
         return None
 
     def _status(self, publish_id: str) -> "JournalStatus | None":
