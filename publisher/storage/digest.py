@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from functools import cache
 from itertools import cycle
 from mmap import mmap
 
@@ -112,7 +113,15 @@ def _segments(descriptor: int, size: int, part_bytes: int) -> Generator[bytes | 
 
 
 def _blake3() -> blake3_package.blake3:
-    return blake3_package.blake3(max_threads=blake3_package.blake3.AUTO)
+    # A fork does not have the threads of blake3's pool, and would wait for them for ever.
+    threads = blake3_package.blake3.AUTO if _pool_owner() == os.getpid() else 1
+    return blake3_package.blake3(max_threads=threads)
+
+
+@cache
+def _pool_owner() -> int:
+    """Return the process that hashed first: this one, or one that it was forked from."""
+    return os.getpid()
 
 
 def _ignore(read: int) -> None:

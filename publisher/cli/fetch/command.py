@@ -45,7 +45,8 @@ With --json, one object a line, by "event":
   fetched           path, digest, url, bytes
   present           path, digest, url
   failed            path, digest, url, why, next
-  progress          state (null), done, total, unit (bytes), per_second, seconds_left
+  progress          state (null), done, total, unit (bytes), per_second,
+                    seconds_left
   waiting           reason, seconds
   retrying          what, attempt, seconds
   done              folder, fetched, present, failed, bytes

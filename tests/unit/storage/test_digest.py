@@ -3,6 +3,8 @@
 import hashlib
 import os
 import socket
+import subprocess
+import sys
 from dataclasses import asdict
 from json import dumps
 from pathlib import Path
@@ -139,3 +141,24 @@ async def test_a_file_without_permission_is_reported(tmp_path: Path) -> None:
         path.touch(mode=0)
     with pytest.raises(LocalProblem, match="cannot be read"):
         await digest_file(str(path))
+
+
+FORKED = """
+import os, signal, sys
+import anyio
+from roar_publisher.storage.digest import digest_file
+
+expected = anyio.run(digest_file, sys.argv[1]).blake3
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    os._exit(anyio.run(digest_file, sys.argv[1]).blake3 != expected)
+_, status = os.waitpid(child, 0)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+def test_a_fork_of_a_process_that_has_hashed_can_hash(tmp_path: Path) -> None:
+    path = write_file(tmp_path / "file", 9 * MIB)
+    done = subprocess.run([sys.executable, "-c", FORKED, path], check=False, timeout=120)
+    assert done.returncode == 0
