@@ -209,7 +209,7 @@ def test_another_users_sign_in_does_not_continue_it(memory: Path) -> None:
         world.check_published(BY_BEARER)
 
     run_virtually(reference, 0)
-    for number in sample("expiry Bob", range(3, requests + 1), 8):
+    for number in sample("expiry Bob", range(3, requests + 1), 4):
         try:
             run_virtually(lambda number=number: scenario(number), 0)  # type: ignore[misc]
         except BaseException as error:
@@ -243,7 +243,7 @@ def test_killed_at_every_moment_it_continues_with_the_same_identity(name: str, m
 
     run_virtually(lambda: scenario(memory / "reference", reference), 0)
     assert len(reference.moments) > (30 if FEATURES is BULK else 40)
-    for moment in reference.sample(f"expiry killed {name}", 12):
+    for moment in reference.sample(f"expiry killed {name}", 6):
         root = memory / str(moment)
         try:
             run_virtually(lambda root=root, moment=moment: scenario(root, Life(moment)), 0)  # type: ignore[misc]
@@ -268,7 +268,7 @@ def test_a_later_bearer_does_not_replace_the_key(appears: Act, memory: Path) -> 
             assert not [sent for sent in world.sent if sent.scheme == "Bearer"]
 
     run_virtually(lambda: scenario(memory / "reference", reference), 0)
-    for moment in reference.sample("expiry appears", 12):
+    for moment in reference.sample("expiry appears", 6):
         root = memory / str(moment)
         try:
             run_virtually(lambda root=root, moment=moment: scenario(root, Life(moment)), 0)  # type: ignore[misc]

@@ -44,7 +44,7 @@ def test_nothing_is_started_on_a_full_disk_and_everything_when_there_is_room(tmp
             machine.leave()
         machine.room = False
         async with machine.daemon():
-            await anyio.sleep(HOUR)
+            await anyio.sleep(LONG)
             assert not machine.requests
             assert sum("is full" in line for line in machine.lines) == 1
             assert {found.reason for found in machine.all()} == {Reason.QUEUED}
@@ -63,7 +63,7 @@ def test_a_disk_that_fills_up_postpones_the_work_until_there_is_room(tmp_path: P
     async def scenario(machine: Machine) -> None:
         paths = machine.leave(4)
         commits = 0
-        full_until = 2 * HOUR
+        full_until = 2 * LONG
 
         def writes() -> bool:
             nonlocal commits
@@ -133,7 +133,7 @@ def test_a_publish_that_needs_the_user_is_notified_once_and_delays_no_other(tmp_
         async with machine.daemon() as daemon:
             await machine.until(lambda: sum(not found.live for found in machine.all()) == len(others), WORK_SECONDS)
             asked = [request for request in machine.requests if request.site == elsewhere.name]
-            await anyio.sleep(3 * HOUR)
+            await anyio.sleep(3 * LONG)
             assert daemon.lives == 2, "what needs user action keeps the daemon from its rest"
         parked = machine.status(unsure)
         assert (parked.reason, parked.queued.parked) == (Reason.NEEDS_CONFIRMATION, True)
@@ -274,7 +274,7 @@ def test_publishes_that_wait_for_one_registry_do_not_delay_another(tmp_path: Pat
 
 
 def test_an_idle_daemon_scans_every_few_seconds(tmp_path: Path) -> None:
-    length = DAY if EXHAUSTIVE else 3 * HOUR
+    length = DAY if EXHAUSTIVE else HOUR
 
     async def scenario(machine: Machine) -> None:
         async with machine.daemon():

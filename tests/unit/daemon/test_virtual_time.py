@@ -60,9 +60,9 @@ def test_without_faults_everything_is_published_and_each_end_reported_once(tmp_p
 def test_an_idle_daemon_starts_new_work_at_its_next_scan(tmp_path: Path) -> None:
     async def scenario(machine: Machine) -> None:
         async with machine.daemon() as daemon:
-            await anyio.sleep(HOUR)
+            await anyio.sleep(LONG)
             assert not machine.requests
-            assert machine.scans <= HOUR * SLOW_SCANS
+            assert machine.scans <= LONG * SLOW_SCANS
             machine.leave()
             began = trio.current_time()
             await machine.until(machine.ended, SCAN_INTERVAL_SECONDS + WORK_SECONDS)
@@ -77,7 +77,7 @@ def test_an_idle_daemon_starts_new_work_at_its_next_scan(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("network_state", [NetworkState.AWAY, NetworkState.SILENT])
 def test_a_long_outage(tmp_path: Path, network_state: NetworkState) -> None:
-    length = DAY if EXHAUSTIVE else 1.5 * HOUR
+    length = DAY if EXHAUSTIVE else 3 * LONG
 
     async def scenario(machine: Machine) -> None:
         publishes = [machine.leave(20, project=f"/p/{number}") for number in range(3)]
@@ -87,14 +87,14 @@ def test_a_long_outage(tmp_path: Path, network_state: NetworkState) -> None:
             start = trio.current_time()
             end = start + length
             machine.home.outages = [Outage(network_state, start, end)]
-            await anyio.sleep(HOUR)
+            await anyio.sleep(LONG)
             for found in machine.all():
                 assert found.live
                 assert found.reason == Reason.OFFLINE, found.progress
                 assert (found.queued.attempts, found.queued.parked) == (0, False)
             settled, scanned = len(machine.requests), machine.scans
             await anyio.sleep(end - trio.current_time())
-            assert len(machine.requests) - settled <= (length - HOUR) / 1.9, "probes too often"
+            assert len(machine.requests) - settled <= (length - LONG) / 1.9, "probes too often"
             assert machine.scans - scanned <= length * SLOW_SCANS
             assert {found.queued.attempts for found in machine.all()} == {0}
             await machine.until(lambda: bool(machine.owned), RESUMED_SECONDS)
@@ -238,15 +238,15 @@ def test_a_server_that_fails_for_an_hour_is_asked_less_and_less(tmp_path: Path, 
         async with machine.daemon():
             await until_staging(machine)
             start = trio.current_time()
-            machine.home.outages = [Outage(network_state, start, start + HOUR)]
-            await anyio.sleep(HOUR / 2)
+            machine.home.outages = [Outage(network_state, start, start + 2 * LONG)]
+            await anyio.sleep(LONG)
             reason = Reason.SERVER_FAILING if network_state is NetworkState.FAILING else Reason.INTERMEDIARY
             # One may be asked for again at this very moment.
             assert {found.reason for found in machine.all()} - {Reason.OWNED} == {reason}
             assert all(0 < found.queued.attempts < 15 for found in machine.all())
             half = len(machine.requests)
-            await anyio.sleep(HOUR / 2 - 1)
-            assert requests_between(machine, start + HOUR / 2, start + HOUR) < half
+            await anyio.sleep(LONG - 1)
+            assert requests_between(machine, start + LONG, start + 2 * LONG) < half
             await machine.until(machine.ended, LONGEST_RETRY_SECONDS + WORK_SECONDS, every=5.0)
         machine.check_published()
 
