@@ -9,7 +9,10 @@ import sys
 
 DEFAULT = "roar"
 UNAMBIGUOUS = "roar-publish"
-_OURS = re.compile(r"(?<!-m )\broar (?=(?:publish|register|put|verify|journal|daemon|registry|summary|completion)\b)")
+_OURS = re.compile(
+    r"(?<!-m )\broar "
+    r"(?=(?:publish|register|put|verify|fetch|receipt|journal|checkpoints|daemon|registry|summary|completion)\b)"
+)
 """Matches roar-publisher's commands in a text, but not roar-cli's (`roar run`, `roar login`, `-m roar register`)."""
 
 

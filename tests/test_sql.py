@@ -14,7 +14,6 @@ ROOT = CHECKOUT
 STATEMENT = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|CREATE|DROP|ALTER|ATTACH|PRAGMA|WITH|REPLACE)\b.*\S", re.S)
 CHOSEN_HERE: dict[str, set[str]] = {
     "publisher/planning/bundles/checking.py": {"order", "table"},
-    "publisher/lineage/composites.py": {"', '.join(names)"},
     "publisher/lineage/database.py": {"table"},
     "publisher/lineage/labels.py": {"columns"},
     "publisher/lineage/targets.py": {"kind", "table"},

@@ -2,8 +2,10 @@
 
 import re
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+if TYPE_CHECKING:  # the options of `serve` are read before it is known whether the extra is installed
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 BASE_PATH: ContextVar[str] = ContextVar("base_path", default="")
 """The base path of the request that the current task serves; empty if there is none."""
@@ -28,7 +30,7 @@ def base_path_of(text: str) -> str:
     return path
 
 
-def path_below(scope: Scope) -> str:
+def path_below(scope: "Scope") -> str:
     """Return the path of a request below the base path."""
     path: str = scope["path"]
     return path.removeprefix(scope.get("root_path", ""))
@@ -37,11 +39,11 @@ def path_below(scope: Scope) -> str:
 class BasePath:
     """ASGI middleware that takes requests below a base path, and without it, because some proxies remove it."""
 
-    def __init__(self, app: ASGIApp, base: str) -> None:
+    def __init__(self, app: "ASGIApp", base: str) -> None:
         self._app = app
         self._base = base
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -104,11 +104,15 @@ def test_wherever_a_call_is_redirected_nothing_is_sent_there_and_the_publish_con
         begin(world)
         world.call, world.place, world.status = call, place, status
         end = await world.live()
-        assert isinstance(end, Transient), end
-        assert (end.conclusion, end.reason) == (Conclusion.INTERRUPTED, "not glaas")
-        assert "which is not followed" in end.what
-        assert end.next_step
-        assert world.progress().state in LIVE
+        if call == "receipt":  # the lineage is published by then; the receipt is owed
+            assert isinstance(end, Progress), end
+            assert "which is not followed" in end.detail
+        else:
+            assert isinstance(end, Transient), end
+            assert (end.conclusion, end.reason) == (Conclusion.INTERRUPTED, "not glaas")
+            assert "which is not followed" in end.what
+            assert end.next_step
+            assert world.progress().state in LIVE
         world.call = None
         end = await world.live()
         assert isinstance(end, Progress), end

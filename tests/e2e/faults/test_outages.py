@@ -138,7 +138,7 @@ def test_killed_at_every_moment_in_virtual_time(memory: Path) -> None:
 
     run_virtually(lambda: one(memory / "reference", reference), 0)
     assert len(reference.moments) > 150
-    for moment in reference.sample("outages", 30):
+    for moment in reference.sample("outages", 15):
         root = memory / str(moment)
         try:
             run_virtually(lambda root=root, moment=moment: one(root, Life(moment)), 0)  # type: ignore[misc]
