@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from roar_publisher.cli.ids import complete_publish
+from roar_publisher.naming import as_called
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import Reason
@@ -58,7 +59,7 @@ def receipt(subject: str, registry: str | None, output: Path | None) -> None:
     except OSError as error:
         what = f"the receipt cannot be written to {output or 'stdout'}: {error.strerror}"
         raise LocalProblem(what, next_step="name another file: -o FILE", reason=Reason.DISK) from error
-    click.echo(f"{output}: check it with: roar verify --receipt {output} [FILES]", err=True)
+    click.echo(as_called(f"{output}: check it with: roar verify --receipt {output} [FILES]"), err=True)
 
 
 def _find(folder: StateFolder, subject: str) -> Path | None:
