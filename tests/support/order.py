@@ -14,6 +14,7 @@ LONGEST = (
     "unit/daemon/test_virtual_queue.py",
     "e2e/faults/test_kill_sweep.py",
     "e2e/daemon/test_conditions.py",
+    "e2e/daemon/test_reported_reasons.py",
     "e2e/auth/test_canary.py",
     "e2e/put/test_changes.py",
     "e2e/put/test_faults.py",

@@ -12,9 +12,9 @@ import pytest
 
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
-from tests.e2e.daemon.test_conditions import queue
 from tests.support.cli.program import Program
 from tests.support.daemon.daemons import pid_of, program_with_daemons
+from tests.support.daemon.reasons import queue
 from tests.support.daemon.surroundings import Registry, check_clean, publishes_of, registry_at, wait_until, wanted_of
 from tests.support.lineages import chain, cut
 from tests.support.processes import line_of, running

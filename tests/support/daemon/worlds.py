@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
-from enum import Enum
 from pathlib import Path
 from typing import ParamSpec, TypeVar, Unpack
 from unittest import mock
@@ -30,9 +29,6 @@ from roar_publisher.daemon.service import Daemon
 from roar_publisher.daemon.settings import DaemonSettings
 from roar_publisher.daemon.verifying import Checks
 from roar_publisher.net.connection import RegistryConnection
-from roar_publisher.registry.api.app import create_app
-from roar_publisher.registry.data import Store
-from roar_publisher.registry.store.database import Connection
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.lock import owner
 from roar_publisher.state.machine import Event, State
@@ -42,82 +38,19 @@ from roar_publisher.state.record import Learned, Progress
 from roar_publisher.state.status import JournalStatus
 from roar_publisher.state.status_reader import read_status
 from tests.support.blocking import inline
+from tests.support.daemon.networks import Asked, NetworkState, Site, wrong_answer
 from tests.support.faults.items import Item, acknowledged_items, items_of_request
 from tests.support.faults.mortal import WatchedUnits
-from tests.support.faults.simulation import EPOCH, Broken, _at_once
+from tests.support.faults.simulation import EPOCH, Broken
 from tests.support.lineages import Lineage, SampleJob, cut, digest, plan_of
-from tests.support.registry.features import BULK, PLAIN
-from tests.support.sampling import chosen
 from tests.support.send_policies import policy_for
 
 P = ParamSpec("P")
 T = TypeVar("T")
-FEATURES = chosen("features of the registries of daemon worlds", [PLAIN, BULK])
-"""What the registries of this run can do."""
 HOME_SITE = "registry.localhost"
 NO_ANSWER_SECONDS = 60.0
 """After so long awake without an answer, a request is given up by the client."""
 LOOK_SECONDS = 0.1
-
-
-class NetworkState(Enum):
-    """What may be wrong with a registry for a while."""
-
-    AWAY = "nothing can be reached, and that is said at once"
-    SILENT = "nothing arrives, and no error is reported"
-    THROTTLING = "429, with Retry-After"
-    BUSY = "503, with Retry-After"
-    FAILING = "500"
-    FORGETFUL = "what was staged is lost before it is finalized"
-    STRANGE = "a page of another server"
-    REFUSING = "422: the final no"
-
-
-@dataclass(frozen=True)
-class Outage:
-    """A sky, from one virtual second to another.  retry_after: what a throttling registry asks for."""
-
-    network_state: NetworkState
-    start: float
-    end: float
-    retry_after: float = 3600.0
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A request that was sent, and when (virtual seconds)."""
-
-    at: float
-    site: str
-    method: str
-    path: str
-
-
-class Site:
-    """A registry on the network.  seconds: how long each of its replies takes."""
-
-    def __init__(self, name: str, clock: Callable[[], float]) -> None:
-        self.name = name
-        self.url = f"http://{name}"
-        self.store = Store.in_memory(b"s" * 32)
-        self.seconds = 0.2
-        self.outages: list[Outage] = []
-        self.app = httpx2.ASGITransport(
-            create_app(self.store, features=FEATURES[0], bulk=FEATURES[1], clock=clock, run=_at_once)
-        )
-
-    def outage(self) -> Outage | None:
-        """What is wrong now."""
-        now = trio.current_time()
-        return next((outage for outage in self.outages if outage.start <= now < outage.end), None)
-
-    def ask(self, statement: str) -> list[tuple[object, ...]]:
-        """What the registry's tables say."""
-
-        def look(connection: Connection) -> list[tuple[object, ...]]:
-            return [tuple(row) for row in connection.execute(statement)]
-
-        return self.store.read(look)
 
 
 class Network(httpx2.AsyncBaseTransport):
@@ -140,7 +73,7 @@ class Network(httpx2.AsyncBaseTransport):
         await anyio.sleep(site.seconds / 2)
         if outage is not None and outage.network_state in (NetworkState.AWAY, NetworkState.SILENT):
             await self._no_answer(at_once=outage.network_state is NetworkState.AWAY)
-        answer = _wrong(outage, request.url.path) if outage else None
+        answer = wrong_answer(outage, request.url.path) if outage else None
         if answer is None:
             response = await site.app.handle_async_request(request)
             body = await response.aread()
@@ -155,26 +88,6 @@ class Network(httpx2.AsyncBaseTransport):
             raise httpx2.ConnectError("the network is away")
         await anyio.sleep(NO_ANSWER_SECONDS)
         raise httpx2.ReadTimeout("silence")
-
-
-def _wrong(outage: Outage, path: str) -> httpx2.Response | None:
-    """The bad answer, None where the registry is asked itself."""
-    asked = {"Retry-After": f"{outage.retry_after:.0f}"}
-    match outage.network_state:
-        case NetworkState.THROTTLING:
-            return httpx2.Response(429, headers=asked, json={"detail": "slow down"})
-        case NetworkState.BUSY:
-            return httpx2.Response(503, headers=asked)
-        case NetworkState.FAILING:
-            return httpx2.Response(500, json={"detail": "out of order"})
-        case NetworkState.REFUSING:
-            return httpx2.Response(422, json={"detail": "no such field"})
-        case NetworkState.STRANGE:
-            return httpx2.Response(200, content=b"<html>Sign in to this network</html>")
-        case NetworkState.FORGETFUL:
-            if path.endswith("/finalize"):
-                return httpx2.Response(410, json={"detail": "this session is gone"})
-    return None
 
 
 class Machine:

@@ -6,8 +6,9 @@ import trio
 
 from roar_publisher.daemon.service import SCAN_INTERVAL_SECONDS
 from roar_publisher.state.machine import State
+from tests.support.daemon.networks import NetworkState, Outage
 from tests.support.daemon.scenarios import HOUR, WORK_SECONDS, on
-from tests.support.daemon.worlds import Machine, NetworkState, Outage
+from tests.support.daemon.worlds import Machine
 
 
 async def drained(machine: Machine, within: float) -> float:

@@ -14,8 +14,9 @@ from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import Event, State
 from roar_publisher.state.paths import PublishPaths
 from roar_publisher.state.publish import OwnedPublish
+from tests.support.daemon.networks import NetworkState, Outage
 from tests.support.daemon.scenarios import HOUR, RESUMED_SECONDS, WORK_SECONDS, on
-from tests.support.daemon.worlds import Machine, NetworkState, Outage
+from tests.support.daemon.worlds import Machine
 
 
 def test_an_end_is_reported_again_if_the_daemon_died_during_the_report(tmp_path: Path) -> None:

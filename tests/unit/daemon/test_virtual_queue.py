@@ -14,8 +14,9 @@ from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import State
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.reasons import Reason
+from tests.support.daemon.networks import NetworkState, Outage
 from tests.support.daemon.scenarios import DAY, HOUR, RELEASE_SECONDS, RESUMED_SECONDS, SLOW_SCANS, WORK_SECONDS, on
-from tests.support.daemon.worlds import Machine, NetworkState, Outage
+from tests.support.daemon.worlds import Machine
 from tests.support.sampling import EXHAUSTIVE, sample
 
 LONG = HOUR if EXHAUSTIVE else HOUR / 4

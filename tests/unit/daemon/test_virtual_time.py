@@ -13,8 +13,9 @@ from roar_publisher.daemon.schedule import LONGEST_RETRY_SECONDS, MAX_ATTEMPTS
 from roar_publisher.daemon.service import IDLE_RESTART_SECONDS, SCAN_INTERVAL_SECONDS
 from roar_publisher.state.machine import State
 from roar_publisher.state.reasons import Reason
+from tests.support.daemon.networks import NetworkState, Outage
 from tests.support.daemon.scenarios import DAY, HOUR, RELEASE_SECONDS, RESUMED_SECONDS, SLOW_SCANS, WORK_SECONDS, on
-from tests.support.daemon.worlds import Machine, NetworkState, Outage
+from tests.support.daemon.worlds import Machine
 from tests.support.sampling import EXHAUSTIVE, sample
 
 LONG = HOUR if EXHAUSTIVE else HOUR / 4
@@ -231,7 +232,7 @@ def test_each_server_is_asked_again_within_seconds_of_the_time_that_it_named(tmp
 
 
 @pytest.mark.parametrize("network_state", [NetworkState.FAILING, NetworkState.STRANGE])
-def test_a_server_that_fails_for_an_hour_is_asked_less_and_less(tmp_path: Path, network_state: NetworkState) -> None:
+def test_a_server_that_fails_for_long_is_asked_less_and_less(tmp_path: Path, network_state: NetworkState) -> None:
     async def scenario(machine: Machine) -> None:
         for _ in range(2):
             machine.leave(10)
