@@ -92,12 +92,12 @@ def _columns(recorder: Recorder, table: str) -> list[str]:
 
 
 def _set(recorder: Recorder, table: str, column: str, value: object) -> bool:
-    """Change a column of the table's first row, and return whether its constraints allow it."""
-    with closing(sqlite3.connect(recorder.path)) as connection, connection:
-        try:
-            connection.execute(
-                f"UPDATE {table} SET {column} = ? WHERE rowid = (SELECT min(rowid) FROM {table})", (value,)
-            )
-        except sqlite3.IntegrityError:
-            return False
-    return True
+    """Change a column of every row, or of the first if it is unique; return whether its constraints allow it."""
+    for rows in ("", f" WHERE rowid = (SELECT min(rowid) FROM {table})"):
+        with closing(sqlite3.connect(recorder.path)) as connection, connection:
+            try:
+                connection.execute(f"UPDATE {table} SET {column} = ?{rows}", (value,))
+            except sqlite3.IntegrityError:
+                continue
+        return True
+    return False
