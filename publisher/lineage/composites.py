@@ -36,7 +36,7 @@ BLOOM_VERSION = 1
 BLOOM_FIELDS = ("bloom_filter_base64", "bloom_bits", "bloom_hashes", "bloom_version")
 
 _COMPOSITES = """
-SELECT a.id, lower(group_concat(h.algorithm || ':' || h.digest, ' ')), a.size,
+SELECT a.id, lower(group_concat(h.algorithm || ':' || h.digest, ' ')), CAST(a.size AS INTEGER),
        CAST(a.source_type AS TEXT), a.component_count, CAST(a.metadata AS TEXT)
 FROM artifacts a CROSS JOIN artifact_hashes h ON h.artifact_id = a.id
 WHERE (a.kind = 'composite' OR a.id IN (SELECT artifact_id FROM artifact_hashes WHERE algorithm LIKE 'composite-%'))
