@@ -66,7 +66,7 @@ class HttpsStore(ReadableStore):
         url = remembered or quote(f"{self._origin}/{key}", safe=AS_IN_URLS)
         reply = await self._get(url, headers)
         if remembered and reply.status in HIDDEN | MISSING:
-            del self._places[key]
+            self._places.pop(key, None)  # another read may have been refused first
             return await self._ask(key, headers)
         for _ in range(MOST_REDIRECTS):
             if reply.status not in REDIRECTS:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from anyio import to_thread
@@ -16,6 +17,7 @@ from roar_publisher.storage.digest import digest_file
 from roar_publisher.storage.ranges import ObjectChanged, range_in
 from roar_publisher.storage.readable import ReadableStore, StoredObject
 from roar_publisher.storage.transfer import transfer
+from roar_publisher.tasks import for_each
 from tests.support.net.servers import SETTINGS, Answer, Asked, Server, authority, serving
 from tests.support.storage.memory import MemoryLedger, nothing
 from tests.support.storage.proxy import Fault
@@ -228,6 +230,33 @@ async def test_a_redirect_is_remembered_until_it_is_refused(web: Server) -> None
         valid[0] = "/signed2"
         assert await store.read("x", 5, 5, found) == b"56789"
     assert [a.target for a in web.asked] == ["/x", "/signed1", "/signed1", "/signed1", "/x", "/signed2"]
+
+
+async def test_reads_at_once_follow_a_redirect_anew_that_is_refused_to_all(web: Server) -> None:
+    serve = serves(CONTENT)
+    valid = ["/signed1"]
+    refused = Barrier(3, timeout=10)
+
+    def answer(asked: Asked) -> Answer:
+        if asked.target == "/x":
+            return 302, {"Location": valid[0]}, b""
+        if asked.target == valid[0]:
+            return serve(asked)
+        refused.wait()
+        return 403, {}, b""
+
+    web.answer = answer
+    async with await opened(web) as store:
+        found = await store.look("x")
+        assert found is not None
+        valid[0] = "/signed2"
+        read: list[bytes] = []
+
+        async def take(offset: int) -> None:
+            read.append(await store.read("x", offset, 1, found))
+
+        await for_each(range(3), take, at_once=3)
+    assert sorted(read) == [b"0", b"1", b"2"]
 
 
 @pytest.mark.parametrize("location", ["http://127.0.0.1:1/x", "https://user:word@127.0.0.1:1/x", "file:///etc/passwd"])
