@@ -76,7 +76,8 @@ class PartialFile:
 
     def write(self, content: bytes, offset: int) -> None:
         """Write bytes at an offset. A hole stays one where all of them are zeros."""
-        if content[0] or content != bytes(len(content)):
+        zeros = bytes(len(content))  # an earlier process may have written others there without recording them
+        if content != zeros or os.pread(self.descriptor, len(content), offset) != zeros:
             write_at(self.descriptor, content, offset)
         self._digest.add(self.descriptor, content, offset)
 

@@ -3,6 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import anyio
@@ -15,7 +16,7 @@ from roar_publisher.fetching.folder import TargetFolder
 from roar_publisher.fetching.journal import FetchJournal, FetchRequest
 from roar_publisher.fetching.stored import StoredFile
 from roar_publisher.report import ObjectsPlanned, Report
-from roar_publisher.state.errors import LocalProblem, Owned, PublisherError, Rejected, Transient
+from roar_publisher.state.errors import Conclusion, LocalProblem, Owned, PublisherError, Rejected, Transient
 from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.ranges import ObjectChanged
 from roar_publisher.storage.readable import ReadableStore, StoredObject
@@ -168,9 +169,8 @@ def test_only_missing_ranges_are_asked_for_after_any_range(fetching: Fetching) -
         with pytest.raises(Stop):
             fetching.run(files)
         assert not (fetching.target / "x").exists()
-        connection = sqlite3.connect(fetching.work / "journal.db")
-        recorded = {row[0] for row in connection.execute("SELECT number FROM ranges")}
-        connection.close()
+        with closing(sqlite3.connect(fetching.work / "journal.db")) as connection:
+            recorded = {row[0] for row in connection.execute("SELECT number FROM ranges")}
         fetching.store.reads.clear()
         fetching.store.before = lambda number: None
         assert fetching.problem(files) is None
@@ -212,6 +212,17 @@ def test_what_a_power_loss_took_from_a_recorded_range_is_fetched_again(
     os.truncate(fetching.work / files[0].digest, 100)
     assert fetching.problem(files) is None
     assert fetching.there() == {"x": LARGE}
+
+
+def test_zeros_replace_what_was_written_and_not_recorded(fetching: Fetching, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = fetching.files(x=bytes(RANGE) + LARGE)
+    interrupt(fetching, files, monkeypatch)
+    with closing(sqlite3.connect(fetching.work / "journal.db", isolation_level=None)) as connection:
+        connection.execute("DELETE FROM ranges WHERE number = 0")
+    with (fetching.work / files[0].digest).open("r+b") as partial:
+        partial.write(b"wrong")
+    assert fetching.problem(files) is None
+    assert fetching.there() == {"x": bytes(RANGE) + LARGE}
 
 
 @pytest.mark.parametrize("damage", [b"", b"no database at all" * 100])
@@ -420,6 +431,7 @@ def test_a_disk_that_fills_ends_the_fetch_and_keeps_the_ranges(
         with pytest.raises(LocalProblem) as caught:
             fetching.run(files)
     assert caught.value.reason is Reason.DISK_FULL
+    assert caught.value.conclusion is Conclusion.INTERRUPTED
     assert fetching.there().keys() >= {".roar-fetch/journal.db"}
     assert not any(isinstance(outcome, NotFetched) for outcome in fetching.run(files).values())
 
