@@ -1,7 +1,7 @@
 """Fetches files from their stores into a folder: looked for, compared with what is there, read in ranges, verified."""
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -96,19 +96,18 @@ class Download:
                 self.told(Arrived(one.file, one.stored.size, was_there=False))
 
         async with AsyncExitStack() as opened:
-            for url in dict.fromkeys(file.address.place for file in files):
-                self._stores[url] = await opened.enter_async_context(await self.open_store(url))
-                await self._list(url, [file for file in files if file.address.place == url])
+            for place, urls in _by_place(files).items():
+                self._stores[place] = await opened.enter_async_context(await self.open_store(place))
+                await self._list(self._stores[place], urls)
             await for_each(files, prepare, at_once=FILES_AT_ONCE)
             await self._plan(found)
             await for_each(found, fetch, at_once=FILES_AT_ONCE)
 
-    async def _list(self, place: str, files: Sequence[StoredFile]) -> None:
-        """Look for many files at once, if the store lists them in few requests."""
-        keys = {file.address.key: file.url for file in files}
-        prefix = os.path.commonprefix(list(keys))  # noqa: RUF071  # keys begin alike, whatever their segments are
-        listed = await self._stores[place].list_objects(prefix, len(keys)) or {}
-        self._listed.update((keys[key], stored) for key, stored in listed.items() if key in keys and stored.tag)
+    async def _list(self, store: ReadableStore, urls: Mapping[str, str]) -> None:
+        """Look for many objects at once, if the store lists them in few requests. urls: their addresses, by key."""
+        prefix = os.path.commonprefix(list(urls))  # noqa: RUF071  # keys begin alike, whatever their segments are
+        listed = await store.list_objects(prefix, len(urls)) or {}
+        self._listed.update((urls[key], stored) for key, stored in listed.items() if key in urls and stored.tag)
 
     async def _attempt(self, file: StoredFile, work: Callable[[], Awaitable[T]]) -> T | None:
         """Return the result of `work`, or tell of the problem of this file alone and return None."""
@@ -134,7 +133,8 @@ class Download:
             raise LocalProblem("a folder has this name", next_step=MOVE)
         if present is Present.OTHER and not self.force:
             raise LocalProblem("a file with another content is there", next_step=REPLACE)
-        store, key = self._stores[file.address.place], file.address.key
+        address = file.address
+        store, key = self._stores[address.place], address.key
         stored = self._listed.get(file.url) or await store.look(key)
         if stored is None:
             raise Rejected("it is not in its store any more", reason=Reason.STORED_OBJECT_DIFFERS)
@@ -208,6 +208,15 @@ class Download:
     async def _discard(self, digest: str) -> None:
         await in_thread(self.target.discard, digest)
         await self._record(self.journal.forget_file, digest)
+
+
+def _by_place(files: Sequence[StoredFile]) -> dict[str, dict[str, str]]:
+    """Return the addresses of files by place and key."""
+    found: dict[str, dict[str, str]] = {}
+    for file in files:
+        address = file.address
+        found.setdefault(address.place, {})[address.key] = file.url
+    return found
 
 
 def _is_large(one: _Found) -> bool:
