@@ -161,7 +161,12 @@ def local_problem(name: str, error: OSError) -> LocalProblem:
         what = "a file or a link is in the place of a folder"
         return LocalProblem(f"{shown(name)} cannot be written: {what}", next_step=MOVE)
     found = explain_os_error(error, Reason.LOCAL)
-    return LocalProblem(f"{shown(name)} cannot be written: {found.what}", next_step=found.remedy, reason=found.reason)
+    return LocalProblem(
+        f"{shown(name)} cannot be written: {found.what}",
+        next_step=found.remedy,
+        reason=found.reason,
+        resumable=found.reason is Reason.DISK_FULL,
+    )
 
 
 def digest_of(descriptor: int) -> str:

@@ -4,6 +4,7 @@ It survives a killed process without syncs. After a power loss a range may be mi
 recorded: the digest of the file shows that, and the file is then fetched again.
 """
 
+import errno
 import json
 import sqlite3
 from collections.abc import Iterable
@@ -15,6 +16,8 @@ from roar_publisher.fetching.stored import StoredFile
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import check_own
+from roar_publisher.state.schema import is_full
+from roar_publisher.state.system_errors import SystemProblem, explain_os_error
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS request (text TEXT NOT NULL);
@@ -37,25 +40,26 @@ class FetchRequest:
 
 
 class FetchJournal:
-    """An open journal. Blocking, for one thread at a time. Raises LocalProblem for what SQLite cannot do."""
+    """An open journal. Blocking, for one thread at a time. Raises sqlite3.Error (`journal_problem`)."""
 
     def __init__(self, path: Path) -> None:
-        """Open the journal; a damaged one is replaced by an empty one, because it only saves work."""
+        """Open the journal; a damaged one is replaced by an empty one, because it only saves work.
+
+        Also raises LocalProblem.
+        """
         self._path = path
         self._is_open = True
         try:
+            check_own(path)
             self._connection = self._opened()
+        except (OSError, sqlite3.OperationalError) as error:
+            raise journal_problem(path, error) from error
         except sqlite3.DatabaseError:
             self._remove()
             self._connection = self._opened()
 
     def _opened(self) -> sqlite3.Connection:
-        try:
-            check_own(self._path)
-            connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-        except (OSError, sqlite3.OperationalError) as error:
-            what = f"the journal {self._path} cannot be opened: {error}"
-            raise LocalProblem(what, next_step=f"remove {self._path.parent}", reason=Reason.JOURNAL) from error
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # the folder is locked; needs no shared memory
             connection.execute("PRAGMA journal_mode = WAL")
@@ -145,3 +149,17 @@ class FetchJournal:
         for suffix in ("", "-wal", "-shm"):
             with suppress(FileNotFoundError):
                 self._path.with_name(self._path.name + suffix).unlink()
+
+
+def journal_problem(path: Path, error: OSError | sqlite3.Error) -> LocalProblem:
+    """Return the error for a journal that cannot be used. On a full disk, the fetch can be continued later."""
+    found = SystemProblem(Reason.JOURNAL, str(error), f"remove {path.parent}")
+    full = isinstance(error, sqlite3.Error) and is_full(error)
+    if full:
+        found = explain_os_error(OSError(errno.ENOSPC, ""), Reason.JOURNAL)
+    return LocalProblem(
+        f"the journal {path} cannot be used: {found.what}",
+        next_step=found.remedy,
+        reason=found.reason,
+        resumable=full,
+    )

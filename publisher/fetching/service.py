@@ -1,6 +1,7 @@
 """One fetch from its request to its result: the command line and the Python API only add how it is shown."""
 
 import os
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from roar_publisher.engine.credentials import user_keyring
 from roar_publisher.fetching.asking import LineageReader
 from roar_publisher.fetching.download import Download, NotFetched, Outcome
 from roar_publisher.fetching.folder import TargetFolder
-from roar_publisher.fetching.journal import FetchJournal, FetchRequest
+from roar_publisher.fetching.journal import FetchJournal, FetchRequest, journal_problem
 from roar_publisher.fetching.locating import LOOKUPS, locate, put_jobs, whole_hash
 from roar_publisher.fetching.reading import jobs_of
 from roar_publisher.fetching.stored import StoredFile, Unsafe, check_lineage, select, steps_in
@@ -110,6 +111,8 @@ async def fetch(
                 await until_stopped(stop, partial(_fetch, order, target, journal, note, report))
             finally:
                 journal.close()
+        except sqlite3.Error as error:
+            raise _resumable(journal_problem(target.journal, error), order, target) from error
         except PublisherError as error:
             raise _resumable(error, order, target) from error.__cause__
     return counts
