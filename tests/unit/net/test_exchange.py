@@ -1,12 +1,15 @@
 """An exchange uses the HTTP library's transports alone: what it sends, and what it does not take part in."""
 
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
 import anyio
 import httpx2
 import pytest
 
 from roar_publisher import __version__
-from roar_publisher.net.exchange import CONNECT_SECONDS, IDLE_SECONDS, PROBE_CONNECT_SECONDS, Exchange
-from roar_publisher.net.route import Route
+from roar_publisher.net.exchange import CONNECT_SECONDS, IDLE_SECONDS, MAX_REPLY_BYTES, PROBE_CONNECT_SECONDS, Exchange
+from roar_publisher.net.route import Route, Unreachable
 
 URL = "http://127.0.0.1:9"
 
@@ -72,3 +75,34 @@ def test_connections_are_kept_for_requests_and_not_for_probes(monkeypatch: pytes
     anyio.run(scenario)
     assert [limits.max_keepalive_connections for limits in asked] == [1, 0]
     assert {limits.keepalive_expiry for limits in asked} == {IDLE_SECONDS}
+
+
+class Endless(httpx2.AsyncByteStream):
+    """A body that is never read to its end."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            yield bytes(MAX_REPLY_BYTES)
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("encoding", ["identity", "zstd"])
+def test_a_reply_that_is_not_read_to_its_end_gives_its_connection_back(encoding: str) -> None:
+    body = Endless()
+
+    class Answers(httpx2.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            return httpx2.Response(200, headers={"Content-Encoding": encoding}, stream=body)
+
+    async def scenario() -> None:
+        async with Exchange(URL, connections=1, transport=Answers()) as exchange:
+            with suppress(Unreachable):
+                await exchange.send("GET", "/", None, None)
+            assert body.closed
+
+    anyio.run(scenario)
