@@ -7,16 +7,45 @@ import anyio
 import pytest
 from blake3 import blake3
 
-from roar_publisher.fetching.download import Outcome
+from roar_publisher.fetching import service
 from roar_publisher.fetching.folder import TargetFolder
 from roar_publisher.fetching.journal import FetchJournal, FetchRequest
 from roar_publisher.fetching.service import FetchOrder, fetch
 from roar_publisher.fetching.stored import StoredFile
+from roar_publisher.net.budget import UploadBudget
+from roar_publisher.report import Reporter
 from roar_publisher.state.errors import Conclusion, LocalProblem
+from roar_publisher.state.limits import DEFAULT_LIMITS, TransferLimits
 from roar_publisher.state.reasons import Reason
+from roar_publisher.storage.destinations import open_readable
 from roar_publisher.storage.ranges import RANGE_BYTES
+from roar_publisher.storage.readable import ReadableStore
 
 CONTENT = bytes(range(256)) * (RANGE_BYTES // 256 + 1)
+
+
+@pytest.fixture
+def interrupted(tmp_path: Path) -> Path:
+    """Return a folder in which the fetch of one file, which is in another folder, was interrupted."""
+    stored, folder = tmp_path / "stored", tmp_path / "target"
+    stored.write_bytes(CONTENT)
+    file = StoredFile(blake3(CONTENT).hexdigest(), stored.as_uri(), "x")
+    with TargetFolder.opened(folder) as target:
+        journal = FetchJournal(target.journal)
+        journal.begin(FetchRequest("ab" * 32, (), "https://registry", force=False), [file])
+        journal.close()
+    return folder
+
+
+def resume(folder: Path, limits: TransferLimits = DEFAULT_LIMITS) -> None:
+    """Continue the fetch."""
+
+    async def again() -> None:
+        order = FetchOrder(folder, limits=limits)
+        await fetch(order, anyio.Event(), told=lambda outcome: None, report=lambda report: None)
+
+    anyio.run(again)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"x": CONTENT}
 
 
 @pytest.mark.parametrize(
@@ -27,31 +56,36 @@ CONTENT = bytes(range(256)) * (RANGE_BYTES // 256 + 1)
     ],
 )
 def test_a_journal_that_cannot_be_written_is_no_defect(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, reason: Reason, conclusion: Conclusion
+    interrupted: Path, monkeypatch: pytest.MonkeyPatch, code: int, reason: Reason, conclusion: Conclusion
 ) -> None:
-    stored, folder = tmp_path / "stored", tmp_path / "target"
-    stored.write_bytes(CONTENT)
-    file = StoredFile(blake3(CONTENT).hexdigest(), stored.as_uri(), "x")
-    with TargetFolder.opened(folder) as target:
-        journal = FetchJournal(target.journal)
-        journal.begin(FetchRequest("ab" * 32, (), "https://registry", force=False), [file])
-        journal.close()
-
     def fail(self: FetchJournal, digest: str, number: int) -> None:
         error = sqlite3.OperationalError("it fails")
         error.sqlite_errorcode = code
         raise error
 
-    outcomes: list[Outcome] = []
-
-    async def again() -> None:
-        await fetch(FetchOrder(folder), anyio.Event(), told=outcomes.append, report=lambda report: None)
-
     with monkeypatch.context() as patch:
         patch.setattr(FetchJournal, "add_range", fail)
         with pytest.raises(LocalProblem, match="journal") as caught:
-            anyio.run(again)
+            resume(interrupted)
     assert (caught.value.reason, caught.value.conclusion) == (reason, conclusion)
     assert ("roar fetch --resume" in caught.value.next_step) is (conclusion is Conclusion.INTERRUPTED)
-    anyio.run(again)
-    assert (folder / "x").read_bytes() == CONTENT
+    resume(interrupted)
+
+
+def test_an_incomplete_file_that_the_journal_does_not_know_is_removed(interrupted: Path) -> None:
+    (interrupted / ".roar-fetch" / ("cd" * 32)).write_bytes(b"left")
+    resume(interrupted)
+
+
+def test_the_limits_reach_the_stores(interrupted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[tuple[int, UploadBudget]] = []
+
+    async def open_store(place: str, *, connections: int, budget: UploadBudget, report: Reporter) -> ReadableStore:
+        opened.append((connections, budget))
+        return await open_readable(place, connections=connections, budget=budget, report=report)
+
+    monkeypatch.setattr(service, "open_readable", open_store)
+    resume(interrupted, TransferLimits(jobs=3, limit_rate=10**12))
+    ((connections, budget),) = opened
+    assert (connections, budget.slots.total_tokens) == (3, 3)
+    assert budget.pace is not None
