@@ -93,7 +93,9 @@ class Verified:
 
 
 async def verify(order: VerifyOrder, folder: StateFolder, stop: anyio.Event) -> Verified:
-    """Verify a lineage and its objects. Changes nothing but the record of what was read. Safe to repeat and to cancel.
+    """Verify a lineage and its objects. Safe to repeat and to cancel.
+
+    Changes nothing but the record of what was read, and with `repair` the objects that are wrong.
 
     stop: ends it, with Interrupted; what was read is recorded. Raises CannotCheck, LocalProblem, NeedsUser.
     """

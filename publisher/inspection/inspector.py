@@ -9,7 +9,7 @@ from blake3 import blake3
 
 from roar_publisher.blocking import RunBlocking, one_at_a_time
 from roar_publisher.inspection.findings import Finding, Inspected, Inspection
-from roar_publisher.inspection.record import WHOLE, InspectionRecord
+from roar_publisher.inspection.record import WHOLE, InspectionRecord, RecordProblem
 from roar_publisher.inspection.subjects import Subject
 from roar_publisher.net.pace import Pace
 from roar_publisher.state.errors import Interrupted, NeedsUser, PublisherError, Transient, UsageProblem
@@ -44,12 +44,13 @@ class Inspector:
     told: Callable[[Inspected], None] = lambda inspected: None
     result: Inspection = field(default_factory=Inspection)
     _stores: dict[str, ReadableStore | PublisherError] = field(default_factory=dict)
+    _opening: anyio.Lock = field(default_factory=anyio.Lock)  # each store is opened once
     _run_blocking: RunBlocking = field(default_factory=one_at_a_time)
 
     async def run(self, subjects: Sequence[Subject]) -> Inspection:
         """Inspect all objects; a problem of one does not stop the others. A store that stays away is asked once.
 
-        Raises Interrupted, and LocalProblem if the record cannot be written.
+        Raises Interrupted, and RecordProblem if the record cannot be used.
         """
         slots = anyio.Semaphore(READS_AT_ONCE)
         async with AsyncExitStack() as opened:
@@ -58,7 +59,7 @@ class Inspector:
                 reading = _Reading(self, subject, slots)
                 try:
                     found = await self._inspect(subject, reading, opened)
-                except Interrupted:
+                except (Interrupted, RecordProblem):
                     raise
                 except PublisherError as problem:
                     found = Inspected(subject, Finding.UNREADABLE, problem.what)
@@ -95,13 +96,12 @@ class Inspector:
             raise
 
     async def _store(self, place: str, opened: AsyncExitStack) -> ReadableStore:
-        if place not in self._stores:
-            try:
-                store = await self.open_store(place)
-            except (NeedsUser, UsageProblem) as problem:
-                self._stores[place] = problem
-                raise
-            self._stores.setdefault(place, await opened.enter_async_context(store))
+        async with self._opening:
+            if place not in self._stores:
+                try:
+                    self._stores[place] = await opened.enter_async_context(await self.open_store(place))
+                except (NeedsUser, UsageProblem) as problem:
+                    self._stores[place] = problem
         found = self._stores[place]
         if isinstance(found, PublisherError):
             raise found

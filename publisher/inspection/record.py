@@ -22,8 +22,12 @@ WHOLE = 0
 BUSY_SECONDS = 30.0
 
 
+class RecordProblem(LocalProblem):
+    """The record cannot be used: an inspection whose progress would be lost ends."""
+
+
 class InspectionRecord:
-    """The record of one lineage's inspection. Blocking; a context manager that closes it. Raises LocalProblem.
+    """The record of one lineage's inspection. Blocking; a context manager that closes it. Raises RecordProblem.
 
     resume: go on where an earlier inspection ended; otherwise what it proved is forgotten.
     """
@@ -32,13 +36,14 @@ class InspectionRecord:
         self._path, self._lineage = path, lineage
         try:
             check_own(path)
-            self._connection = self._opened()
-        except sqlite3.OperationalError as error:
-            raise self._problem(error) from error
-        except sqlite3.DatabaseError:  # damaged: it only saves work
-            path.unlink()
-            self._connection = self._opened()
-        except OSError as error:
+            try:
+                self._connection = self._opened()
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError:  # damaged: it only saves work
+                path.unlink()
+                self._connection = self._opened()
+        except (OSError, sqlite3.Error) as error:
             raise self._problem(error) from error
         if not resume:
             self.forget()
@@ -55,21 +60,18 @@ class InspectionRecord:
 
     def parts(self, url: str, digest: str, tag: str) -> frozenset[int]:
         """Return the parts of this version of an object that are proven; `WHOLE` for all of it."""
-        rows = self._connection.execute(
-            "SELECT part FROM proven WHERE (lineage, url, digest, tag) = (?, ?, ?, ?)",
-            (self._lineage, url, digest, tag),
-        )
-        return frozenset(part for (part,) in rows)
+        query = "SELECT part FROM proven WHERE (lineage, url, digest, tag) = (?, ?, ?, ?)"
+        return frozenset(part for (part,) in self._execute(query, self._lineage, url, digest, tag))
 
     def add(self, url: str, digest: str, tag: str, part: int) -> None:
         """Record a part, or `WHOLE`. An object whose version has no name is not recorded: it may be another later."""
         if tag:
-            row = (self._lineage, url, digest, tag, part)
-            self._connection.execute("INSERT INTO proven VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", row)
+            insert = "INSERT INTO proven VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+            self._execute(insert, self._lineage, url, digest, tag, part)
 
     def forget(self) -> None:
         """Forget everything about this lineage: its inspection came to its end, or begins anew."""
-        self._connection.execute("DELETE FROM proven WHERE lineage = ?", (self._lineage,))
+        self._execute("DELETE FROM proven WHERE lineage = ?", self._lineage)
 
     def __enter__(self) -> Self:
         return self
@@ -79,6 +81,12 @@ class InspectionRecord:
     ) -> None:
         self._connection.close()
 
-    def _problem(self, error: Exception) -> LocalProblem:
-        what = f"the record {self._path} cannot be opened: {error}"
-        return LocalProblem(what, next_step=f"remove {self._path}", reason=Reason.JOURNAL)
+    def _execute(self, statement: str, *values: str | int) -> list[tuple[int]]:
+        try:
+            return self._connection.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise self._problem(error) from error
+
+    def _problem(self, error: Exception) -> RecordProblem:
+        what = f"the record {self._path} cannot be used: {error}"
+        return RecordProblem(what, next_step=f"remove {self._path}", reason=Reason.JOURNAL)

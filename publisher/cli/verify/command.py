@@ -1,4 +1,4 @@
-"""`roar verify`: the command line. What it does is in `inspection` and `verification`, imported when needed."""
+"""`roar verify`: the command line. What it does is in `checking`, imported when needed."""
 
 from __future__ import annotations
 

@@ -14,6 +14,8 @@ from roar_publisher.inspection.subjects import Subject
 from roar_publisher.state.errors import Interrupted
 from roar_publisher.state.limits import DEFAULT_LIMITS
 from roar_publisher.state.paths import StateFolder
+from roar_publisher.storage.file import FileStore
+from roar_publisher.storage.file_reading import tag_in
 from roar_publisher.storage.store import Part
 
 pytestmark = pytest.mark.anyio
@@ -42,6 +44,16 @@ async def test_what_is_missing_is_put_again(repair: Repair, tmp_path: Path) -> N
     assert not list((repair.folder.root / "repairs").iterdir())
 
 
+async def test_what_was_noted_beside_wrong_bytes_does_not_count(
+    repair: Repair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = tmp_path / "stored" / "x"
+    stored.write_bytes(b"changed")
+    monkeypatch.setattr(FileStore, "matches", lambda *_: True)
+    (done,) = await repair.run([missing(tmp_path, finding=Finding.CHANGED, tag=tag_in(stored.stat()))])
+    assert (done.why, stored.read_bytes()) == ("", CONTENT)
+
+
 async def test_what_was_written_meanwhile_is_not_written(repair: Repair, tmp_path: Path) -> None:
     (tmp_path / "stored" / "x").write_bytes(b"another")
     (done,) = await repair.run([missing(tmp_path)])
@@ -68,7 +80,6 @@ async def test_an_interrupted_repair_continues(repair: Repair, tmp_path: Path, m
     found = []
 
     async def dies(store: object, key: str, content: object, ledger: Any, **others: object) -> None:
-        assert others["known_new"], "what an uploader noted beside wrong bytes must not count"
         found.append(dict(await ledger.parts()))
         await ledger.record_part(part)
         raise Interrupted

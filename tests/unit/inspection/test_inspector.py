@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 from blake3 import blake3
 
 from roar_publisher.inspection.findings import Finding, Inspection
 from roar_publisher.inspection.inspector import Inspector
-from roar_publisher.inspection.record import InspectionRecord
+from roar_publisher.inspection.record import InspectionRecord, RecordProblem
 from roar_publisher.inspection.subjects import Subject, merged, sample
 from roar_publisher.net.pace import Pace
 from roar_publisher.state.errors import Rejected, Transient
@@ -189,6 +190,13 @@ async def test_what_was_read_is_not_read_again(tmp_path: Path, monkeypatch: pyte
         assert (await inspected(store, chosen, record=record)).bytes_read == whole, "it may be another version"
     with InspectionRecord(path, "a", resume=False) as record:
         assert (await inspected(store, chosen, record=record)).bytes_read == whole
+    with InspectionRecord(path, "a", resume=True) as record:
+        for number in range(1000):
+            record.add(str(number), "", "one", 1)
+    pages = path.read_bytes()
+    path.write_bytes(pages[:8192] + b"x" * (len(pages) - 8192))
+    with InspectionRecord(path, "a", resume=True) as record, pytest.raises(RecordProblem, match="cannot be used"):
+        await inspected(store, chosen, record=record)
     path.write_bytes(b"damaged" * 1000)
     with InspectionRecord(path, "b", resume=True) as record:
         assert (await inspected(store, chosen, record=record)).bytes_read == whole
@@ -220,6 +228,18 @@ async def test_one_unreadable_object_is_one_and_a_store_that_is_away_is_asked_on
     found = await inspected(store, many)
     assert found.counts[Finding.UNREADABLE] == len(many)
     assert store.looks <= 8, "those that were under way"
+
+
+async def test_a_store_is_opened_once() -> None:
+    store, opened = shelf(), []
+
+    async def open_store(place: str) -> ReadableStore:
+        opened.append(place)
+        await anyio.lowlevel.checkpoint()
+        return store
+
+    await Inspector(open_store).run(subjects(store))
+    assert opened == ["s3://bucket"]
 
 
 async def test_reading_keeps_to_the_rate() -> None:
