@@ -7,10 +7,9 @@ from contextlib import ExitStack
 from typing import Any
 
 from roar_publisher.checking.service import VerifyOrder
-from roar_publisher.lineage.config import NamedRegistry, user_registry
-from roar_publisher.lineage.project import current_folder, find_project
+from roar_publisher.lineage.project import registry_here
 from roar_publisher.net.address import registry_address
-from roar_publisher.state.errors import LocalProblem, UsageProblem
+from roar_publisher.state.errors import UsageProblem
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import PublishPaths, StateFolder
@@ -75,15 +74,8 @@ def _publish_of(lineage_hash: str, folder: StateFolder) -> tuple[PublishPaths, s
 
 def _named_registry(registry: str | None, found: tuple[PublishPaths, str] | None) -> tuple[str, dict[str, Any]]:
     """Return the registry's address, and the settings of the credentials for it."""
-    key = ""
-    try:
-        project = find_project(current_folder())
-        named, key = project.registry(os.environ), project.config.glaas_key or ""
-    except LocalProblem:
-        named = user_registry(os.environ)
-    if registry is not None:
-        named = NamedRegistry(registry, NamedBy.OPTION)
-    elif found is not None and named.by is not NamedBy.ENVIRONMENT:
+    named, key = registry_here(os.environ, registry)
+    if found is not None and named.by not in (NamedBy.OPTION, NamedBy.ENVIRONMENT):
         plan = read_status(found[0]).plan
         return plan.registry, plan.intent
     return registry_address(named.url, os.environ), {NAMED_BY: named.by.value, "ssh_key": key}

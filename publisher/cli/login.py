@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from roar_publisher.state.errors import LocalProblem, NeedsUser
+from roar_publisher.state.errors import NeedsUser
 from roar_publisher.state.home import home
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import NamedBy
@@ -68,17 +68,14 @@ async def _sign_in(store: BearerStore, document: Document, policy: SendPolicy) -
 def _policy_for(registry: str | None, document: Document) -> SendPolicy:
     """Return the registry to send the token to. Raises NeedsUser if the user has not named one."""
     from roar_publisher.engine.credentials import user_send_policy
-    from roar_publisher.lineage.config import NamedRegistry, user_registry
-    from roar_publisher.lineage.project import current_folder, find_project
+    from roar_publisher.lineage.config import NamedRegistry
+    from roar_publisher.lineage.project import registry_here
     from roar_publisher.net.address import registry_address
 
     if registry or os.environ.get("GLAAS_URL", "").strip():
         named = NamedRegistry(registry or os.environ["GLAAS_URL"], NamedBy.OPTION)
         return user_send_policy(registry_address(named.url, os.environ), named.by)
-    try:
-        named = find_project(current_folder()).registry(os.environ)
-    except LocalProblem:
-        named = user_registry(os.environ)
+    named, _key = registry_here(os.environ, None)
     policy = user_send_policy(registry_address(named.url, os.environ), named.by)
     denied = policy.why_token_denied() or policy.why_sign_in_denied(document.sign_in())
     if denied is not None:

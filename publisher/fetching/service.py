@@ -21,21 +21,19 @@ from roar_publisher.fetching.locating import LOOKUPS, locate, put_jobs, whole_ha
 from roar_publisher.fetching.reading import jobs_of
 from roar_publisher.fetching.stored import StoredFile, Unsafe, check_lineage, select, steps_in
 from roar_publisher.glaas.registry_client import registry_client
-from roar_publisher.lineage.config import NamedRegistry, user_registry
-from roar_publisher.lineage.project import current_folder, find_project
+from roar_publisher.lineage.project import registry_here
 from roar_publisher.net.address import registry_address
 from roar_publisher.net.budget import UploadBudget
 from roar_publisher.report import Reporter
 from roar_publisher.state.errors import (
     Conclusion,
     Interrupted,
-    LocalProblem,
     PublisherError,
     Rejected,
     UsageProblem,
 )
 from roar_publisher.state.limits import TransferLimits
-from roar_publisher.state.record import NAMED_BY, NamedBy
+from roar_publisher.state.record import NAMED_BY
 from roar_publisher.storage.destinations import open_readable
 from roar_publisher.tasks import until_stopped
 from roar_publisher.text import count
@@ -147,7 +145,8 @@ async def _located(
 ) -> tuple[FetchRequest, list[StoredFile], list[Unsafe]]:
     """Ask the registry which files are meant, and where they are stored."""
     typed = check_lineage(order.lineage)
-    named, intent = _named_registry(order.registry)
+    named, key = registry_here(os.environ, order.registry or None)
+    intent = {NAMED_BY: named.by.value, "ssh_key": key}
     registry = registry_address(named.url, os.environ)
     steps = steps_in(order.selections)
     async with _reader(registry, intent, report) as reader:
@@ -169,21 +168,6 @@ async def _reader(registry: str, intent: Mapping[str, Any], report: Reporter) ->
     keyring.policy.check()
     async with registry_client(registry, patience=PATIENCE_SECONDS, most_requests=LOOKUPS, report=report) as caller:
         yield LineageReader(caller, keyring)
-
-
-def _named_registry(typed: str | None) -> tuple[NamedRegistry, Mapping[str, Any]]:
-    """Return the registry, as typed, or GLAAS_URL, or the project's, or the user's, and how credentials are chosen."""
-    key = ""
-    try:
-        project = find_project(current_folder())
-        named, key = project.registry(os.environ), project.config.glaas_key or ""
-    except LocalProblem:
-        named = user_registry(os.environ)
-        if url := os.environ.get("GLAAS_URL", "").strip():
-            named = NamedRegistry(url, NamedBy.ENVIRONMENT)
-    if typed:
-        named = NamedRegistry(typed, NamedBy.OPTION)
-    return named, {NAMED_BY: named.by.value, "ssh_key": key}
 
 
 def _resumable(error: PublisherError, order: FetchOrder, target: TargetFolder) -> PublisherError:

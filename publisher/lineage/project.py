@@ -26,11 +26,7 @@ class Project:
 
         Raises LocalProblem if the user's configuration file cannot be read.
         """
-        if named := environ.get("GLAAS_URL", "").strip():
-            return NamedRegistry(named, NamedBy.ENVIRONMENT)
-        if named := (self.config.glaas_url or "").strip():
-            return NamedRegistry(named, NamedBy.PROJECT, self.config.glaas_url_file)
-        return user_registry(environ)
+        return _registry_of(self.config, environ)
 
 
 def current_folder() -> Path:
@@ -43,6 +39,28 @@ def current_folder() -> Path:
             next_step="go into the project's folder (`cd`), then try again",
             reason=Reason.NO_PROJECT,
         ) from error
+
+
+def registry_here(environ: Mapping[str, str], typed: str | None) -> tuple[NamedRegistry, str]:
+    """Return the registry that `typed` names, else `Project.registry` of the current folder, and the project's key.
+
+    Without a project here: `GLAAS_URL`, else the user's, and no key. Raises LocalProblem as `user_registry` does.
+    """
+    try:
+        project = find_project(current_folder())
+    except LocalProblem:
+        named, key = _registry_of(Config(), environ), ""
+    else:
+        named, key = project.registry(environ), project.config.glaas_key or ""
+    return (named if typed is None else NamedRegistry(typed, NamedBy.OPTION)), key
+
+
+def _registry_of(config: Config, environ: Mapping[str, str]) -> NamedRegistry:
+    if named := environ.get("GLAAS_URL", "").strip():
+        return NamedRegistry(named, NamedBy.ENVIRONMENT)
+    if named := (config.glaas_url or "").strip():
+        return NamedRegistry(named, NamedBy.PROJECT, config.glaas_url_file)
+    return user_registry(environ)
 
 
 def find_project(start: Path) -> Project:

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.lineage.config import DEFAULT_REGISTRY
-from roar_publisher.lineage.project import Project, find_project
+from roar_publisher.lineage.config import DEFAULT_REGISTRY, NamedRegistry
+from roar_publisher.lineage.project import Project, find_project, registry_here
 from roar_publisher.lineage.redaction.patterns import CustomShape
 from roar_publisher.lineage.redaction.settings import DEFAULT_SECRET_VARIABLES, OmitConfig
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.record import NamedBy
 
 
 @pytest.fixture
@@ -103,6 +104,17 @@ def test_pyproject_replaces_config_toml_and_roarconfig_is_merged_below(root: Pat
 )
 def test_the_registry_is_chosen_by_precedence(root: Path, environ: dict[str, str], config: str, url: str) -> None:
     assert configured(root, config).registry(environ).url == url
+
+
+def test_a_registry_is_chosen_outside_of_a_project_too(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named = {"GLAAS_URL": "https://env"}
+    monkeypatch.chdir("/")
+    assert registry_here({}, None) == (NamedRegistry(DEFAULT_REGISTRY, NamedBy.DEFAULT), "")
+    assert registry_here(named, None) == (NamedRegistry("https://env", NamedBy.ENVIRONMENT), "")
+    assert registry_here(named, "https://x") == (NamedRegistry("https://x", NamedBy.OPTION), "")
+    configured(root, '[glaas]\nkey = "/a/key"')
+    monkeypatch.chdir(root)
+    assert registry_here(named, None) == (NamedRegistry("https://env", NamedBy.ENVIRONMENT), "/a/key")
 
 
 @pytest.mark.parametrize("everything", [".*", "", "^", r"\\S", "[a-zA-Z0-9]", "(?s).", r"\\d"])
