@@ -1,15 +1,22 @@
 """The checks of a daemon: only while there is nothing to publish, and never again before they are due."""
 
 from pathlib import Path
+from typing import Never
 
 import anyio
+import pytest
 
+from roar_publisher.checking import scheduled
 from roar_publisher.checking.checks import due_again, record_check
+from roar_publisher.checking.service import VerifyOrder
 from roar_publisher.daemon.service import SCAN_INTERVAL_SECONDS
 from roar_publisher.daemon.verifying import PAUSE_SECONDS
 from roar_publisher.state.errors import Interrupted
+from roar_publisher.state.limits import DEFAULT_LIMITS
 from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.reasons import Reason
+from roar_publisher.verification.errors import CannotCheck
 from tests.support.daemon.scenarios import WORK_SECONDS, on
 from tests.support.daemon.worlds import Machine
 from tests.support.lineages import chain, cut, frozen
@@ -65,15 +72,21 @@ def test_a_check_gives_way_to_every_publish_and_goes_on_afterwards(tmp_path: Pat
     on(tmp_path, scenario)
 
 
-def test_what_is_verified_is_due_again_after_its_age(tmp_path: Path) -> None:
-    folder = StateFolder(tmp_path / "state")
-    for name in ("aaaa", "bbbb"):
+def published(folder: StateFolder, *names: str) -> float:
+    """Let this machine have a published lineage for each name. Return when the last was published."""
+    for name in names:
         with frozen(folder, cut(chain(1))) as owned:
             journal = owned.journal
             for event in (Event.PROBED, Event.SELECTED, Event.OPENED, Event.STAGED):
                 journal.checkpoint(event)
             journal.checkpoint(Event.FINALIZED, hash=name * 16)
             at = journal.progress().updated_at
+    return at
+
+
+def test_what_is_verified_is_due_again_after_its_age(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path / "state")
+    at = published(folder, "aaaa", "bbbb")
     assert due_again(folder, 100.0, at + 50) == []
     first, second = due_again(folder, 100.0, at + 200)
     record_check(folder, first, 0, at + 200)
@@ -81,3 +94,27 @@ def test_what_is_verified_is_due_again_after_its_age(tmp_path: Path) -> None:
     assert due_again(folder, 100.0, at + 300) == [second, first]
     record_check(folder, second, 1, at + 10_000)
     assert due_again(folder, 100.0, at + 350) == [second, first], "a time ahead does not count"
+
+
+def test_what_cannot_be_checked_waits_and_what_is_interrupted_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checks that a daemon makes itself, without a registry."""
+    folder, ends = StateFolder(tmp_path / "state"), [Interrupted(), CannotCheck("it is away", reason=Reason.OFFLINE)]
+    now = published(folder, "aaaa") + 200
+
+    async def verify(order: VerifyOrder, _folder: StateFolder, _stop: anyio.Event) -> Never:
+        assert order.objects is not None
+        assert order.objects.resume
+        raise ends.pop(0)
+
+    async def scenario() -> None:
+        checks = scheduled.ScheduledChecks(folder, 100.0, DEFAULT_LIMITS, lambda: now)
+        with pytest.raises(Interrupted):
+            await checks.next(anyio.Event())
+        assert str(await checks.next(anyio.Event())).endswith("cannot be verified: it is away")
+        assert await checks.next(anyio.Event()) is None
+
+    monkeypatch.setattr(scheduled, "verify", verify)
+    anyio.run(scenario)
+    assert ends == []

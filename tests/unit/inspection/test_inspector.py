@@ -10,11 +10,11 @@ import pytest
 from blake3 import blake3
 
 from roar_publisher.inspection.findings import Finding, Inspection
-from roar_publisher.inspection.inspector import Inspector
+from roar_publisher.inspection.inspector import READS_AT_ONCE, Inspector
 from roar_publisher.inspection.record import InspectionRecord, RecordProblem
 from roar_publisher.inspection.subjects import Subject, merged, sample
 from roar_publisher.net.pace import Pace
-from roar_publisher.state.errors import Rejected, Transient
+from roar_publisher.state.errors import NeedsUser, Rejected, Transient
 from roar_publisher.state.reasons import Reason
 from roar_publisher.storage import parts
 from roar_publisher.storage.digest import digest_file
@@ -214,6 +214,8 @@ async def test_one_unreadable_object_is_one_and_a_store_that_is_away_is_asked_on
     store = shelf()
     store.fail = [Rejected("no")]
     assert len(problems(await inspected(store, subjects(store)))) == 1
+    store.fail = [NeedsUser("denied", reason=Reason.ACCESS_DENIED)]
+    assert len(problems(await inspected(store, subjects(store)))) == 1, "it may concern this object alone"
     store.fail = [Transient("away", reason=Reason.OFFLINE)]
     store.looks = 0
     many = [Subject(f"s3://bucket/{name}", "0" * 64) for name in NAMES] * 5
@@ -228,6 +230,25 @@ async def test_one_unreadable_object_is_one_and_a_store_that_is_away_is_asked_on
     found = await inspected(store, many)
     assert found.counts[Finding.UNREADABLE] == len(many)
     assert store.looks <= 8, "those that were under way"
+
+
+async def test_few_ranges_are_in_memory_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight objects of five parts each would read four parts each."""
+    store, now, most = Shelf({f"file{number}": random.Random(number).randbytes(4500) for number in range(8)}), 0, 0
+
+    async def read(key: str, offset: int, length: int, stored: StoredObject) -> bytes:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        for _ in range(20):
+            await anyio.lowlevel.checkpoint()
+        now -= 1
+        return store.objects[key][offset : offset + length]
+
+    chosen = await put_here(store, tmp_path, monkeypatch)
+    store.read = read  # type: ignore[method-assign]
+    assert (await inspected(store, chosen)).wrong == 0
+    assert most == READS_AT_ONCE
 
 
 async def test_a_store_is_opened_once() -> None:

@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import cycle
 
 import anyio
@@ -12,13 +12,12 @@ import pytest
 from roar_publisher.exit_codes import ExitCode, exit_code_of
 from roar_publisher.glaas.client import Authorizer
 from roar_publisher.lineage import sorting
-from roar_publisher.registry.data import Store
 from roar_publisher.registry.lineages import readback
 from roar_publisher.state.reasons import Reason
 from roar_publisher.verification.check import Verification, verify_lineage
 from roar_publisher.verification.errors import CannotCheck
 from tests.support.glaas.scripted import Calls, Script
-from tests.support.registry.harness import Registry, job, link, make_registry, uid
+from tests.support.registry.harness import Registry, job, link, uid
 from tests.support.registry.people import Bearer, Person
 from tests.support.sampling import sample
 
@@ -43,18 +42,6 @@ class Proxy(httpx2.AsyncBaseTransport):
             self.authorizations.append(request.headers.get("authorization"))
             body = self.alter(body)
         return httpx2.Response(response.status_code, content=body)
-
-
-@pytest.fixture
-def store() -> Iterator[Store]:
-    store = Store.in_memory(secret=b"secret of the tests")
-    yield store
-    store.close()
-
-
-@pytest.fixture
-async def registry(anyio_backend: str, store: Store) -> Registry:
-    return make_registry(store)
 
 
 async def published(registry: Registry, person: Person | None = None) -> str:

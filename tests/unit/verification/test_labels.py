@@ -1,7 +1,7 @@
 """Labels read back: compared with a plan, in pages that are not kept."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -9,7 +9,6 @@ import httpx2
 import pytest
 
 from roar_publisher.glaas.client import ANONYMOUS
-from roar_publisher.registry.data import Store
 from roar_publisher.registry.lineages import readback_labels
 from roar_publisher.state.debts import Debt, DebtKind
 from roar_publisher.state.machine import Event
@@ -18,7 +17,7 @@ from roar_publisher.verification import labels as checked_labels
 from roar_publisher.verification.labels import LabelCheck, compare_labels
 from roar_publisher.verification.planned import PlannedLineage
 from tests.support.glaas.scripted import Calls, Script
-from tests.support.registry.harness import Registry, Session, artifact, digest, job, make_registry, succeeded, uid
+from tests.support.registry.harness import Registry, Session, artifact, digest, job, succeeded, uid
 from tests.support.sampling import sample
 from tests.unit.verification.test_check import Proxy, counted_keys
 
@@ -37,18 +36,6 @@ LABELS: list[dict[str, Any]] = [
         for n in range(ARTIFACTS)
     ),
 ]
-
-
-@pytest.fixture
-def store() -> Iterator[Store]:
-    store = Store.in_memory(secret=b"secret of the tests")
-    yield store
-    store.close()
-
-
-@pytest.fixture
-async def registry(anyio_backend: str, store: Store) -> Registry:
-    return make_registry(store)
 
 
 async def published(registry: Registry) -> tuple[Session, str]:
