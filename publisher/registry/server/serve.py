@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
-    """ClientLimits and trust settings for clients.
+    """Limits and trust settings for clients.
 
     `connections` is the maximum in total. `quota` is what one client may write in a day without a credential, `limits`
     are those of every moment. `proxies` are peers whose `X-Forwarded-For` and `X-Forwarded-Proto` are trusted. `public`

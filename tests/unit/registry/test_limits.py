@@ -1,4 +1,4 @@
-"""ClientLimits of every moment: open sessions, what one session stages, and what a client sends in a minute."""
+"""Limits of every moment: open sessions, what one session stages, and what a client sends in a minute."""
 
 from collections.abc import Callable
 from typing import TypeVar
