@@ -6,6 +6,7 @@ import random
 import re
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ from tests.support.synthetic import make_project
 VICTIMS = ("registry on SQLite", "registry on PostgreSQL", "worker", "PostgreSQL")
 CLIENTS, JOBS, LINKS = 4, 40, 6
 KILLS = 3
+ENOUGH = 120.0
+"""Seconds after which clients that still publish count as stuck. They need a tenth of it."""
 EVENTS = 40
 """Kills come with these first events of the clients. There are some more."""
 COUNTS = """
@@ -48,6 +51,7 @@ class Load:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
+        self.deadline = time.monotonic() + ENOUGH
         self.moments = sorted(self.chance.sample(range(1, EVENTS), KILLS))
 
     def run(self, projects: list[Path]) -> None:
@@ -76,6 +80,7 @@ class Load:
         self.acknowledged.append(published.hash)
 
     def observe(self, event: events.Event) -> None:
+        assert time.monotonic() < self.deadline, "a publish does not end"
         with self.lock:
             self.seen += 1
             if self.moments and self.seen >= self.moments[0]:

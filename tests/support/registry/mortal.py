@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.checkout import CHECKOUT
-from tests.support.registry.processes import PATIENCE
+
+PATIENCE = 45
+"""Seconds after which a process that should have ended or answered counts as stuck. Draining may take 31 of them."""
 
 
 def free_port() -> int:
@@ -28,6 +30,8 @@ class MortalRegistry:
     data: Path
     options: Sequence[str] = ()
     port: int = field(default_factory=free_port)
+    _left: set[int] = field(default_factory=set)
+    """Workers whose supervisor has been killed."""
 
     @property
     def url(self) -> str:
@@ -57,17 +61,21 @@ class MortalRegistry:
 
     def kill(self) -> None:
         """SIGKILL for all its processes."""
-        workers = self.workers
+        workers = self._left | {*self.workers}
         self._popen.kill()
         for pid in workers:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        self._left.clear()
         self._popen.communicate(timeout=PATIENCE)  # until no worker holds the pipes
 
     def kill_supervisor(self) -> str:
         """SIGKILL for the process that was started. Return what its workers still wrote until they ended."""
+        self._left = {*self.workers}
         self._popen.kill()
-        return self._popen.communicate(timeout=PATIENCE)[1]
+        _, err = self._popen.communicate(timeout=PATIENCE)
+        self._left.clear()
+        return err
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
         """Stop it. Return its exit status and what it wrote to stderr."""

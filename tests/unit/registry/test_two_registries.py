@@ -148,6 +148,7 @@ async def test_who_stages_into_a_session_sees_what_another_one_stages_at_the_sam
 
     with ThreadPoolExecutor() as pool:
         first = pool.submit(stores[0].write_alongside, stage_slowly)
+        first.add_done_callback(lambda _: staged.set())  # it may have failed
         assert staged.wait(PATIENCE)
         second = pool.submit(stores[1].write_alongside, look)
         while not second.done() and not waits(postgres):

@@ -21,9 +21,8 @@ from roar_publisher.registry.server.workers import SIGNALS
 from roar_publisher.registry.store.errors import StoreError
 from roar_publisher.registry.store.postgres_schema import LINEAGES_LOCK
 from roar_publisher.state.errors import UsageProblem
-from tests.support.registry.mortal import MortalRegistry, free_port
+from tests.support.registry.mortal import PATIENCE, MortalRegistry, free_port
 from tests.support.registry.postgres import Postgres
-from tests.support.registry.processes import PATIENCE
 from tests.support.sampling import sample
 
 REQUESTS = 20
