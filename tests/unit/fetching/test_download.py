@@ -1,134 +1,26 @@
-"""Files are fetched into a folder: verified, resumed, refused, and nothing outside of the folder is written."""
+"""Files are downloaded into a folder: verified, resumed, refused, and the room for them is looked for first."""
 
 import os
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
 
-import anyio
 import pytest
-from blake3 import blake3
 
-from roar_publisher.fetching import download, folder
-from roar_publisher.fetching.download import Download, NotFetched, Outcome
+from roar_publisher.fetching import download
+from roar_publisher.fetching.download import NotFetched
 from roar_publisher.fetching.folder import TargetFolder
-from roar_publisher.fetching.journal import FetchJournal, FetchRequest
 from roar_publisher.fetching.stored import StoredFile
-from roar_publisher.report import ObjectsPlanned, Report
-from roar_publisher.state.errors import Conclusion, LocalProblem, Owned, PublisherError, Rejected, Transient
+from roar_publisher.report import ObjectsPlanned
+from roar_publisher.state.errors import Conclusion, LocalProblem, Rejected, Transient
 from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.ranges import ObjectChanged
-from roar_publisher.storage.readable import ReadableStore, StoredObject
-
-RANGE = 1000
-LARGE = bytes(range(256)) * 20 + b"end"
-
-
-def digest_of(content: bytes) -> str:
-    return blake3(content).hexdigest()
-
-
-class Store(ReadableStore):
-    """Objects in memory. before: called before each read with the number of reads so far."""
-
-    def __init__(self) -> None:
-        self.objects: dict[str, bytes] = {}
-        self.tags: dict[str, str] = {}
-        self.reads: list[tuple[str, int]] = []
-        self.before: Callable[[int], None] = lambda number: None
-        self.size: int | None = None
-        self.listed: dict[str, StoredObject] | None = None
-        self.looks: list[str] = []
-
-    async def list_objects(self, prefix: str, lookups: int) -> Mapping[str, StoredObject] | None:
-        return self.listed
-
-    async def look(self, key: str) -> StoredObject | None:
-        self.looks.append(key)
-        content = self.objects.get(key)
-        if content is None:
-            return None
-        return StoredObject(len(content) if self.size is None else self.size, "", tag=self.tags.get(key, "1"))
-
-    async def read(self, key: str, offset: int, length: int, stored: StoredObject) -> bytes:
-        self.before(len(self.reads))
-        self.reads.append((key, offset))
-        if stored.tag != self.tags.get(key, "1"):
-            raise ObjectChanged(key)
-        return self.objects[key][offset : offset + length]
-
-
-class Fetching:
-    """A store, a target folder, and a bystander that must stay as it is."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.target = root / "target"
-        self.work = self.target / ".roar-fetch"
-        self.bystander = root / "bystander"
-        self.bystander.mkdir()
-        self.store = Store()
-        self.reports: list[Report] = []
-
-    def files(self, **contents: bytes) -> list[StoredFile]:
-        """Store contents, by name, and return what a lineage would say of them."""
-        for name, content in contents.items():
-            self.store.objects[name] = content
-        return [StoredFile(digest_of(content), f"s3://bucket/{name}", name) for name, content in contents.items()]
-
-    def named(self, name: str, content: bytes = LARGE) -> list[StoredFile]:
-        """Store a content, to be fetched under that name."""
-        self.store.objects["x"] = content
-        return [StoredFile(digest_of(content), "s3://bucket/x", name)]
-
-    def run(self, files: list[StoredFile], *, force: bool = False) -> dict[str, Outcome]:
-        """Fetch, and return what became of each file."""
-        outcomes: dict[str, Outcome] = {}
-
-        async def open_store(place: str) -> ReadableStore:
-            return self.store
-
-        def told(outcome: Outcome) -> None:
-            assert isinstance(outcome.file, StoredFile)
-            outcomes[outcome.file.name] = outcome
-
-        async def fetch() -> None:
-            with TargetFolder.opened(self.target) as target:
-                journal = FetchJournal(target.journal)
-                try:
-                    journal.begin(FetchRequest("ab" * 32, (), "https://registry", force=force), files)
-                    await Download(target, journal, open_store, force, told, self.reports.append).run(files)
-                    journal.end()
-                finally:
-                    journal.close()
-
-        try:
-            anyio.run(fetch)
-        finally:
-            assert list(self.bystander.iterdir()) == []
-            assert not {path.name for path in self.root.iterdir()} - {"target", "bystander", "precious"}
-        return outcomes
-
-    def problem(self, files: list[StoredFile], *, force: bool = False) -> PublisherError | None:
-        """Fetch one file, and return why it is not there."""
-        (outcome,) = self.run(files, force=force).values()
-        return outcome.problem if isinstance(outcome, NotFetched) else None
-
-    def there(self) -> dict[str, bytes]:
-        """Return what is in the folder, by path."""
-        found = (path for path in self.target.rglob("*") if path.is_file())
-        return {path.relative_to(self.target).as_posix(): path.read_bytes() for path in found}
+from roar_publisher.storage.readable import StoredObject
+from tests.unit.fetching.conftest import LARGE, RANGE, Fetching
 
 
 class Stop(BaseException):
     """A process that ends."""
-
-
-@pytest.fixture
-def fetching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fetching:
-    monkeypatch.setattr(download, "RANGE_BYTES", RANGE)
-    return Fetching(tmp_path)
 
 
 SIZES = [0, 1, RANGE - 1, RANGE, RANGE + 1, 2 * RANGE, 10 * RANGE + 7]
@@ -309,87 +201,6 @@ def test_what_is_there_is_not_fetched_again_and_what_differs_stays(fetching: Fet
     assert fetching.there() == {"same": b"same", "other": b"other"}
 
 
-def test_a_file_that_appears_meanwhile_stays(fetching: Fetching) -> None:
-    def appear(number: int) -> None:
-        (fetching.target / "x").write_bytes(b"mine")
-
-    fetching.store.before = appear
-    assert isinstance(fetching.problem(fetching.files(x=b"theirs")), LocalProblem)
-    assert (fetching.target / "x").read_bytes() == b"mine"
-
-
-@pytest.mark.parametrize("force", [False, True])
-@pytest.mark.parametrize("content", [b"small", LARGE])
-def test_links_do_not_lead_out(fetching: Fetching, content: bytes, force: bool) -> None:
-    fetching.target.mkdir()
-    (fetching.target / "out").symlink_to(fetching.bystander)
-    assert isinstance(fetching.problem(fetching.named("out/x", content), force=force), LocalProblem)
-    precious = fetching.root / "precious"
-    precious.write_bytes(b"precious")
-    (fetching.target / "link").symlink_to(precious)
-    (fetching.target / "hard").hardlink_to(precious)
-    fetching.problem(fetching.named("link", content), force=force)
-    fetching.problem(fetching.named("hard", content), force=force)
-    assert precious.read_bytes() == b"precious"
-    assert (fetching.target / "link").is_symlink() is not force
-
-
-@pytest.mark.parametrize("name", ["../x", "/x", "a/../../x", "a//x", "./x", "x\0y", ""])
-def test_names_that_lead_out_are_refused_again_where_files_are_opened(fetching: Fetching, name: str) -> None:
-    with pytest.raises(PublisherError):
-        fetching.run(fetching.named(name))
-
-
-def test_a_folder_in_the_place_of_a_file_and_a_file_in_the_place_of_a_folder_stay(fetching: Fetching) -> None:
-    (fetching.target / "x").mkdir(parents=True)
-    (fetching.target / "y").write_bytes(b"mine")
-    for name in ("x", "y/z"):
-        for force in (False, True):
-            assert isinstance(fetching.problem(fetching.named(name), force=force), LocalProblem)
-    assert fetching.there() == {"y": b"mine"}
-
-
-def test_a_planted_work_folder_is_not_used(fetching: Fetching) -> None:
-    fetching.target.mkdir()
-    fetching.work.symlink_to(fetching.bystander)
-    with pytest.raises(LocalProblem):
-        fetching.run(fetching.files(x=b"x"))
-    fetching.work.unlink()
-    fetching.work.mkdir()
-    fetching.work.chmod(0o777)
-    with pytest.raises(LocalProblem, match="not yours alone"):
-        fetching.run(fetching.files(x=b"x"))
-    fetching.work.chmod(0o700)
-    precious = fetching.root / "precious"
-    precious.write_bytes(b"precious")
-    files = fetching.files(x=LARGE)
-    for plant in ((fetching.work / files[0].digest).symlink_to, (fetching.work / files[0].digest).hardlink_to):
-        plant(precious)
-        assert isinstance(fetching.problem(files), LocalProblem)
-        assert precious.read_bytes() == b"precious"
-        (fetching.work / files[0].digest).unlink()
-    (fetching.work / "journal.db").unlink()
-    (fetching.work / "journal.db").symlink_to(precious)
-    with pytest.raises(LocalProblem):
-        fetching.run(files)
-    assert precious.read_bytes() == b"precious"
-
-
-def test_a_journal_with_nothing_to_continue_does_not_stay(fetching: Fetching) -> None:
-    with TargetFolder.opened(fetching.target) as target:
-        journal = FetchJournal(target.journal)
-        assert target.journal.exists()
-        for _ in range(2):
-            journal.close()
-    assert list(fetching.target.iterdir()) == []
-
-
-def test_two_processes_do_not_fetch_into_one_folder(fetching: Fetching) -> None:
-    with TargetFolder.opened(fetching.target), pytest.raises(Owned):
-        fetching.run(fetching.files(x=b"x"))
-    fetching.run(fetching.files(x=b"x"))
-
-
 @pytest.mark.parametrize("size", [len(LARGE), 2**60, 10**19])
 def test_room_is_looked_for_before_anything_is_fetched(
     fetching: Fetching, monkeypatch: pytest.MonkeyPatch, size: int
@@ -454,11 +265,3 @@ def test_a_store_that_stays_away_ends_the_fetch_and_keeps_the_ranges(
     fetching.store.reads.clear()
     assert fetching.problem(files) is None
     assert len(fetching.store.reads) == -(-len(LARGE) // RANGE) - 3
-
-
-def test_a_file_system_that_ignores_case_is_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with TargetFolder.opened(tmp_path / "target") as target:
-        assert not target.ignores_case()
-        monkeypatch.setattr(folder, "WORK_FOLDER", ".ROAR-FETCH")
-        (tmp_path / "target" / ".roar-fetch").rename(tmp_path / "target" / ".ROAR-FETCH")
-        assert target.ignores_case()

@@ -1,0 +1,100 @@
+"""Nothing is written outside of the target folder, whatever names and links there are, nor over what is in it."""
+
+from pathlib import Path
+
+import pytest
+
+from roar_publisher.fetching import folder
+from roar_publisher.fetching.folder import TargetFolder
+from roar_publisher.fetching.journal import FetchJournal
+from roar_publisher.state.errors import LocalProblem, Owned, PublisherError
+from tests.unit.fetching.conftest import LARGE, Fetching
+
+
+def test_a_file_that_appears_meanwhile_stays(fetching: Fetching) -> None:
+    def appear(number: int) -> None:
+        (fetching.target / "x").write_bytes(b"mine")
+
+    fetching.store.before = appear
+    assert isinstance(fetching.problem(fetching.files(x=b"theirs")), LocalProblem)
+    assert (fetching.target / "x").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("content", [b"small", LARGE])
+def test_links_do_not_lead_out(fetching: Fetching, content: bytes, force: bool) -> None:
+    fetching.target.mkdir()
+    (fetching.target / "out").symlink_to(fetching.bystander)
+    assert isinstance(fetching.problem(fetching.named("out/x", content), force=force), LocalProblem)
+    precious = fetching.root / "precious"
+    precious.write_bytes(b"precious")
+    (fetching.target / "link").symlink_to(precious)
+    (fetching.target / "hard").hardlink_to(precious)
+    fetching.problem(fetching.named("link", content), force=force)
+    fetching.problem(fetching.named("hard", content), force=force)
+    assert precious.read_bytes() == b"precious"
+    assert (fetching.target / "link").is_symlink() is not force
+
+
+@pytest.mark.parametrize("name", ["../x", "/x", "a/../../x", "a//x", "./x", "x\0y", ""])
+def test_names_that_lead_out_are_refused_again_where_files_are_opened(fetching: Fetching, name: str) -> None:
+    with pytest.raises(PublisherError):
+        fetching.run(fetching.named(name))
+
+
+def test_a_folder_in_the_place_of_a_file_and_a_file_in_the_place_of_a_folder_stay(fetching: Fetching) -> None:
+    (fetching.target / "x").mkdir(parents=True)
+    (fetching.target / "y").write_bytes(b"mine")
+    for name in ("x", "y/z"):
+        for force in (False, True):
+            assert isinstance(fetching.problem(fetching.named(name), force=force), LocalProblem)
+    assert fetching.there() == {"y": b"mine"}
+
+
+def test_a_planted_work_folder_is_not_used(fetching: Fetching) -> None:
+    fetching.target.mkdir()
+    fetching.work.symlink_to(fetching.bystander)
+    with pytest.raises(LocalProblem):
+        fetching.run(fetching.files(x=b"x"))
+    fetching.work.unlink()
+    fetching.work.mkdir()
+    fetching.work.chmod(0o777)
+    with pytest.raises(LocalProblem, match="not yours alone"):
+        fetching.run(fetching.files(x=b"x"))
+    fetching.work.chmod(0o700)
+    precious = fetching.root / "precious"
+    precious.write_bytes(b"precious")
+    files = fetching.files(x=LARGE)
+    for plant in ((fetching.work / files[0].digest).symlink_to, (fetching.work / files[0].digest).hardlink_to):
+        plant(precious)
+        assert isinstance(fetching.problem(files), LocalProblem)
+        assert precious.read_bytes() == b"precious"
+        (fetching.work / files[0].digest).unlink()
+    (fetching.work / "journal.db").unlink()
+    (fetching.work / "journal.db").symlink_to(precious)
+    with pytest.raises(LocalProblem):
+        fetching.run(files)
+    assert precious.read_bytes() == b"precious"
+
+
+def test_a_journal_with_nothing_to_continue_does_not_stay(fetching: Fetching) -> None:
+    with TargetFolder.opened(fetching.target) as target:
+        journal = FetchJournal(target.journal)
+        assert target.journal.exists()
+        for _ in range(2):
+            journal.close()
+    assert list(fetching.target.iterdir()) == []
+
+
+def test_two_processes_do_not_fetch_into_one_folder(fetching: Fetching) -> None:
+    with TargetFolder.opened(fetching.target), pytest.raises(Owned):
+        fetching.run(fetching.files(x=b"x"))
+    fetching.run(fetching.files(x=b"x"))
+
+
+def test_a_file_system_that_ignores_case_is_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with TargetFolder.opened(tmp_path / "target") as target:
+        assert not target.ignores_case()
+        monkeypatch.setattr(folder, "WORK_FOLDER", ".ROAR-FETCH")
+        (tmp_path / "target" / ".roar-fetch").rename(tmp_path / "target" / ".ROAR-FETCH")
+        assert target.ignores_case()
