@@ -37,7 +37,7 @@ class ScheduledChecks:
         found = due[0]
         try:
             with ExitStack() as journals:
-                order = own_target(found.paths, journals)
+                order = await in_thread(own_target, found.paths, journals)
                 if order is None:
                     return None
                 order = replace(order, objects=ObjectOrder(resume=True, limits=self.limits))
