@@ -6,6 +6,9 @@ import httpx2
 import pytest
 
 from roar_publisher.auth.choice import Flag
+from roar_publisher.engine.steps import verify as step
+from roar_publisher.inspection.findings import Finding, Inspected, Inspection
+from roar_publisher.inspection.subjects import Subject
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.state.debts import Debt, DebtKind
 from roar_publisher.state.errors import Transient
@@ -13,6 +16,8 @@ from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import Event, State
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import DIFFERS, PROVEN, UNCHECKED
+from roar_publisher.verification.check import Verification
+from roar_publisher.verification.reading import Envelope
 from tests.support.auth.worlds import World
 from tests.support.faults.mortal import Crash, Life
 from tests.support.sampling import sample
@@ -109,3 +114,22 @@ def test_a_process_that_dies_at_any_moment_verifies_in_its_next_life(tmp_path: P
         progress = live(world)
         assert (progress.state, progress.verification) == (State.DONE, {"outcome": PROVEN, "why": ""})
         assert events(world).count(("verified", "done")) == 1
+
+
+@pytest.mark.parametrize(
+    ("findings", "outcome", "why"),
+    [
+        ([Finding.PROVEN], PROVEN, ""),
+        ([Finding.PROVEN, Finding.UNREADABLE], UNCHECKED, "1 object could not be read"),
+        ([Finding.MISSING, Finding.UNREADABLE], DIFFERS, "1 object missing, truncated or changed, 1 object could not"),
+    ],
+)
+def test_the_journal_keeps_what_the_objects_of_a_put_are(findings: list[Finding], outcome: str, why: str) -> None:
+    inspection = Inspection()
+    for finding in findings:
+        inspection.add(Inspected(Subject(f"s3://bucket/{finding}", "0" * 64), finding, "so"), by_reading=False)
+    served = Envelope("a" * 64, True, "anonymous", {}, 1, 0, 0)
+    kept = step._kept(Verification("a" * 64, "a" * 64, served, ()), inspection)
+    assert (kept["outcome"], kept["why"][: len(why)], bool(kept["why"])) == (outcome, why, bool(why))
+    wrong = [[f"s3://bucket/{finding}", finding, "so"] for finding in findings if finding is not Finding.PROVEN]
+    assert kept.get("objects", []) == wrong
