@@ -98,4 +98,17 @@ def test_a_publish_that_was_killed_has_no_result() -> None:
     text = summarised(PLANNED, '{"event": "publi')
     assert text.startswith("### roar: ended without a result\n")
     assert "12345678" in text
+    assert summarised(PLANNED, options=("--variables",)).splitlines()[1:] == ["ROAR_PUBLISH_ID=12345678"]
     assert summarised(options=("--variables",)) == "ROAR_PUBLISH_STATE=failed\n"
+
+
+def test_a_publish_that_was_left_to_the_daemon_is_named() -> None:
+    text = summarised(PLANNED, json.dumps({"event": "detached", "publish_id": "12345678"}))
+    assert text.startswith("### roar: left to the daemon\n")
+    assert "| Publish | 12345678 |" in text
+
+
+def test_no_value_becomes_another_variable() -> None:
+    event = Published(**{**{name: getattr(PUBLISHED, name) for name in PUBLISHED.__slots__}, "hash": "ab\nPATH=/evil"})
+    lines = summarised(event, options=("--variables",)).splitlines()
+    assert [line.partition("=")[0] for line in lines] == [f"ROAR_PUBLISH_{x}" for x in ("STATE", "ID", "HASH", "URL")]
