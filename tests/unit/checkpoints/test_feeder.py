@@ -1,0 +1,58 @@
+"""What the daemon does with a series when a put is gone, or cannot be planned."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from roar_publisher import CheckpointPublisher
+from roar_publisher.checkpoints.feeder import RETRY_SECONDS, CheckpointFeeder
+from roar_publisher.checkpoints.record import Record
+from roar_publisher.checkpoints.series import TAKEN, WAITING
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.paths import StateFolder
+from tests.support.lineage.captured import captured_project
+
+
+@pytest.fixture
+def publisher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CheckpointPublisher:
+    """A publisher with one checkpoint that waits, and no daemon."""
+    monkeypatch.setenv("ROAR_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(captured_project("linear", tmp_path))
+    made = CheckpointPublisher(tmp_path / "store", visibility="public", start_daemon=False)
+    model = tmp_path / "model.pt"
+    model.write_bytes(b"weights")
+    made.submit(model, step=1)
+    made.close()
+    return made
+
+
+def test_a_checkpoint_whose_publish_was_removed_failed(publisher: CheckpointPublisher, tmp_path: Path) -> None:
+    series = publisher._series
+    (record,) = series.records(WAITING)
+    assert series.move(record.name, WAITING, TAKEN)
+    series.update(TAKEN, replace(record, publish_id="00000000"))
+    feeder = CheckpointFeeder(StateFolder(tmp_path / "state"), log=logging.getLogger(__name__))
+    assert feeder.feed()
+    assert [(one.state, one.detail) for one in publisher.checkpoints()] == [("failed", "its publish was removed")]
+
+
+def test_what_cannot_be_planned_waits_and_is_tried_again_later(
+    publisher: CheckpointPublisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, tried = [0.0], []
+
+    def refuse(_: CheckpointFeeder, record: Record) -> str:
+        tried.append(now[0])
+        assert record.snapshot.exists()
+        raise LocalProblem("no room", next_step="free some")
+
+    monkeypatch.setattr(CheckpointFeeder, "_put", refuse)
+    feeder = CheckpointFeeder(StateFolder(tmp_path / "state"), log=logging.getLogger(__name__), clock=lambda: now[0])
+    for now[0] in (0.0, RETRY_SECONDS - 1, RETRY_SECONDS):
+        assert not (feeder.feed() and feeder.feed())
+    assert tried == [0.0, RETRY_SECONDS]
+    assert [one.state for one in publisher.checkpoints()] == ["waiting"]
+    assert publisher._series.problem == {"what": "no room", "next": "free some"}
