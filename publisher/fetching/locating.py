@@ -22,12 +22,14 @@ from roar_publisher.glaas.protocol import API_ROOT
 from roar_publisher.state.errors import PublisherError, Rejected
 from roar_publisher.storage.addresses import parse_object
 from roar_publisher.storage.source import shown
-from roar_publisher.storage.store import check_key
+from roar_publisher.storage.store import LONGEST_KEY_BYTES, check_key
 from roar_publisher.tasks import for_each
 
 LOOKUPS = 16
 """Concurrent requests for labels."""
 NOT_FOUND = 404
+MOST_SEGMENTS = LONGEST_KEY_BYTES // 2
+"""How many segments a key may have. A path may have any number, and each beginning of a key in it is looked up."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -141,7 +143,7 @@ def by_path(found: PutJobs) -> dict[str, str]:
     places: dict[str, str] = {}
     for digest, path in found.paths.items():
         segments = path.split("/")
-        for start in range(len(segments)):
+        for start in range(max(0, len(segments) - MOST_SEGMENTS), len(segments)):
             url = found.urls.get((found.destinations[digest], "/".join(segments[start:])))
             if url is not None:
                 places[digest] = url

@@ -9,6 +9,7 @@ import pytest
 from blake3 import blake3
 
 from roar_publisher.fetching import locating, reading
+from roar_publisher.fetching.locating import MOST_SEGMENTS, PutJobs, by_path
 from roar_publisher.fetching.names import shared_names
 from roar_publisher.fetching.stored import StoredFile, Unsafe, check_lineage, select, steps_in
 from roar_publisher.glaas.client import Refused
@@ -272,3 +273,18 @@ def test_a_step_is_what_it_wrote_and_of_a_put_what_it_stored() -> None:
 def test_what_is_no_hash_is_refused_before_any_request(text: str) -> None:
     with pytest.raises(UsageProblem):
         check_lineage(text)
+
+
+def test_a_path_of_any_length_is_looked_up_as_often_as_a_key_has_segments() -> None:
+    class Counted(dict[tuple[str, str], str]):
+        asked = 0
+
+        def get(self, key: Any, default: Any = None) -> Any:
+            self.asked += 1
+            return super().get(key, default)
+
+    digest = "ab" * 32
+    urls = Counted({("s3://bucket", "x"): "s3://bucket/x"})
+    found = PutJobs(paths={digest: "a/" * 2000 + "x"}, destinations={digest: "s3://bucket"}, urls=urls)
+    assert by_path(found) == {digest: "s3://bucket/x"}
+    assert urls.asked <= MOST_SEGMENTS
