@@ -38,6 +38,30 @@ def test_a_text_of_a_server_is_no_markup() -> None:
     assert "&lt;script&gt;" in html(bar)
 
 
+@pytest.mark.parametrize(("url", "link"), [('https://x/"><b>', True), ("javascript:alert(1)", False), (None, False)])
+def test_what_is_published_is_linked_if_it_has_a_web_address(url: str | None, link: bool) -> None:
+    bar = ProgressBar()
+    bar(
+        events.Published(
+            hash="ab",
+            url=url,
+            jobs=1,
+            inputs=0,
+            outputs=1,
+            publish_id="12345678",
+            visibility="public",
+            identity="glaas:user:alice",
+            owner=None,
+            project=None,
+            destination=None,
+            files=0,
+            bytes=0,
+        )
+    )
+    text = '<a href="https://x/&quot;&gt;&lt;b&gt;">published ab</a>' if link else "published ab"
+    assert html(bar) == f'<progress value="1" max="1"></progress> {text}'
+
+
 def test_without_ipython_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "IPython.display", None)
     with pytest.raises(errors.UsageProblem, match="IPython"):

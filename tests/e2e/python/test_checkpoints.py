@@ -229,3 +229,5 @@ def test_a_training_inside_of_roar_run_is_published_while_it_runs_and_its_lineag
     database = project / ".roar" / "roar.db"
     assert outputs_of(database, "train.py") == ["model.bin"]
     assert [paths for _commit, paths in links_of(database)] == [[str(project / "model.bin")]] * 2
+    published = program("publish", "--public", "-y", "--json", "--registry", registry)
+    assert (published.code, published.events[-1]["event"]) == (0, "published"), published.err

@@ -168,6 +168,10 @@ def test_published_snapshots_stay_as_often_as_asked(make: Make, model: Path) -> 
         take(publisher, f"step-{step:08d}")
         series.finish(replace(series.records(TAKEN)[0], end=End.PUBLISHED.value))
     assert [one.step for one in series.records(DONE) if one.snapshot.exists()] == [2, 3]
+    for path in series.files.iterdir():
+        os.utime(path, (0, 0))
+    make(keep=2)
+    assert [one.step for one in series.records(DONE) if one.snapshot.exists()] == [2, 3], "they are no strays"
 
 
 def test_what_a_killed_process_left_is_removed_later(make: Make, model: Path) -> None:

@@ -60,6 +60,7 @@ def test_a_database_that_another_machine_may_have_open_is_left_alone(
             assert (refused.value.reason, refused.value.conclusion) == ("busy", Conclusion.INTERRUPTED)
         else:
             mark(database)
+    database.with_name(f"{database.name}-wal").touch()  # as a reader leaves it
     mark(database)
     assert rows(database, "SELECT count(*) FROM jobs WHERE synced_at IS NOT NULL") != [(0,)]
 

@@ -76,8 +76,16 @@ def test_other_machines_see_at_once_who_has_the_lock(
 def test_the_mount_is_the_nearest_and_of_those_the_last(table: Path, tmp_path: Path) -> None:
     outer, inner = tmp_path / "a", tmp_path / "a" / "b"
     inner.mkdir(parents=True)
-    lines = [LOCAL, at(inner, "autofs"), at(inner, "nfs4", NFS), at(outer, "fuse.sshfs"), at(tmp_path / "a/bc", "cifs")]
-    table.write_text("\n".join([*lines, "", "not a mount"]))
+    odd = Path(os.fsdecode(b"/not \xff utf-8"))
+    lines = [
+        LOCAL,
+        at(odd, "ext4"),
+        at(inner, "autofs"),
+        at(inner, "nfs4", NFS),
+        at(outer, "fuse.sshfs"),
+        at(tmp_path / "a/bc", "cifs"),
+    ]
+    table.write_bytes(os.fsencode("\n".join([*lines, "", "not a mount"])))
     link = tmp_path / "link"
     link.symlink_to(inner)
     found = [mount_of(path) for path in (inner, inner / "not yet" / "there", link, tmp_path / "a/b c", tmp_path)]
