@@ -159,7 +159,7 @@ async def _located(
         raise Rejected(
             "this lineage stored no files", next_step="look at its put jobs: only what `roar put` stored can be fetched"
         )
-    return request, select(files, selections, found.of_step), [] if selections else unsafe
+    return request, *select(files, unsafe, selections, found.of_step)
 
 
 @asynccontextmanager

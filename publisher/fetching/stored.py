@@ -57,27 +57,41 @@ def steps_in(selections: Iterable[str]) -> frozenset[int]:
 
 
 def select(
-    files: Iterable[StoredFile], selections: Sequence[str], of_step: Mapping[int, frozenset[str]]
-) -> list[StoredFile]:
-    """Return the files that any selection names; without selections, all.
+    files: Sequence[StoredFile],
+    unsafe: Sequence[Unsafe],
+    selections: Sequence[str],
+    of_step: Mapping[int, frozenset[str]],
+) -> tuple[list[StoredFile], list[Unsafe]]:
+    """Return the files that any selection names, and those of them that are unsafe; without selections, all.
 
     A selection is a path, a glob (`*` also matches `/`), a folder, a digest of 8 or more digits, or a step (`@4`: what
-    it wrote, or for a put what it stored). of_step: the digests of each step that is named.
+    it wrote, or for a put what it stored). An unsafe file has no name here: digests and steps alone name it.
+    of_step: the digests of each step that is named.
     Raises UsageProblem for a selection that names none.
     """
-    files = list(files)
+    if not selections:
+        return list(files), list(unsafe)
+    digests = [*(file.digest for file in files), *(each.digest for each in unsafe)]
+    chosen: set[str] = set()
     for selection in selections:
-        if not any(_names(selection, file, of_step) for file in files):
+        named = {file.digest for file in files if _matches(selection, file.name)}
+        named.update(digest for digest in digests if _means(selection, digest, of_step))
+        if not named:
             raise UsageProblem(
                 f"no stored file of this lineage is named by {selection!r}",
                 next_step="leave the selection out to fetch everything, or use a path, a glob, a digest or a step (@4)",
             )
-    return [file for file in files if not selections or any(_names(each, file, of_step) for each in selections)]
+        chosen |= named
+    return [file for file in files if file.digest in chosen], [each for each in unsafe if each.digest in chosen]
 
 
-def _names(selection: str, file: StoredFile, of_step: Mapping[int, frozenset[str]]) -> bool:
+def _matches(selection: str, name: str) -> bool:
+    if STEP.fullmatch(selection):
+        return False
+    return fnmatchcase(name, selection) or name.startswith(selection.rstrip("/") + "/")
+
+
+def _means(selection: str, digest: str, of_step: Mapping[int, frozenset[str]]) -> bool:
     if step := STEP.fullmatch(selection):
-        return file.digest in of_step.get(int(step[1]), frozenset())
-    if fnmatchcase(file.name, selection) or file.name.startswith(selection.rstrip("/") + "/"):
-        return True
-    return _PREFIX.fullmatch(selection) is not None and file.digest.startswith(selection)
+        return digest in of_step.get(int(step[1]), frozenset())
+    return _PREFIX.fullmatch(selection) is not None and digest.startswith(selection)

@@ -248,14 +248,23 @@ def test_selections() -> None:
     ]
     x = files[0]
     of_step = {4: frozenset({x.digest, digest_of("not stored")})}
-    assert select(files, [], {}) == files
+    assert select(files, [], [], {}) == (files, [])
     for selection in ("a/x.pt", "*.pt", "a", "a/", x.digest, x.digest[:8], "@4"):
-        assert select(files, [selection], of_step) == [x], selection
-    assert select(files, ["ab", "*.pt"], {}) == files
+        assert select(files, [], [selection], of_step) == ([x], []), selection
+    assert select(files, [], ["ab", "*.pt"], {}) == (files, [])
     for selection in ("none", "@5", "a/x", x.digest[:7]):
         with pytest.raises(UsageProblem, match=selection):
-            select(files, ["*.pt", selection], of_step)
+            select(files, [], ["*.pt", selection], of_step)
     assert steps_in(["@4", "@12", "x@3", "@", "@4x"]) == {4, 12}
+
+
+def test_a_selection_that_means_an_unsafe_file_says_so() -> None:
+    file, unsafe = StoredFile(digest_of("1"), f"{DEST}/x", "x"), Unsafe(digest_of("2"), f"{DEST}/..", "why")
+    of_step = {4: frozenset({file.digest, unsafe.digest})}
+    assert select([file], [unsafe], ["@4"], of_step) == ([file], [unsafe])
+    assert select([file], [unsafe], [unsafe.digest[:8]], {}) == ([], [unsafe])
+    assert select([file], [unsafe], ["x"], {}) == ([file], [])
+    assert select([file], [unsafe], [], {}) == ([file], [unsafe])
 
 
 def test_a_step_is_what_it_wrote_and_of_a_put_what_it_stored() -> None:
