@@ -11,7 +11,8 @@ from tests.support.registry.processes import serving
 HASH = recorded("linear", "session")["finalized_hash"]
 
 
-def test_a_receipt_proves_lineage_and_files(program: Program, tmp_path: Path) -> None:
+def published_with_receipt(program: Program, tmp_path: Path) -> tuple[str, str, str]:
+    """Publish, rotate the registry's key and ask for the receipt. Return publish id, registry, first public key."""
     run_again(program.cwd)
     with serving(tmp_path / "data") as process:
         registry = process.url
@@ -34,6 +35,11 @@ def test_a_receipt_proves_lineage_and_files(program: Program, tmp_path: Path) ->
         elsewhere("receipt", HASH[:9], "--registry", registry).blames(2, "there is no receipt")
         trusted = program("registry", "trust", registry, "--receipt-keys")
         assert trusted.out.count("signs its receipts") == 2, "the old key and the new one"
+    return publish_id, registry, shown.out
+
+
+def test_a_receipt_proves_lineage_and_files(program: Program, tmp_path: Path) -> None:
+    publish_id, registry, first_key = published_with_receipt(program, tmp_path)
     done = program("receipt", publish_id, "-o", "receipt.json")
     assert (done.code, done.out) == (0, "")
     assert "roar verify --receipt receipt.json" in done.err
@@ -67,7 +73,7 @@ def test_a_receipt_proves_lineage_and_files(program: Program, tmp_path: Path) ->
 
     (tmp_path / "home" / ".config" / "roar" / "receipt-keys").unlink()
     program("verify", "--receipt", "receipt.json").blames(6, "you have not named the key", "--receipt-keys")
-    (program.cwd / "registry.pub").write_text(shown.out)
+    (program.cwd / "registry.pub").write_text(first_key)
     done = program("verify", "--receipt", "receipt.json", "--key", "registry.pub", "--json")
     assert (done.code, [each["named"] for each in done.last["signers"]]) == (0, ["--key registry.pub"])
     other = make_key(tmp_path / "other", "ed25519")
