@@ -135,7 +135,7 @@ def read_statement(payload: bytes) -> Statement:
         predicate = document["predicate"]
         facts = _facts(predicate)
         subjects = {_digest(each): _text(each["name"]) for each in document["subject"]}
-        wanted = {facts.hash}
+        wanted = {facts.hash: LINEAGE_NAME}
         if "jobs" in predicate:
             jobs = [_canonical(each) for each in predicate["jobs"]]
             if _hash_of(facts, map(_encode, jobs)) != facts.hash:
@@ -143,10 +143,10 @@ def read_statement(payload: bytes) -> Statement:
             counts = [len(jobs), *(sum(len(job[kind]) for job in jobs) for kind in ("inputs", "outputs"))]
             if counts != [facts.jobs, facts.inputs, facts.outputs]:
                 raise InvalidReceipt("its counts are not those of its jobs")
-            wanted |= _products(jobs).keys()
+            wanted |= _products(jobs)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise InvalidReceipt("its statement is not one that this release understands") from None
-    if subjects.keys() != wanted:
+    if subjects != wanted:
         raise InvalidReceipt("its subjects are not the outputs of its lineage")
     return Statement(facts, subjects, "jobs" in predicate)
 

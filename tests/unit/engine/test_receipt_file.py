@@ -184,6 +184,7 @@ def test_a_process_that_dies_around_writing_makes_the_same_file(
 def test_the_users_own_statement_stays_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(paths: PublishPaths, lineage_hash: str, content: bytes) -> None:
         contents.append(content)
+        world.let_time_pass(1000)  # so that the checkpoints that follow are later ones
         raise LocalProblem("no room", reason=Reason.DISK)
 
     contents: list[bytes] = []

@@ -133,6 +133,15 @@ def _at(*keys: Any) -> Callable[[Any, Any], None]:
     return change
 
 
+def _add(*keys: Any) -> Callable[[Any, Any], None]:
+    def change(document: Any, value: Any) -> None:
+        for key in keys:
+            document = document[key]
+        document.append(value)
+
+    return change
+
+
 CONTRADICTIONS: dict[str, tuple[Callable[[Any, Any], None], Any, str]] = {
     "type": (_at("_type"), "other", "something else"),
     "predicate type": (_at("predicateType"), "other", "something else"),
@@ -149,6 +158,9 @@ CONTRADICTIONS: dict[str, tuple[Callable[[Any, Any], None], Any, str]] = {
     "counts": (_at("predicate", "lineage", "counts", "outputs"), 7, "counts"),
     "a count that is a boolean": (_at("predicate", "lineage", "counts", "jobs"), True, "understands"),
     "subject": (_at("subject", 1, "digest"), {"blake3": "a" * 64}, "subjects"),
+    "name of a subject": (_at("subject", 1, "name"), "another.csv", "subjects"),
+    "name of the lineage": (_at("subject", 0, "name"), "another", "subjects"),
+    "one more subject": (_add("subject"), {"name": "more.csv", "digest": {"blake3": "a" * 64}}, "subjects"),
     "no subject": (_at("subject"), [], "subjects"),
     "no digest": (_at("subject", 1, "digest"), {}, "understands"),
     "no predicate": (_at("predicate"), None, "understands"),
