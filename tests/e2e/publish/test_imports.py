@@ -19,15 +19,26 @@ code = run(sys.argv[1:])
 sys.stderr.write("\\n" + " ".join(name for name, module in sys.modules.items() if module))
 sys.exit(code)
 """
+BEFORE_RECEIPT = """
+from roar_publisher.engine.steps import after_publish
+
+async def nothing(*_):
+    return None
+
+after_publish.make_receipt = nothing
+"""
 UNUSED = {"asyncssh", "botocore", "google.auth", "pydantic", "sqlite_utils", "starlette", "trio._core"}
 """What a publish of lineage to a registry does not need; sqlite-utils migrates the journals of older releases, pydantic
 checks the requests of a registry and imported bundles."""
 
 
-def modules(folder: Path, env: Mapping[str, str], *arguments: str, code: int = 0) -> set[str]:
-    """Run a command in a process of its own, and return the names of the modules that it has at its end."""
+def modules(folder: Path, env: Mapping[str, str], *arguments: str, code: int = 0, first: str = "") -> set[str]:
+    """Run a command in a process of its own, and return the names of the modules that it has at its end.
+
+    first: a program that it runs before the command.
+    """
     done = subprocess.run(
-        [sys.executable, "-c", COUNT, *arguments],
+        [sys.executable, "-c", first + COUNT, *arguments],
         cwd=folder,
         env=env,
         stdin=subprocess.DEVNULL,
@@ -60,3 +71,8 @@ def test_a_publish_imports_what_it_sends_with(program: Program, registry: str) -
     found = modules(program.cwd, program.env, "publish", "--public", "-y", "--registry", registry)
     assert UNUSED & found == set()
     assert len(found) <= 606
+
+
+def test_only_a_receipt_needs_cryptography(program: Program, registry: str) -> None:
+    arguments = ("publish", "--public", "-y", "--registry", registry)
+    assert "cryptography" not in modules(program.cwd, program.env, *arguments, first=BEFORE_RECEIPT)
