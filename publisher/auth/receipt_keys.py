@@ -9,7 +9,8 @@ A key that is not in the file proves nothing offline. The user accepts it with `
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -62,14 +63,33 @@ class KnownReceiptKeys:
 
     def add(self, origin: str, public: str, now: float) -> bool:
         """Store a key of a registry. Return False if it is known. now: Unix seconds. Raises LocalProblem."""
-        if public in self.of(origin):
-            return False
+        with self._alone():
+            if public in self.of(origin):
+                return False
+            self._append(origin, public, now)
+            return True
+
+    def meet(self, origin: str, public: str, now: float) -> bool:
+        """Pin a key if it is the first one of its registry. Return whether it is believed. Raises as `add`."""
+        if known := self.of(origin):
+            return public in known
+        with self._alone():
+            known = self.of(origin)  # another process may have met one meanwhile
+            if not known:
+                self._append(origin, public, now)
+            return not known or public in known
+
+    def _append(self, origin: str, public: str, now: float) -> None:
         when = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        write_private(self.path, f"{self._text()}{origin} {public} {when}\n".encode())
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let no other process change the file during the block, and raise its OSError as LocalProblem."""
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with exclusively(self.path.with_name(f"{self.path.name}.lock")):
-                text = self._text()
-                write_private(self.path, f"{text}{origin} {public} {when}\n".encode())
+                yield
         except OSError as error:
             raise LocalProblem(
                 f"{self.path} cannot be written: {error.strerror}",
@@ -77,12 +97,6 @@ class KnownReceiptKeys:
                 next_step=f"make room and {self.path.parent} writable",
                 reason=Reason.DISK,
             ) from None
-        return True
-
-    def meet(self, origin: str, public: str, now: float) -> bool:
-        """Pin a key if it is the first one of its registry. Return whether it is believed. Raises as `add`."""
-        known = self.of(origin)
-        return public in known or (not known and self.add(origin, public, now))
 
     def _text(self) -> str:
         try:

@@ -1,12 +1,16 @@
 """The pinned keys of registries: added once, read by anyone's program, and not believed if others can write them."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from roar_publisher.auth.receipt_keys import KnownKey, KnownReceiptKeys
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.lock import exclusively
+from roar_publisher.state.private import write_private
 
 ORIGIN, OTHER = "https://registry.example", "https://other.example"
 KEY, NEWER = "ssh-ed25519 AAAAfirst", "ssh-ed25519 AAAAsecond"
@@ -58,3 +62,24 @@ def test_programs_that_add_at_once_lose_nothing(known: KnownReceiptKeys) -> None
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda number: known.add(ORIGIN, f"ssh-ed25519 A{number}", 0.0), range(40)))
     assert known.of(ORIGIN) == {f"ssh-ed25519 A{number}" for number in range(40)}
+
+
+def test_of_programs_that_meet_a_registry_at_once_one_pins_its_key(
+    known: KnownReceiptKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def after_another(path: Path) -> Iterator[None]:
+        """Get the lock after another program has met the registry."""
+        with exclusively(path):
+            another = f"{ORIGIN} {KEY} 1970-01-01T00:00:00Z\n"
+            write_private(known.path, another.encode())
+            yield
+
+    monkeypatch.setattr("roar_publisher.auth.receipt_keys.exclusively", after_another)
+    assert not known.meet(ORIGIN, NEWER, 0.0)
+    assert known.of(ORIGIN) == {KEY}
+    known.path.unlink()
+    assert known.meet(ORIGIN, KEY, 0.0)
+    known.path.unlink()
+    assert not known.add(ORIGIN, KEY, 0.0)
+    assert known.all() == [KnownKey(ORIGIN, KEY)]
