@@ -16,6 +16,7 @@ from roar_publisher.glaas import compression
 from roar_publisher.glaas.features import RegistrationSessionFeatures
 from roar_publisher.registry.api.app import ALL_FEATURES
 from roar_publisher.registry.api.bulk import BulkFeatures
+from roar_publisher.state.debts import DebtKind
 from roar_publisher.state.machine import State
 from roar_publisher.state.record import Progress
 from tests.support.faults.mortal import Life
@@ -100,6 +101,11 @@ async def one_world(root: Path, seed: int) -> None:
     assert not labels_owed or world.store.secret != World.SECRET, "labels are refused only to a token that went void"
     world.check_published(labels=not labels_owed)
     world.check_nothing_left_behind()
+    if due := [debt.what for debt in end.owed if debt.payable]:
+        assert due == [DebtKind.RECEIPT], "the registry could not be asked for it any more"
+        end = await world.live(Weather(rng))
+        assert isinstance(end, Progress), end
+        assert not any(debt.payable for debt in end.owed), end
     again = await world.live(Weather(rng))
     assert again == end, "a finished publish stays as it is, and sends nothing"
 
