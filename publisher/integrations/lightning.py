@@ -1,6 +1,5 @@
 """`RoarCheckpoint` for Lightning: `pip install 'roar-publisher[lightning]'`."""
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,11 +10,8 @@ require("lightning", "RoarCheckpoint")
 from lightning.pytorch import LightningModule, Trainer  # noqa: E402
 from lightning.pytorch.callbacks import ModelCheckpoint  # noqa: E402
 
-from roar_publisher.checkpoints.publisher import CheckpointPublisher  # noqa: E402
+from roar_publisher.integrations.submitting import Submitter  # noqa: E402
 from roar_publisher.publishing.arguments import StrPath, Visibility  # noqa: E402
-from roar_publisher.state.errors import PublisherError  # noqa: E402
-
-log = logging.getLogger("roar_publisher")
 
 
 class RoarCheckpoint(ModelCheckpoint):
@@ -39,31 +35,19 @@ class RoarCheckpoint(ModelCheckpoint):
         **checkpoint: Any,
     ) -> None:
         super().__init__(**checkpoint)
-        self._destination = destination
-        best = {"best": self.monitor, "mode": self.mode} if self.monitor is not None else {}
-        self._publishing = {"visibility": visibility, **best, **(publishing or {})}
-        self._wait = wait
-        self._publisher: CheckpointPublisher | None = None
+        self._submitter = Submitter(destination, visibility=visibility, publishing=publishing, wait=wait)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
-        if stage == "fit" and trainer.is_global_zero and self._publisher is None:
-            self._publisher = CheckpointPublisher(self._destination, **self._publishing)
+        if stage == "fit" and trainer.is_global_zero:
+            self._submitter.begin(**({"best": self.monitor, "mode": self.mode} if self.monitor is not None else {}))
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         super().teardown(trainer, pl_module, stage)
-        if self._publisher is not None:
-            self._publisher.close(wait=self._wait)
-            self._publisher = None
+        self._submitter.end()
 
     # ModelCheckpoint saves in many places, all of which end here. `Logger.after_save_checkpoint`, the public hook, does
-    # not name the file.
+    # not name the file. Every rank has written its part when this returns.
     def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
         super()._save_checkpoint(trainer, filepath)
-        if self._publisher is None:
-            return
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        try:
-            self._publisher.submit(filepath, step=trainer.global_step, metrics=metrics)
-        except PublisherError as problem:
-            log.error("%s; next: %s", problem.what, problem.next_step)
+        self._submitter.submit(filepath, trainer.global_step, trainer.callback_metrics)

@@ -1,6 +1,5 @@
 """`RoarCallback` for the Trainer of transformers: `pip install 'roar-publisher[transformers]'`."""
 
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,14 +8,13 @@ from roar_publisher.extras import require
 
 require("transformers", "RoarCallback")
 
+from torch import distributed  # noqa: E402
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments  # noqa: E402
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR  # noqa: E402
+from transformers.training_args import ParallelMode  # noqa: E402
 
-from roar_publisher.checkpoints.publisher import CheckpointPublisher  # noqa: E402
+from roar_publisher.integrations.submitting import Submitter  # noqa: E402
 from roar_publisher.publishing.arguments import StrPath, Visibility  # noqa: E402
-from roar_publisher.state.errors import PublisherError  # noqa: E402
-
-log = logging.getLogger("roar_publisher")
 
 
 class RoarCallback(TrainerCallback):
@@ -38,10 +36,7 @@ class RoarCallback(TrainerCallback):
         publishing: Mapping[str, Any] | None = None,
         wait: float = 0.0,
     ) -> None:
-        self._destination = destination
-        self._publishing = {"visibility": visibility, **(publishing or {})}
-        self._wait = wait
-        self._publisher: CheckpointPublisher | None = None
+        self._submitter = Submitter(destination, visibility=visibility, publishing=publishing, wait=wait)
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
@@ -53,29 +48,24 @@ class RoarCallback(TrainerCallback):
             name = args.metric_for_best_model
             best["best"] = name if name.startswith("eval_") else f"eval_{name}"
             best["mode"] = "max" if args.greater_is_better else "min"
-        self._publisher = CheckpointPublisher(self._destination, **(best | self._publishing))
+        self._submitter.begin(**best)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
-        if self._publisher is None:
-            return
+        if args.parallel_mode == ParallelMode.DISTRIBUTED:
+            distributed.barrier()  # each rank writes its part of the folder, and the Trainer does not wait for them
         folder = Path(args.output_dir or ".", f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}")
-        try:
-            self._publisher.submit(folder, step=state.global_step, metrics=_metrics(state))
-        except PublisherError as problem:
-            log.error("%s; next: %s", problem.what, problem.next_step)
+        self._submitter.submit(folder, state.global_step, _metrics(state))
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
     ) -> None:
-        if self._publisher is not None:
-            self._publisher.close(wait=self._wait)
-            self._publisher = None
+        self._submitter.end()
 
 
-def _metrics(state: TrainerState) -> dict[str, float]:
+def _metrics(state: TrainerState) -> dict[str, Any]:
     """Return what was logged for this step."""
-    found: dict[str, float] = {}
+    found: dict[str, Any] = {}
     for entry in state.log_history:
         if entry.get("step") == state.global_step:
-            found |= {name: float(value) for name, value in entry.items() if isinstance(value, int | float)}
+            found |= entry
     return {name: value for name, value in found.items() if name not in ("step", "epoch")}

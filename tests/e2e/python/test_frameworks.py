@@ -54,7 +54,7 @@ data = DataLoader(TensorDataset(torch.randn(16, 4)), batch_size=2)
 trainer.fit(Line(), data, ckpt_path=resumed)
 """
 TRANSFORMERS = """\
-import sys
+import os, sys, time
 import torch
 from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainingArguments
 from roar_publisher.integrations.transformers import RoarCallback
@@ -64,12 +64,19 @@ model = BertForSequenceClassification(BertConfig(
     vocab_size=10, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8,
     max_position_embeddings=8,
 ))
+
+class Late(Trainer):
+    def _save_rng_state(self, output_dir):
+        time.sleep(int(os.environ.get("RANK", 0)))  # in life a slow disk of one rank; in a test it has to be certain
+        super()._save_rng_state(output_dir)
+
 data = [{"input_ids": torch.tensor([1, 2]), "labels": torch.tensor(n % 2)} for n in range(16)]
-trainer = Trainer(
+trainer = Late(
     model=model, train_dataset=data, eval_dataset=data[:2],
     args=TrainingArguments(
         output_dir="outputs", max_steps=steps, save_steps=2, eval_steps=2, eval_strategy="steps", save_total_limit=2,
         per_device_train_batch_size=2, use_cpu=True, report_to=[], disable_tqdm=True,
+        ddp_backend="gloo" if "RANK" in os.environ else None,
     ),
     callbacks=[RoarCallback(
         store, visibility="public", publishing={"registry": registry, "yes": True, "start_daemon": False},
@@ -94,12 +101,13 @@ def interpreter(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(python)
 
 
-def train(interpreter: str, script: str, program: Program, *arguments: object) -> str:
-    """Run a training in the program's project, and return its stderr."""
+def train(interpreter: str, script: str, program: Program, *arguments: object, ranks: int = 1) -> str:
+    """Run a training in the program's project, and return its stderr. ranks: the processes that torchrun starts."""
     path = program.cwd.parent / "train.py"  # a file, because DDP starts it once for each rank
     path.write_text(script)
+    start = [interpreter, "-m", "torch.distributed.run", f"--nproc-per-node={ranks}"] if ranks > 1 else [interpreter]
     done = subprocess.run(
-        [interpreter, str(path), *map(str, arguments)],
+        [*start, str(path), *map(str, arguments)],
         cwd=program.cwd,
         env=program.env | {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
@@ -137,3 +145,13 @@ def test_transformers(interpreter: str, program: Program, project: Path, registr
     assert {"step-00000004/model.safetensors", "step-00000004/trainer_state.json"} <= set(first)
     train(interpreter, TRANSFORMERS, program, store, registry, 6)
     assert {name.split("/")[0] for name in published(program, store)} == {"step-00000004", "step-00000006"}
+
+
+def test_transformers_on_several_ranks(
+    interpreter: str, program: Program, project: Path, registry: str, tmp_path: Path
+) -> None:
+    """Each rank writes its part of a checkpoint, and the Trainer calls the callbacks without waiting for the others."""
+    store = tmp_path / "store"
+    train(interpreter, TRANSFORMERS, program, store, registry, 2, ranks=2)
+    parts = {"step-00000002/rng_state_0.pth", "step-00000002/rng_state_1.pth"}
+    assert parts <= set(published(program, store))
