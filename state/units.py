@@ -14,6 +14,11 @@ from roar_publisher.state.file import JournalFile
 
 COMPRESSION_LEVEL = 1
 """zlib level of unit bodies. The cheapest level already shrinks repetitive JSON to a tenth."""
+SMALL_BODY = 4096
+"""Bytes. A body up to this size is compressed with a window of its size: clearing the tables of the usual window takes
+longer than compressing the links of a job."""
+_SMALL_WINDOW_BITS = 12
+_SMALL_MEMORY_LEVEL = 5
 
 
 class Kind(StrEnum):
@@ -167,4 +172,7 @@ class Units:
 
 
 def _pack(body: bytes) -> bytes:
-    return zlib.compress(body, COMPRESSION_LEVEL)
+    if len(body) > SMALL_BODY:
+        return zlib.compress(body, COMPRESSION_LEVEL)
+    small = zlib.compressobj(COMPRESSION_LEVEL, zlib.DEFLATED, _SMALL_WINDOW_BITS, _SMALL_MEMORY_LEVEL)
+    return small.compress(body) + small.flush()

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable
+from json.encoder import encode_basestring_ascii as _encode_text
 
 CANONICAL_VERSION = 1
 ANONYMOUS_IDENTITY = "anonymous"
@@ -89,7 +90,7 @@ def canonical_page(links: Iterable[tuple[str, str]]) -> str:
     # There may be a million links, and two encoded texts cost a third of an encoded object.
     return ",".join(
         [
-            f'{{"hash":{_encode(digest.strip() or None)},"path":{_encode(path.strip() or None)}}}'
+            f'{{"hash":{_text_or_null(digest.strip())},"path":{_text_or_null(path.strip())}}}'
             for digest, path in sorted(smallest.items())
         ]
     )
@@ -141,6 +142,10 @@ def remote_job_uid(lineage_hash: str, local_uid: str) -> str:
     """Return a job's uid on the server: stable for the same job of the same lineage, new if the lineage has grown."""
     name = f"{lineage_hash.strip().lower()}\0{local_uid.strip()}"
     return hashlib.sha256(name.encode()).hexdigest()[:REMOTE_UID_LENGTH]
+
+
+def _text_or_null(text: str) -> str:
+    return _encode_text(text) if text else "null"
 
 
 def _stripped(text: str | None) -> str | None:

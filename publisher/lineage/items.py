@@ -7,7 +7,7 @@ from roar_publisher.glaas.items import ArtifactItem, JobItem
 from roar_publisher.lineage.artifacts import hash_entries, is_composite, remote_source
 from roar_publisher.lineage.canonical import DEFAULT_JOB_TYPE, canonical_job, sort_key
 from roar_publisher.lineage.git.context import GitContext
-from roar_publisher.lineage.jsontext import encode, parse_json
+from roar_publisher.lineage.jsontext import encode, encode_text, parse_json
 from roar_publisher.lineage.redaction.redactor import Redactor
 from roar_publisher.lineage.rows import JobRow, LinkRow
 from roar_publisher.lineage.selection import JobHead
@@ -84,7 +84,7 @@ def artifact_item(link: LinkRow, redactor: Redactor) -> str:
     source = remote_source(link.source_type)
     size, hashes = max(0, link.size or 0), hash_entries(link.hashes)
     if not source:  # as for `link_item`
-        entries = (f'{{"algorithm":{encode(each["algorithm"])},"digest":{encode(each["digest"])}}}' for each in hashes)
+        entries = (f'{{"algorithm":{encode_text(h["algorithm"])},"digest":{encode_text(h["digest"])}}}' for h in hashes)
         return f'{{"hashes":[{",".join(entries)}],"size":{size},"source_type":null}}'
     item: ArtifactItem = {"hashes": hashes, "size": size, "source_type": source}
     if link.source_url:
@@ -96,10 +96,10 @@ def artifact_item(link: LinkRow, redactor: Redactor) -> str:
 
 def link_item(link: LinkRow) -> str:
     """Return a link without redacting it: call `redacted_links` first."""
-    ranges = parse_json(link.byte_ranges)
+    ranges = parse_json(link.byte_ranges) if link.byte_ranges else None
     more = f',"byte_ranges":{encode(ranges)}' if ranges is not None else ""
     # There may be a million links, and two encoded texts cost a third of an encoded object.
-    return f'{{"hash":{encode(link.digest)},"path":{encode(link.path)}{more}}}'
+    return f'{{"hash":{encode_text(link.digest)},"path":{encode_text(link.path)}{more}}}'
 
 
 def described_link_item(link: LinkRow) -> str:

@@ -1,9 +1,13 @@
 """JSON as it is sent, and JSON as roar.db may hold it."""
 
 import json
+from json.encoder import encode_basestring_ascii
 
 encode = json.JSONEncoder(separators=(",", ":")).encode
 """Encodes JSON without spaces and in ASCII, so that its length in characters is its length in bytes."""
+
+encode_text = encode_basestring_ascii
+"""Encodes a text as `encode` does, in half the time: a million links have two texts each."""
 
 _decode = json.JSONDecoder(parse_constant=lambda _name: None).decode
 

@@ -11,7 +11,7 @@ from roar_publisher.state.errors import Conclusion, LocalProblem
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import Event, ImpossibleEvent, State
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.units import Kind, Tally, Unit
+from roar_publisher.state.units import SMALL_BODY, Kind, Tally, Unit
 from tests.support.lineages import chain, cut, plan_of
 
 EVERY_KIND = tuple(Kind)
@@ -63,6 +63,17 @@ def test_the_plan_comes_back_as_it_was_frozen(journal: Journal) -> None:
     lineage = cut(chain(6))
     assert journal.plan() == plan_of(lineage, "00c0ffee")
     assert journal.units.pending(EVERY_KIND, limit=1000, max_bytes=NO_LIMIT) == lineage.units
+
+
+@pytest.mark.parametrize(("size", "window_bits"), [(0, 12), (SMALL_BODY, 12), (SMALL_BODY + 1, 15)])
+def test_only_a_large_body_needs_the_tables_of_a_large_window(path: Path, size: int, window_bits: int) -> None:
+    with Journal(path) as journal:
+        unit = Unit(1, Kind.OUTPUTS, "job", 1, 0, b"x" * size)
+        journal.units.add([unit])
+        with closing(sqlite3.connect(path)) as reader:
+            (packed,) = reader.execute("SELECT body FROM units").fetchone()
+        assert (packed[0] >> 4) + 8 == window_bits  # RFC 1950: the window in the header
+        assert journal.units.pending(EVERY_KIND, limit=1, max_bytes=NO_LIMIT) == [unit]
 
 
 def test_a_journal_without_a_plan_says_so(path: Path) -> None:
