@@ -4,14 +4,16 @@ Unknown fields are ignored, types are not coerced (`"1"` is not a number), numbe
 NUL. `replies` holds the replies, `features` the features of a registry.
 """
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, NotRequired, TypeVar
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     FailFast,
     Field,
+    with_config,
 )
+from typing_extensions import TypedDict  # the one that pydantic needs on Python 3.11
 
 from roar_publisher.glaas.protocol import LARGEST_INTEGER
 
@@ -76,8 +78,9 @@ class JobsRequest(RequestBody):
     jobs: Items[Job]
 
 
-class Hash(RequestBody):
-    """One digest of an artifact."""
+@with_config(RequestBody.model_config)
+class Hash(TypedDict):
+    """One digest of an artifact. There are many of these and of `Link`: a dict is made in a third of a model's time."""
 
     algorithm: Name
     digest: Name
@@ -134,15 +137,16 @@ class LegacyCompositeRequest(CompositeRequest):
     session_hash: LineageHash
 
 
-class Link(RequestBody):
+@with_config(RequestBody.model_config)
+class Link(TypedDict):
     """A job's input or output, by the artifact's digest."""
 
     hash: Name
     path: Text
-    size: Count | None = None
-    source_type: Text | None = None
-    metadata: Text | dict[str, Any] | None = None
-    byte_ranges: Any = None
+    size: NotRequired[Count | None]
+    source_type: NotRequired[Text | None]
+    metadata: NotRequired[Text | dict[str, Any] | None]
+    byte_ranges: NotRequired[Any]
 
 
 class LinksRequest(RequestBody):

@@ -23,7 +23,6 @@ from benchmark.bare_registry import BareRegistry
 from benchmark.measure import SHOWN, Cost, Failed
 from benchmark.publishing import LINKS_PER_JOB, Bench
 from benchmark.recording import Recording, Sent
-from benchmark.server import BODY_LIMIT
 from benchmark.table import Figure, ratio
 from roar_publisher.registry.api.app import create_app
 from roar_publisher.registry.data import Store
@@ -57,7 +56,7 @@ def _in_process(name: str, recording: Path, folder: Path) -> float:
 def registry_app(folder: Path) -> Iterator[ASGIApp]:
     """The registry that is shipped."""
     with closing(Store.open(folder)) as store:
-        yield create_app(store, body_limit=BODY_LIMIT)
+        yield create_app(store)
 
 
 @contextmanager

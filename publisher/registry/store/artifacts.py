@@ -94,7 +94,9 @@ def insert_linked(connection: Connection, graph_id: int, links: Sequence[StoredL
 
     An artifact that was sent itself is not changed. Of several paths, the smallest stays.
     """
-    not_sent = _not_sent(connection, graph_id, [link.digest for link in links])
+    not_sent = _not_sent(connection, graph_id, {link.digest for link in links})
+    if not not_sent:
+        return
     values = [
         (graph_id, link.digest, link.size, link.source_type, link.path) for link in links if link.digest in not_sent
     ]
@@ -202,10 +204,13 @@ def next_digest(connection: Connection, after: str, before: str) -> str | None:
     return None if row is None else row["digest"]
 
 
-def _not_sent(connection: Connection, graph_id: int, digests: Sequence[str]) -> set[str]:
+def _not_sent(connection: Connection, graph_id: int, digests: set[str]) -> set[str]:
     """Return the digests that a graph does not know, or knows only from links. Usually there are none."""
-    sent = connection.execute(
-        "SELECT digest FROM artifacts WHERE graph_id = :graph AND digest IN (:digests) AND hashes IS NOT NULL",
-        {"graph": graph_id, "digests": digests},
-    )
-    return {*digests} - {digest for (digest,) in sent}
+    left = set(digests)
+    for some in in_chunks(sorted(digests)):
+        sent = connection.execute(
+            "SELECT digest FROM artifacts WHERE graph_id = :graph AND digest IN (:digests) AND hashes IS NOT NULL",
+            {"graph": graph_id, "digests": some},
+        )
+        left.difference_update(digest for (digest,) in sent)
+    return left

@@ -1,7 +1,8 @@
 """Lists as values of named parameters: `IN (:name)`, and `VALUES (:name)` for rows of one column.
 
 SQL has a placeholder for each value, so statements differ by the lengths of their lists. A list is filled up to a power
-of two by its last value: a few statements serve all lengths, and the engine prepares each only once.
+of two by its last value: a few statements serve all lengths, and the engine prepares each only once. The placeholders
+have no names: SQLite looks up each name among all of a statement, which takes milliseconds for a thousand.
 """
 
 import re
@@ -10,25 +11,23 @@ from functools import lru_cache
 
 STATEMENTS = 512
 """Expanded statements that are remembered."""
+_PLACE = re.compile(r"'[^']*'|(VALUES \()?:([a-z_][a-z_0-9]*)(?(1)\))")
 
 
-def expanded(sql: str, parameters: Mapping[str, object]) -> tuple[str, dict[str, object]]:
-    """Return the statement and its parameters with a placeholder for each value of a list.
+def expanded(sql: str, parameters: Mapping[str, object]) -> tuple[str, list[object]]:
+    """Return the statement with a `?` for each value, and the values in their order.
 
     An empty list stands for one null, which equals nothing. The list must not be that of a negated condition.
     """
-    values: dict[str, object] = {}
-    sizes = []
-    for name, value in parameters.items():
-        if not isinstance(value, list | tuple):
-            values[name] = value
-            continue
-        size = 1 << max(0, len(value) - 1).bit_length()
-        last = value[-1] if value else None
-        sizes.append((name, size))
-        values.update((f"{name}_{number}", item) for number, item in enumerate(value))
-        values.update((f"{name}_{number}", last) for number in range(len(value), size))
-    return (_with_places(sql, tuple(sizes)), values) if sizes else (sql, values)
+    filled = {name: _filled(value) for name, value in parameters.items() if isinstance(value, list | tuple)}
+    text, names = _with_places(sql, tuple((name, len(values)) for name, values in filled.items()))
+    values: list[object] = []
+    for name in names:
+        if name in filled:
+            values += filled[name]
+        else:
+            values.append(parameters[name])
+    return text, values
 
 
 def has_lists(parameters: Mapping[str, object]) -> bool:
@@ -36,11 +35,22 @@ def has_lists(parameters: Mapping[str, object]) -> bool:
     return any(isinstance(value, list | tuple) for value in parameters.values())
 
 
+def _filled(values: list[object] | tuple[object, ...]) -> list[object]:
+    size = 1 << max(0, len(values) - 1).bit_length()
+    return [*values, *[values[-1] if values else None] * (size - len(values))]
+
+
 @lru_cache(STATEMENTS)
-def _with_places(sql: str, sizes: tuple[tuple[str, int], ...]) -> str:
-    for name, size in sizes:
-        places = [f":{name}_{number}" for number in range(size)]
-        rows = ", ".join(f"({place})" for place in places)
-        sql = re.sub(rf"VALUES \(:{name}\)", f"VALUES {rows}", sql)
-        sql = re.sub(rf":{name}\b", ", ".join(places), sql)
-    return sql
+def _with_places(sql: str, sizes: tuple[tuple[str, int], ...]) -> tuple[str, list[str]]:
+    """Return the statement with its placeholders, and the name of the parameter of each in their order."""
+    sizes_of, names = dict(sizes), list[str]()
+
+    def places(found: re.Match[str]) -> str:
+        rows, name = found[1], found[2]
+        if name is None:  # a text of the statement
+            return found[0]
+        names.append(name)
+        each = ", ".join(["(?)" if rows else "?"] * sizes_of.get(name, 1))
+        return f"VALUES {each}" if rows else each
+
+    return _PLACE.sub(places, sql), names

@@ -184,10 +184,10 @@ def translated_errors() -> Iterator[None]:
 
 def _prepared(sql: str, parameters: Sequence[object] | Mapping[str, object]) -> tuple[bytes, Any]:
     """Return a statement and its values for psycopg."""
+    if isinstance(parameters, Mapping) and has_lists(parameters):
+        sql, parameters = expanded(sql, parameters)
     if not isinstance(parameters, Mapping):
         return translated(sql), tuple(map(_storable, parameters))
-    if has_lists(parameters):
-        sql, parameters = expanded(sql, parameters)
     return translated(sql), {name: _storable(value) for name, value in parameters.items()}
 
 

@@ -37,10 +37,12 @@ def test_few_statements_serve_all_lengths() -> None:
     assert len(statements) == 10
 
 
-def test_only_lists_and_tuples_are_expanded() -> None:
+def test_values_come_in_the_order_of_their_places() -> None:
     assert not has_lists({"a": "text", "b": b"bytes", "c": None, "d": 1.5})
-    assert expanded("a = :a AND b IN (:b)", {"a": "text", "b": (1,)}) == (
-        "a = :a AND b IN (:b_0)",
-        {"a": "text", "b_0": 1},
+    assert expanded("a = :a AND b IN (:b)", {"b": (1,), "a": "text"}) == ("a = ? AND b IN (?)", ["text", 1])
+    assert expanded("b IN (:b) OR bc = :bc OR c IN (:b)", {"bc": 2, "b": [1, 3, 4]}) == (
+        "b IN (?, ?, ?, ?) OR bc = ? OR c IN (?, ?, ?, ?)",
+        [1, 3, 4, 4, 2, 1, 3, 4, 4],
     )
-    assert expanded("a IN (:a) OR ab = :ab", {"a": [1], "ab": 2})[0] == "a IN (:a_0) OR ab = :ab"
+    assert expanded("a = ':a' AND b IN (:b)", {"b": [None]}) == ("a = ':a' AND b IN (?)", [None])
+    assert expanded("VALUES (:a, :b) OR b IN (:b)", {"a": 0, "b": []})[0] == "VALUES (?, ?) OR b IN (?)"

@@ -58,8 +58,8 @@ def reference(jobs: list[tuple[wire.Job, list[wire.Link], list[wire.Link]]]) -> 
             job_type=each.job_type,
             step_number=each.step_number,
             parent_step_number=steps[each.parent_job_uid] if each.parent_job_uid else None,
-            inputs=[(one.hash, one.path) for one in inputs],
-            outputs=[(one.hash, one.path) for one in outputs],
+            inputs=[(one["hash"], one["path"]) for one in inputs],
+            outputs=[(one["hash"], one["path"]) for one in outputs],
             metadata=each.metadata,
         )
         texts.append((-1 if each.step_number is None else each.step_number, text))
