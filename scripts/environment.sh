@@ -63,5 +63,6 @@ make_environment
 PATH=$VENV/bin:$PATH
 VIRTUAL_ENV=$VENV
 export PATH VIRTUAL_ENV
-unset PYTHONHOME PYTHONPATH
+# Compiled modules are kept: rewriting the assertions of all tests takes each process longer than collecting them.
+unset PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE
 cd "$ROOT" || exit 1

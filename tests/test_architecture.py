@@ -5,16 +5,14 @@ imports nothing of `publisher`.  `registry` shares the wire and the canonical fo
 """
 
 import ast
-import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 
 from tests.support.checkout import CHECKOUT
-
-ROOT = CHECKOUT
-OURS = ("publisher", "state")
+from tests.support.sources import PACKAGES, product_modules
 
 MAY_KNOW: dict[str, set[str]] = {
     "state": set(),
@@ -315,10 +313,8 @@ STATE_IS_MADE_OF = {"sqlite_utils", "transitions"}
 
 def sources() -> Iterator[tuple[str, ast.Module]]:
     """Every module of the two packages, by its dotted name."""
-    for top in OURS:
-        for path in sorted((ROOT / top).rglob("*.py")):
-            name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-            yield name, ast.parse(path.read_text(encoding="utf-8"))
+    for path, tree in product_modules().items():
+        yield ".".join(path.with_suffix("").parts).removesuffix(".__init__"), tree
 
 
 def imports(name: str, tree: ast.Module) -> set[str]:
@@ -338,12 +334,15 @@ def imports(name: str, tree: ast.Module) -> set[str]:
 
 def _in_repository(name: str) -> str:
     """A module of ours as the repository has it: the installed package is `publisher`, with `state` inside."""
-    name = re.sub(r"^roar_publisher\.state\b", "state", name)
-    return re.sub(r"^roar_publisher\b", "publisher", name)
+    first, _, rest = name.partition(".")
+    if first != "roar_publisher":
+        return name
+    return rest if rest.split(".")[0] == "state" else f"publisher.{rest}".removesuffix(".")
 
 
+@cache
 def is_module(name: str) -> bool:
-    path = ROOT.joinpath(*name.split("."))
+    path = CHECKOUT.joinpath(*name.split("."))
     return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
 
 
@@ -355,17 +354,20 @@ def package(name: str) -> str:
     return next((room for room in rooms if room in MAY_KNOW or room in ROOMS_OF_THE_COMMAND_LINE), "publisher")
 
 
-ARROWS = sorted(
-    (name, imported)
-    for name, tree in sources()
-    for imported in imports(name, tree)
-    if imported.split(".")[0] in OURS and package(imported) != package(name)
-)
+@cache
+def arrows() -> list[tuple[str, str]]:
+    """Every module with each module of another package of ours that it imports."""
+    return sorted(
+        (name, imported)
+        for name, tree in sources()
+        for imported in imports(name, tree)
+        if imported.split(".")[0] in PACKAGES and package(imported) != package(name)
+    )
 
 
 def test_there_are_arrows_to_check() -> None:
-    assert len(ARROWS) > 100
-    assert ("publisher.engine.loop", "state.machine") in ARROWS
+    assert len(arrows()) > 100
+    assert ("publisher.engine.loop", "state.machine") in arrows()
 
 
 def test_every_package_has_its_place() -> None:
@@ -376,67 +378,27 @@ def test_every_package_has_its_place() -> None:
 def test_arrows_run_one_way(source: str) -> None:
     wrong = {
         (name, imported)
-        for name, imported in ARROWS
+        for name, imported in arrows()
         if package(name) == source and package(imported) not in MAY_KNOW[source]
     }
     assert wrong <= EXCEPTIONS
 
 
 def test_exceptions_that_are_mended_are_no_longer_listed() -> None:
-    assert set(ARROWS) >= EXCEPTIONS
+    assert set(arrows()) >= EXCEPTIONS
 
 
 def test_only_main_imports_the_command_line() -> None:
-    importers = {name for name, imported in ARROWS if _inside(imported, "publisher.cli")}
+    importers = {name for name, imported in arrows() if _inside(imported, "publisher.cli")}
     assert {name for name in importers if not _inside(name, "publisher.cli")} == {"publisher.__main__"}
 
 
 def test_the_registry_shares_only_the_wire_and_the_canonical_form_with_the_client() -> None:
-    inside = {(name, imported) for name, imported in ARROWS if _inside(name, "publisher.registry")}
+    inside = {(name, imported) for name, imported in arrows() if _inside(name, "publisher.registry")}
     shared = {imported for _, imported in inside if not _inside(imported, "publisher.registry")}
     assert shared <= SHARED_WITH_REGISTRY
-    importers = {name for name, imported in ARROWS if _inside(imported, "publisher.registry")}
+    importers = {name for name, imported in arrows() if _inside(imported, "publisher.registry")}
     assert all(_inside(name, "publisher.registry") or _inside(name, "publisher.cli") for name in importers)
-
-
-def test_only_the_store_of_the_registry_knows_its_sql_engine() -> None:
-    rooms = ("publisher.registry", "publisher.cli.registry")
-    registry = {name: tree for name, tree in sources() if any(_inside(name, room) for room in rooms)}
-    importers = {name for name, tree in registry.items() if "sqlite3" in imports(name, tree)}
-    assert importers == {f"publisher.registry.store.{name}" for name in ("files", "sorting", "sqlite")}
-    assert all(_inside(name, "publisher.registry.store") for name, tree in registry.items() if _runs_sql(tree))
-
-
-def test_the_command_line_runs_no_sql() -> None:
-    assert not [name for name, tree in sources() if _inside(name, "publisher.cli") and _runs_sql(tree)]
-
-
-WRITES_A_TABLE = re.compile(
-    r"(?:INSERT (?:OR REPLACE )?INTO|UPDATE|DELETE FROM) (\w+)|self\.insert\(\s*\"(\w+)\"|_update\(\"(\w+)\""
-)
-OWNERS_OF_TABLES = {
-    "plan": "journal",
-    "progress": "journal",
-    "events": "journal",
-    "queue": "queue",
-    "units": "units",
-    "objects": "objects",
-    "parts": "objects",
-}
-"""By table of the journal: the module of `state` that writes it. Migrations, and the copy of an import, write all."""
-
-
-def test_each_table_of_the_journal_is_written_by_one_module() -> None:
-    writers: dict[str, set[str]] = {}
-    for path in (CHECKOUT / "state").glob("*.py"):
-        if path.stem not in ("migrations", "schema", "foreign"):
-            for names in WRITES_A_TABLE.findall(path.read_text(encoding="utf-8")):
-                writers.setdefault("".join(names), set()).add(path.stem)
-    assert writers == {table: {module} for table, module in OWNERS_OF_TABLES.items()}
-
-
-def _runs_sql(tree: ast.Module) -> bool:
-    return any(isinstance(node, ast.Attribute) and node.attr.startswith("execute") for node in ast.walk(tree))
 
 
 def _inside(name: str, folder: str) -> bool:
@@ -452,7 +414,7 @@ def test_the_heart_is_made_of_the_standard_library_and_two_others() -> None:
 
 def test_packages_know_each_other_in_no_circle() -> None:
     edges: dict[str, set[str]] = {}
-    for name, imported in ARROWS:
+    for name, imported in arrows():
         if (name, imported) not in EXCEPTIONS and package(imported) != "publisher":
             edges.setdefault(package(name), set()).add(package(imported))
     while leaves := {source for source, targets in edges.items() if not targets & set(edges)}:

@@ -1,4 +1,5 @@
-"""What is put into the text of an SQL statement: constants and names that this code chose, never a value.
+"""Who runs SQL and who writes which table, and what is put into the text of a statement: constants and names that this
+code chose, never a value.
 
 Bandit's B608 cannot tell the two apart and is switched off in pyproject.toml; this list takes its place.  A new entry
 needs a look: nothing that was read from a file, a reply or a command line may become part of a statement.
@@ -9,8 +10,8 @@ import re
 from collections.abc import Iterator
 
 from tests.support.checkout import CHECKOUT
+from tests.support.sources import product_modules
 
-ROOT = CHECKOUT
 STATEMENT = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|CREATE|DROP|ALTER|ATTACH|PRAGMA|WITH|REPLACE)\b.*\S", re.S)
 CHOSEN_HERE: dict[str, set[str]] = {
     "publisher/planning/bundles/checking.py": {"order", "table"},
@@ -59,20 +60,70 @@ def test_the_list_names_nothing_that_is_gone() -> None:
     assert gone == []
 
 
+ENGINE_OF_THE_REGISTRY = "publisher/registry/store"
+
+
+def test_only_the_store_of_the_registry_knows_its_sql_engine() -> None:
+    registry = _modules("publisher/registry") | _modules("publisher/cli/registry")
+    importers = {module for module, tree in registry.items() if _imports_sqlite(tree)}
+    assert importers == {f"{ENGINE_OF_THE_REGISTRY}/{name}.py" for name in ("files", "sorting", "sqlite")}
+    assert {module for module, tree in registry.items() if _runs_sql(tree)} <= set(_modules(ENGINE_OF_THE_REGISTRY))
+
+
+def test_the_command_line_runs_no_sql() -> None:
+    assert not [module for module, tree in _modules("publisher/cli").items() if _runs_sql(tree)]
+
+
+WRITES_A_TABLE = re.compile(
+    r"(?:INSERT (?:OR REPLACE )?INTO|UPDATE|DELETE FROM) (\w+)|self\.insert\(\s*\"(\w+)\"|_update\(\"(\w+)\""
+)
+OWNERS_OF_TABLES = {
+    "plan": "journal",
+    "progress": "journal",
+    "events": "journal",
+    "queue": "queue",
+    "units": "units",
+    "objects": "objects",
+    "parts": "objects",
+}
+"""By table of the journal: the module of `state` that writes it. Migrations, and the copy of an import, write all."""
+
+
+def test_each_table_of_the_journal_is_written_by_one_module() -> None:
+    writers: dict[str, set[str]] = {}
+    for path in (CHECKOUT / "state").glob("*.py"):
+        if path.stem not in ("migrations", "schema", "foreign"):
+            for names in WRITES_A_TABLE.findall(path.read_text(encoding="utf-8")):
+                writers.setdefault("".join(names), set()).add(path.stem)
+    assert writers == {table: {module} for table, module in OWNERS_OF_TABLES.items()}
+
+
+def _modules(folder: str) -> dict[str, ast.Module]:
+    """The modules below a folder."""
+    return {path.as_posix(): tree for path, tree in product_modules().items() if path.is_relative_to(folder)}
+
+
+def _imports_sqlite(tree: ast.Module) -> bool:
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    return "sqlite3" in imported | {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+
+
+def _runs_sql(tree: ast.Module) -> bool:
+    return any(isinstance(node, ast.Attribute) and node.attr.startswith("execute") for node in ast.walk(tree))
+
+
 def _is_constant(expression: str) -> bool:
     return re.fullmatch(r"_?[A-Z][A-Z_]*( \+ 1)?", expression) is not None
 
 
 def _interpolated() -> Iterator[tuple[str, str]]:
     """(module, expression) of everything that an f-string puts into SQL."""
-    for package in ("publisher", "state"):
-        for file in sorted((ROOT / package).rglob("*.py")):
-            module = file.relative_to(ROOT).as_posix()
-            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.JoinedStr) and STATEMENT.match(_text(node)):
-                    for part in node.values:
-                        if isinstance(part, ast.FormattedValue):
-                            yield module, ast.unparse(part.value)
+    for module, tree in product_modules().items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.JoinedStr) and STATEMENT.match(_text(node)):
+                for part in node.values:
+                    if isinstance(part, ast.FormattedValue):
+                        yield module.as_posix(), ast.unparse(part.value)
 
 
 def _text(node: ast.JoinedStr) -> str:

@@ -5,6 +5,7 @@ import json
 import random
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 from tests.support.fuzz.cases import Case
@@ -37,8 +38,12 @@ PLACES = (
 )
 HEAVY = ("spaces", "interim replies", "huge header", "10,000 headers", "endless body", "bomb", "with deep")
 """What costs much to make and read, so that two of it are enough: their words end so."""
-BOMB = gzip.compress(b" " * 60_000_000)
-"""60 kB that become 60 MB: all of it is in one read."""
+
+
+@cache
+def bomb() -> bytes:
+    """60 kB that become 60 MB: all of it is in one read."""
+    return gzip.compress(b" " * 60_000_000)
 
 
 def tampering(case: Case, endpoints: tuple[str, ...]) -> Tampering:
@@ -151,7 +156,7 @@ def _framing(case: Case) -> Say:
         "10,000 headers": lambda a: Reaction(a.head(*[("X", "y")] * 10_000) + a.body, "close"),
         "a broken header": lambda a: Reaction(b"HTTP/1.1 200 OK\r\nX \x1b[1m: \xff\r\n: y\r\n\r\n{}", "close"),
         "an endless body": lambda a: Reaction(_endless(a.head()), "close"),
-        "a gzip bomb": lambda a: Reaction(_packed(a, BOMB), "open"),
+        "a gzip bomb": lambda a: Reaction(_packed(a, bomb()), "open"),
         "broken gzip": lambda a: Reaction(_packed(a, b"\x1f\x8b\x08 no gzip"), "open"),
         "silence": lambda a: Reaction(b"", "silent"),
         "a closed connection": lambda a: Reaction(b"", "close"),

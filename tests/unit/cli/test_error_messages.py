@@ -2,8 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator
-from pathlib import Path
+from functools import cache
 
 import pytest
 
@@ -11,8 +10,8 @@ from roar_publisher.cli.failure import report_error
 from roar_publisher.state.errors import LocalProblem, PublisherError
 from roar_publisher.state.meanings import MEANINGS
 from roar_publisher.state.reasons import Reason
+from tests.support.sources import product_modules
 
-ROOT = Path(__file__).parents[3]
 NAMES = ("SQLite", "Google", "SSH", "AWS", "NFS")
 """Words that begin with a capital wherever they are."""
 PRIVATE = re.compile(
@@ -21,25 +20,17 @@ PRIVATE = re.compile(
     re.IGNORECASE,
 )
 """Words and phrases that plain English does without."""
+KINDS = ("what", "kept", "next_step")
+"""The arguments of an error that are texts."""
 HOLE = "{}"
 """Stands for what an f-string inserts."""
-
-
-def modules() -> Iterator[tuple[str, ast.Module]]:
-    for package in ("publisher", "state"):
-        for path in sorted((ROOT / package).rglob("*.py")):
-            if not path.is_relative_to(ROOT / "publisher" / "state"):
-                yield str(path.relative_to(ROOT)), ast.parse(path.read_text(encoding="utf-8"))
-
-
-MODULES = list(modules())
 
 
 def classes() -> set[str]:
     """The names of `PublisherError` and of every class that is derived from it."""
     bases = {
         node.name: {base.id for base in node.bases if isinstance(base, ast.Name)}
-        for _, tree in MODULES
+        for tree in product_modules().values()
         for node in ast.walk(tree)
         if isinstance(node, ast.ClassDef)
     }
@@ -56,32 +47,30 @@ def text(node: ast.expr) -> str | None:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
 
 
+@cache
 def messages() -> dict[str, set[tuple[str, str]]]:
     """Every literal message with its module, by the argument that it is given as."""
     errors = classes()
-    found: dict[str, set[tuple[str, str]]] = {"what": set(), "kept": set(), "next_step": set()}
-    for module, tree in MODULES:
+    found: dict[str, set[tuple[str, str]]] = {kind: set() for kind in KINDS}
+    for path, tree in product_modules().items():
         for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
             given = {each.arg: each.value for each in call.keywords if each.arg in found}
             if isinstance(call.func, ast.Name) and call.func.id in errors and call.args:
                 given["what"] = call.args[0]
             for name, node in given.items():
                 if name is not None and (message := text(node)):
-                    found[name].add((module, message))
+                    found[name].add((path.as_posix(), message))
     return found
 
 
-MESSAGES = messages()
-
-
 def test_there_are_messages_to_check() -> None:
-    assert {name: len(found) > 40 for name, found in MESSAGES.items()} == dict.fromkeys(MESSAGES, True)
+    assert {name: len(found) > 40 for name, found in messages().items()} == dict.fromkeys(KINDS, True)
 
 
 def test_what_happened_is_a_clause_that_other_texts_can_contain() -> None:
     wrong = {
         (module, what)
-        for module, what in MESSAGES["what"]
+        for module, what in messages()["what"]
         if what.endswith((".", "!")) or (re.match("[A-Z][a-z]", what) and not what.startswith(NAMES))
     }
     assert wrong == set()
@@ -90,7 +79,7 @@ def test_what_happened_is_a_clause_that_other_texts_can_contain() -> None:
 def test_what_is_kept_is_a_sentence() -> None:
     wrong = {
         (module, kept)
-        for module, kept in MESSAGES["kept"]
+        for module, kept in messages()["kept"]
         if not kept.endswith((".", HOLE)) or not (kept[0].isupper() or kept.startswith((HOLE, "roar")))
     }
     assert wrong == set()
@@ -99,15 +88,15 @@ def test_what_is_kept_is_a_sentence() -> None:
 def test_the_next_step_is_a_command_or_an_instruction_without_a_full_stop() -> None:
     wrong = {
         (module, step)
-        for module, step in MESSAGES["next_step"]
+        for module, step in messages()["next_step"]
         if step.endswith(".") or (re.match("[A-Z][a-z]", step) and not step.startswith(NAMES))
     }
     assert wrong == set()
 
 
-@pytest.mark.parametrize("kind", MESSAGES)
+@pytest.mark.parametrize("kind", KINDS)
 def test_messages_are_plain_english(kind: str) -> None:
-    assert {(module, message) for module, message in MESSAGES[kind] if PRIVATE.search(message)} == set()
+    assert {(module, message) for module, message in messages()[kind] if PRIVATE.search(message)} == set()
 
 
 @pytest.mark.parametrize("reason", Reason)

@@ -9,9 +9,7 @@ from roar_publisher.state import errors
 from roar_publisher.state.errors import Conclusion, LocalProblem, PublisherError
 from roar_publisher.state.meanings import MEANINGS
 from roar_publisher.state.reasons import Reason, reason_of
-from tests.support.checkout import CHECKOUT
-
-SOURCES = [path for folder in ("publisher", "state") for path in sorted((CHECKOUT / folder).rglob("*.py"))]
+from tests.support.sources import product_modules
 
 
 def reasons(value: ast.expr) -> list[Reason]:
@@ -25,8 +23,8 @@ def reasons(value: ast.expr) -> list[Reason]:
 
 def raised() -> Iterator[tuple[str, Reason, Conclusion]]:
     """Yield where an error of `state.errors` is made with a reason, the reason, and its conclusion."""
-    for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text())):
+    for path, tree in product_modules().items():
+        for node in ast.walk(tree):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
                 continue
             kind = getattr(errors, node.func.id, None)
@@ -36,7 +34,7 @@ def raised() -> Iterator[tuple[str, Reason, Conclusion]]:
             resumable = kind is LocalProblem and "resumable" in arguments
             conclusion = LocalProblem("", resumable=resumable).conclusion if kind is LocalProblem else kind.conclusion
             for reason in reasons(arguments["reason"]) if "reason" in arguments else []:
-                yield f"{path.relative_to(CHECKOUT)}:{node.lineno}", reason, conclusion
+                yield f"{path}:{node.lineno}", reason, conclusion
 
 
 def test_every_reason_has_a_meaning() -> None:
