@@ -28,6 +28,8 @@ DRAIN_SECONDS = 30.0
 """Seconds that requests which have arrived get when the process is told to stop."""
 GRACE_SECONDS = 1
 """Whole seconds that everything else gets after that: requests that still arrive, and idle connections."""
+TICKS_A_SECOND = 10
+"""How often uvicorn calls `on_tick`."""
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +39,8 @@ class Server(uvicorn.Server):
 
     `started` is called once connections are accepted and signals are handled. After a signal, the registry drains for
     up to `drain_seconds`: it still listens, and finishes the requests that have arrived. A second SIGINT ends it at
-    once. The end of the file `life`, if there is one, counts as a signal.
+    once. The end of the file `life`, if there is one, counts as a signal. `alive` is called about every second by the
+    event loop, from the start to the end of draining.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Server(uvicorn.Server):
     ) -> None:
         super().__init__(config)
         self._life = life
+        self.alive: Callable[[], None] = lambda: None
         self._when_started = started
         self._lifecycle = lifecycle or Lifecycle()
         self._drain_seconds = drain_seconds
@@ -74,6 +78,8 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
     async def on_tick(self, counter: int) -> bool:
+        if counter % TICKS_A_SECOND == 0:
+            self.alive()
         return await super().on_tick(counter) and (self.force_exit or self._is_drained())
 
     def _is_drained(self) -> bool:

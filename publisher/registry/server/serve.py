@@ -128,6 +128,7 @@ def _serve_socket(
                 control = held.enter_context(control_socket(data))
                 server.answer_on_start = partial(answer_commands, store, control)
             else:
+                server.alive = started
                 config.backlog = 1  # so the connections of a moment are spread over the workers
             gc.freeze()  # what was imported and built so far stays; searching it again takes a quarter of the time
             server.run(sockets=[listener])

@@ -3,31 +3,54 @@
 uvicorn's supervisor does not fit: it pickles the app, which holds open connections, and leaves its workers alone when
 it is killed. Here each worker is a fork made before anything is opened. A worker that ends is replaced. Workers are
 sessions of their own, so the terminal's signals reach them only through the supervisor; without it, they drain and end.
+
+The event loop of a worker writes a byte to the supervisor every second. A worker that writes nothing while the
+supervisor looks `MOST_SILENT_LOOKS` times hangs: it is killed and replaced. Looks are counted instead of time, because
+a machine that has slept or was stopped wakes with a jump of the clock and workers that could not write.
 """
 
 import contextlib
 import io
 import logging
 import os
+import select
 import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import NoReturn
 
 from roar_publisher.registry.store.errors import StoreError
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Signals that stop the workers. They get the same one, but SIGTERM for SIGHUP."""
-STARTED = b"started"
+ALIVE = b"\0"
+"""What a worker writes once it accepts connections, and then every second. If it cannot start, it writes why."""
 RETRY_SECONDS = 1.0
 """Seconds from one replacement of a worker to the next, which may fail, for example while the database restarts."""
+START_SECONDS = 120.0
+"""Seconds in which a worker must have started. It may have to wait for locks of the database."""
+LOOK_SECONDS = 2.0
+"""Seconds from one look at the workers to the next."""
+MOST_SILENT_LOOKS = 15
+"""Looks in a row that find nothing written by a worker, after which it hangs."""
+READ_BYTES = 4096
 
 logger = logging.getLogger(__name__)
 
 Work = Callable[[int, Callable[[], None], int], None]
-"""What a worker does: gets its number from 0, what to call once it accepts connections, and a file descriptor that is
-at its end when the supervisor has ended."""
+"""What a worker does: gets its number from 0, what to call once it accepts connections and every second from then on,
+and a file descriptor that is at its end when the supervisor has ended."""
+
+
+@dataclass(slots=True)
+class _Worker:
+    """A running worker. `alive` is the file descriptor from which its bytes are read."""
+
+    number: int
+    alive: int
+    silent_looks: int = 0
 
 
 class Supervisor:
@@ -36,7 +59,8 @@ class Supervisor:
     def __init__(self, work: Work, ended: Callable[[int], None] = lambda pid: None) -> None:
         self._work = work
         self._ended = ended
-        self._workers: dict[int, int] = {}
+        self._workers: dict[int, _Worker] = {}
+        self._looked_at = time.monotonic()
         self._stopping = False
         self._replaced_at = -RETRY_SECONDS
         self._life_read, self._life_write = os.pipe()
@@ -75,10 +99,31 @@ class Supervisor:
                 logger.error("worker %d cannot start now: %s", number, problem)
 
     def _wait(self) -> int | None:
-        """Wait until a child has ended. Return its number, if it is a worker."""
-        pid, _status = os.wait()
+        """Wait for what workers write, but not longer than for the next look. If one has ended, return its number."""
+        written, _, _ = select.select([worker.alive for worker in self._workers.values()], [], [], LOOK_SECONDS)
+        for pid, worker in self._workers.items():
+            if worker.alive in written:
+                worker.silent_looks = 0
+                if not os.read(worker.alive, READ_BYTES):
+                    os.waitpid(pid, 0)
+                    self._forget(pid)
+                    return worker.number
+        if time.monotonic() >= self._looked_at + LOOK_SECONDS:
+            self._look()
+        return None
+
+    def _look(self) -> None:
+        """Kill the workers that hang. Their end is noticed as any other."""
+        self._looked_at = time.monotonic()
+        for pid, worker in self._workers.items():
+            worker.silent_looks += 1
+            if worker.silent_looks == MOST_SILENT_LOOKS:
+                logger.error("worker %d hangs, so it is killed", worker.number)
+                os.kill(pid, signal.SIGKILL)
+
+    def _forget(self, pid: int) -> None:
+        os.close(self._workers.pop(pid).alive)
         self._ended(pid)
-        return self._workers.pop(pid, None)
 
     def _start(self, number: int) -> str:
         """Start a worker. Return why it does not serve, or an empty text."""
@@ -88,32 +133,38 @@ class Supervisor:
         if pid == 0:
             os.close(read)
             self._be_worker(number, open(write, "wb", buffering=0))
-        self._workers[pid] = number
+        self._workers[pid] = _Worker(number, read)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         os.close(write)
-        with open(read, "rb") as answers:
-            answer = answers.read()
-        if answer == STARTED or self._stopping:
+        in_time, _, _ = select.select([read], [], [], START_SECONDS)
+        answer = os.read(read, READ_BYTES) if in_time else b"it did not start in time"
+        if answer.startswith(ALIVE) or self._stopping:
             return ""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        self._ended(pid)
-        del self._workers[pid]
+        self._forget(pid)
         return answer.decode() or "it ended at once"
 
     def _be_worker(self, number: int, answers: io.FileIO) -> NoReturn:
-        status, problem = 1, ""
+        status, problem, serving = 1, "", False
 
-        def started() -> None:
-            answers.write(STARTED)
-            answers.close()
+        def alive() -> None:
+            nonlocal serving
+            serving = True
+            with contextlib.suppress(BrokenPipeError):  # the worker learns by `_life_read` that it is alone
+                answers.write(ALIVE)  # if the supervisor does not read now, this is dropped
 
         try:
             os.setsid()
             os.close(self._life_write)
+            os.set_blocking(answers.fileno(), False)
+            for other in self._workers.values():
+                os.close(other.alive)
             for name, handler in self._handlers_before.items():
                 signal.signal(name, handler)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-            self._work(number, started, self._life_read)
+            self._work(number, alive, self._life_read)
             status = 0
         except KeyboardInterrupt:
             status = 0
@@ -122,7 +173,7 @@ class Supervisor:
         except BaseException:
             logger.exception("worker %d has failed", number)
         finally:
-            if problem and answers.closed:
+            if problem and serving:
                 logger.error("worker %d has failed: %s", number, problem)
             elif problem:
                 answers.write(problem.encode())

@@ -30,6 +30,8 @@ class MortalRegistry:
     data: Path
     options: Sequence[str] = ()
     port: int = field(default_factory=free_port)
+    program: Sequence[str] = ("-m", "roar_publisher")
+    """What Python runs in place of the command line."""
     _left: set[int] = field(default_factory=set)
     """Workers whose supervisor has been killed."""
 
@@ -41,7 +43,7 @@ class MortalRegistry:
         """Start it, also after a kill."""
         arguments = ["registry", "serve", "--port", str(self.port), "--data", str(self.data), *self.options]
         self._popen = subprocess.Popen(
-            [sys.executable, "-m", "roar_publisher", *arguments],
+            [sys.executable, *self.program, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

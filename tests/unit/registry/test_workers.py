@@ -16,8 +16,9 @@ from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 
 from roar_publisher.cli.registry.command import registry as command
+from roar_publisher.registry.server import workers
 from roar_publisher.registry.server.serve import ServeOptions, serve
-from roar_publisher.registry.server.workers import SIGNALS
+from roar_publisher.registry.server.workers import SIGNALS, Supervisor, _Worker
 from roar_publisher.registry.store.errors import StoreError
 from roar_publisher.registry.store.postgres_schema import LINEAGES_LOCK
 from roar_publisher.state.errors import UsageProblem
@@ -77,6 +78,58 @@ def test_a_dead_worker_is_replaced_and_its_requests_stay_counted(tmp_path: Path,
         status, err = registry.stop()
     assert status == 0
     assert err.count("another one takes its place") == 2
+
+
+IMPATIENT = """
+from roar_publisher.__main__ import main
+from roar_publisher.registry.server import process, workers
+process.TICKS_A_SECOND, workers.LOOK_SECONDS = 1, 0.2
+main()
+"""
+"""The command line with a tenth of the patience for workers that hang, which still write as often as they can."""
+
+
+def test_a_worker_that_hangs_is_replaced_and_its_connections_end(tmp_path: Path, postgres: Postgres) -> None:
+    database = postgres.new_database()
+    registry = MortalRegistry(tmp_path, ("--workers", "2", "--database", database), program=("-c", IMPATIENT))
+    registry.start()
+    try:
+        hanging = {*registry.workers}
+        with httpx2.Client(base_url=registry.url, timeout=PATIENCE) as client:
+            assert client.get("/readyz").status_code == 200
+            for pid in hanging:
+                os.kill(pid, signal.SIGSTOP)
+            with pytest.raises(httpx2.TransportError):
+                client.get("/readyz")
+        eventually(lambda: len({*registry.workers} - hanging) == 2)
+        assert {ask(registry) for _ in range(REQUESTS)} == {200}
+        status, err = registry.stop()
+    finally:
+        registry.kill()
+    assert status == 0
+    assert all(f"worker {number} hangs, so it is killed" in err for number in range(2))
+
+
+def test_a_jump_of_the_clock_makes_no_worker_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a machine has slept, its workers have time to write again: each wait is one look at most."""
+    times = iter(range(0, 10**9, 10**6))
+    killed: list[int] = []
+    monkeypatch.setattr(workers, "LOOK_SECONDS", 0)
+    monkeypatch.setattr("roar_publisher.registry.server.workers.time.monotonic", lambda: next(times))
+    monkeypatch.setattr("roar_publisher.registry.server.workers.os.kill", lambda pid, number: killed.append(pid))
+    supervisor = Supervisor(lambda number, alive, life: None)
+    read, write = os.pipe()
+    supervisor._workers[1] = _Worker(0, read)
+    for _ in range(3):
+        for _ in range(workers.MOST_SILENT_LOOKS - 1):
+            assert supervisor._wait() is None
+        os.write(write, workers.ALIVE)
+    assert not killed
+    for _ in range(workers.MOST_SILENT_LOOKS + 1):
+        assert supervisor._wait() is None
+    assert killed == [1]
+    for descriptor in (read, write, supervisor._life_read, supervisor._life_write):
+        os.close(descriptor)
 
 
 def answers(port: int) -> bool:
