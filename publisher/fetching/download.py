@@ -22,7 +22,7 @@ from roar_publisher.storage.source import shown
 from roar_publisher.tasks import for_each
 
 FILES_AT_ONCE = 16
-RANGES_AT_ONCE = 16
+RANGES_AT_ONCE = 10
 """Of all files together. Those in flight are in memory."""
 
 T = TypeVar("T")
@@ -187,20 +187,20 @@ class Download:
 
     async def _fetch_ranges(self, one: _Found, slots: anyio.Semaphore) -> None:
         digest, size = one.file.digest, one.stored.size
-        there = await self._record(self.journal.begin_file, digest, size, one.stored.tag, RANGE_BYTES)
+        there, range_bytes = await self._record(self.journal.begin_file, digest, size, one.stored.tag, RANGE_BYTES)
         with PartialFile.opened(self.target, one.file, size, anew=not there) as partial:
 
             async def read(number: int) -> None:
-                offset = number * RANGE_BYTES
+                offset = number * range_bytes
                 async with slots:
-                    content = await one.store.read(one.key, offset, min(RANGE_BYTES, size - offset), one.stored)
+                    content = await one.store.read(one.key, offset, min(range_bytes, size - offset), one.stored)
                     with anyio.CancelScope(shield=True):  # what has arrived is kept also if the fetch is stopped
                         await in_thread(partial.write, content, offset)
                         await self._record(self.journal.add_range, digest, number)
                 self.report(Sent(one.file.name, len(content)))
 
-            self.report(Sent(one.file.name, sum(min(RANGE_BYTES, size - number * RANGE_BYTES) for number in there)))
-            missing = [number for number in range(-(-size // RANGE_BYTES)) if number not in there]
+            self.report(Sent(one.file.name, sum(min(range_bytes, size - number * range_bytes) for number in there)))
+            missing = [number for number in range(-(-size // range_bytes)) if number not in there]
             await for_each(missing, read, at_once=RANGES_AT_ONCE)
             await in_thread(partial.finish, resumed=bool(there), force=self.force)
         await self._record(self.journal.forget_file, digest)

@@ -102,18 +102,21 @@ class FetchJournal:
         """Return the digests of the files of which ranges may be there."""
         return frozenset(row[0] for row in self._connection.execute("SELECT digest FROM partial"))
 
-    def begin_file(self, digest: str, size: int, tag: str, range_bytes: int) -> frozenset[int]:
-        """Return the numbers of the ranges that are there, of this very object; none of another version of it."""
-        state = (size, tag, range_bytes)
+    def begin_file(self, digest: str, size: int, tag: str, range_bytes: int) -> tuple[frozenset[int], int]:
+        """Return the numbers of the ranges that are there, of this very object, and the length of its ranges.
+
+        Of another version of it, none are there. range_bytes: the length, unless an earlier release began the file with
+        shorter ones.
+        """
         row = self._connection.execute(
             "SELECT size, tag, range_bytes FROM partial WHERE digest = ?", (digest,)
         ).fetchone()
-        if row == state:
+        if row is not None and row[:2] == (size, tag) and row[2] <= range_bytes:
             rows = self._connection.execute("SELECT number FROM ranges WHERE digest = ?", (digest,))
-            return frozenset(row[0] for row in rows)
+            return frozenset(number for (number,) in rows), row[2]
         self.forget_file(digest)
-        self._connection.execute("INSERT INTO partial VALUES (?, ?, ?, ?)", (digest, *state))
-        return frozenset()
+        self._connection.execute("INSERT INTO partial VALUES (?, ?, ?, ?)", (digest, size, tag, range_bytes))
+        return frozenset(), range_bytes
 
     def add_range(self, digest: str, number: int) -> None:
         """Record that a range is there."""

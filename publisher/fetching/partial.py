@@ -13,6 +13,9 @@ from roar_publisher.fetching.stored import StoredFile
 from roar_publisher.state.errors import Rejected
 from roar_publisher.state.reasons import Reason
 
+FEW_ZEROS = bytes(4096)
+"""What does not begin like this is not compared with as many zeros as it is long, which costs memory."""
+
 
 class WrongBytes(Rejected):
     """What was fetched has another digest. resumed: some of it was written by an earlier process."""
@@ -28,6 +31,7 @@ class _DigestFromBegin:
     def __init__(self) -> None:
         self._digest = blake3()
         self._end = 0
+        self._buffer: memoryview | None = None  # for what is read back; each worker thread would keep what it allocates
         self._written: dict[int, int] = {}  # lengths by offset, of what is not in the digest yet
         self._turn = threading.Lock()
 
@@ -37,19 +41,29 @@ class _DigestFromBegin:
         if self._turn.acquire(blocking=False):  # otherwise another thread, or the end, takes them
             try:
                 while length := self._written.pop(self._end, 0):
-                    next_one = content if offset == self._end else os.pread(descriptor, length, self._end)
-                    self._digest.update(next_one)
-                    self._end += len(next_one)
+                    if offset == self._end:
+                        self._digest.update(content)
+                        self._end += length
+                    else:
+                        self._read_back(descriptor, self._end + length)
             finally:
                 self._turn.release()
 
     def of_whole(self, descriptor: int) -> str:
         """Return the digest of the whole file. The rest of it is read."""
         with self._turn:
-            while chunk := os.pread(descriptor, READ_BYTES, self._end):
-                self._digest.update(chunk)
-                self._end += len(chunk)
+            self._read_back(descriptor, os.fstat(descriptor).st_size)
             return self._digest.hexdigest()
+
+    def _read_back(self, descriptor: int, end: int) -> None:
+        if self._buffer is None and self._end < end:
+            self._buffer = memoryview(bytearray(READ_BYTES))
+        while self._buffer is not None and self._end < end:
+            read = os.preadv(descriptor, [self._buffer[: end - self._end]], self._end)
+            if not read:
+                return  # it was truncated, so the digest will differ
+            self._digest.update(self._buffer[:read])
+            self._end += read
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +90,8 @@ class PartialFile:
 
     def write(self, content: bytes, offset: int) -> None:
         """Write bytes at an offset. A hole stays one where all of them are zeros."""
-        zeros = bytes(len(content))  # an earlier process may have written others there without recording them
-        if content != zeros or os.pread(self.descriptor, len(content), offset) != zeros:
+        # An earlier process may have written others there without recording them.
+        if not _only_zeros(content) or not _only_zeros(os.pread(self.descriptor, len(content), offset)):
             write_at(self.descriptor, content, offset)
         self._digest.add(self.descriptor, content, offset)
 
@@ -97,6 +111,10 @@ def keep_small(target: TargetFolder, file: StoredFile, content: bytes, *, force:
         write_at(partial.descriptor, content, 0)
         os.fsync(partial.descriptor)
         target.give_name(file.digest, file.name, force=force)
+
+
+def _only_zeros(content: bytes) -> bool:
+    return content.startswith(FEW_ZEROS[: len(content)]) and content == bytes(len(content))
 
 
 def write_at(descriptor: int, content: bytes, offset: int) -> None:

@@ -23,7 +23,7 @@ from roar_publisher.tasks import for_each
 
 OBJECTS_AT_ONCE = 8
 PARTS_AT_ONCE = 4
-READS_AT_ONCE = 16
+READS_AT_ONCE = 10
 """Ranges of all objects together, each of which is in memory."""
 OpenStore = Callable[[str], Awaitable[ReadableStore]]
 """Opens the store of a place (`Destination.place`)."""

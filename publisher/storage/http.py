@@ -15,6 +15,7 @@ from math import inf
 from time import time
 
 import anyio
+import httpcore2
 import httpx2
 
 from roar_publisher import __version__
@@ -37,6 +38,10 @@ POOL_CONNECTIONS = 2
 """Connections per pool. Each request examines all connections of its pool several times (see `net.exchange`)."""
 PROBER = -1
 """The pool for reachability probes."""
+
+RECEIVED_BYTES = 256 * 1024
+"""Bytes received at once, which is what asyncio reads from a socket. The library would cut it into four events."""
+httpcore2.AsyncHTTP11Connection.READ_NUM_BYTES = RECEIVED_BYTES
 
 # Below WARNING, these loggers write URLs, signatures and headers.
 for _name in ("botocore", "google.auth", "urllib3"):

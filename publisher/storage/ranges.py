@@ -7,8 +7,9 @@ from roar_publisher.state.errors import Rejected
 from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.source import shown
 
-RANGE_BYTES = 2 * 1024 * 1024
-"""Bytes requested at once. Each reply is held in memory, and what a store sends beyond it is not read to its end."""
+RANGE_BYTES = 4 * 1024 * 1024
+"""Bytes requested at once: fewer and larger requests cost less. Each reply is held in memory, and what a store sends
+beyond it is not read to its end."""
 WHOLE, PARTIAL = 200, 206
 CHANGED = frozenset({404, 410, 412, 416})
 """Statuses for an object that was there a moment ago: gone, replaced, or shorter."""

@@ -96,6 +96,27 @@ def test_ranges_of_a_replaced_object_are_not_kept(fetching: Fetching, monkeypatc
     assert len(fetching.store.reads) == -(-len(LARGE) // RANGE)
 
 
+def test_a_file_that_an_earlier_release_began_with_shorter_ranges_is_continued(
+    fetching: Fetching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = fetching.files(x=LARGE)
+    interrupt(fetching, files, monkeypatch)
+    monkeypatch.setattr(download, "RANGE_BYTES", 2 * RANGE)
+    assert fetching.problem(files) is None
+    assert sorted(offset for _key, offset in fetching.store.reads) == list(range(3 * RANGE, len(LARGE), RANGE))
+    assert fetching.there() == {"x": LARGE}
+
+
+def test_ranges_that_are_too_long_for_this_release_are_not_kept(
+    fetching: Fetching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = fetching.files(x=LARGE)
+    interrupt(fetching, files, monkeypatch)
+    monkeypatch.setattr(download, "RANGE_BYTES", RANGE - 1)
+    assert fetching.problem(files) is None
+    assert len(fetching.store.reads) == -(-len(LARGE) // (RANGE - 1))
+
+
 def test_what_a_power_loss_took_from_a_recorded_range_is_fetched_again(
     fetching: Fetching, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Barrier
 
+import httpcore2
 import pytest
 from anyio import to_thread
 
@@ -14,6 +15,7 @@ from roar_publisher.state.errors import LocalProblem, Rejected, UsageProblem
 from roar_publisher.storage.addresses import parse_object
 from roar_publisher.storage.destinations import open_readable
 from roar_publisher.storage.digest import digest_file
+from roar_publisher.storage.http import RECEIVED_BYTES
 from roar_publisher.storage.ranges import ObjectChanged, range_in
 from roar_publisher.storage.readable import ReadableStore, StoredObject
 from roar_publisher.storage.transfer import transfer
@@ -46,6 +48,27 @@ async def test_ranges_are_read(place: Place, tmp_path: Path) -> None:
         for offset, length in ((0, 10), (0, 1), (3, 4), (9, 1)):
             assert await store.read(address.key, offset, length, found) == CONTENT[offset : offset + length]
         assert await store.look("nothing") is None
+
+
+class Received(httpcore2.AsyncMockStream):
+    """A network stream that remembers how much was asked of it at once."""
+
+    def __init__(self, buffer: list[bytes]) -> None:
+        super().__init__(buffer)
+        self.asked: list[int] = []
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109  # the library's
+        self.asked.append(max_bytes)
+        return await super().read(max_bytes, timeout)
+
+
+async def test_a_body_is_received_in_large_pieces() -> None:
+    stream = Received([b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n", b"abc"])
+    origin = httpcore2.Origin(b"http", b"localhost", 80)
+    async with httpcore2.AsyncHTTP11Connection(origin, stream) as connection:
+        reply = await connection.request("GET", "http://localhost/")
+    assert reply.content == b"abc"
+    assert set(stream.asked) == {RECEIVED_BYTES}
 
 
 async def test_a_replaced_object_is_noticed_between_two_ranges(place: Place, tmp_path: Path) -> None:
