@@ -5,20 +5,23 @@ one run: it sends an order as JSON with the descriptors for stdout and stderr, a
 text. A run whose connection closes is killed.
 """
 
+import atexit
 import json
 import os
-import select
+import selectors
 import signal
 import socket
 import sys
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from tempfile import TemporaryDirectory, TemporaryFile
-from typing import Literal
+from typing import Literal, NoReturn
 
 from tests.support.imported import import_program, import_roar_cli
 from tests.support.processes import environment, line_of, running
@@ -112,28 +115,21 @@ def _started_server(program: Program) -> ForkServer:
 # ---------------------------------------------------------------- the server
 
 
-def _attend(connection: socket.socket) -> None:
-    """Run one order in a child of this process, and report how it ended."""
+def _begin(connection: socket.socket) -> int:
+    """Run the order of a connection in a child of this process, and return its id."""
     header, descriptors, _, _ = socket.recv_fds(connection, 4, 2)
     with connection.makefile("rb") as stream:
         order = Order(**json.loads(stream.read(int.from_bytes(header, "big"))))
     child = os.fork()
     if child == 0:
-        connection.close()
-        _become(order, descriptors)
+        _leave(_exit_code_of(partial(_become, order, descriptors)))
     for descriptor in descriptors:
         os.close(descriptor)
-    ended = os.pidfd_open(child)
-    ready, _, _ = select.select([ended, connection.fileno()], [], [])
-    if ended not in ready:
-        os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    with suppress(OSError):
-        connection.sendall(str(status).encode())
+    return child
 
 
 def _become(order: Order, descriptors: Sequence[int]) -> None:
-    """Be the program, as `python -m` runs it, and end as it does."""
+    """Be the program, as `python -m` runs it."""
     os.environ.clear()
     os.environ.update(order.env)
     time.tzset()
@@ -144,26 +140,77 @@ def _become(order: Order, descriptors: Sequence[int]) -> None:
     main = import_module(f"{order.program}.__main__")
     sys.argv = [str(main.__file__), *order.arguments]
     main.main()
-    sys.exit()
+
+
+def _exit_code_of(program: Callable[[], object]) -> int:
+    try:
+        program()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _leave(code: int) -> NoReturn:
+    """End as an interpreter does, but destroy nothing: that would copy all the memory that the forks share."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            code = 120
+    os._exit(code)
+
+
+class _Runs(selectors.DefaultSelector):
+    """The runs under way: of each, the connection, which closes if nobody waits any more, and its process."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._children: set[int] = set()
+
+    def add(self, connection: socket.socket) -> None:
+        child = _begin(connection)
+        self._children.add(child)
+        ended = os.pidfd_open(child)
+        self.register(connection, selectors.EVENT_READ, partial(self._kill, child))
+        self.register(ended, selectors.EVENT_READ, partial(self._end, connection, child, ended))
+
+    def _kill(self, child: int) -> None:
+        if child in self._children:
+            os.kill(child, signal.SIGKILL)
+
+    def _end(self, connection: socket.socket, child: int, ended: int) -> None:
+        self._children.remove(child)
+        _, status = os.waitpid(child, 0)
+        self.unregister(ended)
+        os.close(ended)
+        self.unregister(connection)
+        with connection, suppress(OSError):
+            connection.sendall(str(status).encode())
+
+    def close(self) -> None:
+        """Kill what is left."""
+        for child in self._children:
+            self._kill(child)
+        super().close()
 
 
 def main() -> None:
     program, path = sys.argv[1:]
     (import_roar_cli if program == "roar" else import_program)()
-    with socket.socket(socket.AF_UNIX) as listener:
+    with socket.socket(socket.AF_UNIX) as listener, _Runs() as runs:
         listener.bind(path)
         listener.listen(64)
+        runs.register(listener, selectors.EVENT_READ, lambda: runs.add(listener.accept()[0]))
+        runs.register(sys.stdin, selectors.EVENT_READ, sys.exit)
         print("ready", flush=True)  # noqa: T201
-        while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:
-            connection, _ = listener.accept()
-            with connection:
-                if os.fork() == 0:
-                    listener.close()
-                    _attend(connection)
-                    os._exit(0)
-            with suppress(ChildProcessError):
-                while os.waitpid(-1, os.WNOHANG) != (0, 0):
-                    pass
+        while True:
+            for key, _ in runs.select():
+                key.data()
 
 
 if __name__ == "__main__":

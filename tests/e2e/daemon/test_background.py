@@ -135,11 +135,13 @@ def test_each_state_folder_has_its_own_daemon(program: Program, tmp_path: Path) 
 def test_stop_waits_for_the_exit_and_the_log_says_so(program: Program) -> None:
     worked(program("daemon", "start"))
     pid = pid_of(program)
+    log = program.state / "daemon.log"
+    until(lambda: "the daemon is running" in log.read_text())  # one that is asked to stop before has nothing to say
 
     assert worked(program("daemon", "stop")) == f"Stopped the daemon (pid {pid}).\n"
     assert pid_of(program) is None
     until(lambda: daemons_of(program) == [])
-    assert "the daemon exits" in (program.state / "daemon.log").read_text().splitlines()[-1]
+    assert "the daemon exits" in log.read_text().splitlines()[-1]
 
 
 def test_stop_without_a_daemon_creates_nothing(program: Program) -> None:
