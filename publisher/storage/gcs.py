@@ -18,7 +18,7 @@ from roar_publisher.net.policy import MAX_ATTEMPTS
 from roar_publisher.state.errors import Transient
 from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.gcs_account import GoogleAccount
-from roar_publisher.storage.gcs_replies import INCOMPLETE, explain, judge_gcs, not_gcs, object_in, stored_in
+from roar_publisher.storage.gcs_replies import INCOMPLETE, explain, judge_gcs, not_gcs, object_in, stored_in, words_in
 from roar_publisher.storage.http import FileBody, StoreConnection, StoreRequest
 from roar_publisher.storage.parts import part_count, part_range
 from roar_publisher.storage.ranges import CHANGED, ObjectChanged, hidden, range_header, range_in
@@ -59,14 +59,17 @@ class GcsStore(ObjectStore):
     async def look(self, key: str) -> StoredObject | None:
         reply = await self._ask_about(key)
         if reply.status == 403:
-            raise hidden(self.url(key))
+            raise hidden(self.url(key), words_in(reply))
         return None if reply.status == 404 else stored_in(object_in(self._accept(reply)))
 
     async def read(self, key: str, offset: int, length: int, stored: StoredObject) -> bytes:
         url = f"{self._objects}/{self._name(key)}?alt=media&generation={stored.tag}"
-        reply = await self._call("GET", url, {"Range": range_header(offset, length)})
+        # If gzip is not accepted, an object with `Content-Encoding: gzip` is sent uncompressed, and whole.
+        reply = await self._call("GET", url, {"Range": range_header(offset, length), "Accept-Encoding": "gzip"})
         if reply.status in CHANGED:
             raise ObjectChanged(self.url(key))
+        if reply.status == 403:
+            raise hidden(self.url(key), words_in(reply))
         return range_in(self._accept(reply), self.url(key), offset, length, stored.size)
 
     async def stat(self, key: str) -> StoredObject | None:

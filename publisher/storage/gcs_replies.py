@@ -38,6 +38,11 @@ def stored_in(found: Mapping[str, Any]) -> StoredObject:
     )
 
 
+def words_in(reply: Reply) -> str:
+    """Return the reason that a refusal states."""
+    return error_text(parse(reply.body), reply.status)
+
+
 def explain(reply: Reply, where: str) -> PublisherError:
     """Return the error for a final refusal. where: the destination."""
     if reply.status == 401:
@@ -45,12 +50,12 @@ def explain(reply: Reply, where: str) -> PublisherError:
             "the object store does not accept the Google credentials", next_step=SIGN_IN, reason=Reason.AUTH
         )
     if reply.status == 403:
-        return may_not_write(where, error_text(parse(reply.body), reply.status))
+        return may_not_write(where, words_in(reply))
     if reply.status == 404:
         return no_such_bucket(where)
     if not isinstance(parse(reply.body), dict):  # Google gives a reason; otherwise another server may have answered
         return not_gcs()
-    return Rejected(f"the object store refused: {error_text(parse(reply.body), reply.status)}")
+    return Rejected(f"the object store refused: {words_in(reply)}")
 
 
 def not_gcs() -> Transient:

@@ -19,6 +19,8 @@ MOST_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MISSING = frozenset({404, 410})
 HIDDEN = frozenset({401, 403})
+EXPIRED = frozenset({400})
+"""How S3 answers an address that was signed with temporary credentials, once these have expired."""
 NO_RANGE = 416
 """Answers the request for the first byte of an empty object, which has none."""
 AS_IN_URLS = "!#$%&'()*+,/:;=?@[]~"
@@ -65,7 +67,7 @@ class HttpsStore(ReadableStore):
         remembered = self._places.get(key)
         url = remembered or quote(f"{self._origin}/{key}", safe=AS_IN_URLS)
         reply = await self._get(url, headers)
-        if remembered and reply.status in HIDDEN | MISSING:
+        if remembered and reply.status in HIDDEN | MISSING | EXPIRED:
             self._places.pop(key, None)  # another read may have been refused first
             return await self._ask(key, headers)
         for _ in range(MOST_REDIRECTS):

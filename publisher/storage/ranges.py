@@ -50,6 +50,7 @@ def range_in(reply: Reply, where: str, offset: int, length: int, size: int) -> b
     return reply.body
 
 
-def hidden(where: str) -> Rejected:
-    """Return the error for an object that a store does not show to these credentials."""
-    return Rejected(f"{shown(where)} may not be read with these credentials, or is missing")
+def hidden(where: str, words: str = "") -> Rejected:
+    """Return the error for an object that a store does not show to these credentials. words: the store's own."""
+    what = f"{shown(where)} may not be read with these credentials, or is missing"
+    return Rejected(f"{what} ({words})" if words else what)

@@ -17,7 +17,7 @@ from time import time
 from blake3 import blake3
 
 from roar_publisher.net.exchange import Reply
-from roar_publisher.state.errors import NeedsUser, Rejected
+from roar_publisher.state.errors import NeedsUser, PublisherError, Rejected
 from roar_publisher.storage.checksums import in_base64, read_to_send
 from roar_publisher.storage.http import FileBody, StoreConnection
 from roar_publisher.storage.ranges import CHANGED, ObjectChanged, hidden, range_header, range_in
@@ -74,8 +74,17 @@ class S3Store(ObjectStore):
     async def look(self, key: str) -> StoredObject | None:
         reply = await self._head(key)
         if reply.status == 403:
-            raise hidden(self.url(key))
-        return None if reply.status == 404 else stored_in(self._accept(reply))
+            raise await self._why_hidden(key)
+        if reply.status == 404:
+            return None
+        if "content-length" not in self._accept(reply).headers:
+            raise Rejected(f"{shown(self.url(key))}: the store does not say how large it is")
+        return stored_in(reply)
+
+    async def _why_hidden(self, key: str) -> PublisherError:
+        """Return why the store refuses to show an object: only the reply to a GET says it."""
+        reply = await self._ask("GET", self.name(key), headers={"Range": range_header(0, 1)})
+        return hidden(self.url(key)) if reply.ok else self._requests.explain_unread(reply, self.url(key))
 
     def proves(self, stored: StoredObject, content: Content, tag: str) -> bool:
         """Return whether it is the object that was stored and verified: the ETag is a checksum that S3 made of it."""
@@ -86,8 +95,9 @@ class S3Store(ObjectStore):
         reply = await self._ask("GET", self.name(key), headers=headers)
         if reply.status in CHANGED or (reply.ok and tag_in(reply.headers.get("etag")) != stored.tag):
             raise ObjectChanged(self.url(key))
-        # The body of a success is not examined for an S3 error, because it may be any XML.
-        return range_in(reply if reply.ok else self._accept(reply), self.url(key), offset, length, stored.size)
+        if not reply.ok:  # the body of a success is not examined for an S3 error, because it may be any XML
+            raise self._requests.explain_unread(reply, self.url(key))
+        return range_in(reply, self.url(key), offset, length, stored.size)
 
     async def is_lost(self, key: str, content: Content, tag: str) -> bool:
         reply = await self._head(key)

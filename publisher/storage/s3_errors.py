@@ -7,9 +7,11 @@ from roar_publisher.net.policy import Verdict
 from roar_publisher.state.errors import LocalProblem, NeedsUser, PublisherError, Rejected, Transient
 from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.http import verdict
+from roar_publisher.storage.ranges import hidden
 from roar_publisher.storage.refusals import may_not_write, no_room, no_such_bucket
 from roar_publisher.storage.s3_account import SIGN_IN
 from roar_publisher.storage.s3_xml import error_in
+from roar_publisher.storage.source import shown
 
 BUSY_CODES = frozenset(
     {"SlowDown", "ServiceUnavailable", "Throttling", "RequestLimitExceeded", "TooManyRequests"}
@@ -29,6 +31,8 @@ QUOTA = "QuotaExceeded"
 """Suffix of the codes for a full bucket: Ceph's, and MinIO's XMinioAdminBucketQuotaExceeded."""
 KMS = "KMS."
 """Prefix of the codes for the bucket's encryption key: disabled, missing, or not permitted."""
+ARCHIVED = "InvalidObjectState"
+"""The code for an object of a storage class (Glacier, Deep Archive) that has to be restored first."""
 WRONG_KEY_CODES = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch"})
 HEADER_CODES = frozenset(
     {"InvalidArgument", "InvalidRequest", "NotImplemented", "UnsupportedHeader", "InvalidHeader", "BadRequest"}
@@ -79,6 +83,16 @@ def may_refuse_header(method: str, reply: Reply) -> bool:
         return reply.status != 403
     error = error_in(reply.body)
     return error.code in HEADER_CODES or "checksum" in f"{error.code} {error.message}".lower()
+
+
+def explain_unread(reply: Reply, where: str, region: str) -> PublisherError:
+    """Return the error for a final refusal to read one object, which does not concern others. where: its address."""
+    error = error_in(reply.body)
+    if error.code == ARCHIVED:
+        what = f"{shown(where)} is in an archive, from which its store does not read at once"
+        return Rejected(what, next_step="have it restored from the archive, then repeat the command")
+    found = explain(reply, where, region)
+    return hidden(where, f"{error.code}: {error.message}") if found.reason is Reason.ACCESS_DENIED else found
 
 
 def explain(reply: Reply, where: str, region: str) -> PublisherError:

@@ -12,6 +12,8 @@ from roar_publisher.state.errors import UsageProblem
 UNRESERVED = "-._~"
 PROBE_KEY = "k"
 NEXT = "set {} to http(s)://host[:port], or unset it"
+DIRECTORY_SUFFIXES = ("--x-s3", "--xa-s3")
+"""End the names of directory buckets and of their access points."""
 Locate = Callable[[str], "BucketLocation"]
 """Returns the place of one bucket, if it is in that region."""
 
@@ -34,10 +36,16 @@ def locate(
     style: `path`, `virtual` or `auto`, as in `~/.aws/config`. Auto means path style for a custom endpoint and for a
     bucket with dots, whose name would not match AWS's certificate.
 
-    Raises UsageProblem for an invalid endpoint.
+    Raises UsageProblem for an invalid endpoint, and for a directory bucket.
     """
     own = endpoint is not None
     if endpoint is None:
+        if bucket.endswith(DIRECTORY_SUFFIXES):
+            raise UsageProblem(
+                "the destination is a directory bucket (S3 Express One Zone), which needs sessions of its own, and they"
+                " are not supported here",
+                next_step="use a general purpose bucket",
+            )
         suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
         endpoint = f"https://s3.{region}.{suffix}"
     scheme, host, netloc, path = endpoint_parts(endpoint, setting)

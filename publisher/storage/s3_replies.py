@@ -38,8 +38,11 @@ def listed_in(element: Element) -> tuple[str, StoredObject]:
 
 
 def tag_in(etag: str | None) -> str:
-    """Return an ETag without its quotes, which some stores omit."""
-    return (etag or "").strip(QUOTE)
+    """Return an ETag without its quotes, which some stores omit.
+
+    A proxy that may compress (nginx, Cloudflare) marks it as weak. The store itself compares it as a strong one.
+    """
+    return (etag or "").removeprefix("W/").strip(QUOTE)
 
 
 def part_in(element: Element) -> Part:

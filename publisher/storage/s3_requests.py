@@ -14,9 +14,18 @@ from functools import partial
 from urllib.parse import quote, urlencode
 
 from roar_publisher.net.exchange import Reply
+from roar_publisher.state.errors import PublisherError
 from roar_publisher.storage.http import FileBody, StoreConnection, StoreRequest
 from roar_publisher.storage.s3_account import AwsAccount, Credentials
-from roar_publisher.storage.s3_errors import PARTIAL, explain, is_expired, judge_s3, may_refuse_header, region_in
+from roar_publisher.storage.s3_errors import (
+    PARTIAL,
+    explain,
+    explain_unread,
+    is_expired,
+    judge_s3,
+    may_refuse_header,
+    region_in,
+)
 from roar_publisher.storage.s3_location import UNRESERVED
 from roar_publisher.storage.s3_xml import error_in
 
@@ -100,6 +109,10 @@ class S3Requests:
         if reply.ok and (reply.status == PARTIAL or not error_in(reply.body).code):
             return reply
         raise explain(reply, self._destination, self._account.place.region)
+
+    def explain_unread(self, reply: Reply, where: str) -> PublisherError:
+        """Return the error for a refusal to read one object. where: its address."""
+        return explain_unread(reply, where, self._account.place.region)
 
 
 def escaped(name: str) -> str:

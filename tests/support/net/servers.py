@@ -68,7 +68,8 @@ class _Handler(BaseHTTPRequestHandler):
         status, more, content = server.answer(asked)
         self.send_response_only(status)
         for name, value in ({"Content-Length": str(len(content))} | dict(more)).items():
-            self.send_header(name, value)
+            if value:  # an empty one leaves out the usual header
+                self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(content)

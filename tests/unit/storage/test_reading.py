@@ -236,14 +236,15 @@ async def test_a_reply_that_proves_nothing_is_refused(web: Server, status: int, 
             await store.look("x")
 
 
-async def test_a_redirect_is_remembered_until_it_is_refused(web: Server) -> None:
+@pytest.mark.parametrize("status", [400, 403, 404])
+async def test_a_redirect_is_remembered_until_it_is_refused(web: Server, status: int) -> None:
     serve = serves(CONTENT)
     valid = ["/signed1"]
 
     def answer(asked: Asked) -> Answer:
         if asked.target == "/x":
             return 302, {"Location": valid[0]}, b""
-        return serve(asked) if asked.target == valid[0] else (403, {}, b"")
+        return serve(asked) if asked.target == valid[0] else (status, {}, b"")
 
     web.answer = answer
     async with await opened(web) as store:
