@@ -22,7 +22,7 @@ from roar_publisher.registry.lineages.prepared import prepare, refuse_other_jobs
 from roar_publisher.registry.lineages.reading import registered_jobs
 from roar_publisher.registry.lineages.registration import Access, open_session, touch_open_session
 from roar_publisher.registry.lineages.staging import LinkKind
-from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.database import Connection, Operation
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -102,12 +102,13 @@ class StagedApi:
             jobs = (await self.service.body(request, wire.JobsRequest, limit=limit)).jobs
             check_item_sizes(jobs, request.state.body_size, self.service.body_limit)
             if understands(request, Since.BINDING_PREPARED):
-                prepared = await self.service.write_from(request, access.caller, _prepare, access, jobs)
+                prepared = await self._write(request, access, _prepare, access, jobs)
                 if prepared is not None:
                     return JSONResponse(_jobs_reply(staging.Added([], 0), [prepared], prepared=True))
             known = understands(request, Since.ALREADY_REGISTERED)
-            added, published = await self.service.write_from(
-                request, access.caller, _stage_jobs, access, request.state.body_size, jobs, leave_published=known
+            size: int = request.state.body_size
+            added, published = await self._write(
+                request, access, _stage_jobs, access, size, jobs, leave_published=known
             )
         return JSONResponse(_jobs_reply(added, published))
 
@@ -116,9 +117,8 @@ class StagedApi:
         access = await self._access(request)
         job = await self.service.body(request, wire.Job)
         known = understands(request, Since.ALREADY_REGISTERED)
-        added, published = await self.service.write_from(
-            request, access.caller, _stage_jobs, access, request.state.body_size, [job], leave_published=known
-        )
+        size: int = request.state.body_size
+        added, published = await self._write(request, access, _stage_jobs, access, size, [job], leave_published=known)
         if published:
             raise Refusal(HTTPStatus.CONFLICT, f"the job belongs to the published lineage {published[0]}")
         return JSONResponse({"id": added.ids[0], "job_uid": job.job_uid, "created": added.created == 1})
@@ -201,9 +201,15 @@ class StagedApi:
             session = touch_open_session(connection, access, size)
             return operation(connection, session.graph_id, *args, **kwargs)
 
+        return await self._write(request, access, write_into_session)
+
+    async def _write(
+        self, request: Request, access: Access, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run `operation`, which begins with `touch_open_session`. Quotas are counted by one write at a time."""
         if access.caller.user is not None:
-            return await self.service.write_alongside(write_into_session)
-        return await self.service.write_from(request, access.caller, write_into_session)
+            return await self.service.write_alongside(operation, *args, **kwargs)
+        return await self.service.write_from(request, access.caller, operation, *args, **kwargs)
 
     async def _access(self, request: Request, limit: int | None = None) -> Access:
         service = self.service

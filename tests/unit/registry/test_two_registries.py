@@ -29,7 +29,7 @@ from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.jobs import job_ids
 from roar_publisher.registry.store.spent_signatures import spend_signature
 from roar_publisher.registry.store.users import User
-from tests.support.registry.harness import START, Registry, Session, artifact, job, link, make_registry, uid
+from tests.support.registry.harness import START, Registry, Session, artifact, job, link, make_registry, succeeded, uid
 from tests.support.registry.people import Bearer
 from tests.support.registry.postgres import Postgres
 from tests.support.registry.processes import PATIENCE
@@ -123,6 +123,35 @@ async def test_what_both_stage_into_one_session_at_once_is_counted_once(
             tasks.start_soon(session.add_links, 1, "inputs", *(link(n) for n in range(number * 10, number * 10 + 40)))
     counts = (await sessions[1].finalize())["staged_counts"]
     assert counts == {"jobs": 1, "inputs": 70, "outputs": 0, "artifacts": 70}
+
+
+async def test_what_users_stage_does_not_wait_for_what_others_stage(
+    registries: tuple[Registry, Registry], stores: tuple[Store, Store]
+) -> None:
+    session = await registries[0].open(auth=Bearer(registries[0].person("alice")))
+    stores[0].read(lambda connection: connection.execute("SET lock_timeout = '1s'"))
+    staging, go_on = threading.Event(), threading.Event()
+
+    def stage_slowly(connection: Connection) -> bool:
+        staging.set()
+        return go_on.wait(PATIENCE)
+
+    with ThreadPoolExecutor() as pool:
+        other = pool.submit(stores[1].write_alongside, stage_slowly)
+        assert staging.wait(PATIENCE)
+        try:
+            await session.add_jobs(job(1))
+            await session.add_artifacts(artifact(1))
+            await session.add_links(1, "outputs", link(1))
+            succeeded(await session.post("/jobs", job(2)))
+            newest = {"X-Roar-Version": "0.4.7"}
+            prepared = await session.client.post(
+                f"{session.root}/jobs/batch", json={"jobs": [job(3)]}, headers=newest, auth=session.auth
+            )
+            succeeded(prepared)
+        finally:
+            go_on.set()
+        assert other.result()
 
 
 async def test_who_stages_into_a_session_sees_what_another_one_stages_at_the_same_time(
