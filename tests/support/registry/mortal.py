@@ -61,6 +61,11 @@ class MortalRegistry:
             return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
         return []
 
+    @property
+    def serving(self) -> list[int]:
+        """The ids of the processes that serve."""
+        return self.workers or [self._popen.pid]
+
     def kill(self) -> None:
         """SIGKILL for all its processes."""
         workers = self._left | {*self.workers}
