@@ -15,6 +15,7 @@ from roar_publisher.engine.journal import AsyncFiles, AsyncJournal
 from roar_publisher.glaas.client import RegistryClient
 from roar_publisher.net.budget import UploadBudget
 from roar_publisher.net.connection import RegistryConnection
+from roar_publisher.net.early import EarlyRequest
 from roar_publisher.report import Reporter
 from roar_publisher.state.limits import TransferLimits
 from roar_publisher.state.machine import Event
@@ -61,10 +62,12 @@ class Resources:
     """The connections, time and threads of one publish. The defaults are real and its own; tests inject others.
 
     connection: to the registry, if this process's publishes share one. budget: the upload limits that they share.
+    early_health: the request for the registry's health, if it was sent during the planning.
     patience: seconds to wait for an unreachable server. clock: Unix seconds.
     """
 
     connection: RegistryConnection | None = None
+    early_health: EarlyRequest | None = None
     budget: UploadBudget | None = None
     transport: httpx2.AsyncBaseTransport | None = None
     patience: float = PATIENCE_SECONDS

@@ -13,6 +13,7 @@ from roar_publisher.engine.run import GZIP_BODIES, SIGNATURE_HOST, Frontend, Res
 from roar_publisher.engine.waits import WaitRecorder
 from roar_publisher.glaas.client import RegistryClient
 from roar_publisher.net.connection import RegistryConnection
+from roar_publisher.state.limits import TransferLimits
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
@@ -45,11 +46,10 @@ async def work(
     if keyring is None:
         keyring = await run_blocking(user_keyring, plan.registry, plan.intent, report=waits.report, clock=clock)
     await run_blocking(keyring.policy.check, plan.id)
-    transport = resources.transport
     async with (
         nullcontext(resources.connection)
         if resources.connection
-        else RegistryConnection(plan.registry, most_requests=limits.requests, transport=transport) as connection,
+        else _connection(plan.registry, limits, resources) as connection,
         waits.recorded(),
     ):
         await journal.start()
@@ -79,6 +79,13 @@ async def work(
         )
         async with caller.reporting_silence():
             return await publish(run, progress)
+
+
+def _connection(registry: str, limits: TransferLimits, resources: Resources) -> RegistryConnection:
+    early = resources.early_health
+    return RegistryConnection(
+        registry, most_requests=limits.requests, transport=resources.transport, route=early.route if early else None
+    )
 
 
 def _recall(progress: Progress, keyring: Keyring, caller: RegistryClient) -> None:

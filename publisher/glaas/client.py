@@ -134,6 +134,7 @@ class RegistryClient:
         without_slot: bool = False,
         takes_long: bool = False,
         secret: str = "",
+        early: Reply | None = None,
     ) -> R:
         """Send a request until the answer is final, and return it as an `expect` reply.
 
@@ -142,6 +143,7 @@ class RegistryClient:
         takes_long: the registry may take `attempt.LONG_WORK_SECONDS`. Any other request times out after
         `exchange.ANSWER_SECONDS` and is sent again.
         secret: a credential in the body. If the server repeats it, it is cut out of the reply.
+        early: the reply to a first attempt that was made already (`net.early`).
         A large body is compressed where that is of use (`compression`). If it is refused in a way that may be about the
         encoding, it is sent again as it is, and later ones are not compressed.
 
@@ -151,9 +153,7 @@ class RegistryClient:
         Cancelling stops waiting. The server may still have carried out the request.
         """
         sent, encoding = self.compression.applied(body)
-        request = _Request(
-            method, path, sent, encoding, authorize, len(body or b""), without_slot=without_slot, takes_long=takes_long
-        )
+        request = _Request(method, path, sent, encoding, authorize, len(body or b""), without_slot, takes_long, early)
 
         def judge(reply: Reply) -> Answer[R]:
             answer = Answer.of(reply, expect, shown(reply.status, request.authorization or "", secret))
@@ -179,6 +179,9 @@ class RegistryClient:
     async def _send(self, request: "_Request") -> Reply:
         """Make one attempt, as soon as the gate is open and a slot is free. Raises Unreachable, Interrupted."""
         self._check_stop()
+        if request.early is not None:
+            reply, request.early = request.early, None
+            return reply
         if request.takes_long or request.is_large:
             await self._gate.wait_for_first_answer()
         async with self._gate.open_slot(_no_slot if request.without_slot else self._limit.slot) as slot:
@@ -225,7 +228,7 @@ class _Request:
     """One call's request.
 
     body: as it is sent. encoding: that of a compressed body. size: of the body before it was compressed.
-    authorization: the header of the last attempt.
+    authorization: the header of the last attempt. early: the reply to an attempt that was made before.
     """
 
     method: str
@@ -236,6 +239,7 @@ class _Request:
     size: int
     without_slot: bool
     takes_long: bool
+    early: Reply | None = None
     authorization: str | None = None
     attempts: Attempts = field(default_factory=Attempts)
 

@@ -12,6 +12,7 @@ import httpx2
 from roar_publisher.net.exchange import Exchange
 from roar_publisher.net.gate import GateState
 from roar_publisher.net.limit import AdaptiveLimit
+from roar_publisher.net.route import Route
 from roar_publisher.state.descriptors import fitting
 from roar_publisher.state.limits import MOST_REQUESTS
 
@@ -20,10 +21,15 @@ class RegistryConnection:
     """A connection to one registry, as an async context manager."""
 
     def __init__(
-        self, registry: str, *, most_requests: int = MOST_REQUESTS, transport: httpx2.AsyncBaseTransport | None = None
+        self,
+        registry: str,
+        *,
+        most_requests: int = MOST_REQUESTS,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        route: Route | None = None,
     ) -> None:
         most_requests = fitting(most_requests)
-        self.exchange = Exchange(registry, connections=most_requests, transport=transport)
+        self.exchange = Exchange(registry, connections=most_requests, transport=transport, route=route)
         self.limit = AdaptiveLimit(most_requests)
         self.gate_state = GateState()
 

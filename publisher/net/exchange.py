@@ -77,13 +77,21 @@ class Exchange:
     request.
 
     connections: how many are kept open. A request that finds all of them busy uses one that is closed afterwards.
+    route: to the registry, if it is known; otherwise the first request finds it.
     """
 
-    def __init__(self, registry: str, *, connections: int, transport: httpx2.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        registry: str,
+        *,
+        connections: int,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        route: Route | None = None,
+    ) -> None:
         self.registry = registry
+        self.route = route  # created by the first request, whose caller can record its errors
         self._connections = connections
         self._transport = transport
-        self._route: Route | None = None  # created by the first request, whose caller can record its errors
         self._transports: list[httpx2.AsyncBaseTransport] = []
         self._in_flight: list[int] = []  # requests, by transport
         self._prober: httpx2.AsyncBaseTransport | None = None  # keeps no connection, because an old one may be dead
@@ -162,8 +170,8 @@ class Exchange:
         return self._transport or self._to_registry().transport(limits)
 
     def _to_registry(self) -> Route:
-        self._route = self._route or Route(self.registry, TrustedCertificates.chosen(os.environ))
-        return self._route
+        self.route = self.route or Route(self.registry, TrustedCertificates.chosen(os.environ))
+        return self.route
 
     def _least_busy(self) -> int:
         """Return the index of the transport with the fewest requests: a new one if all are busy and it may be made."""

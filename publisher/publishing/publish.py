@@ -10,8 +10,10 @@ import anyio
 from roar_publisher.auth.choice import Choice
 from roar_publisher.auth.keyring import Keyring
 from roar_publisher.engine.credentials import user_keyring
-from roar_publisher.engine.run import Frontend
+from roar_publisher.engine.run import Frontend, Resources
 from roar_publisher.engine.worker import work
+from roar_publisher.glaas.client import HEALTH
+from roar_publisher.net.early import EarlyRequest, sent_early
 from roar_publisher.planning.freezing import FrozenPlan, freeze
 from roar_publisher.planning.plans import PublishRequest
 from roar_publisher.publishing.cancelling import cancel_owned
@@ -49,6 +51,7 @@ class Publishing:
         self._consent = consent
         self._run_work = run_work
         self._verify: bool | None = None  # None leaves it as it was planned; written by run
+        self._early_health: EarlyRequest | None = None
         self._folder = StateFolder.from_environment(os.environ)
 
     def run(self) -> Result | Plan:
@@ -87,6 +90,12 @@ class Publishing:
 
     def _start_new(self, request: PublishRequest) -> Result | Plan:
         accept_registry_of_request(request, self._consent)
+        if self._order.detach:  # the daemon asks the registry, later
+            return self._plan_new(request)
+        with sent_early(request.registry, HEALTH) as self._early_health:
+            return self._plan_new(request)
+
+    def _plan_new(self, request: PublishRequest) -> Result | Plan:
         self._observer.planning()
         for note in request.project.config.omit.notes():
             self._observer.report(Noted(note))
@@ -186,6 +195,7 @@ class Publishing:
                 Frontend(report=self._observer.report, confirm=confirm, attended=True),
                 stop=stop,
                 keyring=keyring,
+                resources=Resources(early_health=self._early_health),
             )
 
         paid = frozen.publish.journal.progress().state is State.DONE

@@ -6,18 +6,16 @@ in the thread that waits for the result.
 """
 
 import asyncio
-import os
 import queue
-import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, TypeVar
-from weakref import WeakSet
+from typing import TypeVar
 
 import anyio
 
+from roar_publisher.net.event_loop import EventLoop
 from roar_publisher.publishing.observer import PublishObserver
 from roar_publisher.publishing.result import Result
 from roar_publisher.publishing.running import Work
@@ -27,9 +25,6 @@ from roar_publisher.state.record import Plan
 T = TypeVar("T")
 TICK_SECONDS = 0.5
 """How long the calling thread waits for a report before it tells the observer that time has passed."""
-
-_CONNECTIONS = WeakSet[socket.socket]()
-"""Of the event loops that run now."""
 
 
 class ThreadRunner:
@@ -96,7 +91,7 @@ class ThreadRunner:
 
     def _run(self, work: Work[T], result: Future[T]) -> None:
         try:
-            result.set_result(anyio.run(self._stoppable, work, backend_options={"loop_factory": _Loop}))
+            result.set_result(anyio.run(self._stoppable, work, backend_options={"loop_factory": EventLoop}))
         except BaseException as error:
             result.set_exception(error)
         finally:
@@ -137,28 +132,3 @@ class CallingObserver(PublishObserver):
 
     def report(self, report: Report) -> None:
         self._runner.call(partial(self._observer.report, report))
-
-
-class _Loop(asyncio.SelectorEventLoop):
-    """An event loop whose connections a forked process drops."""
-
-    async def sock_connect(self, sock: socket.socket, address: Any) -> None:
-        _CONNECTIONS.add(sock)
-        return await super().sock_connect(sock, address)
-
-
-def _leave_to_parent() -> None:
-    """Drop the connections that a forked child has of its parent's event loops.
-
-    Their numbers stay taken, by the null device: an object of the parent that is deleted here closes its number again.
-    """
-    handles = [handle for sock in _CONNECTIONS if (handle := sock.fileno()) >= 0]
-    if handles:
-        nothing = os.open(os.devnull, os.O_RDWR)
-        for handle in handles:
-            os.dup2(nothing, handle, inheritable=False)
-        os.close(nothing)
-    _CONNECTIONS.clear()
-
-
-os.register_at_fork(after_in_child=_leave_to_parent)

@@ -14,6 +14,7 @@ from roar_publisher.engine.run import (
 from roar_publisher.glaas.client import HEALTH, Refused
 from roar_publisher.glaas.features import Health
 from roar_publisher.glaas.protocol import GZIP
+from roar_publisher.net.exchange import Reply
 from roar_publisher.state.machine import Event
 from roar_publisher.state.record import Progress
 
@@ -28,7 +29,7 @@ async def probe(run: Run, _: Progress) -> Outcome:
     server would receive the lineage. Safe to repeat.
     """
     try:
-        health = await run.caller.call("GET", HEALTH, expect=Health)
+        health = await run.caller.call("GET", HEALTH, expect=Health, early=await _early_reply(run))
     except Refused as refusal:
         if refusal.status not in NO_HEALTH:
             raise
@@ -46,3 +47,9 @@ async def probe(run: Run, _: Progress) -> Outcome:
     if features.max_body_bytes is not None:
         capabilities[MAX_BODY_BYTES] = features.max_body_bytes
     return Outcome(Event.PROBED, {"capabilities": capabilities})
+
+
+async def _early_reply(run: Run) -> Reply | None:
+    """Return the reply to the request that was sent during the planning, if there is one that may be used."""
+    early = run.resources.early_health
+    return await early.reply() if early is not None and early.registry == run.plan.registry else None
