@@ -15,6 +15,7 @@ from anyio.abc import TaskGroup
 from roar_publisher.state.errors import Interrupted
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 @asynccontextmanager
@@ -62,6 +63,19 @@ async def until_stopped(stop: anyio.Event, work: Callable[[], Awaitable[T]], *, 
         if not results:
             raise
     return results[0]
+
+
+async def together(first: Callable[[], Awaitable[T]], second: Callable[[], Awaitable[U]]) -> tuple[T, U]:
+    """Do two kinds of work concurrently, and return both results. The first error cancels the other and is raised."""
+    results: list[U] = []
+
+    async def do_second() -> None:
+        results.append(await second())
+
+    async with task_group() as tasks:
+        tasks.start_soon(do_second)
+        result = await first()
+    return result, results[0]
 
 
 async def for_each(items: Iterable[T], work: Callable[[T], Awaitable[None]], *, at_once: int) -> None:

@@ -113,6 +113,8 @@ MAY_KNOW: dict[str, set[str]] = {
         "publisher.tasks",
     },
     "publisher.engine.steps": {
+        "publisher.blocking",
+        "publisher.tasks",
         "state",
         "publisher.report",
         "publisher.engine.run",

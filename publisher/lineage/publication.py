@@ -6,8 +6,8 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from roar_publisher.lineage.connections import open_writable
@@ -62,7 +62,6 @@ def mark_published(
     prepared_hash: str,
     job_uids: Iterable[tuple[str, str]],
     digests: Iterable[str],
-    labels_as_of: float | None,
     now: float,
 ) -> None:
     """Stamp `synced_at` on what was published, and note the publication in the session's metadata.
@@ -71,29 +70,44 @@ def mark_published(
     prepared_hash: the provisional hash, from which the remote uids are derived.
     job_uids: (local, remote) of every published job.
     digests: of every published artifact.
-    labels_as_of: when the sent labels were read, in seconds since the epoch; None if none were sent.
     now: in seconds since the epoch.
 
     Runs in one short transaction. Repeating it with the same arguments changes nothing. Rows that were deleted since
     are skipped. Raises LocalProblem if it fails; then nothing was changed.
     """
+    remote = dict(job_uids)
+    with _marking(database, remote, digests) as connection:
+        _stamp(connection, session_id, now)
+        row = connection.execute("SELECT metadata FROM sessions WHERE id = ?", (session_id,)).fetchone()
+        if row is not None:
+            note = with_publication(
+                row[0], session_hash=session_hash, prepared_hash=prepared_hash, jobs=remote, now=now
+            )
+            connection.execute("UPDATE sessions SET metadata = ? WHERE id = ?", (note, session_id))
+
+
+def mark_labels(
+    database: Path, *, session_id: int, job_uids: Iterable[str], digests: Iterable[str], as_of: float, now: float
+) -> None:
+    """Stamp `synced_at` on the labels that were sent: of the session, of these jobs and of these artifacts.
+
+    as_of: when the labels were read, in seconds since the epoch. Repetition and errors as for `mark_published`.
+    """
+    with _marking(database, job_uids, digests) as connection:
+        _stamp_labels(connection, session_id, as_of, now)
+
+
+@contextmanager
+def _marking(database: Path, jobs: Iterable[str], digests: Iterable[str]) -> Iterator[sqlite3.Connection]:
+    """Provide a transaction in roar.db with what is to be stamped in temporary tables. Raises LocalProblem."""
     if not database.exists():
         raise LocalProblem(f"there is no {database} to record the publication in", reason=Reason.NO_DATABASE)
     try:
         with closing(open_writable(database)) as connection:
-            remote = dict(job_uids)
-            _collect(connection, remote, digests)
+            _collect(connection, jobs, digests)
             connection.execute("BEGIN IMMEDIATE")
             with connection:
-                _stamp(connection, session_id, now)
-                if labels_as_of is not None:
-                    _stamp_labels(connection, session_id, labels_as_of, now)
-                row = connection.execute("SELECT metadata FROM sessions WHERE id = ?", (session_id,)).fetchone()
-                if row is not None:
-                    note = with_publication(
-                        row[0], session_hash=session_hash, prepared_hash=prepared_hash, jobs=remote, now=now
-                    )
-                    connection.execute("UPDATE sessions SET metadata = ? WHERE id = ?", (note, session_id))
+                yield connection
     except DATABASE_ERRORS as error:
         raise _not_recorded(database, error) from error
 

@@ -6,12 +6,17 @@ does it, and `debts` does it later.
 
 import json
 from collections.abc import Awaitable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 
+import anyio
 from anyio import to_thread
 
 from roar_publisher.auth.choice import Decision
+from roar_publisher.blocking import in_thread
 from roar_publisher.engine.run import RECEIPTS, Run
 from roar_publisher.engine.staging.delivery import describe_rejected
 from roar_publisher.engine.staging.pipeline import Pipeline
@@ -32,6 +37,7 @@ from roar_publisher.state.paths import PublishPaths
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import ALLOWED_FOLDERS, Checkpoint, Learned, Plan, Progress
 from roar_publisher.state.units import Kind, Unit
+from roar_publisher.tasks import together
 
 SYNC = "roar label sync"
 MOST_SHOWN = 3
@@ -57,12 +63,22 @@ async def finish(
 ) -> Learned:
     """Do all work that follows the publish, and return what is owed, for the journal.
 
+    The labels are sent, the receipt is made and roar.db is marked at the same time.
     Safe to repeat: acknowledged labels are not sent again, and existing rows and tags do not change. Raises Transient
     and Interrupted while sending labels, and Refused (401, 403) once if the labels need another credential.
     """
-    labels = await send_labels(run, progress, published, route, authorize)
-    receipt = await make_receipt(run, progress, published, authorize)
-    rows = await write_rows(run, published, labelled=labels is None)
+    labels_read = anyio.Event()
+
+    async def write_rows_meanwhile() -> tuple[Debt | None, Debt | None]:
+        await labels_read.wait()  # marking occupies the journal, and the first labels are in there
+        return await write_rows(run, published)
+
+    labels, (receipt, rows) = await together(
+        partial(send_labels, run, progress, published, route, authorize, read=labels_read),
+        lambda: together(partial(make_receipt, run, progress, published, authorize), write_rows_meanwhile),
+    )
+    if not any((labels, *rows)):
+        rows = (None, await mark_labels(run))
     debts = [*filter(None, (labels, receipt, *rows, await make_tags(run)))]
     if debts:
         run.report(Noted(describe_debts(run.plan.id, debts)))
@@ -79,16 +95,26 @@ def describe_debts(publish_id: str, debts: Sequence[Debt]) -> str:
 
 
 async def send_labels(
-    run: Run, progress: Progress, published: PublishedLineage, route: UnitRoute, authorize: Authorizer
+    run: Run,
+    progress: Progress,
+    published: PublishedLineage,
+    route: UnitRoute,
+    authorize: Authorizer,
+    *,
+    read: anyio.Event | None = None,
 ) -> Debt | None:
     """Send the unacknowledged labels. Return a debt if the registry refuses all or some of them.
 
+    read: set when the first of them have been read from the journal, or none are left.
     The session's credential may have expired. The first time that it is rejected, this raises Refused, so that a
     credential is chosen again. If that one is rejected too, the registry does not accept the labels.
     """
     refused: list[str] = []
 
+    read = read or anyio.Event()
+
     async def deliver(unit: Unit) -> None:
+        read.set()
         path, body = route.request(unit)
         reply = await run.caller.call("POST", path, body, expect=BatchReply, authorize=authorize)
         if missing := reply.not_accepted(unit.items):
@@ -108,6 +134,7 @@ async def send_labels(
         # The token is an anonymous session's only credential, so no other one can replace it.
         lost = rejected and progress.credential == Decision.ANONYMOUS_SESSION
         return Debt(DebtKind.REFUSED_LABELS if lost else DebtKind.LABELS, refusal.what, refusal.reason, SYNC)
+    read.set()
     if refused:
         why = f"the registry did not accept {'; '.join(refused[:MOST_SHOWN])}"
         return Debt(DebtKind.REFUSED_LABELS, why, Reason.RECEIPT, SYNC)
@@ -120,18 +147,24 @@ def _rejected_before(history: Iterable[Checkpoint]) -> bool:
 
 
 async def write_rows(
-    run: Run, published: PublishedLineage, *, labelled: bool, record_due: bool = True
+    run: Run, published: PublishedLineage, *, record_due: bool = True
 ) -> tuple[Debt | None, Debt | None]:
     """Write the put's record into roar.db, then mark there what was published. Return what is owed of each.
 
-    labelled: whether the labels were accepted.
-    record_due: whether the record still has to be written.
+    Labels are marked by `mark_labels`. record_due: whether the record still has to be written.
     """
     record = await _written(run, DebtKind.RECORD, run.files.call(_record_put, run.plan)) if record_due else None
     if record is not None:
         return record, Debt(DebtKind.MARKS, "they follow the record", record.reason)
-    marks = run.journal.call(_mark, run.plan, published, now=run.clock(), labelled=labelled)
+    marks = run.journal.call(_mark, run.plan, published, now=run.clock())
     return None, await _written(run, DebtKind.MARKS, marks)
+
+
+async def mark_labels(run: Run) -> Debt | None:
+    """Mark in roar.db the labels that the registry accepted. Return what is owed."""
+    if not run.plan.labels:
+        return None
+    return await _written(run, DebtKind.MARKS, run.journal.call(_mark_labels, run.plan, now=run.clock()))
 
 
 async def _written(run: Run, what: DebtKind, write: Awaitable[None]) -> Debt | None:
@@ -149,14 +182,11 @@ async def _written(run: Run, what: DebtKind, write: Awaitable[None]) -> Debt | N
     return None
 
 
-def _mark(journal: Journal, plan: Plan, published: PublishedLineage, *, now: float, labelled: bool) -> None:
-    """Mark in roar.db what was published (protocol.md §7). Blocking. labelled: whether the labels were accepted."""
+def _mark(journal: Journal, plan: Plan, published: PublishedLineage, *, now: float) -> None:
+    """Mark in roar.db what was published (protocol.md §7). Blocking."""
     from roar_publisher.lineage.publication import mark_published
 
-    if ALLOWED_FOLDERS in plan.intent:  # only where a publish was imported
-        from roar_publisher.planning.bundles.allowed_folders import check_database
-
-        check_database(plan)
+    _check_imported(plan)
     uids = [job["job_uid"] for body in journal.units.bodies(Kind.JOBS) for job in json.loads(body)]
     digests = (
         item["digest"]
@@ -172,9 +202,31 @@ def _mark(journal: Journal, plan: Plan, published: PublishedLineage, *, now: flo
         prepared_hash=published.prepared,
         job_uids=((uid, remote_job_uid(published.prepared, uid) if published.staged else uid) for uid in uids),
         digests=digests,
-        labels_as_of=plan.created_at if labelled else None,
         now=now,
     )
+
+
+def _mark_labels(journal: Journal, plan: Plan, *, now: float) -> None:
+    """Mark in roar.db the labels of the plan. Blocking."""
+    from roar_publisher.lineage.publication import mark_labels
+
+    _check_imported(plan)
+    labels = [label for body in journal.units.bodies(Kind.LABELS) for label in json.loads(body)]
+    mark_labels(
+        Path(plan.roar_db),
+        session_id=plan.local_session,
+        job_uids={label["job_uid"] for label in labels if label["entity_type"] == "job"},
+        digests={label["artifact_hash"] for label in labels if label["entity_type"] == "artifact"},
+        as_of=plan.created_at,
+        now=now,
+    )
+
+
+def _check_imported(plan: Plan) -> None:
+    if ALLOWED_FOLDERS in plan.intent:  # only where a publish was imported
+        from roar_publisher.planning.bundles.allowed_folders import check_database
+
+        check_database(plan)
 
 
 def _record_put(paths: PublishPaths, plan: Plan) -> None:
@@ -189,6 +241,13 @@ def _record_put(paths: PublishPaths, plan: Plan) -> None:
     check_database(plan)
     record_put(Path(plan.roar_db), PutRecord.from_json(text))
     paths.forget_put_record()
+
+
+async def import_receipt_file(progress: Progress) -> None:
+    """Import what makes receipts, if one will be made, in a thread: a caller waits for the registry meanwhile."""
+    if progress.capabilities.get(RECEIPTS) or progress.credential == Decision.SSH:
+        with suppress(ImportError):  # what is published does not depend on it; the receipt is owed
+            await in_thread(import_module, "roar_publisher.engine.steps.receipt_file")
 
 
 async def make_receipt(run: Run, progress: Progress, published: PublishedLineage, authorize: Authorizer) -> Debt | None:

@@ -9,6 +9,7 @@ from roar_publisher.engine.steps.after_publish import (
     describe_debts,
     make_receipt,
     make_tags,
+    mark_labels,
     send_labels,
     write_rows,
 )
@@ -46,7 +47,9 @@ async def pay(run: Run, progress: Progress) -> Progress:
         left += filter(None, [await _receipt(run, progress, published, authorize)])
     if due & AFFECTS_MARKS:
         labelled = not any(debt.what in (DebtKind.LABELS, DebtKind.REFUSED_LABELS) for debt in left)
-        rows = await write_rows(run, published, labelled=labelled, record_due=DebtKind.RECORD in due)
+        rows = await write_rows(run, published, record_due=DebtKind.RECORD in due)
+        if labelled and not any(rows):
+            rows = (None, await mark_labels(run))
         left += filter(None, rows)
     if DebtKind.TAG in due:
         left += filter(None, [await make_tags(run)])

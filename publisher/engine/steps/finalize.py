@@ -2,11 +2,12 @@
 
 import re
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from roar_publisher.auth.choice import Decision
 from roar_publisher.engine.run import Outcome, Run
-from roar_publisher.engine.steps.after_publish import PublishedLineage, finish
+from roar_publisher.engine.steps.after_publish import PublishedLineage, finish, import_receipt_file
 from roar_publisher.engine.steps.missing import session_event
 from roar_publisher.engine.steps.object_storage import recheck_objects
 from roar_publisher.engine.steps.receipts import compare_receipt, mismatch, page_url, shortened
@@ -28,6 +29,7 @@ from roar_publisher.state.errors import LocalProblem, NeedsUser, Transient
 from roar_publisher.state.machine import Event
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Progress
+from roar_publisher.tasks import background
 
 BAD_REQUEST = 400
 COUNTS_WORDS = re.compile(r"(?<![a-z])(count|expected|staged)")
@@ -51,7 +53,8 @@ async def finalize(run: Run, progress: Progress) -> Outcome:
     if lineage_hash is None:
         await recheck_objects(run)
         try:
-            receipt = await _close_with_access_context(run, progress)
+            async with background(partial(import_receipt_file, progress)):
+                receipt = await _close_with_access_context(run, progress)
         except Refused as refusal:
             outcome = await _finalize_event(run, progress, refusal)
             if outcome is None:

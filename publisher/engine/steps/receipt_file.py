@@ -138,8 +138,19 @@ async def _own_statement(run: Run, progress: Progress, lineage_hash: str) -> byt
 
 
 def _sent_at(history: Sequence[Checkpoint]) -> float:
-    """Return when everything had been sent, which stays the same when the receipt is made again."""
-    return next(row.at for row in reversed(history) if row.target in (State.FINALIZE, State.FALLBACK))
+    """Return when everything had been sent.
+
+    It stays the same when the receipt is made again, also if FINALIZE is entered again because a credential of the
+    labels was rejected.
+    """
+    sent_at: float | None = None
+    for row in history:
+        if row.target == State.STAGE:
+            sent_at = None
+        elif sent_at is None and row.target in (State.FINALIZE, State.FALLBACK):
+            sent_at = row.at
+    assert sent_at is not None, "a published lineage has been finalized"
+    return sent_at
 
 
 def _statement_of_plan(journal: Journal, facts: PublishedFacts) -> bytes:

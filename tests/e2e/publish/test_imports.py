@@ -20,12 +20,12 @@ sys.stderr.write("\\n" + " ".join(name for name, module in sys.modules.items() i
 sys.exit(code)
 """
 BEFORE_RECEIPT = """
-from roar_publisher.engine.steps import after_publish
+from roar_publisher.engine.steps import after_publish, finalize
 
 async def nothing(*_):
     return None
 
-after_publish.make_receipt = nothing
+after_publish.make_receipt = finalize.import_receipt_file = nothing
 """
 UNUSED = {"asyncssh", "botocore", "google.auth", "pydantic", "sqlite_utils", "starlette", "trio._core"}
 """What a publish of lineage to a registry does not need; sqlite-utils migrates the journals of older releases, pydantic

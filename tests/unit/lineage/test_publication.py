@@ -10,7 +10,7 @@ import pytest
 
 from roar_publisher.lineage.plan import build_plan
 from roar_publisher.lineage.project import find_project
-from roar_publisher.lineage.publication import mark_published, published_hashes
+from roar_publisher.lineage.publication import mark_labels, mark_published, published_hashes
 from roar_publisher.state import mounts
 from roar_publisher.state.errors import Conclusion, LocalProblem
 from roar_publisher.state.units import Kind, Unit
@@ -32,7 +32,6 @@ def mark(database: Path, **changed: Any) -> None:
         "prepared_hash": PREPARED,
         "job_uids": [("3e1aa3ee", "remote1"), ("e4e8c149", "remote2"), ("deleted", "remote3")],
         "digests": ["4942a10e54a2c6862e2860869e9a2dfeb6836f395829a8c9ec0ac9efc317c076", "00" * 32],
-        "labels_as_of": None,
         "now": NOW,
     }
     mark_published(database, **arguments | changed)
@@ -73,7 +72,11 @@ def test_only_label_versions_that_were_sent_are_stamped(database: Path) -> None:
             " VALUES ('dag', 1, 99, '{}', ?)",
             (as_of + 1,),
         )
-    mark(database, labels_as_of=as_of)
+    uids, digest = (
+        ["3e1aa3ee", "e4e8c149", "deleted"],
+        "4942a10e54a2c6862e2860869e9a2dfeb6836f395829a8c9ec0ac9efc317c076",
+    )
+    mark_labels(database, session_id=1, job_uids=uids, digests=[digest], as_of=as_of, now=NOW)
     newest = rows(
         database,
         "SELECT max(version) = (SELECT max(version) FROM labels WHERE session_id = 1 AND version < 99)"

@@ -1,0 +1,75 @@
+"""What follows finalize happens at once: labels, receipt and marks wait for each other only where they must."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+from anyio import to_thread
+
+from roar_publisher.lineage import publication
+from roar_publisher.lineage.publication import mark_labels, mark_published
+from roar_publisher.registry.api.app import ALL_BULK_FEATURES, ALL_FEATURES
+from roar_publisher.state.machine import State
+from roar_publisher.state.paths import StateFolder
+from tests.support.engine.publishing import Publishing
+from tests.support.lineages import chain, cut
+from tests.support.put.projects import plan, put_project
+
+pytestmark = pytest.mark.anyio
+PATIENCE = 60
+
+
+class Meeting(Publishing):
+    """Answers neither the labels nor the receipt before both were asked for and roar.db is marked.
+
+    marked: set once jobs and artifacts are marked. labels_marked: whether the labels are, too.
+    """
+
+    def __init__(self, folder: StateFolder) -> None:
+        super().__init__(folder, None, features=ALL_FEATURES, bulk=ALL_BULK_FEATURES)
+        self.marked = threading.Event()
+        self.labels_marked = False
+        self._asked = {"labels/batch": anyio.Event(), "receipt": anyio.Event()}
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        call = next((call for call in self._asked if request.url.path.endswith(call)), None)
+        if call is not None:
+            self._asked[call].set()
+            with anyio.fail_after(PATIENCE):
+                for asked in self._asked.values():
+                    await asked.wait()
+            assert await to_thread.run_sync(self.marked.wait, PATIENCE)
+            assert not self.labels_marked
+        return await super().handle_async_request(request)
+
+
+@pytest.fixture
+def publishing(folder: StateFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Meeting:
+    """A publish of a put, with a real roar.db."""
+    project, lineage = put_project(tmp_path), cut(chain(4))
+    publishing = Meeting(folder)
+    publishing.lineage = lineage
+    publishing.begin(lineage, roar_db=str(project / ".roar" / "roar.db"))
+    publishing.paths.write_put_record(plan(project, "model.bin").put.record)
+
+    def mark(*args: Any, **kwargs: Any) -> None:
+        mark_published(*args, **kwargs)
+        publishing.marked.set()
+
+    def note_labels(*args: Any, **kwargs: Any) -> None:
+        mark_labels(*args, **kwargs)
+        publishing.labels_marked = True
+
+    monkeypatch.setattr(publication, "mark_published", mark)
+    monkeypatch.setattr(publication, "mark_labels", note_labels)
+    return publishing
+
+
+async def test_labels_receipt_and_marks_are_under_way_at_once(publishing: Meeting) -> None:
+    """Labels are marked as sent after the registry has taken them."""
+    progress = await publishing.run()
+    assert (progress.state, progress.owed) == (State.DONE, ())
+    assert publishing.labels_marked
