@@ -31,6 +31,7 @@ from roar_publisher.lineage.items import (
 )
 from roar_publisher.lineage.jsontext import encode
 from roar_publisher.lineage.labels import label_items
+from roar_publisher.lineage.metadata import MetadataRedactor
 from roar_publisher.lineage.redaction.redactor import Redactor
 from roar_publisher.lineage.rows import JobRow, LinkRow, LinkStream
 from roar_publisher.lineage.selection import JobHead
@@ -63,6 +64,7 @@ class UnitBuilder:
         self._jobs = jobs
         self._git = git
         self._redactor = redactor
+        self._metadata = MetadataRedactor(redactor)
         self._writer = writer
         self._described = described
         self._job_batch = Batch(Kind.JOBS)
@@ -141,11 +143,11 @@ class UnitBuilder:
         head = self._jobs[job.seq]
         parent_step = self._jobs[head.parent].step if head.parent is not None else None
         before = self._redactor.total
-        sent = redacted_job(job, self._redactor)
+        sent, captured_job = redacted_job(job, self._redactor, self._metadata)
         sides = redacted_links(inputs, self._redactor), redacted_links(outputs, self._redactor)
         self._redacted_links[job.seq] = sides != (inputs, outputs)
         self._keep_links(job.seq, sides)
-        captured = canonical_key(head, parent_step, job, inputs, outputs)
+        captured = canonical_key(head, parent_step, captured_job, inputs, outputs)
         changed = self._redactor.total != before
         hashes.add(captured, canonical_key(head, parent_step, sent, *sides) if changed else None)
         self._add_job(job.seq, job_item(head, sent, self._git))

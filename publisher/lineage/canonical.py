@@ -23,6 +23,22 @@ REMOTE_UID_LENGTH = 32
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
+class MetadataText(str):
+    """Metadata in canonical form, as JSON text."""
+
+    __slots__ = ()
+
+
+def metadata_text(value: object) -> MetadataText:
+    """Return a job's metadata (an object or its JSON text) in canonical form, as JSON text."""
+    return value if isinstance(value, MetadataText) else MetadataText(_encode(canonical_metadata(value)))
+
+
+def canonical_value(text: str) -> str:
+    """Return any JSON value within metadata in canonical form. Raises ValueError and RecursionError."""
+    return _encode(_decode_canonical(text))
+
+
 def canonical_metadata(value: object) -> dict[str, object]:
     """Return a job's metadata (an object or its JSON text) as an object in canonical form.
 
@@ -50,7 +66,7 @@ def canonical_job(
     """Return the canonical JSON text of one job.
 
     inputs, outputs: (digest, path) pairs in any order; several paths of one digest count once, under the smallest.
-    metadata: an object, its JSON text, or None.
+    metadata: an object, its JSON text in any form (`MetadataText` is taken as it is), or None.
     """
     head, middle, tail = canonical_frame(
         command=command,
@@ -69,7 +85,7 @@ def canonical_frame(
 
     For a job with too many links to hold in memory at once; see `canonical_page`.
     """
-    kind, fields = _encode(job_type or DEFAULT_JOB_TYPE), _encode(canonical_metadata(metadata))
+    kind, fields = _encode(job_type or DEFAULT_JOB_TYPE), metadata_text(metadata)
     return (
         f'{{"command":{_encode(command)},"inputs":[',
         f'],"job_type":{kind},"metadata":{fields},"outputs":[',

@@ -8,6 +8,7 @@ from roar_publisher.lineage.artifacts import hash_entries, is_composite, remote_
 from roar_publisher.lineage.canonical import DEFAULT_JOB_TYPE, canonical_job, sort_key
 from roar_publisher.lineage.git.context import GitContext
 from roar_publisher.lineage.jsontext import encode, encode_text, parse_json
+from roar_publisher.lineage.metadata import MetadataRedactor
 from roar_publisher.lineage.redaction.redactor import Redactor
 from roar_publisher.lineage.rows import JobRow, LinkRow
 from roar_publisher.lineage.selection import JobHead
@@ -39,14 +40,19 @@ def canonical_key(
     return sort_key(head.step, text)
 
 
-def redacted_job(job: JobRow, redactor: Redactor) -> JobRow:
-    """Return the job without the secrets in its command, metadata and branch."""
-    return replace(
+def redacted_job(job: JobRow, redactor: Redactor, metadata: MetadataRedactor) -> tuple[JobRow, JobRow]:
+    """Return the job without the secrets in its command, metadata and branch, and as captured.
+
+    The metadata of the second is in canonical form.
+    """
+    sent_metadata, captured = metadata.redacted(job.metadata) if job.metadata else (job.metadata, job.metadata)
+    sent = replace(
         job,
         command=redactor.text(job.command),
         git_branch=redactor.text(job.git_branch) if job.git_branch else job.git_branch,
-        metadata=_redacted_metadata(job.metadata, redactor) if job.metadata else job.metadata,
+        metadata=sent_metadata,
     )
+    return sent, replace(job, metadata=captured)
 
 
 def redacted_links(links: list[LinkRow], redactor: Redactor) -> list[LinkRow]:
@@ -108,10 +114,3 @@ def described_link_item(link: LinkRow) -> str:
         return link_item(link)
     size, source = max(0, link.size or 0), remote_source(link.source_type)
     return f'{link_item(link)[:-1]},"size":{size},"source_type":{encode(source)}}}'
-
-
-def _redacted_metadata(text: str, redactor: Redactor) -> str:
-    value = parse_json(text)
-    if value is None:
-        return redactor.text(text)
-    return encode(redactor.metadata(value) if isinstance(value, dict) else redactor.value(value))

@@ -9,7 +9,8 @@ encode = json.JSONEncoder(separators=(",", ":")).encode
 encode_text = encode_basestring_ascii
 """Encodes a text as `encode` does, in half the time: a million links have two texts each."""
 
-_decode = json.JSONDecoder(parse_constant=lambda _name: None).decode
+decode = json.JSONDecoder(parse_constant=lambda _name: None).decode
+"""Returns the value of a JSON text, with null for NaN and infinity. Raises ValueError and RecursionError."""
 
 
 def parse_json(text: str | None) -> object:
@@ -20,6 +21,6 @@ def parse_json(text: str | None) -> object:
     if not text:
         return None
     try:
-        return _decode(text)
+        return decode(text)
     except (ValueError, RecursionError):
         return None
