@@ -161,12 +161,16 @@ def _members(composite: CompositeRequest) -> str:
 
 
 def _stored_link(link: Link) -> StoredLink:
+    if len(link) == 2:  # most links have nothing else
+        return StoredLink(link["hash"], link["path"])
     metadata, ranges = _text(link.get("metadata")), _json(link.get("byte_ranges"))
     return StoredLink(link["hash"], link["path"], link.get("size"), link.get("source_type"), metadata, ranges)
 
 
 def _size(link: StoredLink) -> int:
-    return sum(map(len, filter(None, (link.digest, link.path, link.source_type, link.metadata, link.byte_ranges))))
+    others = link.source_type or link.metadata or link.byte_ranges
+    size = len(link.digest) + len(link.path)
+    return size + sum(map(len, filter(None, (link.source_type, link.metadata, link.byte_ranges)))) if others else size
 
 
 def primary_digest(hashes: Sequence[Hash]) -> str:

@@ -49,10 +49,10 @@ class StoredLink(NamedTuple):
 
     digest: str
     path: str
-    size: int | None
-    source_type: str | None
-    metadata: str | None
-    byte_ranges: str | None
+    size: int | None = None
+    source_type: str | None = None
+    metadata: str | None = None
+    byte_ranges: str | None = None
 
 
 class LinksOfJob(NamedTuple):
