@@ -30,7 +30,7 @@ from tests.support.sampling import EXHAUSTIVE
 Program = Literal["roar_publisher", "roar"]
 """This project's program, or real roar-cli: packages that `python -m` runs."""
 READ_AT_START = ("PYTHON", "LANG", "LC_", "_ROAR_COMPLETE")
-"""Beginnings of the variables that an interpreter reads only when it starts."""
+"""Beginnings of the variables that an interpreter reads only when it starts: a run that sets one is no fork."""
 _open = ExitStack()
 
 
@@ -88,10 +88,7 @@ def server_for(order: Order) -> ForkServer | None:
     An exhaustive run and a system without pidfd_open start a process each time.
     """
     ours = environment()
-    names = {name for name in {*order.env, *ours} if name.startswith(READ_AT_START)}
-    if order.program == "roar":
-        names -= {"PYTHONPATH"}  # it is installed
-    same = all(order.env.get(name) == ours.get(name) for name in names)
+    same = all(ours.get(name) == value for name, value in order.env.items() if name.startswith(READ_AT_START))
     starts_itself_again = list(order.arguments[:2]) == ["daemon", "run"]
     if EXHAUSTIVE or not same or starts_itself_again or not hasattr(os, "pidfd_open"):
         return None

@@ -13,7 +13,7 @@ from tests.support.checkout import PROJECTS
 from tests.support.cli.program import Ended
 from tests.support.cli.roar_cli import run_roar_cli
 from tests.support.registry.harness import RECORDINGS, Json, recording, recording_name, succeeded
-from tests.support.registry.processes import PROGRAM, serving
+from tests.support.registry.processes import PROGRAM, served, serving
 
 LEGACY_PROGRAM = PROGRAM.replace(
     "from roar_publisher.registry.server.serve import serve",
@@ -79,8 +79,8 @@ def published(url: str, output: str) -> Json:
 def test_register_reaches_the_recorded_hash(tmp_path: Path, path: Path) -> None:
     expected = recording(path)
     project = cloned(path.parent.parent.name, tmp_path)
-    with serving(tmp_path / "registry") as process:
-        lineage = published(process.url, register(project, process.url, *expected["command"][4:]))
+    with served(tmp_path / "registry") as url:
+        lineage = published(url, register(project, url, *expected["command"][4:]))
     counts = {kind: sum(job[f"{kind}_count"] for job in lineage["jobs"]) for kind in ("inputs", "outputs")}
     assert lineage["hash"] == expected["finalized_hash"]
     assert {"jobs": lineage["jobs_count"], **counts}.items() <= expected["staged"].items()
@@ -88,9 +88,9 @@ def test_register_reaches_the_recorded_hash(tmp_path: Path, path: Path) -> None:
 
 
 def test_register_twice_publishes_once(project: Path, tmp_path: Path) -> None:
-    with serving(tmp_path / "registry") as process:
-        first = published(process.url, register(project, process.url))
-        assert published(process.url, register(project, process.url)) == first
+    with served(tmp_path / "registry") as url:
+        first = published(url, register(project, url))
+        assert published(url, register(project, url)) == first
 
 
 def test_register_takes_the_legacy_route_where_there_is_no_other(project: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from tests.e2e.interop.test_registry_with_roar_cli import cloned
 from tests.support.checkout import DATA
 from tests.support.cli.roar_cli import run_roar_cli
 from tests.support.registry.harness import Json, succeeded
-from tests.support.registry.processes import serving
+from tests.support.registry.processes import served
 
 pytestmark = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="roar-cli signs with ssh-keygen")
 
@@ -103,36 +103,36 @@ def read(url: str, lineage_hash: str, authorization: str | None = None) -> httpx
 
 def test_an_ssh_key_publishes_publicly_under_the_recorded_hash(desk: Desk) -> None:
     desk.make_key()
-    with serving(desk.data) as process:
-        assert "Active method: SSH signature" in desk.roar(process.url, "auth", "status")
-        lineage_hash = hash_in(desk.roar(process.url, "register", "--public", "-y"))
+    with served(desk.data) as url:
+        assert "Active method: SSH signature" in desk.roar(url, "auth", "status")
+        lineage_hash = hash_in(desk.roar(url, "register", "--public", "-y"))
         assert lineage_hash == recorded_hash("ssh")
-        assert succeeded(read(process.url, lineage_hash))["creator"] == f"glaas:user:{USER_ID}"
+        assert succeeded(read(url, lineage_hash))["creator"] == f"glaas:user:{USER_ID}"
 
 
 def test_a_bearer_publishes_publicly_under_the_recorded_hash(desk: Desk) -> None:
     desk.sign_in()
-    with serving(desk.data) as process:
-        assert "alice" in desk.roar(process.url, "whoami")
-        assert "Active method: bearer token" in desk.roar(process.url, "auth", "status")
-        lineage_hash = hash_in(desk.roar(process.url, "register", "--public", "-y"))
+    with served(desk.data) as url:
+        assert "alice" in desk.roar(url, "whoami")
+        assert "Active method: bearer token" in desk.roar(url, "auth", "status")
+        lineage_hash = hash_in(desk.roar(url, "register", "--public", "-y"))
         assert lineage_hash == recorded_hash("bearer")
-        assert succeeded(read(process.url, lineage_hash))["creator"] == f"treqs:user:{SUB}"
+        assert succeeded(read(url, lineage_hash))["creator"] == f"treqs:user:{SUB}"
 
 
 @pytest.mark.parametrize("credential", ["ssh", "bearer"])
 def test_a_private_lineage_is_there_for_its_owner_alone(desk: Desk, credential: str) -> None:
     if credential == "ssh":
         desk.make_key()
-    with serving(desk.data) as process:
+    with served(desk.data) as url:
         if credential == "bearer":
             desk.sign_in()
-        lineage_hash = hash_in(desk.roar(process.url, "register", "--private", "-y"))
+        lineage_hash = hash_in(desk.roar(url, "register", "--private", "-y"))
         assert lineage_hash == recorded_hash(credential)
-        assert read(process.url, lineage_hash).status_code == 404
-        assert httpx2.get(f"{process.url}/dag/{lineage_hash}").status_code == 404
+        assert read(url, lineage_hash).status_code == 404
+        assert httpx2.get(f"{url}/dag/{lineage_hash}").status_code == 404
         (desk.home / "config" / "roar" / "auth.json").unlink(missing_ok=True)
-        lineage = succeeded(read(process.url, lineage_hash, desk.sign_in()))
+        lineage = succeeded(read(url, lineage_hash, desk.sign_in()))
         assert (lineage["visibility"], lineage["jobs_count"]) == ("private", 2)
 
 
@@ -145,16 +145,16 @@ def test_a_project_that_the_repo_is_bound_to_takes_a_private_lineage(desk: Desk)
     _, outsider = store.write(grants.issue, "bob", now=2e9)
     store.close()
     authorization = desk.sign_in()
-    with serving(desk.data) as process:
-        desk.roar(process.url, "scope", "use", "acme/models")
-        lineage_hash = hash_in(desk.roar(process.url, "register", "-y"))
+    with served(desk.data) as url:
+        desk.roar(url, "scope", "use", "acme/models")
+        lineage_hash = hash_in(desk.roar(url, "register", "-y"))
         assert lineage_hash == recorded_hash("bearer")
-        assert succeeded(read(process.url, lineage_hash, authorization))["visibility"] == "private"
-        assert read(process.url, lineage_hash, f"Bearer {outsider.access_token}").status_code == 404
+        assert succeeded(read(url, lineage_hash, authorization))["visibility"] == "private"
+        assert read(url, lineage_hash, f"Bearer {outsider.access_token}").status_code == 404
         store = Accounts.open(desk.data)
         store.write(projects.set_project_member, "acme", "models", "bob", can_write=False)
         store.close()
-        assert read(process.url, lineage_hash, f"Bearer {outsider.access_token}").status_code == 200
+        assert read(url, lineage_hash, f"Bearer {outsider.access_token}").status_code == 200
 
 
 def test_a_project_that_may_only_be_read_takes_nothing(desk: Desk) -> None:
@@ -164,39 +164,39 @@ def test_a_project_that_may_only_be_read_takes_nothing(desk: Desk) -> None:
     store.write(projects.set_project_member, "acme", "models", "alice", can_write=True)
     store.close()
     authorization = desk.sign_in()
-    with serving(desk.data) as process:
-        desk.roar(process.url, "scope", "use", "acme/models")
+    with served(desk.data) as url:
+        desk.roar(url, "scope", "use", "acme/models")
         store = Accounts.open(desk.data)
         store.write(projects.set_project_member, "acme", "models", "alice", can_write=False)
         store.close()
-        desk.roar(process.url, "register", "-y", status=1)
-        listed = httpx2.get(f"{process.url}/api/v1/sessions", headers={"Authorization": authorization})
+        desk.roar(url, "register", "-y", status=1)
+        listed = httpx2.get(f"{url}/api/v1/sessions", headers={"Authorization": authorization})
         assert succeeded(listed) == {"sessions": []}
 
 
 def test_anonymous_is_anonymous_with_a_credential_at_hand(desk: Desk) -> None:
     desk.sign_in()
-    with serving(desk.data) as process:
-        lineage_hash = hash_in(desk.roar(process.url, "register", "--anonymous", "-y"))
-        assert succeeded(read(process.url, lineage_hash))["creator"] == "anonymous"
+    with served(desk.data) as url:
+        lineage_hash = hash_in(desk.roar(url, "register", "--anonymous", "-y"))
+        assert succeeded(read(url, lineage_hash))["creator"] == "anonymous"
 
 
 def test_a_second_register_finds_the_first(desk: Desk) -> None:
     authorization = desk.sign_in()
-    with serving(desk.data) as process:
-        first = hash_in(desk.roar(process.url, "register", "--private", "-y"))
-        desk.roar(process.url, "register", "--private", "-y")
-        listed = httpx2.get(f"{process.url}/api/v1/sessions", headers={"Authorization": authorization})
+    with served(desk.data) as url:
+        first = hash_in(desk.roar(url, "register", "--private", "-y"))
+        desk.roar(url, "register", "--private", "-y")
+        listed = httpx2.get(f"{url}/api/v1/sessions", headers={"Authorization": authorization})
         assert [lineage["hash"] for lineage in succeeded(listed)["sessions"]] == [first]
 
 
 def test_what_was_registered_privately_becomes_public_when_its_owner_says_so(desk: Desk) -> None:
     desk.sign_in()
-    with serving(desk.data) as process:
-        first = hash_in(desk.roar(process.url, "register", "--private", "-y"))
-        assert read(process.url, first).status_code == 404
-        assert hash_in(desk.roar(process.url, "register", "--public", "-y")) == first
-        assert succeeded(read(process.url, first))["visibility"] == "public"
+    with served(desk.data) as url:
+        first = hash_in(desk.roar(url, "register", "--private", "-y"))
+        assert read(url, first).status_code == 404
+        assert hash_in(desk.roar(url, "register", "--public", "-y")) == first
+        assert succeeded(read(url, first))["visibility"] == "public"
 
 
 @pytest.mark.parametrize("credential", ["ssh", "bearer"])
@@ -206,11 +206,11 @@ def test_labels_are_pushed_after_a_register(desk: Desk, credential: str) -> None
     authorization = desk.sign_in()
     if credential == "ssh":
         (desk.home / "config" / "roar" / "auth.json").unlink()
-    with serving(desk.data) as process:
-        lineage_hash = hash_in(desk.roar(process.url, "register", "--private", "-y"))
-        desk.roar(process.url, "label", "set", "job", "@2", "stage=reviewed")
-        assert "updated=1" in desk.roar(process.url, "label", "sync", "-y")
-        labels = succeeded(read(process.url, lineage_hash, authorization))["jobs"][1]["labels"]
+    with served(desk.data) as url:
+        lineage_hash = hash_in(desk.roar(url, "register", "--private", "-y"))
+        desk.roar(url, "label", "set", "job", "@2", "stage=reviewed")
+        assert "updated=1" in desk.roar(url, "label", "sync", "-y")
+        labels = succeeded(read(url, lineage_hash, authorization))["jobs"][1]["labels"]
         assert labels["stage"] == "reviewed"
 
 
@@ -218,8 +218,8 @@ def test_a_bearer_close_to_its_end_is_renewed_and_the_new_one_is_kept(desk: Desk
     desk.sign_in(lifetime=240.0)
     path = desk.home / "config" / "roar" / "auth.json"
     before: dict[str, Any] = json.loads(path.read_text())
-    with serving(desk.data) as process:
-        desk.roar(process.url, "register", "--private", "-y")
+    with served(desk.data) as url:
+        desk.roar(url, "register", "--private", "-y")
     after: Json = json.loads(path.read_text())
     assert after["access_token"] != before["access_token"]
     assert after["refresh_token"] != before["refresh_token"]

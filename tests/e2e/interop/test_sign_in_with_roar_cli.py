@@ -21,7 +21,7 @@ from tests.e2e.interop.test_registry_with_roar_cli import cloned
 from tests.e2e.interop.test_registry_with_roar_cli_auth import Desk, hash_in, read
 from tests.support.cli.program import PATIENCE
 from tests.support.registry.harness import succeeded
-from tests.support.registry.processes import serving
+from tests.support.registry.processes import served
 
 Hidden = dict[str, str]
 
@@ -122,30 +122,30 @@ def _hidden(page: httpx2.Response) -> Hidden:
 
 
 def test_login_whoami_projects_scope_and_logout(desk: Desk) -> None:
-    with serving(desk.data) as process:
-        with logging_in(desk, process.url) as (popen, page, code):
-            decide(desk, process.url, page, code, "allow")
+    with served(desk.data) as url:
+        with logging_in(desk, url) as (popen, page, code):
+            decide(desk, url, page, code, "allow")
             said, _ = popen.communicate(timeout=PATIENCE)
         assert popen.returncode == 0, said
         assert "alice <alice@example.org>" in said
         state = json.loads((desk.home / "config" / "roar" / "auth.json").read_text())
-        assert (state["issuer"], state["provider"]) == (process.url, "treqs-device")
-        assert "alice <alice@example.org>" in desk.roar(process.url, "whoami")
-        assert "models" in desk.roar(process.url, "projects", "list")
-        assert "acme/models" in desk.roar(process.url, "scope", "list")
-        desk.roar(process.url, "scope", "use", "acme/models")
-        lineage_hash = hash_in(desk.roar(process.url, "register", "-y"))
+        assert (state["issuer"], state["provider"]) == (url, "treqs-device")
+        assert "alice <alice@example.org>" in desk.roar(url, "whoami")
+        assert "models" in desk.roar(url, "projects", "list")
+        assert "acme/models" in desk.roar(url, "scope", "list")
+        desk.roar(url, "scope", "use", "acme/models")
+        lineage_hash = hash_in(desk.roar(url, "register", "-y"))
         bearer = f"Bearer {state['access_token']}"
-        assert succeeded(read(process.url, lineage_hash, bearer))["visibility"] == "private"
-        assert published_by_ours(desk, process.url) == lineage_hash, "the sign-in is shared"
-        assert "Logged out" in desk.roar(process.url, "logout")
-        assert read(process.url, lineage_hash, bearer).status_code == 401, "the sign-in was ended here, too"
-        desk.roar(process.url, "whoami", status=1)
+        assert succeeded(read(url, lineage_hash, bearer))["visibility"] == "private"
+        assert published_by_ours(desk, url) == lineage_hash, "the sign-in is shared"
+        assert "Logged out" in desk.roar(url, "logout")
+        assert read(url, lineage_hash, bearer).status_code == 401, "the sign-in was ended here, too"
+        desk.roar(url, "whoami", status=1)
 
 
 def test_a_refused_login_stores_nothing(desk: Desk) -> None:
-    with serving(desk.data) as process, logging_in(desk, process.url) as (popen, page, code):
-        decide(desk, process.url, page, code, "refuse")
+    with served(desk.data) as url, logging_in(desk, url) as (popen, page, code):
+        decide(desk, url, page, code, "refuse")
         said, _ = popen.communicate(timeout=PATIENCE)
     assert popen.returncode == 1
     assert "refused" in said

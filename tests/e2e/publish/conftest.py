@@ -7,14 +7,14 @@ import pytest
 
 from tests.support.cli.program import Program
 from tests.support.lineage.captured import captured_project
-from tests.support.registry.processes import serving
+from tests.support.registry.processes import served
 
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a running registry."""
-    with serving(tmp_path_factory.mktemp("registry")) as process:
-        yield process.url
+    with served(tmp_path_factory.mktemp("registry")) as url:
+        yield url
 
 
 @pytest.fixture

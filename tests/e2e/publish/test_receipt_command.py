@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.support.auth.openssh import make_key, public_line
 from tests.support.cli.program import Program
 from tests.support.lineage.captured import recorded, run_again
-from tests.support.registry.processes import serving
+from tests.support.registry.processes import served
 
 HASH = recorded("linear", "session")["finalized_hash"]
 
@@ -14,8 +14,8 @@ HASH = recorded("linear", "session")["finalized_hash"]
 def published_with_receipt(program: Program, tmp_path: Path) -> tuple[str, str, str]:
     """Publish, rotate the registry's key and ask for the receipt. Return publish id, registry, first public key."""
     run_again(program.cwd)
-    with serving(tmp_path / "data") as process:
-        registry = process.url
+    with served(tmp_path / "data") as url:
+        registry = url
         told = program("publish", "--public", "-y", "--registry", registry)
         (publish_id,) = program.publishes
         assert (told.code, f"Receipt: roar receipt {publish_id}" in told.err) == (0, True)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.cli.program import Program
 from tests.support.lineage.captured import recorded
-from tests.support.registry.processes import serving
+from tests.support.registry.processes import served
 
 HASH = recorded("linear", "session")["finalized_hash"]
 
@@ -76,14 +76,14 @@ CHANGES = {
 def test_a_changed_lineage_is_named_field_by_field(program: Program, tmp_path: Path, change: str) -> None:
     statement, field = CHANGES[change]
     data = tmp_path / "registry"
-    with serving(data) as process:
-        publish_id = published(program, process.url)
+    with served(data) as url:
+        publish_id = published(program, url)
     with closing(sqlite3.connect(data / "registry.db")) as database, database:
         assert database.execute(statement).rowcount == 1
-    with serving(data) as process:
+    with served(data) as url:
         (journal,) = (program.state / "publishes" / publish_id).glob("journal*.db")
         with closing(sqlite3.connect(journal)) as database, database:
-            database.execute("UPDATE plan SET registry = ?", [process.url])  # its port is another one now
+            database.execute("UPDATE plan SET registry = ?", [url])  # its port is another one now
         done = program("verify", publish_id, "--json")
         plain = program("verify", HASH)
     assert (done.code, plain.code, done.last["proven"], done.last["exit_code"]) == (1, 1, False, 1)
@@ -94,7 +94,7 @@ def test_a_changed_lineage_is_named_field_by_field(program: Program, tmp_path: P
     assert others
     assert all(each["field"].startswith(field.partition("[")[0]) for each in others)
     assert others[0]["ours"] != others[0]["theirs"]
-    assert plain.out.startswith(f"Differs: {process.url} does not serve {HASH}")
+    assert plain.out.startswith(f"Differs: {url} does not serve {HASH}")
     assert f": {field}" in plain.out
 
 

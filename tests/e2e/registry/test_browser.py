@@ -10,7 +10,7 @@ from tests.support.browser import PROGRAM, Browser, browser
 from tests.support.registry.harness import digest, uid
 from tests.support.registry.indexing import index_all
 from tests.support.registry.planted import Planted, plant
-from tests.support.registry.processes import serving
+from tests.support.registry.processes import served
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="there is no Chromium here")
 
@@ -55,8 +55,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
     small, large = plant(store, 1, SMALL), plant(store, 2, LARGE)
     index_all(store)
     store.close()
-    with serving(folder) as process, browser(tmp_path_factory.mktemp("browser")) as tab:
-        yield Pages(process.url, small, large, tab)
+    with served(folder) as url, browser(tmp_path_factory.mktemp("browser")) as tab:
+        yield Pages(url, small, large, tab)
 
 
 def test_no_page_runs_scripts_or_asks_another_host(pages: Pages) -> None:

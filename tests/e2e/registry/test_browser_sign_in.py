@@ -13,7 +13,7 @@ from roar_publisher.registry.store import users
 from roar_publisher.registry.store.users import Accounts
 from tests.support.browser import PROGRAM, Browser, browser
 from tests.support.registry.harness import succeeded
-from tests.support.registry.processes import serving
+from tests.support.registry.processes import served
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="there is no Chromium here")
 
@@ -55,8 +55,8 @@ def visit(tmp_path: Path) -> Iterator[Visit]:
     store = Accounts.open(data)
     store.write(users.add_user, "alice")
     store.close()
-    with serving(data) as process, browser(tmp_path / "browser") as tab:
-        yield Visit(process.url, data, tab)
+    with served(data) as url, browser(tmp_path / "browser") as tab:
+        yield Visit(url, data, tab)
 
 
 def test_a_program_is_allowed_by_a_user_who_signs_in_on_the_way(visit: Visit) -> None:

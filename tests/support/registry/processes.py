@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.checkout import CHECKOUT
+from tests.support.cli import program as cli_program
 
 PROGRAM = """
 import sys
@@ -43,8 +44,15 @@ class Process:
 
 
 @contextlib.contextmanager
+def served(data: Path) -> Iterator[str]:
+    """Run a registry over `data` beside the test, for tests that need nothing but its URL, and yield that."""
+    with cli_program.serving("registry", "serve", "--data", str(data)) as line:
+        yield line.split()[-1]
+
+
+@contextlib.contextmanager
 def serving(data: Path, *, host: str = "127.0.0.1", program: str = PROGRAM) -> Iterator[Process]:
-    """Run a registry over `data` for the duration of the block, and kill it afterwards."""
+    """Run a registry over `data` in a new process for the duration of the block, and kill it afterwards."""
     popen = subprocess.Popen(
         [sys.executable, "-c", program, host, str(data)],
         stdout=subprocess.PIPE,
