@@ -1,7 +1,7 @@
 """Verifying one published lineage: what the registry serves, and the objects that its put jobs stored."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -92,17 +92,24 @@ class Verified:
         return ExitCode.UNCHECKED if unread else ExitCode.PUBLISHED
 
 
-async def verify(order: VerifyOrder, folder: StateFolder, stop: anyio.Event) -> Verified:
+Watch = Callable[[Inspection, int], None]
+"""Receives the findings, which go on growing, and the number of objects, when their inspection begins."""
+
+
+async def verify(
+    order: VerifyOrder, folder: StateFolder, stop: anyio.Event, *, watch: Watch = lambda inspection, objects: None
+) -> Verified:
     """Verify a lineage and its objects. Safe to repeat and to cancel.
 
     Changes nothing but the record of what was read, and with `repair` the objects that are wrong.
 
-    stop: ends it, with Interrupted; what was read is recorded. Raises CannotCheck, LocalProblem, NeedsUser.
+    stop: ends it, with Interrupted; what was read is recorded. watch: for a display.
+    Raises CannotCheck, LocalProblem, NeedsUser.
     """
-    return await until_stopped(stop, partial(_verify, order, folder))
+    return await until_stopped(stop, partial(_verify, order, folder, watch))
 
 
-async def _verify(order: VerifyOrder, folder: StateFolder) -> Verified:
+async def _verify(order: VerifyOrder, folder: StateFolder, watch: Watch) -> Verified:
     keyring = user_keyring(order.registry, order.intent)
     keyring.policy.check()
     async with registry_client(order.registry, patience=PATIENCE_SECONDS, most_requests=LOOKUPS) as caller:
@@ -128,6 +135,7 @@ async def _verify(order: VerifyOrder, folder: StateFolder) -> Verified:
         inspector = Inspector(open_store, order.objects.full or drawn, budget.pace, record)
         for each in nowhere:
             inspector.result.add(each, by_reading=False)
+        watch(inspector.result, len(subjects) + len(nowhere))
         inspection = await inspector.run(subjects)
         await in_thread(record.forget)
     if not order.objects.repair:

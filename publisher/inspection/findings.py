@@ -37,7 +37,10 @@ class Inspected:
 
 @dataclass(slots=True)
 class Inspection:
-    """The findings of all objects. problems: those that are not proven. by_reading: proven by reading every byte."""
+    """The findings of all objects, up to now.
+
+    problems: those that are not proven. by_reading: proven by reading every byte. bytes_read: in this run.
+    """
 
     counts: dict[Finding, int] = field(default_factory=lambda: dict.fromkeys(Finding, 0))
     by_reading: int = 0
@@ -47,7 +50,6 @@ class Inspection:
     def add(self, inspected: Inspected, *, by_reading: bool) -> None:
         """Count one."""
         self.counts[inspected.finding] += 1
-        self.bytes_read += inspected.read
         self.by_reading += by_reading and inspected.finding is Finding.PROVEN
         if inspected.finding is not Finding.PROVEN:
             self.problems.append(inspected)

@@ -162,6 +162,7 @@ class _Reading:
                     await self.inspector.pace.wait(size)
                 digest.update(await store.read(key, start, size, stored))
             self.read += size
+            self.inspector.result.bytes_read += size
         return digest.hexdigest()
 
     async def _known(self, tag: str) -> frozenset[int]:

@@ -146,6 +146,7 @@ def verify(
         raise UsageProblem(what, next_step="roar verify HASH, or roar verify --receipt FILE [FILES]")
     from roar_publisher.checking.service import verify as carry_out
     from roar_publisher.checking.targets import named_target
+    from roar_publisher.cli.verify.progress import reading_line
     from roar_publisher.cli.verify.running import run
     from roar_publisher.cli.verify.show import show
 
@@ -155,7 +156,8 @@ def verify(
     with ExitStack() as journals:
         order = replace(named_target(subject, registry, folder, journals), objects=objects)
         try:
-            verdict = run(partial(carry_out, order, folder))
+            progress = reading_line(as_json=as_json)
+            verdict = run(partial(carry_out, order, folder, watch=progress.begin), progress)
         except Interrupted as stopped:
             if objects is not None:
                 stopped.kept = "What was read of the objects is recorded."

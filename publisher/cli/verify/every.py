@@ -11,6 +11,7 @@ import click
 from roar_publisher.checking.checks import due_again, record_check
 from roar_publisher.checking.service import ObjectOrder, Verified, VerifyOrder, verify
 from roar_publisher.checking.targets import own_target
+from roar_publisher.cli.verify.progress import reading_line
 from roar_publisher.cli.verify.running import run
 from roar_publisher.cli.verify.show import show
 from roar_publisher.exit_codes import ExitCode
@@ -47,7 +48,8 @@ def verify_all(folder: StateFolder, age: float, objects: ObjectOrder | None, *, 
 
 def _verify_one(folder: StateFolder, found: CountedStatus, order: VerifyOrder, *, as_json: bool) -> ExitCode:
     try:
-        verdict: Verified = run(partial(verify, order, folder))
+        progress = reading_line(as_json=as_json)
+        verdict: Verified = run(partial(verify, order, folder, watch=progress.begin), progress)
     except Interrupted:
         raise
     except PublisherError as problem:

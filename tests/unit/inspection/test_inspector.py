@@ -9,6 +9,7 @@ import anyio.lowlevel
 import pytest
 from blake3 import blake3
 
+from roar_publisher.inspection import inspector as inspector_module
 from roar_publisher.inspection.findings import Finding, Inspection
 from roar_publisher.inspection.inspector import READS_AT_ONCE, Inspector
 from roar_publisher.inspection.record import InspectionRecord, RecordProblem
@@ -103,6 +104,26 @@ async def test_what_is_as_it_was_put_is_proven_by_reading(tmp_path: Path, monkey
         found = await inspected(store, chosen)
         assert (found.counts[Finding.PROVEN], found.by_reading, found.wrong) == (len(NAMES), len(NAMES), 0)
         assert found.bytes_read == sum(map(len, store.objects.values()))
+
+
+async def test_bytes_are_counted_while_an_object_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspector_module, "RANGE_BYTES", 100)
+    seen = []
+
+    class Seen(Shelf):
+        async def read(self, key: str, offset: int, length: int, stored: StoredObject) -> bytes:
+            seen.append(inspector.result.bytes_read)
+            return await super().read(key, offset, length, stored)
+
+    store = Seen({"x": bytes(250)})
+
+    async def open_store(place: str) -> ReadableStore:
+        return store
+
+    inspector = Inspector(open_store)
+    await inspector.run(subjects(store))
+    assert seen == [0, 100, 200]
+    assert inspector.result.bytes_read == 250
 
 
 async def test_missing_truncated_changed_and_unreadable_are_told_apart(

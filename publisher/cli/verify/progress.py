@@ -1,0 +1,69 @@
+"""A line on a terminal while `roar verify` reads objects. Nothing is shown anywhere else."""
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from roar_publisher.cli.display.streams import DUMB_TERMINALS
+from roar_publisher.inspection.findings import Inspection
+from roar_publisher.text import count, lasted, printable, size
+
+if TYPE_CHECKING:
+    from rich.live import Live
+
+SHOWN_AFTER_SECONDS = 1.0
+"""An inspection that is over sooner needs no line."""
+
+
+class ReadingLine:
+    """The line, if `shown`. Call `close` at the end, or before anything else is printed; repeating it is harmless."""
+
+    def __init__(self, *, shown: bool) -> None:
+        self._shown = shown
+        self._inspection: Inspection | None = None
+        self._live: Live | None = None
+
+    def begin(self, inspection: Inspection, objects: int) -> None:
+        """Follow an inspection of that many objects."""
+        self._inspection, self._objects, self._began = inspection, objects, time.monotonic()
+
+    def tick(self) -> None:
+        """Draw the line anew."""
+        if not self._shown or self._inspection is None:
+            return
+        elapsed = time.monotonic() - self._began
+        if elapsed < SHOWN_AFTER_SECONDS:
+            return
+        from rich.live import Live
+        from rich.text import Text
+
+        if self._live is None:
+            from rich.console import Console
+
+            self._live = Live(console=Console(stderr=True), auto_refresh=False, transient=True)
+            self._live.start()
+            self._live.console.show_cursor()  # a killed process could not restore it
+        line = Text(printable(sentence(self._inspection, self._objects, elapsed)))
+        line.truncate(self._live.console.width - 1, overflow="ellipsis")
+        self._live.update(line, refresh=True)
+
+    def close(self) -> None:
+        """Remove the line."""
+        self._inspection = None
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+
+def sentence(inspection: Inspection, objects: int, elapsed: float) -> str:
+    """Return what is known after so many seconds."""
+    read = f", {size(inspection.bytes_read)} read" if inspection.bytes_read else ""
+    wrong = f", {inspection.wrong} wrong" if inspection.wrong else ""
+    return f"Verifying: {inspection.total:,} of {count(objects, 'object')}{read} in {lasted(elapsed)}{wrong}"
+
+
+def reading_line(*, as_json: bool) -> ReadingLine:
+    """Return the progress for this process's stderr."""
+    terminal = sys.stderr.isatty() and os.environ.get("TERM", "") not in DUMB_TERMINALS
+    return ReadingLine(shown=terminal and not as_json)
