@@ -12,11 +12,13 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 
+from blake3 import blake3
+
 from roar_publisher.blocking import RunBlocking, in_thread, one_at_a_time
 from roar_publisher.checking.local_files import LocalFiles
 from roar_publisher.engine.journal import AsyncFiles, AsyncJournal
 from roar_publisher.engine.staging.upload_journal import UploadJournal
-from roar_publisher.inspection.findings import WRONG, Inspected
+from roar_publisher.inspection.findings import WRONG, Finding, Inspected
 from roar_publisher.net.budget import UploadBudget
 from roar_publisher.state.errors import Interrupted, PublisherError
 from roar_publisher.state.limits import TransferLimits
@@ -25,6 +27,7 @@ from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.storage.addresses import WEB
 from roar_publisher.storage.destinations import open_store
+from roar_publisher.storage.ranges import RANGE_BYTES
 from roar_publisher.storage.source import Content
 from roar_publisher.storage.store import ObjectStore
 from roar_publisher.storage.transfer import transfer
@@ -98,8 +101,7 @@ class Repair:
             content = await self.files.find(subject, md5=store.needs_md5)
             if content is None:
                 return f"no local file has the digest {subject.digest}"
-            now = await store.look(address.key)
-            if ("" if now is None else now.tag) != inspected.tag:
+            if await _was_written(store, address.key, inspected):
                 return "it was written meanwhile; verify again"
             await self._send(store, address.key, subject.url, content, name)
         return ""
@@ -121,6 +123,22 @@ class Repair:
             )
         with suppress(OSError):
             await in_thread(shutil.rmtree, folder.root)
+
+
+async def _was_written(store: ObjectStore, key: str, inspected: Inspected) -> bool:
+    """Return whether an object may be another one than the one that was inspected, or is right by now.
+
+    If its store names no versions, it is read.
+    """
+    now = await store.look(key)
+    if now is None or inspected.finding is Finding.MISSING:
+        return (now is None) != (inspected.finding is Finding.MISSING)
+    if now.tag:
+        return now.tag != inspected.tag
+    digest = blake3()
+    for offset in range(0, now.size, RANGE_BYTES):
+        digest.update(await store.read(key, offset, min(RANGE_BYTES, now.size - offset), now))
+    return inspected.tag != "" or digest.hexdigest() == inspected.subject.digest
 
 
 def _journal(folder: StateFolder, row: ObjectRow) -> OwnedPublish:

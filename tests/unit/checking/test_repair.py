@@ -1,5 +1,6 @@
 """A repair writes only what is wrong, from the very bytes, and continues where it was interrupted."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from roar_publisher.state.limits import DEFAULT_LIMITS
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.storage.file import FileStore
 from roar_publisher.storage.file_reading import tag_in
+from roar_publisher.storage.readable import StoredObject
 from roar_publisher.storage.store import Part
 
 pytestmark = pytest.mark.anyio
@@ -58,6 +60,49 @@ async def test_what_was_written_meanwhile_is_not_written(repair: Repair, tmp_pat
     (tmp_path / "stored" / "x").write_bytes(b"another")
     (done,) = await repair.run([missing(tmp_path)])
     assert ("written meanwhile" in done.why, (tmp_path / "stored" / "x").read_bytes()) == (True, b"another")
+
+
+class WithoutVersions(FileStore):
+    """A folder that names no versions of its objects, as some gateways of S3 do."""
+
+    async def look(self, key: str) -> StoredObject | None:
+        found = await super().look(key)
+        return None if found is None else replace(found, tag="")
+
+    async def read(self, key: str, offset: int, length: int, stored: StoredObject) -> bytes:
+        now = await super().look(key)
+        assert now is not None
+        return await super().read(key, offset, length, now)
+
+
+@pytest.mark.parametrize(("now", "why"), [(CONTENT, "written meanwhile"), (b"changed", ""), (b"", "")])
+async def test_without_versions_what_is_there_is_read_before_it_is_written(
+    now: bytes, why: str, repair: Repair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def opened(place: str, **others: object) -> FileStore:
+        return WithoutVersions(Path(place), "owner")
+
+    monkeypatch.setattr(module, "open_store", opened)
+    stored = tmp_path / "stored" / "x"
+    stored.write_bytes(now)
+    before = stored.stat().st_ino
+    (done,) = await repair.run([missing(tmp_path, finding=Finding.CHANGED)])
+    assert (why in done.why, bool(done.why)) == (True, bool(why))
+    assert stored.read_bytes() == CONTENT
+    assert (stored.stat().st_ino == before) == (now == CONTENT), "what is right is not written"
+
+
+async def test_without_versions_what_appeared_meanwhile_is_not_written(
+    repair: Repair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def opened(place: str, **others: object) -> FileStore:
+        return WithoutVersions(Path(place), "owner")
+
+    monkeypatch.setattr(module, "open_store", opened)
+    (tmp_path / "stored" / "x").write_bytes(b"another")
+    (done,) = await repair.run([missing(tmp_path)])
+    assert "written meanwhile" in done.why
+    assert (tmp_path / "stored" / "x").read_bytes() == b"another"
 
 
 async def test_what_may_be_right_is_not_written(repair: Repair, tmp_path: Path) -> None:
