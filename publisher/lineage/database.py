@@ -9,14 +9,14 @@ The file is untrusted (`guard`). It is opened read-only; `PRAGMA query_only` wou
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from roar_publisher.lineage.artifacts import link_digest
 from roar_publisher.lineage.connections import open_readable
 from roar_publisher.lineage.database_errors import DATABASE_ERRORS, database_problem
-from roar_publisher.lineage.guard import StatementTimer, refuse_foreign_code, refuse_irregular_files
+from roar_publisher.lineage.guard import StatementTimer, long_notes, refuse_foreign_code, refuse_irregular_files
 from roar_publisher.lineage.rows import NEEDED_COLUMNS, JobRow, LinkRow
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
@@ -96,6 +96,10 @@ class RoarDatabase:
                 self._timer.reset()
         except (*DATABASE_ERRORS, OverflowError) as error:
             raise database_problem(self.path, error) from error
+
+    def long_notes(self) -> AbstractContextManager[None]:
+        """Return a block in which the metadata of sessions may be read, which may be longer than any other text."""
+        return long_notes(self._connection)
 
     def one(self, sql: str, *parameters: object) -> Row | None:
         """Return the first row, or None."""

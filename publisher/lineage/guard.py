@@ -10,7 +10,8 @@ import re
 import sqlite3
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from roar_publisher.lineage.rows import TABLES
@@ -19,6 +20,8 @@ from roar_publisher.state.reasons import Reason
 
 VALUE_LIMIT = 4 * 1024 * 1024
 """The most bytes of a text or a row. Registries take about 100 kB per request."""
+NOTE_LIMIT = 64 * 1024 * 1024
+"""The most bytes of a session's metadata: its note of a publication names every job twice (`publication`)."""
 STATEMENT_TIMEOUT_SECONDS = 20.0
 """Seconds without a row after which a statement is aborted."""
 
@@ -62,6 +65,16 @@ def harden(connection: sqlite3.Connection) -> None:
         "foreign_keys = OFF",
     ):
         connection.execute(f"PRAGMA {pragma}")
+
+
+@contextmanager
+def long_notes(connection: sqlite3.Connection) -> Iterator[None]:
+    """Allow texts of `NOTE_LIMIT` within the block, for statements that read or write the metadata of sessions only."""
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, NOTE_LIMIT)
+    try:
+        yield
+    finally:
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, VALUE_LIMIT)
 
 
 def refuse_irregular_files(path: Path) -> None:

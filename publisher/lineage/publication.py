@@ -9,9 +9,12 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from secrets import token_hex
 
 from roar_publisher.lineage.connections import open_writable
 from roar_publisher.lineage.database_errors import DATABASE_ERRORS, database_problem
+from roar_publisher.lineage.guard import long_notes
+from roar_publisher.lineage.jsontext import encode_text
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
 
@@ -30,11 +33,16 @@ def published_hashes(metadata: str | None) -> list[str]:
 
 
 def with_publication(
-    metadata: str | bytes | None, *, session_hash: str, prepared_hash: str, jobs: dict[str, str], now: float
+    metadata: str | bytes | None,
+    *,
+    session_hash: str,
+    prepared_hash: str,
+    jobs: Iterable[tuple[str, str]],
+    now: float,
 ) -> str:
     """Return the session's metadata (JSON text) with a new note in place of an older one; everything else stays.
 
-    jobs: remote uid by local uid.
+    jobs: (local, remote) uid of each job, in order.
     now: seconds since the epoch.
     """
     document = _parsed(metadata)
@@ -49,9 +57,11 @@ def with_publication(
         "session_hash": session_hash,
         "prepared_session_hash": prepared_hash,
         "published_at": now,
-        "jobs": jobs,
+        "jobs": (place := token_hex(16)),
     }
-    return json.dumps(document, sort_keys=True, separators=(",", ":"))
+    before, after = json.dumps(document, sort_keys=True, separators=(",", ":")).split(f'"{place}"')
+    members = ",".join(f"{encode_text(uid)}:{encode_text(remote)}" for uid, remote in jobs)
+    return f"{before}{{{members}}}{after}"
 
 
 def mark_published(
@@ -75,14 +85,12 @@ def mark_published(
     Runs in one short transaction. Repeating it with the same arguments changes nothing. Rows that were deleted since
     are skipped. Raises LocalProblem if it fails; then nothing was changed.
     """
-    remote = dict(job_uids)
-    with _marking(database, remote, digests) as connection:
+    with _marking(database, job_uids, digests) as connection, long_notes(connection):
         _stamp(connection, session_id, now)
         row = connection.execute("SELECT metadata FROM sessions WHERE id = ?", (session_id,)).fetchone()
         if row is not None:
-            note = with_publication(
-                row[0], session_hash=session_hash, prepared_hash=prepared_hash, jobs=remote, now=now
-            )
+            jobs = connection.execute("SELECT uid, remote FROM published_jobs ORDER BY uid")
+            note = with_publication(row[0], session_hash=session_hash, prepared_hash=prepared_hash, jobs=jobs, now=now)
             connection.execute("UPDATE sessions SET metadata = ? WHERE id = ?", (note, session_id))
 
 
@@ -93,12 +101,12 @@ def mark_labels(
 
     as_of: when the labels were read, in seconds since the epoch. Repetition and errors as for `mark_published`.
     """
-    with _marking(database, job_uids, digests) as connection:
+    with _marking(database, ((uid, "") for uid in job_uids), digests) as connection:
         _stamp_labels(connection, session_id, as_of, now)
 
 
 @contextmanager
-def _marking(database: Path, jobs: Iterable[str], digests: Iterable[str]) -> Iterator[sqlite3.Connection]:
+def _marking(database: Path, jobs: Iterable[tuple[str, str]], digests: Iterable[str]) -> Iterator[sqlite3.Connection]:
     """Provide a transaction in roar.db with what is to be stamped in temporary tables. Raises LocalProblem."""
     if not database.exists():
         raise LocalProblem(f"there is no {database} to record the publication in", reason=Reason.NO_DATABASE)
@@ -112,12 +120,12 @@ def _marking(database: Path, jobs: Iterable[str], digests: Iterable[str]) -> Ite
         raise _not_recorded(database, error) from error
 
 
-def _collect(connection: sqlite3.Connection, jobs: Iterable[str], digests: Iterable[str]) -> None:
+def _collect(connection: sqlite3.Connection, jobs: Iterable[tuple[str, str]], digests: Iterable[str]) -> None:
     """Collect what is to be stamped in temporary tables first, so that the write lock is held only for the updates."""
-    connection.execute("CREATE TEMP TABLE published_jobs(uid TEXT PRIMARY KEY) WITHOUT ROWID")
+    connection.execute("CREATE TEMP TABLE published_jobs(uid TEXT PRIMARY KEY, remote TEXT) WITHOUT ROWID")
     connection.execute("CREATE TEMP TABLE published_digests(digest TEXT PRIMARY KEY) WITHOUT ROWID")
     connection.execute("BEGIN")
-    connection.executemany("INSERT OR IGNORE INTO published_jobs VALUES (?)", ((uid,) for uid in jobs))
+    connection.executemany("INSERT OR IGNORE INTO published_jobs VALUES (?, ?)", jobs)
     connection.executemany("INSERT OR IGNORE INTO published_digests VALUES (?)", ((digest,) for digest in digests))
     connection.execute("COMMIT")
 

@@ -28,7 +28,6 @@ class SessionRow:
     id: int
     hash: str | None
     git_repo: str | None
-    metadata: str | None
 
 
 @dataclass(frozen=True, slots=True)

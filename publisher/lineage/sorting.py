@@ -13,10 +13,11 @@ from typing import IO, Self
 
 from roar_publisher.state.temporary import no_room, python_folder
 
-RUN_CHARACTERS = 16 * 1024 * 1024
+RUN_CHARACTERS = 8 * 1024 * 1024
 """How many characters of text are sorted in memory before they are written as a run."""
 
-BLOCK_BYTES = 1024 * 1024
+BLOCK_BYTES = 64 * 1024
+"""How many bytes of each run are in memory while runs are merged."""
 
 Key = tuple[int, int, str]
 

@@ -39,7 +39,7 @@ _SIMILARITY = 0.8
 _PATHS_COMPARED = 2_000
 """The most recorded paths that a misspelt one is compared with."""
 
-_SESSION_COLUMNS = "id, hash, git_repo, metadata"
+_SESSION_COLUMNS = "id, hash, git_repo"
 
 
 def pick_target(database: RoarDatabase, target: str | None, cwd: Path, identities: Iterable[str]) -> SessionRow:
@@ -170,10 +170,11 @@ def _beginning_with(database: RoarDatabase, sql: str, prefix: str) -> list[Row]:
 def _sessions_named(database: RoarDatabase, prefix: str) -> list[SessionRow]:
     """Return the sessions whose local or published hash has this prefix."""
     named = []
-    for row in database.query(f"SELECT {_SESSION_COLUMNS} FROM sessions ORDER BY id DESC"):
-        session = SessionRow(*row)
-        if any(name.startswith(prefix) for name in (session.hash or "", *published_hashes(session.metadata))):
-            named.append(session)
+    with database.long_notes():
+        for *columns, metadata in database.query(f"SELECT {_SESSION_COLUMNS}, metadata FROM sessions ORDER BY id DESC"):
+            session = SessionRow(*columns)
+            if any(name.startswith(prefix) for name in (session.hash or "", *published_hashes(metadata))):
+                named.append(session)
     return named
 
 

@@ -187,7 +187,7 @@ def _mark(journal: Journal, plan: Plan, published: PublishedLineage, *, now: flo
     from roar_publisher.lineage.publication import mark_published
 
     _check_imported(plan)
-    uids = [job["job_uid"] for body in journal.units.bodies(Kind.JOBS) for job in json.loads(body)]
+    uids = (job["job_uid"] for body in journal.units.bodies(Kind.JOBS) for job in json.loads(body))
     digests = (
         item["digest"]
         for kind in (Kind.ARTIFACTS, Kind.COMPOSITE)

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from roar_publisher.lineage.database import open_database
+from roar_publisher.lineage.guard import VALUE_LIMIT
 from roar_publisher.lineage.plan import build_plan
 from roar_publisher.lineage.project import find_project
 from roar_publisher.lineage.publication import mark_labels, mark_published, published_hashes
+from roar_publisher.lineage.targets import pick_target
 from roar_publisher.state import mounts
 from roar_publisher.state.errors import Conclusion, LocalProblem
 from roar_publisher.state.units import Kind, Unit
@@ -124,6 +127,16 @@ def test_the_note_is_merged_into_the_session_metadata(database: Path) -> None:
         "jobs": {"3e1aa3ee": "remote1", "e4e8c149": "remote2", "deleted": "remote3"},
     }
     assert published_hashes(text) == [HASH, PREPARED]
+
+
+def test_a_note_that_is_longer_than_other_texts_may_be_is_written_and_read(database: Path, tmp_path: Path) -> None:
+    """That of 90,000 jobs is."""
+    for _ in range(2):
+        mark(database, job_uids=[(f"{number:08x}", "r" * 60_000) for number in range(80)])
+    assert rows(database, f"SELECT length(metadata) > {VALUE_LIMIT} FROM sessions") == [(1,)]
+    for target in (None, HASH, PREPARED[:8]):
+        with open_database(database) as opened:
+            assert pick_target(opened, target, tmp_path, ()).id == 1
 
 
 @pytest.mark.parametrize("broken", ["{", "[1]", "7", " ", '{"roar": 3}', '{"roar": {"remote_publication": []}}'])
