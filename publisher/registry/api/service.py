@@ -29,6 +29,7 @@ from roar_publisher.registry.api.bulk import BulkFeatures, LargeBodies
 from roar_publisher.registry.api.forms import cookie_of
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.http.addresses import client_of, plain_address
+from roar_publisher.registry.http.base_path import without
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages.indexing import Changes
 from roar_publisher.registry.store.access import UNSCOPED, LineageScope, Reader
@@ -190,6 +191,6 @@ def path_text(request: Request, name: str) -> str:
 def _signed_path(request: Request) -> str:
     """Return the path and query as sent, without the base path, which clients do not sign."""
     raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
-    path = raw.decode("ascii", errors="replace").removeprefix(request.scope.get("root_path", ""))
+    path = without(request.scope.get("root_path", ""), raw.decode("ascii", errors="replace"))
     query = request.scope["query_string"].decode("ascii", errors="replace")
     return f"{path}?{query}" if query else path

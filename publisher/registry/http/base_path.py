@@ -32,8 +32,12 @@ def base_path_of(text: str) -> str:
 
 def path_below(scope: "Scope") -> str:
     """Return the path of a request below the base path."""
-    path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", ""))
+    return without(scope.get("root_path", ""), scope["path"])
+
+
+def without(base: str, path: str) -> str:
+    """Return a path without the base path before it. `/api` is not below `/a`."""
+    return path[len(base) :] if _is_below(base, path) else path
 
 
 class BasePath:
@@ -49,9 +53,13 @@ class BasePath:
             return
         path = scope["path"]
         scope["root_path"] = self._base
-        scope["path"] = path if path == self._base or path.startswith(f"{self._base}/") else self._base + path
+        scope["path"] = path if _is_below(self._base, path) else self._base + path
         token = BASE_PATH.set(self._base)
         try:
             await self._app(scope, receive, send)
         finally:
             BASE_PATH.reset(token)
+
+
+def _is_below(base: str, path: str) -> bool:
+    return path == base or path.startswith(f"{base}/")

@@ -22,7 +22,7 @@ from roar_publisher.registry.http.names import Names
 from tests.support.registry.browser import ORIGIN, Browser, code_for
 from tests.support.registry.harness import PROTOCOL_RELEASE, Clock, Registry, job, link, succeeded
 from tests.support.registry.indexing import index_all
-from tests.support.registry.people import Bearer
+from tests.support.registry.people import Bearer, Ssh
 from tests.support.registry.planted import Planted, plant
 from tests.support.registry.treqs import OWN
 
@@ -94,6 +94,14 @@ async def test_no_link_and_no_form_of_any_page_leaves_it(registry: Registry, bro
         "/openapi.json",
     }
     assert crawl.forms == {"/search", "/sign-out", "/sign-in", "/device"}
+
+
+async def test_a_base_path_may_be_the_beginning_of_a_path_of_the_registry(anyio_backend: str, store: Store) -> None:
+    """A proxy that removes `/a` passes on `/api/…`, which is what clients sign."""
+    app = create_app(store, base_path="/a", clock=Clock(), names=Names("127.0.0.1", 8123, (ORIGIN,)))
+    registry = Registry(app, httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url=ORIGIN), Clock(), store)
+    async with registry.client:
+        assert (await registry.client.get("/api/v1/sessions", auth=Ssh(registry.person("alice")))).status_code == 200
 
 
 @dataclass

@@ -52,6 +52,7 @@ async def test_requests_are_counted_by_route_and_status(store: Store) -> None:
         for name in (receipt["hash"], "a" * 64, "b" * 64):
             await registry.client.get(f"/api/v1/sessions/{name}")
         await registry.client.request("INVENTED", "/nowhere")
+        assert (await registry.client.post("/api/v1/labels/sync", json={"labels": "none"})).is_client_error
     with published(metrics) as url:
         seen = figures(httpx2.get(url, timeout=PATIENCE).text)
     assert seen["roar_registry_requests_total GET /api/v1/sessions/{hash} 200"] == 1
@@ -59,6 +60,7 @@ async def test_requests_are_counted_by_route_and_status(store: Store) -> None:
     assert seen["roar_registry_requests_total other none 404"] == 1
     assert seen["roar_registry_request_seconds_count /api/v1/sessions/{hash}"] == 3
     assert seen["roar_registry_body_bytes_total /api/v1/registration-sessions/{id}/jobs/batch"] > 100
+    assert "roar_registry_body_bytes_total /api/v1/labels/sync" not in seen, "it was not accepted"
     assert seen["roar_registry_finalizes_total 200"] == 1
     assert seen["roar_registry_store_queue"] == 7
     assert not [name for name in seen if receipt["hash"] in name]

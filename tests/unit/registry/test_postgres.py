@@ -8,6 +8,7 @@ import pytest
 
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.store import accounts_schema, schema, sqlite
+from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.errors import NewerSchemaError, StoreError, StoreUnavailable
 from roar_publisher.registry.store.graphs import new_graph
 from roar_publisher.registry.store.postgres import checked_address, translated
@@ -62,6 +63,28 @@ def test_commits_wait_for_the_log(postgres: Postgres, tmp_path: Path) -> None:
     with closing(Store.open(tmp_path, f"{url}?options=-csynchronous_commit%3Doff")) as store:
         (setting,) = store.read(lambda connection: connection.execute("SHOW synchronous_commit").fetchone())
     assert setting == "on"
+
+
+def test_sums_are_whole_numbers(postgres: Postgres, tmp_path: Path) -> None:
+    with closing(Store.open(tmp_path, postgres.new_database())) as store:
+        store.write(new_graph)
+        (total,) = store.read(lambda connection: connection.execute("SELECT sum(jobs) FROM graphs").fetchone())
+    assert type(total) is int
+
+
+def test_a_read_sees_one_moment(postgres: Postgres, tmp_path: Path) -> None:
+    url = postgres.new_database()
+    with closing(Store.open(tmp_path, url)) as reader, closing(Store.open(tmp_path, url)) as writer:
+
+        def graphs_twice(connection: Connection) -> list[int]:
+            found = []
+            for _ in range(2):
+                found.append(connection.execute("SELECT count(*) FROM graphs").fetchone()[0])
+                writer.write(new_graph)
+            return found
+
+        assert reader.read(graphs_twice) == [0, 0]
+        assert reader.read(graphs_twice) == [2, 2]
 
 
 def test_the_store_connects_again_after_a_restart(tmp_path: Path) -> None:
