@@ -4,23 +4,22 @@ The engine calls a `Reporter` with each of them. The command line displays them;
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from roar_publisher.state.machine import Event, State
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.units import Kind, Tally
 
 
-@dataclass(frozen=True, slots=True)
-class Entered:
+class Entered(Struct, frozen=True):
     """The step of a state begins. `event` led to it (None at the start of a run)."""
 
     state: State
     event: Event | None
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(Struct, frozen=True):
     """The work of a run: items per kind in total, and those acknowledged already.
 
     requests: how many requests the remaining items take, per kind.
@@ -40,8 +39,7 @@ class Planned:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Advanced:
+class Advanced(Struct, frozen=True):
     """Items that the server has just acknowledged, and the requests that they took."""
 
     kind: Kind
@@ -50,8 +48,7 @@ class Advanced:
     requests: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectsPlanned:
+class ObjectsPlanned(Struct, frozen=True):
     """The objects of a put: how many there are, how many are stored, and the same in bytes."""
 
     objects: int
@@ -60,16 +57,14 @@ class ObjectsPlanned:
     stored_size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(Struct, frozen=True):
     """Bytes of an object that were just sent; negative if an attempt failed and starts again."""
 
     key: str
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectStored:
+class ObjectStored(Struct, frozen=True):
     """An object is in its store, verified. sent: False if it was there already."""
 
     key: str
@@ -77,8 +72,7 @@ class ObjectStored:
     sent: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(Struct, frozen=True):
     """What the publish waits for, and the maximum seconds until it does something else.
 
     reason: OFFLINE, THROTTLED by the server, INTERMEDIARY for one that answers in its place, or NO_ANSWER to a
@@ -89,8 +83,7 @@ class Waiting:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Retrying:
+class Retrying(Struct, frozen=True):
     """A request is sent again after `seconds`. `attempt` counts from 1."""
 
     what: str
@@ -98,8 +91,7 @@ class Retrying:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Noted:
+class Noted(Struct, frozen=True):
     """Something that the user should know. The publish continues."""
 
     text: str

@@ -17,10 +17,12 @@ import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Self
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.paths import ID
@@ -38,8 +40,7 @@ END = bytes(tarfile.BLOCKSIZE)
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, slots=True)
-class FileEntry:
+class FileEntry(Struct, frozen=True):
     """The manifest's entry for a file. size: bytes. sha256: hex."""
 
     size: int
@@ -102,8 +103,7 @@ def _member(name: str, size: int) -> tarfile.TarInfo:
     return member
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(Struct, frozen=True):
     """The bytes of a bundle's file that are the content of one member."""
 
     offset: int

@@ -5,8 +5,9 @@ daemon pays it.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from roar_publisher.state.reasons import Reason, reason_of
 
@@ -32,8 +33,7 @@ _TEXTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Debt:
+class Debt(Struct, frozen=True):
     """One debt. why: a sentence. command: what else pays it, if anything."""
 
     what: DebtKind

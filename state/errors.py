@@ -6,9 +6,8 @@ command line (`UsageProblem`). Exceptions of libraries are translated where the 
 `roar_publisher.__main__` turns one of these errors into text and an exit code.
 """
 
-from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any
+from typing import Any, NamedTuple
 
 from roar_publisher.state.reasons import Reason
 
@@ -26,8 +25,7 @@ class Conclusion(Enum):
     STOPPED = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnostics:
+class Diagnostics(NamedTuple):
     """An error as the user reads it: three short texts. All but the first may be empty."""
 
     what: str

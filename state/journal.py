@@ -11,10 +11,11 @@ import json
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 from time import time
 from typing import Any, Literal, Unpack
+
+from msgspec.structs import asdict
 
 from roar_publisher.state.debts import parse_debts
 from roar_publisher.state.errors import LocalProblem, UsageProblem

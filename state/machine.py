@@ -12,10 +12,11 @@ class swallows cancellation and does not run on trio, so the machine is synchron
 "Interrupted" is not a state: it is a live state that no process owns.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from transitions import Machine
@@ -74,8 +75,7 @@ MAX_RECOUNTS = 1
 """How often a publish stages everything again because the server's counts differ."""
 
 
-@dataclass(frozen=True, slots=True)
-class Transition:
+class Transition(Struct, frozen=True):
     """A row of the table. `guard` names a method of `_Position` that must return true."""
 
     event: Event

@@ -4,8 +4,9 @@ Who must act decides what the daemon does: it parks what needs the user, and ret
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from roar_publisher.state.errors import Conclusion
 from roar_publisher.state.reasons import Reason
@@ -22,8 +23,7 @@ class Turn(StrEnum):
     USER = "person"
 
 
-@dataclass(frozen=True, slots=True)
-class Meaning:
+class Meaning(Struct, frozen=True):
     """The meaning of a code. turn: who must act next. text: a short explanation.
 
     conclusion: how `roar publish` ends with this reason if there is a publish. INTERRUPTED becomes FAILED if there is

@@ -8,8 +8,9 @@ both got the lock), on others a lock keeps everyone from reading. What is not na
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 MOUNT_TABLE = Path("/proc/self/mountinfo")
 LOCAL_LOCKS = frozenset(
@@ -26,8 +27,7 @@ LOCAL_OPTIONS = {"nfs": _OF_NFS, "nfs4": _OF_NFS, "lustre": re.compile("localflo
 """Options by kind that make locks this machine's alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(Struct, frozen=True):
     """A mounted file system. kind: as for `mount -t`. options: those of the mount and of the file system."""
 
     point: str

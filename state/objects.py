@@ -6,13 +6,13 @@ stores it is a credential.
 
 import sqlite3
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from roar_publisher.state.file import JournalFile
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectRow:
+class ObjectRow(Struct, frozen=True):
     """One object to store. seq: from 1. size: bytes. content: JSON defined by the storage layer.
 
     tag: the store's identifier of the object's stored state; empty before it is stored, and if the store gives none.
@@ -26,8 +26,7 @@ class ObjectRow:
     tag: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PartRow:
+class PartRow(Struct, frozen=True):
     """A part that the store acknowledged. number: from 1. size: bytes. tag: the store's identifier of it."""
 
     number: int
@@ -36,8 +35,7 @@ class PartRow:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectTally:
+class ObjectTally(Struct, frozen=True):
     """The progress of the objects. Sizes are in bytes."""
 
     objects: int
@@ -46,8 +44,7 @@ class ObjectTally:
     stored_size: int
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectProgress:
+class ObjectProgress(Struct, frozen=True):
     """The progress of one object. size, sent: its bytes in total, and those that the store acknowledged."""
 
     key: str

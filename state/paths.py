@@ -22,8 +22,9 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.lock import exclusively
@@ -40,8 +41,7 @@ PLANNING = re.compile(r"\.[0-9a-f]{8}")
 """The name of that folder before it is locked. Other processes do not take it for a publish."""
 
 
-@dataclass(frozen=True, slots=True)
-class PublishPaths:
+class PublishPaths(Struct, frozen=True):
     """The files of one publish."""
 
     folder: Path
@@ -145,8 +145,7 @@ class PublishPaths:
         return self.folder / "uploads" / str(number)
 
 
-@dataclass(frozen=True, slots=True)
-class StateFolder:
+class StateFolder(Struct, frozen=True):
     """The folder that holds every publish of this user."""
 
     root: Path

@@ -13,10 +13,11 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import IO
+
+from msgspec import Struct
 
 from roar_publisher.state.bundle import Bundle, damaged, write_bundle
 from roar_publisher.state.errors import LocalProblem, UsageProblem
@@ -38,8 +39,7 @@ COPIES = 3
 LONGEST_RECORD_BYTES = 64 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class UnpackedPublish:
+class UnpackedPublish(Struct, frozen=True):
     """A publish from a bundle. This process owns it, and no other process sees it yet.
 
     record: what a put will write into roar.db; None for other publishes.

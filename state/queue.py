@@ -5,8 +5,9 @@ checkpoint.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
 from typing import Any
+
+from msgspec import Struct
 
 from roar_publisher.state.file import JournalFile
 from roar_publisher.state.limits import DEFAULT_LIMITS, TransferLimits
@@ -17,11 +18,10 @@ STOPPED_BY_USER = "stopped with Ctrl-C or SIGTERM"
 
 STORED_AS = {"jobs": "most_uploads", "limit_rate": "upload_rate"}
 """The columns of transfer limits that are named differently."""
-LIMIT_COLUMNS = {each.name: STORED_AS.get(each.name, each.name) for each in fields(TransferLimits)}
+LIMIT_COLUMNS = {name: STORED_AS.get(name, name) for name in TransferLimits.__struct_fields__}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Queued:
+class Queued(Struct, frozen=True, kw_only=True):
     """The daemon's data about a publish.
 
     detached_at: Unix seconds when the user left the publish to the daemon; None if that did not happen.

@@ -1,8 +1,9 @@
 """The journal's data about a publish: the frozen plan, what the steps learned, and the history."""
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, TypedDict
+
+from msgspec import Struct, field
 
 from roar_publisher.state.debts import Debt
 from roar_publisher.state.machine import State
@@ -35,8 +36,7 @@ NAMED_BY_USER = (NamedBy.OPTION, NamedBy.ENVIRONMENT, NamedBy.USER, NamedBy.DEFA
 """Sources that the user controls. A project or a bundle is not one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """What is frozen before the first write. Links count distinct digests per job and kind.
 
     digest: identifies exactly what is sent. fingerprint: identifies what was asked for; the same request resumes by it.
@@ -72,8 +72,7 @@ class Plan:
     published: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class Progress(Struct, frozen=True, kw_only=True):
     """What the steps have learned so far.
 
     reason, detail: why the publish stopped last (a code, perhaps of a newer release, and a sentence); empty while it
@@ -145,8 +144,7 @@ class Learned(TypedDict, total=False):
     owed: tuple[Debt, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(Struct, frozen=True):
     """A row of the history."""
 
     at: float
@@ -156,8 +154,7 @@ class Checkpoint:
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocalContext:
+class LocalContext(Struct, frozen=True, kw_only=True):
     """The parts of a plan that depend on the machine.
 
     Folders, roar.db, its session's row, the SSH key that is meant, the git tags (as in `Plan`), where the lineage is

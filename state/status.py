@@ -6,8 +6,9 @@ the lineage. `state.status_reader` reads both. Everything that shows a status fo
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct
 
 from roar_publisher.state.lock import owner
 from roar_publisher.state.machine import LIVE, State
@@ -37,8 +38,7 @@ QUEUED, PARKED, STOPPED = "queued", "parked", "stopped"
 """Labels of interrupted publishes: the daemon continues them, they wait for the user, the user stopped them."""
 
 
-@dataclass(frozen=True, slots=True)
-class HostStatus:
+class HostStatus(Struct, frozen=True):
     """Facts about this machine that affect all its publishes.
 
     now: Unix seconds. daemon: the pid of the running daemon. room: whether the disk has room.
@@ -54,19 +54,15 @@ class HostStatus:
         return cls(clock(), owner(folder.daemon_lock), has_room(folder.root))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JournalStatus:
-    """The status of one publish. owner: the pid that works on it, or None.
-
-    Two are equal if the publish is unchanged.
-    """
+class JournalStatus(Struct, frozen=True, kw_only=True):
+    """The status of one publish. owner: the pid that works on it, or None."""
 
     paths: PublishPaths
     plan: Plan
     progress: Progress
     queued: Queued
     owner: int | None
-    host: HostStatus = field(repr=False, compare=False)
+    host: HostStatus
 
     @property
     def live(self) -> bool:
@@ -161,8 +157,7 @@ class JournalStatus:
         return max(0.0, self.host.now - self.plan.created_at)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CountedStatus(JournalStatus):
+class CountedStatus(JournalStatus, frozen=True, kw_only=True):
     """The status of one publish with the counts of its units and objects."""
 
     tally: dict[Kind, Tally]

@@ -6,9 +6,10 @@ Counting the journal of a large publish takes a while, so the time that a count 
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
+
+from msgspec import Struct
 
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.journal import Journal
@@ -26,8 +27,7 @@ COUNTING_SHARE = 0.05
 """The maximum share of time spent on counting."""
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(Struct, frozen=True):
     """The result of one poll: the status, the history, and the progress of each object of a put by seq."""
 
     status: CountedStatus
@@ -35,8 +35,7 @@ class Observation:
     objects: dict[int, ObjectProgress]
 
 
-@dataclass(frozen=True, slots=True)
-class _Counts:
+class _Counts(Struct, frozen=True):
     """version: the state and the version of the journal that were counted."""
 
     version: tuple[State, int]

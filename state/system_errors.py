@@ -6,8 +6,9 @@ disk again with a small file.
 
 import errno
 import os
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from roar_publisher.state.reasons import Reason
 
@@ -15,8 +16,7 @@ PROBE_BYTES = 64 * 1024
 """More than a file system stores in an inode, so that the file takes room."""
 
 
-@dataclass(frozen=True, slots=True)
-class SystemProblem:
+class SystemProblem(Struct, frozen=True):
     """A system error in words.
 
     reason: the code for the journal. what: the cause as part of a sentence. remedy: what to do first.

@@ -7,8 +7,10 @@ serves both routes and every identity.
 
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from enum import StrEnum
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from roar_publisher.state.file import JournalFile
 
@@ -39,8 +41,7 @@ LINKS = frozenset({Kind.INPUTS, Kind.OUTPUTS})
 """Kinds whose items are the links of one job."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(Struct, frozen=True):
     """One request's worth of items.
 
     seq: position in the plan, from 1. Nodes come before links, links before labels.
@@ -60,8 +61,7 @@ class Unit:
     part: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(Struct, frozen=True):
     """The progress of one kind of unit."""
 
     units: int

@@ -27,6 +27,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "publisher.aio": {"publisher.events", "publisher.publishing"},
     "publisher.errors": {"state", "publisher.publishing"},
     "publisher.report": {"state"},
+    "publisher.guarded": set(),
     "publisher.blocking": set(),
     "publisher.exit_codes": {"state"},
     "publisher.events": set(),
@@ -34,9 +35,10 @@ MAY_KNOW: dict[str, set[str]] = {
     "publisher.naming": set(),
     "publisher.text": set(),
     "publisher.tasks": {"state"},
-    "publisher.net": {"state", "publisher", "publisher.report", "publisher.tasks"},
-    "publisher.glaas": {"state", "publisher.report", "publisher.net"},
+    "publisher.net": {"publisher.guarded", "state", "publisher", "publisher.report", "publisher.tasks"},
+    "publisher.glaas": {"publisher.guarded", "state", "publisher.report", "publisher.net"},
     "publisher.storage": {
+        "publisher.guarded",
         "state",
         "publisher",
         "publisher.extras",
@@ -210,12 +212,14 @@ MAY_KNOW: dict[str, set[str]] = {
     "publisher.registry.http": {"publisher.glaas"},
     "publisher.registry.store": {"publisher.lineage", "publisher.registry.http"},
     "publisher.registry.accounts": {
+        "publisher.guarded",
         "publisher.glaas",
         "publisher.lineage",
         "publisher.registry.http",
         "publisher.registry.store",
     },
     "publisher.registry.lineages": {
+        "publisher.guarded",
         "publisher.glaas",
         "publisher.lineage",
         "publisher.registry.http",
@@ -223,6 +227,7 @@ MAY_KNOW: dict[str, set[str]] = {
         "publisher.registry.accounts",
     },
     "publisher.registry": {
+        "publisher.guarded",
         "publisher.glaas",
         "publisher.registry.store",
         "publisher.registry.accounts",
@@ -299,6 +304,7 @@ ROOMS_OF_THE_COMMAND_LINE = {
 }
 
 SHARED_WITH_REGISTRY = {
+    "publisher.guarded",
     "publisher.glaas.protocol",
     "publisher.glaas.wire",
     "publisher.glaas.features",
@@ -310,7 +316,7 @@ SHARED_WITH_REGISTRY = {
 }
 EXCEPTIONS: set[tuple[str, str]] = set()
 """Arrows that run the wrong way; each one that is fixed leaves this list."""
-STATE_IS_MADE_OF = {"sqlite_utils", "transitions"}
+STATE_IS_MADE_OF = {"msgspec", "sqlite_utils", "transitions"}
 
 
 def sources() -> Iterator[tuple[str, ast.Module]]:
@@ -407,7 +413,7 @@ def _inside(name: str, folder: str) -> bool:
     return name == folder or name.startswith(f"{folder}.")
 
 
-def test_the_heart_is_made_of_the_standard_library_and_two_others() -> None:
+def test_the_heart_is_made_of_the_standard_library_and_three_others() -> None:
     for name, tree in sources():
         if package(name) == "state":
             foreign = {imported.split(".")[0] for imported in imports(name, tree)} - set(sys.stdlib_module_names)

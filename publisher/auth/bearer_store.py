@@ -17,10 +17,10 @@ each use, and a refresh works as follows:
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
+from msgspec import Struct
 
 from roar_publisher.auth.private_file import locked, replacing, translated
 from roar_publisher.auth.secret import Secret
@@ -51,8 +51,7 @@ Post = Callable[[Document], Awaitable[Mapping[str, object]]]
 """Sends `POST /auth/refresh` with this body and returns the reply. Raises `Rejected` for a final refusal."""
 
 
-@dataclass(frozen=True, slots=True)
-class RefreshRefused:
+class RefreshRefused(Struct, frozen=True):
     """There is no longer a usable bearer. why: a sentence without its full stop."""
 
     why: str

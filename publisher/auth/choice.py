@@ -1,7 +1,8 @@
 """The inputs and the result of the choice of a credential (protocol.md §5). `decide` holds the rule itself."""
 
-from dataclasses import dataclass
 from enum import Enum, StrEnum
+
+from msgspec import Struct
 
 from roar_publisher.state.errors import NeedsUser
 from roar_publisher.state.reasons import Reason
@@ -34,8 +35,7 @@ class Key(Enum):
     UNUSABLE = "cannot sign"
 
 
-@dataclass(frozen=True, slots=True)
-class HeldCredentials:
+class HeldCredentials(Struct, frozen=True):
     """The credentials that this machine can sign with.
 
     bearer: whether there is one that is valid or can be refreshed.
@@ -48,8 +48,7 @@ class HeldCredentials:
     bearer_unusable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Capabilities:
+class Capabilities(Struct, frozen=True):
     """What the server advertises for anonymous publishes (protocol.md §4, `GET /health`).
 
     An authenticated publish always uses registration sessions (§5).
@@ -70,8 +69,7 @@ class Decision(StrEnum):
     STOP = "stop"
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """A decision with its reasons.
 
     row: the rows that applied, as `intent/carrier` or `intent/carrier/route`.

@@ -2,8 +2,9 @@
 
 import struct
 from base64 import b64decode
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from roar_publisher.auth.secret import Secret
 from roar_publisher.state.errors import NeedsUser
@@ -16,8 +17,7 @@ _OPENSSH_BEGIN = "-----BEGIN OPENSSH PRIVATE KEY-----"
 _OPENSSH_MAGIC = b"openssh-key-v1\0"
 
 
-@dataclass(frozen=True, slots=True)
-class KeyFiles:
+class KeyFiles(Struct, frozen=True):
     """private: the text of the private file. public: the public blob. encrypted: whether it needs a passphrase."""
 
     private: Secret | None

@@ -11,9 +11,10 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+from msgspec import Struct
 
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.lock import exclusively
@@ -26,8 +27,7 @@ LARGEST_BYTES = 1024 * 1024
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
-@dataclass(frozen=True, slots=True)
-class KnownKey:
+class KnownKey(Struct, frozen=True):
     """A key of a registry. origin: of the registry. public: as in a `.pub` file."""
 
     origin: str

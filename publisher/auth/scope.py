@@ -5,8 +5,9 @@ a spelling mistake must not do that.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
@@ -25,8 +26,7 @@ class Mode(StrEnum):
     PROJECT = "project"
 
 
-@dataclass(frozen=True, slots=True)
-class RepoScope:
+class RepoScope(Struct, frozen=True):
     """What the configuration says about one repository.
 
     owner_id, owner_type, project_id, visibility: the binding. They are set for `Mode.PROJECT` alone, so a leftover

@@ -13,8 +13,9 @@ A registry's address may come from a project or a bundle, and so from a stranger
 Loopback addresses are no exception: another user may listen on one of this machine's ports.
 """
 
-from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from roar_publisher.auth.signin import SignIn
 from roar_publisher.auth.trust import Issuer, TrustStore
@@ -26,8 +27,7 @@ _IDENTITY_SERVICE = "treqs"
 """Prefix of the providers that issue bearers for registries (protocol.md §1). Their issuer is not a registry."""
 
 
-@dataclass(frozen=True, slots=True)
-class Denied:
+class Denied(Struct, frozen=True):
     """Why a credential is not sent, as a sentence, and what the user can do about it."""
 
     why: str

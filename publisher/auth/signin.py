@@ -4,10 +4,11 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from typing import NoReturn
+
+from msgspec import Struct
 
 from roar_publisher.auth.secret import Secret
 from roar_publisher.state.errors import NeedsUser
@@ -30,8 +31,7 @@ class TokenState(Enum):
     EXPIRED = "expired, and cannot be refreshed"
 
 
-@dataclass(frozen=True, slots=True)
-class SignIn:
+class SignIn(Struct, frozen=True):
     """The signed-in user and the credentials.
 
     expires_at: Unix seconds; None if unknown.

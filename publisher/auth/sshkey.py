@@ -8,11 +8,11 @@ them; an encrypted file can also be unlocked with its passphrase. asyncssh reads
 import os
 import shlex
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 import anyio.to_thread
+from msgspec import Struct
 
 from roar_publisher.auth.agent import Agent
 from roar_publisher.auth.key_files import KeyFiles, public_file, read_key_files
@@ -76,8 +76,7 @@ class SshSigner:
         raise TypeError("a signer holds a key, and is neither pickled nor copied")
 
 
-@dataclass(frozen=True, slots=True)
-class KeyLocation:
+class KeyLocation(Struct, frozen=True):
     """The location of the key that signs.
 
     path: of its private file.

@@ -14,9 +14,10 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.lock import exclusively
@@ -29,16 +30,14 @@ VERSION = 1
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
-@dataclass(frozen=True, slots=True)
-class Issuer:
+class Issuer(Struct, frozen=True):
     """The origin that issued a sign-in. sign_in: the `SignIn.digest` of that sign-in."""
 
     origin: str
     sign_in: str
 
 
-@dataclass(frozen=True, slots=True)
-class Trust:
+class Trust(Struct, frozen=True):
     """The content of the file. accepted: maps origins to the time of acceptance (ISO 8601, UTC)."""
 
     accepted: Mapping[str, str] = field(default_factory=dict)

@@ -9,10 +9,11 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 
 from blake3 import blake3
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from roar_publisher.blocking import RunBlocking, in_thread, one_at_a_time
 from roar_publisher.checking.local_files import LocalFiles
@@ -37,16 +38,14 @@ SEQ = 1
 NAME_LENGTH = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Repaired:
+class Repaired(Struct, frozen=True):
     """What became of one object. why: why it was not put again; empty if it was."""
 
     inspected: Inspected
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Upload:
+class _Upload(Struct, frozen=True):
     """What the journal of an upload needs of a run."""
 
     journal: AsyncJournal
@@ -54,8 +53,7 @@ class _Upload:
     clock: Callable[[], float] = time.time
 
 
-@dataclass(frozen=True, slots=True)
-class Repair:
+class Repair(Struct, frozen=True):
     """Repairs the objects of one lineage. patience: seconds to wait for a store."""
 
     folder: StateFolder
@@ -108,7 +106,9 @@ class Repair:
 
     async def _send(self, store: ObjectStore, key: str, url: str, content: Content, name: str) -> None:
         folder = StateFolder(self.folder.root / "repairs" / name)
-        owned = await in_thread(_journal, folder, ObjectRow(SEQ, key, url, content.size, json.dumps(asdict(content))))
+        owned = await in_thread(
+            _journal, folder, ObjectRow(SEQ, key, url, content.size, json.dumps(content, default=asdict))
+        )
         with owned:
             files = AsyncFiles(owned.paths, self.run_blocking)
             ledger = UploadJournal(_Upload(AsyncJournal(owned.journal, self.run_blocking), files), SEQ, key)

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 
 import anyio
+from msgspec import Struct
+from msgspec.structs import replace
 
 from roar_publisher.blocking import in_thread
 from roar_publisher.checking.checks import due_again, record_check
@@ -16,8 +17,7 @@ from roar_publisher.state.limits import TransferLimits
 from roar_publisher.state.paths import StateFolder
 
 
-@dataclass(frozen=True, slots=True)
-class ScheduledChecks:
+class ScheduledChecks(Struct, frozen=True):
     """The checks of a daemon. every: seconds between two checks of one publish. limits: of reading objects."""
 
     folder: StateFolder

@@ -2,12 +2,12 @@
 
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
+from msgspec import Struct, field
 
 from roar_publisher.blocking import in_thread
 from roar_publisher.checking.local_files import LocalFiles
@@ -34,8 +34,7 @@ PATIENCE_SECONDS = 60.0
 """How long to wait for a registry, or a store, that is unreachable."""
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectOrder:
+class ObjectOrder(Struct, frozen=True):
     """How objects are inspected.
 
     full: every byte is read. percent: only so many of the objects, drawn by `seed` (a new one for None), and read.
@@ -53,8 +52,7 @@ class ObjectOrder:
     limits: TransferLimits = field(default_factory=TransferLimits)
 
 
-@dataclass(frozen=True, slots=True)
-class VerifyOrder:
+class VerifyOrder(Struct, frozen=True):
     """What to verify: a lineage by its whole hash, at a registry, as the credentials that `intent` chooses see it.
 
     planned: its publish, if this machine has it. objects: None to leave them alone.
@@ -67,8 +65,7 @@ class VerifyOrder:
     objects: ObjectOrder | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(Struct, frozen=True):
     """What was found.
 
     inspection: None if no objects were looked for. seed: of the sample, if one was drawn. repairs: of what was not

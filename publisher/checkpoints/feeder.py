@@ -8,9 +8,10 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from roar_publisher.checkpoints.record import End, Record
 from roar_publisher.checkpoints.series import TAKEN, WAITING, Series, registered

@@ -2,8 +2,9 @@
 
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from roar_publisher.checkpoints.record import HeldSource, Record
 from roar_publisher.checkpoints.series import Series, register
@@ -20,8 +21,7 @@ STRAY_SECONDS = 3600.0
 """A snapshot without a record that is older was left behind by a process that was killed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(Struct, frozen=True, kw_only=True):
     """What the records of a series have in common; the names are those of `Record`."""
 
     root: Path

@@ -7,10 +7,11 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Literal, Self
+
+from msgspec.structs import replace
 
 from roar_publisher.checkpoints.background import Background
 from roar_publisher.checkpoints.opening import open_series, settings_of

@@ -1,10 +1,12 @@
 """A submitted checkpoint, as the file that journals it holds it."""
 
 import json
-from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 VERSION = 1
 
@@ -23,8 +25,7 @@ class End(StrEnum):
     """Its publish failed or was cancelled."""
 
 
-@dataclass(frozen=True, slots=True)
-class HeldSource:
+class HeldSource(Struct, frozen=True):
     """A file or folder of a checkpoint.
 
     typed: its path, relative to the project if it is inside. files: of each file below it (of a single file: ""), the
@@ -35,8 +36,7 @@ class HeldSource:
     files: dict[str, tuple[int, int]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(Struct, frozen=True, kw_only=True):
     """One checkpoint, from its submission to its end.
 
     name: unique in its series, and the last part of its destination. created_at: Unix seconds. size: bytes.
@@ -68,11 +68,11 @@ class Record:
     detail: str = ""
     hash: str = ""
     url: str = ""
-    version: int = field(default=VERSION)
+    version: int = VERSION
 
     def as_json(self) -> bytes:
         """Return the record as a file holds it."""
-        return json.dumps(asdict(self)).encode()
+        return json.dumps(self, default=asdict).encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> "Record":
@@ -80,7 +80,7 @@ class Record:
         values: Any = json.loads(text)
         if not isinstance(values, dict) or values.get("version") != VERSION:
             raise ValueError("it is of another release")
-        known = {each.name for each in fields(cls)}
+        known = cls.__struct_fields__
         try:
             sources = tuple(
                 HeldSource(one["typed"], {name: (int(size), int(time)) for name, (size, time) in one["files"].items()})

@@ -16,8 +16,9 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from roar_publisher.checkpoints.record import End, Record
 from roar_publisher.state.paths import StateFolder

@@ -19,8 +19,9 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.reasons import Reason
@@ -40,8 +41,7 @@ Stamp = tuple[int, int]
 Stamps = dict[str, Stamp]
 
 
-@dataclass(frozen=True, slots=True)
-class HeldFiles:
+class HeldFiles(Struct, frozen=True):
     """What `hold` found: the stamp of each file by its path below the source, and of each inode that was linked."""
 
     stamps: Stamps

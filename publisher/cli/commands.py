@@ -1,10 +1,9 @@
 """The table of roar-publisher's commands and their modules. Importing none of them keeps `roar --help` fast."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class CommandEntry:
+class CommandEntry(NamedTuple):
     """The module that defines a command's click object, and the command's summary in `roar --help`."""
 
     module: str

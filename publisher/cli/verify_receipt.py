@@ -4,10 +4,10 @@ import errno
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import click
+from msgspec.structs import asdict
 
 from roar_publisher.exit_codes import ExitCode
 from roar_publisher.glaas.envelope import LARGEST_RECEIPT_BYTES, InvalidReceipt, key_blob

@@ -11,8 +11,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 import roar_publisher
 from roar_publisher.exit_codes import ExitCode
@@ -37,8 +38,7 @@ COMMAND = ("-P", "-m", "roar_publisher", "daemon", "run")
 SITE_FOLDERS = frozenset({"site-packages", "dist-packages"})
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(Struct, frozen=True):
     """The result of `start`.
 
     pid: of the daemon that is running. already: it was running before, or another process started it at the same

@@ -2,13 +2,13 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from roar_publisher.net.connection import RegistryConnection
 
 
-@dataclass(slots=True)
-class _Shared:
+class _Shared(Struct):
     connection: RegistryConnection
     users: int = 0
 

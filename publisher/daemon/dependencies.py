@@ -3,11 +3,11 @@
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import anyio
+from msgspec import Struct, field
 
 from roar_publisher.blocking import RunBlocking, one_at_a_time
 from roar_publisher.daemon.suspension import suspended_seconds
@@ -28,8 +28,7 @@ class Feeder(Protocol):
         """Let `feed` return soon."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dependencies:
+class Dependencies(Struct, frozen=True, kw_only=True):
     """Real resources by default; tests on virtual time inject others.
 
     clock: Unix seconds. slept: seconds that the machine has been suspended so far. has_room: whether the disk of a
@@ -49,8 +48,7 @@ class Dependencies:
     checks: "Checks | None" = None
 
 
-@dataclass(slots=True)
-class ActivePublish:
+class ActivePublish(Struct):
     """An active publish.
 
     stop: set to release it cleanly. scope: cancelled to drop it; the next scan finds it. reporting: it has ended, and

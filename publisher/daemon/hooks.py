@@ -13,11 +13,11 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 from anyio.abc import Process
+from msgspec import Struct
 
 from roar_publisher.daemon.log import Log, about, one_line
 from roar_publisher.state.errors import LocalProblem
@@ -58,8 +58,7 @@ _APPLESCRIPT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class EndedPublish:
+class EndedPublish(Struct, frozen=True):
     """A publish that has ended or waits for the user.
 
     state: DONE, FAILED, or a live state. hash, url: empty if nothing was published. project: the folder that it came

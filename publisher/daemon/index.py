@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from roar_publisher.state.errors import Conclusion, LocalProblem
 from roar_publisher.state.lock import owner
@@ -17,8 +18,7 @@ SETTLED_SECONDS = 1.0
 _Stamp = tuple[int, int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(Struct, frozen=True):
     """A cached journal.
 
     stamp: the journal file's stamp when it was read; None if it must be read again. status: None if it cannot be

@@ -14,8 +14,9 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from roar_publisher.daemon.background import COMMAND, START_SECONDS, STOP_SECONDS, import_path, stop, wait_for
 from roar_publisher.exit_codes import ExitCode
@@ -36,8 +37,7 @@ MANAGER_SECONDS = 30.0
 Command = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceDefinition:
+class ServiceDefinition(Struct, frozen=True):
     """The input for a service manager. path: the file that describes the service. text: its content.
 
     probe: succeeds if the manager is available. status: shows the user the status of the service.
@@ -54,8 +54,7 @@ class ServiceDefinition:
     forget: tuple[Command, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Installed:
+class Installed(Struct, frozen=True):
     """The result of `install` or `uninstall`.
 
     pid: of the daemon; None if no manager answered. remaining: the commands that the user must run in that case.

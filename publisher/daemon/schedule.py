@@ -13,8 +13,9 @@
 
 import random
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from roar_publisher.state.errors import Interrupted, NeedsUser, Owned, PublisherError, Transient
 from roar_publisher.state.meanings import MEANINGS, Turn
@@ -47,8 +48,7 @@ class Action(Enum):
     PAUSE = "pause"
 
 
-@dataclass(frozen=True, slots=True)
-class FollowUp:
+class FollowUp(Struct, frozen=True):
     """The decision about a publish that could not continue.
 
     attempts: failed attempts in a row, for the journal. seconds: until the next attempt. probe_url: the URL that must
@@ -92,8 +92,7 @@ def due(next_attempt: float | None, now: float) -> bool:
     return next_attempt is None or next_attempt <= now or next_attempt - now > LONGEST_WAIT_SECONDS
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Struct, frozen=True):
     """A publish that could be started now. created_at: Unix seconds."""
 
     id: str

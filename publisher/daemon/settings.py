@@ -8,14 +8,17 @@ able to name a command that runs here.
 import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from roar_publisher.daemon.log import Log
 from roar_publisher.lineage.toml_file import read_toml
 from roar_publisher.state.ages import parse_age
 from roar_publisher.state.errors import LocalProblem
-from roar_publisher.state.limits import DEFAULT_LIMITS, TransferLimits, parse_rate
+from roar_publisher.state.limit_texts import parse_rate
+from roar_publisher.state.limits import DEFAULT_LIMITS, TransferLimits
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.xdg import base_folder
 
@@ -24,8 +27,7 @@ KEYS = ("max_active", "jobs", "limit_rate", "on_done", "notify", "push_tags", "v
 """The keys of the user's `[publisher]` table."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DaemonSettings:
+class DaemonSettings(Struct, frozen=True, kw_only=True):
     """The daemon's settings.
 
     max_active: publishes that are active at once.
@@ -69,8 +71,7 @@ def project_settings(base: DaemonSettings, project: Path, *, log: Log) -> Daemon
     return replace(base, notify=table.settings(base).notify)
 
 
-@dataclass(frozen=True, slots=True)
-class _Reader:
+class _Reader(Struct, frozen=True):
     """Typed access to the `[publisher]` table of one file."""
 
     path: Path

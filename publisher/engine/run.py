@@ -2,11 +2,11 @@
 
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from time import time
 
 import anyio
 import httpx2
+from msgspec import Struct, field
 
 from roar_publisher.auth.choice import Choice
 from roar_publisher.auth.keyring import Keyring
@@ -36,16 +36,14 @@ LINKS_IN_BULK, LEGACY_LINKS_IN_BULK = "links_batch", "legacy_links_batch"
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """The result of a step: the event, and the values that the journal stores with it."""
 
     event: Event
     learned: Learned
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frontend:
+class Frontend(Struct, frozen=True, kw_only=True):
     """What a publish reports to, and the user whom it asks.
 
     confirm: asks the user whether a publish without a credential may proceed; not called again after a yes.
@@ -57,8 +55,7 @@ class Frontend:
     attended: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resources:
+class Resources(Struct, frozen=True, kw_only=True):
     """The connections, time and threads of one publish. The defaults are real and its own; tests inject others.
 
     connection: to the registry, if this process's publishes share one. budget: the upload limits that they share.
@@ -76,8 +73,7 @@ class Resources:
     run_blocking: RunBlocking = field(default_factory=one_at_a_time)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Run(Struct, frozen=True, kw_only=True):
     """One process's work on one publish. The process owns the publish for the lifetime of this object.
 
     user_key: makes this user's session ids unguessable.

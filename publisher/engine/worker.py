@@ -1,9 +1,9 @@
 """One process's work on one owned publish: sets up what the engine needs, and drives the publish."""
 
 from contextlib import nullcontext
-from dataclasses import replace
 
 import anyio
+from msgspec.structs import replace
 
 from roar_publisher.auth.keyring import Keyring
 from roar_publisher.engine.credentials import user_keyring

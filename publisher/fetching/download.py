@@ -3,10 +3,11 @@
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import anyio
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from roar_publisher.blocking import RunBlocking, in_thread, one_at_a_time
 from roar_publisher.fetching.folder import MOVE, REPLACE, Present, TargetFolder, local_problem
@@ -30,8 +31,7 @@ OpenStore = Callable[[str], Awaitable[ReadableStore]]
 """Opens the store of a place (`Destination.place`)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Arrived:
+class Arrived(Struct, frozen=True):
     """A file that is there now. was_there: it was there before, with this very content."""
 
     file: StoredFile
@@ -39,8 +39,7 @@ class Arrived:
     was_there: bool
 
 
-@dataclass(frozen=True, slots=True)
-class NotFetched:
+class NotFetched(Struct, frozen=True):
     """A file that is not there, and why."""
 
     file: StoredFile | Unsafe
@@ -50,16 +49,14 @@ class NotFetched:
 Outcome = Arrived | NotFetched
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(Struct, frozen=True):
     file: StoredFile
     store: ReadableStore
     key: str
     stored: StoredObject
 
 
-@dataclass(frozen=True)
-class Download:
+class Download(Struct, frozen=True):
     """One download into an open folder. told: receives what became of each file, in the order in which that is known.
 
     Everything runs again without harm: what is complete is found, and of what is incomplete the missing ranges are

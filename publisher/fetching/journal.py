@@ -9,8 +9,9 @@ import json
 import sqlite3
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from roar_publisher.fetching.stored import StoredFile
 from roar_publisher.state.errors import LocalProblem
@@ -29,8 +30,7 @@ CREATE TABLE IF NOT EXISTS ranges (digest TEXT NOT NULL, number INTEGER NOT NULL
 """
 
 
-@dataclass(frozen=True, slots=True)
-class FetchRequest:
+class FetchRequest(Struct, frozen=True):
     """What was asked for. registry: its address as it was resolved."""
 
     lineage: str

@@ -9,9 +9,10 @@ objects in a folder. Nothing of this is trusted: what is fetched has the digest 
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
+
+from msgspec import Struct, field
 
 from roar_publisher.fetching.asking import LineageReader
 from roar_publisher.fetching.names import checked_name, name_below, shared_names
@@ -33,8 +34,7 @@ MOST_SEGMENTS = LONGEST_KEY_BYTES // 2
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-@dataclass(slots=True)
-class PutJobs:
+class PutJobs(Struct):
     """What the put jobs of a lineage stored.
 
     paths, destinations: of each input, by digest; the last put counts.

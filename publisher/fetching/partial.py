@@ -4,9 +4,9 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 from blake3 import blake3
+from msgspec import Struct, field
 
 from roar_publisher.fetching.folder import READ_BYTES, TargetFolder
 from roar_publisher.fetching.stored import StoredFile
@@ -66,8 +66,7 @@ class _DigestFromBegin:
             self._end += read
 
 
-@dataclass(frozen=True, slots=True)
-class PartialFile:
+class PartialFile(Struct, frozen=True):
     """An incomplete file. descriptor: open for reading and writing."""
 
     target: TargetFolder

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from roar_publisher.fetching.asking import LineageReader
 from roar_publisher.glaas.protocol import API_ROOT
@@ -13,8 +14,7 @@ Link = tuple[str, str]
 """A digest and a path."""
 
 
-@dataclass(frozen=True, slots=True)
-class ServedJob:
+class ServedJob(Struct, frozen=True):
     """A job, or a part of the links of a large one.
 
     put: what a put job's metadata says of itself; None for other jobs.

@@ -4,12 +4,12 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
+from msgspec import Struct, field
 
 from roar_publisher.blocking import in_thread
 from roar_publisher.engine.credentials import user_keyring
@@ -42,8 +42,7 @@ PATIENCE_SECONDS = 60.0
 """How long to wait for a registry that is unreachable."""
 
 
-@dataclass(frozen=True, slots=True)
-class FetchOrder:
+class FetchOrder(Struct, frozen=True):
     """What to fetch, and where to.
 
     lineage: its hash, or the digest of an artifact, or the first 8 or more digits of one; empty to continue what was
@@ -58,8 +57,7 @@ class FetchOrder:
     limits: TransferLimits = field(default_factory=TransferLimits)
 
 
-@dataclass(slots=True)
-class FetchCounts:
+class FetchCounts(Struct):
     """What became of the files. failures: those that are not there, with the reason."""
 
     fetched: int = 0

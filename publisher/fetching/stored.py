@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
+
+from msgspec import Struct
 
 from roar_publisher.state.errors import UsageProblem
 from roar_publisher.storage.addresses import Destination, parse_object
@@ -12,8 +13,7 @@ STEP = re.compile(r"@(\d{1,9})")
 _PREFIX = re.compile(r"[0-9a-f]{8,64}")
 
 
-@dataclass(frozen=True, slots=True)
-class StoredFile:
+class StoredFile(Struct, frozen=True):
     """A file of a lineage.
 
     digest: blake3, in hex. url: where it is stored. name: where it goes, below the chosen folder.
@@ -29,8 +29,7 @@ class StoredFile:
         return parse_object(self.url)
 
 
-@dataclass(frozen=True, slots=True)
-class Unsafe:
+class Unsafe(Struct, frozen=True):
     """A file that is not fetched because of what the lineage says, or does not say, about it.
 
     url: empty if it is not known where the file is stored.

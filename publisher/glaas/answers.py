@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -26,8 +25,7 @@ R = TypeVar("R", bound=ReplyBody)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-@dataclass(frozen=True, slots=True)
-class Answer(Judgement, Generic[R]):
+class Answer(Judgement, Generic[R], frozen=True):
     """A judged answer. document: its JSON. accepted: the reply in it, only if the verdict is ACCEPTED."""
 
     document: Any

@@ -7,11 +7,12 @@ exactly once.
 import random
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol, TypeVar
 
 import anyio
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from roar_publisher.glaas.answers import WAITS, Answer, no_answer, shown
 from roar_publisher.glaas.compression import REFUSES_COMPRESSED, Compression
@@ -223,8 +224,7 @@ class RegistryClient:
             raise Interrupted
 
 
-@dataclass(slots=True)
-class _Request:
+class _Request(Struct):
     """One call's request.
 
     body: as it is sent. encoding: that of a compressed body. size: of the body before it was compressed.

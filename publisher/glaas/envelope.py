@@ -10,8 +10,9 @@ byte is therefore always noticed, also where JSON and base64 would allow several
 
 import json
 from base64 import b64decode, b64encode
-from dataclasses import dataclass
 from typing import Any, Self
+
+from msgspec import Struct
 
 from roar_publisher.glaas.signature import fingerprint, ssh_string
 from roar_publisher.glaas.verifying import is_ed25519_signature, is_signature
@@ -29,8 +30,7 @@ class InvalidReceipt(Exception):
     """A receipt that proves nothing. The text is a clause that says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReceiptSignature:
+class ReceiptSignature(Struct, frozen=True):
     """A signature. keyid: the SSH fingerprint of the key. sig: an SSHSIG blob, or a raw Ed25519 signature."""
 
     keyid: str
@@ -62,8 +62,7 @@ class ReceiptSignature:
         return blob.startswith(_ED25519_HEAD) and is_ed25519_signature(blob, signed, self.sig)
 
 
-@dataclass(frozen=True, slots=True)
-class ReceiptEnvelope:
+class ReceiptEnvelope(Struct, frozen=True):
     """A statement with its signatures. payload: the statement, as JSON."""
 
     payload: bytes

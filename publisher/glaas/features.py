@@ -1,7 +1,8 @@
 """The features of a registry, from `GET /health` (`protocol.md §4`)."""
 
-from dataclasses import dataclass, field
 from typing import Annotated, Self
+
+from msgspec import field
 
 from roar_publisher.glaas.protocol import LARGEST_INTEGER
 from roar_publisher.glaas.replies import ReplyBody
@@ -25,18 +26,15 @@ Advertised = Annotated[bool, _is_true]
 """A feature. What is absent or not a boolean is not supported."""
 
 
-class FeatureGroup(ReplyBody):
+class FeatureGroup(ReplyBody, frozen=True):
     """Features of which none are supported if a server sends something other than an object."""
-
-    __slots__ = ()
 
     @classmethod
     def read_or_nothing(cls, body: object) -> Self:
         return cls.read(body if isinstance(body, dict) else {})
 
 
-@dataclass(frozen=True, slots=True)
-class RegistrationSessionFeatures(FeatureGroup):
+class RegistrationSessionFeatures(FeatureGroup, frozen=True):
     """The features of registration sessions."""
 
     authenticated: Advertised = False
@@ -46,8 +44,7 @@ class RegistrationSessionFeatures(FeatureGroup):
     links_batch: Advertised = False
 
 
-@dataclass(frozen=True, slots=True)
-class Features(FeatureGroup):
+class Features(FeatureGroup, frozen=True):
     """`features` of `GET /health`. Any level may be absent.
 
     ssh_signature_host: the registry checks which host an SSH signature was made for (`glaas.signature`).
@@ -71,8 +68,7 @@ class Features(FeatureGroup):
     receipts: Advertised = False
 
 
-@dataclass(frozen=True, slots=True)
-class Health(ReplyBody):
+class Health(ReplyBody, frozen=True):
     """`GET /health`."""
 
     features: Annotated[Features, Features.read_or_nothing] = field(default_factory=Features)

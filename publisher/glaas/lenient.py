@@ -19,8 +19,9 @@ only in forms that are unambiguous.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from roar_publisher.net.documents import DEEPEST, WORDS, find_text
 
@@ -67,8 +68,7 @@ def refuses(document: Any) -> bool:
     return failed or bool(find_text(document.get("error")))
 
 
-@dataclass(frozen=True, slots=True)
-class NotAccepted:
+class NotAccepted(Struct, frozen=True):
     """An item of a batch that the registry did not accept.
 
     place: its index in the batch, or None if the registry does not give it. name: a uid or a digest as the registry

@@ -1,7 +1,6 @@
 """The replies about receipts (`protocol.md §4`). Public keys are Ed25519 keys as in a `.pub` file, without comments."""
 
 import re
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from roar_publisher.glaas.lenient import Unreadable
@@ -22,16 +21,14 @@ def _public_keys(value: Any) -> tuple[str, ...]:
     return tuple(_public_key(each.get("public") if isinstance(each, dict) else None) for each in value)
 
 
-@dataclass(frozen=True, slots=True)
-class ReceiptReply(ReplyBody):
+class ReceiptReply(ReplyBody, frozen=True):
     """`GET /sessions/:hash/receipt`: a document of `glaas.envelope`, and the key that signed it."""
 
     envelope: AsWritten
     key: Annotated[str, _public_key]
 
 
-@dataclass(frozen=True, slots=True)
-class ReceiptKeysReply(ReplyBody):
+class ReceiptKeysReply(ReplyBody, frozen=True):
     """`GET /receipt-keys`: the registry's keys; the current one first."""
 
     keys: Annotated[tuple[str, ...], _public_keys]

@@ -1,15 +1,19 @@
 """The replies of a registry, as a client reads them (`protocol.md §2, §4`).
 
 Unknown fields are ignored. Nearly every field may be absent, because servers differ in age. Fields are accepted in the
-forms that `lenient` lists. The replies are dataclasses whose types name their readers: pydantic, which the registry
+forms that `lenient` lists. The replies are Structs whose types name their readers: pydantic, which the registry
 uses, takes longer to import than a small publish has.
 """
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from functools import cache
 from typing import Annotated, Any, Self
 
+from msgspec import field
+from msgspec.structs import FieldInfo, fields
+
 from roar_publisher.glaas import lenient
+from roar_publisher.guarded import Guarded
 
 AsWritten = Annotated[Any, lenient.unchanged]
 ClaimedHash = Annotated[str, lenient.required_claim]
@@ -23,14 +27,17 @@ ShownAddress = Annotated[str | None, lenient.address]
 """Where a lineage is shown. A receipt is valid without it."""
 
 
-class ReplyBody:
+@cache
+def _fields(reply: type["ReplyBody"]) -> tuple[FieldInfo, ...]:
+    return fields(reply)
+
+
+class ReplyBody(Guarded, frozen=True):
     """The body of a success without its envelope (`protocol.md §2`). A null field counts as absent.
 
     A field's type is `Annotated` with its reader, which returns the value in a form of the field's type, or raises
     Unreadable.
     """
-
-    __slots__ = ()
 
     @classmethod
     def read(cls, body: object) -> Self:
@@ -38,23 +45,24 @@ class ReplyBody:
         if not isinstance(body, dict):
             raise lenient.Unreadable("not an object")
         found = {}
-        for each in fields(cls):  # type: ignore[arg-type]  # every reply is a dataclass
+        for each in _fields(cls):
             value = body.get(each.name)
             if value is not None:
-                (reader,) = each.type.__metadata__  # type: ignore[union-attr]  # every type is annotated
+                (reader,) = each.type.__metadata__  # every type is annotated
                 found[each.name] = reader(value)
-            elif each.default is MISSING and each.default_factory is MISSING:
+            elif each.required:
                 raise lenient.Unreadable(f"without {each.name}")
         return cls(**found)
 
 
-@dataclass(frozen=True, slots=True)
-class OpenReply(ReplyBody):
+class OpenReply(ReplyBody, frozen=True):
     """A registration session. The token is the only credential of an anonymous one.
 
     The id goes into paths and the token into a header, so neither may contain a delimiter of those.
     created: False if it existed before or the server does not say. status: `active` or `closed`.
     """
+
+    HIDDEN = ("registration_session_token",)
 
     registration_session_id: Annotated[str, lenient.session_id]
     created: LenientBool = False
@@ -62,8 +70,7 @@ class OpenReply(ReplyBody):
     registration_session_token: Annotated[str | None, lenient.session_token] = None
 
 
-@dataclass(frozen=True, slots=True)
-class BatchReply(ReplyBody):
+class BatchReply(ReplyBody, frozen=True):
     """The result of a batch of any kind. Each endpoint fills in what applies to it.
 
     errors: as the server writes it; `not_accepted` interprets it. existing_binding_prepared: every job is registered
@@ -89,8 +96,7 @@ class BatchReply(ReplyBody):
         return lenient.not_accepted(self.errors, items)
 
 
-@dataclass(frozen=True, slots=True)
-class AnyReply(ReplyBody):
+class AnyReply(ReplyBody, frozen=True):
     """Any JSON, for calls where the status alone is the answer."""
 
     @classmethod
@@ -98,8 +104,7 @@ class AnyReply(ReplyBody):
         return cls()
 
 
-@dataclass(frozen=True, slots=True)
-class DocumentReply(ReplyBody):
+class DocumentReply(ReplyBody, frozen=True):
     """A reply whose fields are interpreted elsewhere."""
 
     document: Mapping[str, Any]
@@ -111,23 +116,17 @@ class DocumentReply(ReplyBody):
         return cls({name: value for name, value in body.items() if value is not None})
 
 
-class MeReply(DocumentReply):
+class MeReply(DocumentReply, frozen=True):
     """`GET /auth/me`: the owner of the credential."""
 
-    __slots__ = ()
+
+class RefreshReply(DocumentReply, frozen=True):
+    """`POST /auth/refresh`: new tokens."""
+
+    HIDDEN = ("document",)
 
 
-class RefreshReply(DocumentReply):
-    """`POST /auth/refresh`: new tokens. Its repr does not show them."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "RefreshReply(<secret>)"
-
-
-@dataclass(frozen=True, slots=True)
-class ContextUser(ReplyBody):
+class ContextUser(ReplyBody, frozen=True):
     """The user of an access context."""
 
     id: OptionalText = None
@@ -136,15 +135,13 @@ class ContextUser(ReplyBody):
     email: OptionalText = None
 
 
-@dataclass(frozen=True, slots=True)
-class AccessContextReply(ReplyBody):
+class AccessContextReply(ReplyBody, frozen=True):
     """`GET /auth/access-context`: the user behind a bearer."""
 
     user: Annotated[ContextUser, ContextUser.read]
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt(ReplyBody):
+class Receipt(ReplyBody, frozen=True):
     """A published lineage as the registry reports it. `steps.receipts` compares it with what was sent.
 
     created: False if the hash was published before. visibility: the visibility that the registry set, or None if it
@@ -160,8 +157,7 @@ class Receipt(ReplyBody):
     created: Annotated[bool, lenient.not_denied] = True
 
 
-@dataclass(frozen=True, slots=True)
-class LegacySessionReply(ReplyBody):
+class LegacySessionReply(ReplyBody, frozen=True):
     """A lineage that accepts legacy writes. hash: absent if the server does not repeat it."""
 
     hash: Annotated[str | None, lenient.required_claim] = None

@@ -1,7 +1,8 @@
 """What an inspection says of an object, and of all of them."""
 
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 from roar_publisher.inspection.subjects import Subject
 
@@ -20,8 +21,7 @@ WRONG = frozenset({Finding.MISSING, Finding.TRUNCATED, Finding.CHANGED})
 """Findings that contradict the lineage. What is unreadable may be right."""
 
 
-@dataclass(frozen=True, slots=True)
-class Inspected:
+class Inspected(Struct, frozen=True):
     """One object's finding.
 
     why: a sentence unless it is proven. read: bytes read in this run. tag: the version that was looked at; empty if
@@ -35,8 +35,7 @@ class Inspected:
     tag: str = ""
 
 
-@dataclass(slots=True)
-class Inspection:
+class Inspection(Struct):
     """The findings of all objects, up to now.
 
     problems: those that are not proven. by_reading: proven by reading every byte. bytes_read: in this run.

@@ -2,10 +2,10 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 
 import anyio
 from blake3 import blake3
+from msgspec import Struct, field
 
 from roar_publisher.blocking import RunBlocking, one_at_a_time
 from roar_publisher.inspection.findings import Finding, Inspected, Inspection
@@ -29,8 +29,7 @@ OpenStore = Callable[[str], Awaitable[ReadableStore]]
 """Opens the store of a place (`Destination.place`)."""
 
 
-@dataclass(frozen=True)
-class Inspector:
+class Inspector(Struct, frozen=True):
     """One inspection. full: read every byte, also where a checksum would do.
 
     pace: limits the bytes that are read. record: what was proven before, and where it is kept; None for neither.
@@ -108,8 +107,7 @@ class Inspector:
         return found
 
 
-@dataclass
-class _Reading:
+class _Reading(Struct):
     """The reading of one object. read: bytes so far. tag: the version that is read."""
 
     inspector: Inspector

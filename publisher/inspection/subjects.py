@@ -3,15 +3,15 @@
 import math
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from roar_publisher.state.journal import Journal
 from roar_publisher.storage.addresses import Destination, parse_object
 from roar_publisher.storage.source import Content
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(Struct, frozen=True):
     """One object. digest: blake3, in hex.
 
     content: the local file that was put, by which a store's checksum and single parts are proven; None if this machine

@@ -1,8 +1,9 @@
 """Cut items into units that are limited in items and in bytes (`protocol.md §2`)."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from hashlib import sha256
+
+from msgspec import Struct, field
 
 from roar_publisher.lineage.jsontext import encode
 from roar_publisher.state.units import Kind, Unit
@@ -24,8 +25,7 @@ CHUNK_BYTES = 4 * 1024 * 1024
 Sink = Callable[[Iterable[Unit]], None]
 
 
-@dataclass(slots=True)
-class Batch:
+class Batch(Struct):
     """Items of one kind that are collected for a unit, as JSON texts."""
 
     kind: Kind

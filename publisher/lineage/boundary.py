@@ -6,8 +6,9 @@ user. Such a file is published only if the user names the file itself or passes 
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from roar_publisher.lineage.config import ROAR_FOLDER
 from roar_publisher.state.errors import UsageProblem
@@ -17,8 +18,7 @@ _LISTED = 5
 """The most paths that an error lists."""
 
 
-@dataclass(frozen=True, slots=True)
-class Escape:
+class Escape(Struct, frozen=True):
     """A path of the project, and the place outside that it leads to."""
 
     path: Path

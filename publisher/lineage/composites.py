@@ -7,7 +7,9 @@ request) and a Bloom filter over all of them, with which the server finds member
 import base64
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from roar_publisher.glaas.items import ComponentItem, CompositeItem, HashItem
 from roar_publisher.lineage.artifacts import COMPOSITE_PREFIX, hash_entries, remote_source
@@ -58,8 +60,7 @@ FROM composite_membership_indexes WHERE composite_artifact_id = ?
 """
 
 
-@dataclass(frozen=True, slots=True)
-class DatasetComponent:
+class DatasetComponent(Struct, frozen=True):
     """One file of a dataset; the fields are named as in requests."""
 
     relative_path: str

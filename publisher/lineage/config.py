@@ -6,9 +6,11 @@ same folder. The user's is `$XDG_CONFIG_HOME/roar/config.toml`. Nothing here wri
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from roar_publisher.lineage.redaction.patterns import CustomShape
 from roar_publisher.lineage.redaction.settings import DEFAULT_SECRET_VARIABLES, OmitConfig, merge_settings
@@ -25,8 +27,7 @@ ROAR_FOLDER = ".roar"
 Table = Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class NamedRegistry:
+class NamedRegistry(Struct, frozen=True):
     """A registry's address as it was written, and where it comes from.
 
     file: the project's file that holds it, otherwise None.
@@ -37,8 +38,7 @@ class NamedRegistry:
     file: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(Struct, frozen=True):
     """The configuration values that publishing needs.
 
     table: the merged configuration, for modules that read a section themselves (`[scope]`, `[treqs]`, …).
@@ -107,8 +107,7 @@ def _merge(base: dict[str, object], over: Table) -> None:
             base[key] = value
 
 
-@dataclass(frozen=True, slots=True)
-class _Reader:
+class _Reader(Struct, frozen=True):
     """Typed access to a table, with the dotted key in every error message."""
 
     table: Table

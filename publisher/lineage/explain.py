@@ -2,15 +2,15 @@
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from roar_publisher.lineage.batches import Sink
 from roar_publisher.lineage.plan import PlanSummary
 from roar_publisher.state.units import Kind, Unit
 
 
-@dataclass(frozen=True, slots=True)
-class JobSummary:
+class JobSummary(Struct, frozen=True):
     """A job for display; the command is redacted, the counts are those of the links as sent."""
 
     uid: str
@@ -21,8 +21,7 @@ class JobSummary:
     outputs: int
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(Struct, frozen=True):
     """The plan's summary and its jobs in publishing order. composites: the number of datasets among the artifacts."""
 
     summary: PlanSummary

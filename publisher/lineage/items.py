@@ -1,7 +1,8 @@
 """One job, artifact or link: redacted, encoded for a request (`protocol.md §4`), and in canonical form for the hash."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from roar_publisher.glaas.items import ArtifactItem, JobItem
 from roar_publisher.lineage.artifacts import hash_entries, is_composite, remote_source

@@ -1,8 +1,9 @@
 """The frozen plan of a publish: what `roar publish` will send, and the facts that finalize needs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from roar_publisher.lineage.batches import Sink, UnitWriter
 from roar_publisher.lineage.builder import UnitBuilder
@@ -15,8 +16,7 @@ from roar_publisher.lineage.selection import ordered_jobs
 from roar_publisher.lineage.targets import pick_target
 
 
-@dataclass(frozen=True, slots=True)
-class PlanSummary:
+class PlanSummary(Struct, frozen=True):
     """A summary of a plan.
 
     session_id: the session's row in roar.db.

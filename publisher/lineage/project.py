@@ -3,8 +3,9 @@
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from roar_publisher.lineage.config import ROAR_FOLDER, Config, NamedRegistry, load_config, user_registry
 from roar_publisher.state.errors import LocalProblem
@@ -12,8 +13,7 @@ from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import NamedBy
 
 
-@dataclass(frozen=True, slots=True)
-class Project:
+class Project(Struct, frozen=True):
     """A folder in which roar captured lineage."""
 
     root: Path

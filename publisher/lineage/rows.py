@@ -1,10 +1,11 @@
 """The tables and rows of roar.db that are published, and links grouped by job."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
+
+from msgspec import Struct
 
 NEEDED_COLUMNS = {
     "sessions": {"id", "hash", "is_active", "git_repo", "metadata", "synced_at"},
@@ -21,8 +22,7 @@ TABLES = frozenset({*NEEDED_COLUMNS, "hash_cache"})
 """The tables of roar.db that our statements name."""
 
 
-@dataclass(frozen=True, slots=True)
-class SessionRow:
+class SessionRow(Struct, frozen=True):
     """A row of `sessions`. `hash` is roar's local hash, not a published one."""
 
     id: int
@@ -30,8 +30,7 @@ class SessionRow:
     git_repo: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class JobRow:
+class JobRow(Struct, frozen=True):
     """The published fields of a row of `jobs`. `seq` is the job's place in the publishing order, from 0."""
 
     seq: int

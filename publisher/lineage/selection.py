@@ -7,7 +7,9 @@ earlier job that the user started.
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from roar_publisher.lineage.database import RoarDatabase
 from roar_publisher.state.errors import LocalProblem
@@ -31,8 +33,7 @@ JOB_TEXT_LIMITS = {"command": 1024**2, "metadata": 2 * 1024**2}
 _SUBMIT = "(coalesce(execution_role, '') = 'submit' OR command LIKE 'ray job submit%')"
 
 
-@dataclass(frozen=True, slots=True)
-class JobHead:
+class JobHead(Struct, frozen=True):
     """The few facts of a job that stay in memory.
 
     row: its row in roar.db.

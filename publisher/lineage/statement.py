@@ -11,9 +11,10 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+
+from msgspec import Struct
 
 from roar_publisher.glaas.envelope import InvalidReceipt
 from roar_publisher.lineage.canonical import CANONICAL_VERSION, LineageHasher
@@ -37,8 +38,7 @@ AlgorithmOf = Callable[[str], str]
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublishedFacts:
+class PublishedFacts(Struct, frozen=True, kw_only=True):
     """What a receipt says about a lineage besides its jobs.
 
     publisher: the identity that the hash names. registry: its origin. published_at: UTC, ISO 8601. Links are counted
@@ -57,8 +57,7 @@ class PublishedFacts:
     outputs: int
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(Struct, frozen=True):
     """A statement that does not contradict itself.
 
     subjects: names by digest. lists_jobs: whether the hash was computed from its jobs.

@@ -1,9 +1,9 @@
 """The resources that all uploads of one process share, across its publishes."""
 
 import os
-from dataclasses import dataclass, field
 
 from anyio import CapacityLimiter, Event, move_on_after
+from msgspec import Struct, field
 
 from roar_publisher.net.gate import GateState
 from roar_publisher.net.pace import Pace
@@ -49,8 +49,7 @@ def _one_thread_a_core() -> CapacityLimiter:
     return CapacityLimiter(os.cpu_count() or 1)
 
 
-@dataclass(frozen=True, slots=True)
-class UploadBudget:
+class UploadBudget(Struct, frozen=True):
     """Shared upload resources, created inside an event loop.
 
     slots: concurrent requests to object stores. pace: the upload rate over the network, if it is limited. gate_states:

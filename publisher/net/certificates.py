@@ -9,10 +9,10 @@ import os
 import re
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
+from msgspec import Struct
 
 from roar_publisher.state.errors import NeedsUser
 from roar_publisher.state.reasons import Reason
@@ -23,8 +23,7 @@ FOLDERS = "SSL_CERT_DIR"
 """The only setting that accepts folders alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class TrustedCertificates:
+class TrustedCertificates(Struct, frozen=True):
     """Which certificates to trust.
 
     setting: the name of the setting that chose the certificates; empty for the system's. path: a file or folder.

@@ -10,12 +10,12 @@ import logging
 import os
 from collections.abc import Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 import anyio
 import httpx2
+from msgspec import Struct
 
 from roar_publisher import __version__
 from roar_publisher.net.certificates import TrustedCertificates
@@ -56,8 +56,7 @@ for _name in ("httpx2", "httpcore2"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """A reply. Header names are lower case."""
 
     status: int

@@ -11,10 +11,10 @@ A server that asks to wait (`Retry-After`) holds the same gate, so that no other
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 from typing import TypeVar
 
 import anyio
+from msgspec import Struct
 
 from roar_publisher.net.exchange import PROBE_SECONDS
 from roar_publisher.net.route import Unreachable
@@ -35,8 +35,7 @@ A wrong address is then more likely than a bad connection.
 S = TypeVar("S")
 
 
-@dataclass(slots=True)
-class GateState:
+class GateState(Struct):
     """The gate state that all publishes to one server share. Times are anyio's.
 
     closed: set while a task probes. Only that task writes it.

@@ -7,13 +7,13 @@ proxy.
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 
+from roar_publisher.guarded import Guarded
 from roar_publisher.net.address import is_loopback
 from roar_publisher.state.errors import NeedsUser
 from roar_publisher.state.reasons import Reason
@@ -24,12 +24,12 @@ ALIASES = {"socks": "socks5h"}
 FORM = "http://host:port, https://host:port or socks5h://host:port"
 
 
-@dataclass(frozen=True, slots=True)
-class Proxy:
+class Proxy(Guarded, frozen=True):
     """A proxy. setting: the variable that names it. url: may contain a password, so it is never shown."""
 
+    HIDDEN = ("url",)
     setting: str
-    url: str = field(repr=False)
+    url: str
 
     @property
     def over_tls(self) -> bool:

@@ -7,10 +7,10 @@ gets as much time as the patience allows.
 
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 import anyio
+from msgspec import Struct
 
 from roar_publisher.net.exchange import Reply
 from roar_publisher.net.gate import Gate
@@ -32,16 +32,14 @@ from roar_publisher.state.reasons import Reason
 J = TypeVar("J", bound="Judgement")
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(Struct, frozen=True):
     """What a reply means. text: why it is not accepted, for the user."""
 
     verdict: Verdict
     text: str
 
 
-@dataclass(slots=True)
-class Attempts:
+class Attempts(Struct):
     """Counts of what the attempts of one request met.
 
     sent_at: anyio time of the last attempt, or None if that does not matter. waiting_since: anyio time when the current

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
-from dataclasses import dataclass
 from typing import NoReturn
 
 import anyio
+from msgspec import Struct
 
 from roar_publisher.report import Reporter, Waiting
 from roar_publisher.state.reasons import Reason
@@ -15,8 +15,7 @@ NOTICE_SECONDS = 5.0
 """A request is reported after this time without an answer, and again each time it passes."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _RunningRequest:
+class _RunningRequest(Struct, frozen=True, eq=False):
     """A running request. Times are anyio's. until: when it times out."""
 
     at: float

@@ -3,10 +3,10 @@
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from time import time
 
 import httpx2
+from msgspec import Struct
 
 from roar_publisher.auth.choice import Decision
 from roar_publisher.auth.decide import lineage_names_owner, possible_decisions
@@ -54,8 +54,7 @@ async def candidate_identities(
     return list(dict.fromkeys([ANONYMOUS_IDENTITY, *found]))
 
 
-@dataclass(frozen=True, slots=True)
-class _IdentityLookup:
+class _IdentityLookup(Struct, frozen=True):
     request: PublishRequest
     keyring: Keyring
     caller: RegistryClient

@@ -6,8 +6,10 @@ same lineage to the same registry exists, that one is used instead and the new o
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from roar_publisher.auth.identity import is_key_identity
 from roar_publisher.lineage.batches import Sink
@@ -27,8 +29,7 @@ REUSABLE_STATES = (*LIVE, State.DONE)
 """States in which an earlier publish of the same lineage is reused."""
 
 
-@dataclass(frozen=True, slots=True)
-class FrozenPlan:
+class FrozenPlan(Struct, frozen=True):
     """An owned publish with a plan.
 
     resumed: whether the publish was begun earlier.

@@ -1,9 +1,11 @@
 """What the user asks to publish, and the plan that is drafted from it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from roar_publisher.auth.choice import Flag
 from roar_publisher.auth.scope import RepoScope
@@ -14,8 +16,7 @@ from roar_publisher.state.objects import ObjectRow
 from roar_publisher.state.record import NAMED_BY, NamedBy
 
 
-@dataclass(frozen=True, slots=True)
-class PublishRequest:
+class PublishRequest(Struct, frozen=True):
     """What the user asks to publish, and how.
 
     target: as typed; None means the whole active session.
@@ -47,8 +48,7 @@ class PublishRequest:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class PutPlan:
+class PutPlan(Struct, frozen=True):
     """What a put stores before its lineage is published, and what it records afterwards.
 
     destination: the URL of the store.
@@ -63,8 +63,7 @@ class PutPlan:
     record: str
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(Struct, frozen=True):
     """The result of planning.
 
     fingerprint: identifies the request, so that an interrupted publish of the same lineage can be found again.

@@ -1,6 +1,6 @@
 """Cancels a publish, or permits another attempt. Each owns the publish while it changes it."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from roar_publisher.publishing.cancelling import cancel_owned
 from roar_publisher.publishing.ownership import take_over
@@ -30,8 +30,7 @@ def cancel_publish(paths: PublishPaths, folder: StateFolder, run: Runner) -> str
         return text
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(Struct, frozen=True):
     """What follows after another attempt was permitted.
 
     owes: the lineage is published, and there is only a debt left. by_daemon: a daemon runs, and continues it.

@@ -9,8 +9,9 @@ An estimate is the remaining work divided by the recent speed. It is reported if
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import islice
+
+from msgspec import Struct
 
 WINDOW_SECONDS = 10.0
 """The speed is measured over at least this many seconds"""
@@ -29,8 +30,7 @@ TOLERANCE = 1 / 6
 TOLERATED_SECONDS = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class _Point:
+class _Point(Struct, frozen=True):
     """The state of a phase at one time.
 
     at: seconds. done: work by sort. ends_at: the estimated end at that time, if known.

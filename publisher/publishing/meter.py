@@ -2,7 +2,8 @@
 
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from roar_publisher.publishing.estimate import Estimate
 from roar_publisher.report import (
@@ -40,8 +41,7 @@ SETTLED_SECONDS = 1.0
 """How long a phase must have run before its rate is meaningful."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delay:
+class Delay(Struct, frozen=True):
     """What the publish waits for, and until when on the meter's clock."""
 
     what: str

@@ -1,8 +1,9 @@
 """What a caller wants published: the arguments of the Python API, or the options of a command line."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct, field
 
 from roar_publisher.state.errors import UsageProblem
 from roar_publisher.state.limits import TransferLimits
@@ -28,8 +29,7 @@ class PutTexts(Protocol):
     def message(self) -> str: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PutOrder:
+class PutOrder(Struct, frozen=True, kw_only=True):
     """The files to store, and how the put is described.
 
     sources: none means all outputs of the active session. name: the name label of the put job.
@@ -48,8 +48,7 @@ class PutOrder:
     commit: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class Order(Struct, frozen=True, kw_only=True):
     """One publish or put, or the one to resume.
 
     cwd: the folder whose project is meant, and that paths are relative to. target: None for the active session.

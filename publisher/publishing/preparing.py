@@ -1,10 +1,10 @@
 """Prepares a new publish before its plan is frozen: identities, the files of a put, and the user's consent."""
 
 import time
-from dataclasses import dataclass
 from functools import partial
 
 import anyio
+from msgspec import Struct
 
 from roar_publisher.auth.identity_cache import IdentityCache
 from roar_publisher.auth.keyring import Keyring
@@ -19,8 +19,7 @@ from roar_publisher.state.paths import StateFolder
 from roar_publisher.tasks import until_stopped
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(Struct, frozen=True):
     """The result of a preparation.
 
     planner: of a put; None for lineage only. agreed: consent to a publish without a named owner, given before
@@ -32,8 +31,7 @@ class Prepared:
     agreed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Preparation:
+class Preparation(Struct, frozen=True):
     """The preparation of one request."""
 
     request: PublishRequest

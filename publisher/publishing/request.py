@@ -3,8 +3,9 @@
 import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from roar_publisher.auth.bearer_store import BearerStore
 from roar_publisher.auth.choice import Capabilities, Choice, Decision, HeldCredentials, Probe

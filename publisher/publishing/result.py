@@ -1,7 +1,8 @@
 """The result of a publish: the identity, the owner, and the stored files."""
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from roar_publisher.auth.identity import ANONYMOUS_IDENTITY
 from roar_publisher.state.objects import ObjectTally
@@ -13,8 +14,7 @@ PUBLIC = "public"
 NO_FILES = ObjectTally(0, 0, 0, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """A finished publish. files: of a put. receipt: the file of its receipt, if there is one."""
 
     plan: Plan

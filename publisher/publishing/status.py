@@ -1,9 +1,10 @@
 """The status of a publish for `roar journal` and `roar daemon`: in words, as JSON, and what to type next."""
 
 import time
-from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
+
+from msgspec.structs import asdict
 
 from roar_publisher.auth.clock import clock_advice_in
 from roar_publisher.exit_codes import exit_code_of

@@ -6,8 +6,9 @@ another terminal, or several in turn.
 
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from roar_publisher.lineage.project import find_project
 from roar_publisher.publishing.changes import ChangeReporter
@@ -63,8 +64,7 @@ class Halted(PublisherError):
         self.publish_id = publish_id
 
 
-@dataclass(slots=True)
-class PublishWatch:
+class PublishWatch(Struct):
     """One publish that is followed. sleep: takes seconds. elapsed: seconds on a monotonic clock."""
 
     poller: StatusPoller

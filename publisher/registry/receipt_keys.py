@@ -10,12 +10,15 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import asdict
+
 from roar_publisher.glaas.envelope import ReceiptSignature, ed25519_public, key_blob
 from roar_publisher.glaas.signature import fingerprint
+from roar_publisher.guarded import Guarded
 from roar_publisher.registry.store.private_data import FILE_MODE, replace_private_file
 
 if TYPE_CHECKING:
@@ -28,16 +31,17 @@ MOST_KEYS = 100
 
 @dataclass(frozen=True, slots=True)
 class ReceiptKey:
-    """A public key. public: as in a `.pub` file. current: whether it signs."""
+    """A public key. public: as in a `.pub` file. current: whether it signs. A dataclass, for pydantic describes it."""
 
     keyid: str
     public: str
     current: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
+class _Kept(Guarded, frozen=True):
     """The content of the file. private: in OpenSSH's format. public: all public keys, the one that signs last."""
+
+    HIDDEN = ("private",)
 
     private: str
     public: tuple[str, ...]

@@ -7,8 +7,9 @@ paths are refused: in destinations here, in keys by `store.check_key`.
 
 import os
 import re
-from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes, urlsplit
+
+from msgspec import Struct
 
 from roar_publisher.state.errors import UsageProblem
 from roar_publisher.storage.kinds import STORES
@@ -29,8 +30,7 @@ WEB = "https"
 AUTHORITY = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(Struct, frozen=True):
     """A parsed destination.
 
     scheme: of `kinds.STORES`, or FOLDER. bucket: its name, or an access point's ARN; empty for a folder.

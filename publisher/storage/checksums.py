@@ -9,11 +9,11 @@ import hashlib
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 
 from anyio import from_thread, to_thread
 from blake3 import blake3
+from msgspec import Struct
 
 from roar_publisher.net.budget import UploadBudget
 from roar_publisher.storage.slices import SEND_BYTES, HeldSlice
@@ -25,8 +25,7 @@ HASHED_BYTES = 256 * 1024
 """Bytes read and hashed at once, so that they stay in the core's cache for the second hash."""
 
 
-@dataclass(frozen=True, slots=True)
-class Checksums:
+class Checksums(Struct, frozen=True):
     """The checksums of one slice. md5: empty if it was not requested."""
 
     sha256: bytes

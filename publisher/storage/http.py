@@ -9,7 +9,6 @@ import os
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 from time import time
@@ -17,8 +16,10 @@ from time import time
 import anyio
 import httpcore2
 import httpx2
+from msgspec import Struct
 
 from roar_publisher import __version__
+from roar_publisher.guarded import Guarded
 from roar_publisher.net.budget import UploadBudget
 from roar_publisher.net.certificates import TrustedCertificates
 from roar_publisher.net.exchange import CONNECT_SECONDS, MAX_REPLY_BYTES, MIN_BODY_RATE, Reply
@@ -48,8 +49,7 @@ for _name in ("botocore", "google.auth", "urllib3"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 
-@dataclass(frozen=True, slots=True)
-class FileBody:
+class FileBody(Struct, frozen=True):
     """A slice as a request's body, from its byte `skip` on, between `head` and `tail`.
 
     sha256: set if it is signed. held: the slice in memory, if it is there.
@@ -77,16 +77,16 @@ class FileBody:
             yield self.tail
 
 
-@dataclass(frozen=True, slots=True)
-class StoreRequest:
+class StoreRequest(Guarded, frozen=True):
     """One authorized attempt.
 
     url: with a path, percent-encoded except for the unreserved characters; sent exactly as it was signed.
     """
 
+    HIDDEN = ("url", "headers")
     method: str
-    url: str = field(repr=False)
-    headers: Mapping[str, str] = field(repr=False)
+    url: str
+    headers: Mapping[str, str]
     body: bytes | FileBody = b""
 
 

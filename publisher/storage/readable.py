@@ -2,13 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class StoredObject:
+
+class StoredObject(Struct, frozen=True):
     """An object in a store.
 
     checksum: the store's own, as `<kind>:<value>`; empty if it returns none.

@@ -10,12 +10,12 @@ supports the newer checksum headers.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
 
+from roar_publisher.guarded import Guarded
 from roar_publisher.net.certificates import TrustedCertificates
 from roar_publisher.net.route import unusable_route, user_problem
 from roar_publisher.state.errors import NeedsUser, PublisherError
@@ -50,16 +50,13 @@ SAFE_ERRORS = frozenset({"PartialCredentialsError", "ProfileNotFound", "ConfigPa
 """botocore's errors whose text quotes only names and paths."""
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(Guarded, frozen=True):
     """A snapshot of the credentials, with the field names that botocore's signer expects. Never shown."""
 
+    HIDDEN = ("access_key", "secret_key", "token")
     access_key: str
     secret_key: str
     token: str | None
-
-    def __repr__(self) -> str:
-        return "credentials"
 
 
 class AwsAccount:

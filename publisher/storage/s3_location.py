@@ -1,10 +1,11 @@
 """The location of a bucket: the base URL of its keys, and the scope of its signatures."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
+
+from msgspec import Struct
 
 from roar_publisher.net.address import is_loopback
 from roar_publisher.state.errors import UsageProblem
@@ -18,8 +19,7 @@ Locate = Callable[[str], "BucketLocation"]
 """Returns the place of one bucket, if it is in that region."""
 
 
-@dataclass(frozen=True, slots=True)
-class BucketLocation:
+class BucketLocation(Struct, frozen=True):
     """base: a URL without a trailing slash. region, service: the scope of signatures."""
 
     base: str

@@ -4,9 +4,10 @@ S3Settings are read once and checked here, so that invalid ones are reported bef
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
+
+from msgspec import Struct
 
 from roar_publisher.net.certificates import TrustedCertificates
 from roar_publisher.state.errors import UsageProblem
@@ -18,8 +19,7 @@ FILES_AND_PROFILES = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_CONFIG_FILE", "
 STYLES = ("auto", "virtual", "path")
 
 
-@dataclass(frozen=True, slots=True)
-class S3Settings:
+class S3Settings(Struct, frozen=True):
     """The checked settings.
 
     place: the bucket's location, unless it turns out to be in another region (`locate`).

@@ -1,9 +1,10 @@
 """Reads and writes S3's XML. Reads documents without a document type only, so no entity is defined or expanded."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from xml.etree.ElementTree import Element, SubElement, TreeBuilder, tostring  # nosec B405  # see parse()
 from xml.parsers import expat
+
+from msgspec import Struct
 
 from roar_publisher.net.documents import one_line
 from roar_publisher.storage.store import Part
@@ -13,8 +14,7 @@ class NotXml(ValueError):
     """A body that is not XML, or has a document type."""
 
 
-@dataclass(frozen=True, slots=True)
-class S3Error:
+class S3Error(Struct, frozen=True):
     """An error document. `code` is S3's stable name, empty if the body is not an error document."""
 
     code: str

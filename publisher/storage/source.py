@@ -10,9 +10,10 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
+
+from msgspec import Struct
 
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
@@ -35,8 +36,7 @@ class FileChanged(LocalProblem):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class FileStamp:
+class FileStamp(Struct, frozen=True):
     """The state of a file in the file system: bytes, nanoseconds, inode, nanoseconds."""
 
     size: int
@@ -49,8 +49,7 @@ class FileStamp:
         return (self.size, self.mtime_ns, self.inode) == (other.size, other.mtime_ns, other.inode)
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
+class Slice(Struct, frozen=True):
     """A range of a file's bytes, with the blake3 (hex) that they must have when they are read for sending."""
 
     path: str
@@ -60,9 +59,8 @@ class Slice:
     blake3: str
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
-    """A file's content as digested. JSON-serialisable with `dataclasses.asdict`.
+class Content(Struct, frozen=True):
+    """A file's content as digested. JSON-serialisable with `msgspec.structs.asdict`.
 
     path: absolute or relative; symlinks are followed.
     blake3: hex, of the whole file.
@@ -82,7 +80,7 @@ class Content:
     def from_json(cls, text: str) -> Self:
         """Return the content that a journal keeps."""
         stored = json.loads(text)
-        kept = {each.name: stored[each.name] for each in fields(cls)}
+        kept = {name: stored[name] for name in cls.__struct_fields__}
         parts = {"part_blake3s": tuple(stored["part_blake3s"]), "fence": FileStamp(**stored["fence"])}
         return cls(**kept | parts)
 

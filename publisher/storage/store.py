@@ -6,9 +6,11 @@ size and checksum (`matches`), an upload by the parts that the store lists.
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import ClassVar
 
+from msgspec import Struct
+
+from roar_publisher.guarded import Guarded
 from roar_publisher.state.errors import LocalProblem, Rejected, Transient, UsageProblem
 from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.readable import ReadableStore, StoredObject
@@ -29,24 +31,23 @@ class UploadVanished(Transient):
     reason = Reason.UPLOAD_VANISHED
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """An upload in progress, as the journal stores it for a resume. JSON-serialisable with `dataclasses.asdict`.
+class Upload(Guarded, frozen=True):
+    """An upload in progress, as the journal stores it for a resume. JSON-serialisable with `msgspec.structs.asdict`.
 
     id: the store's name for it. GCS's is a URL that grants write access to this object for a week, so it is never
     shown.
     checksum: how parts are verified (`s3`); empty for other stores.
     """
 
+    HIDDEN = ("id",)
     key: str
-    id: str = field(repr=False)
+    id: str
     size: int
     part_bytes: int
     checksum: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """A part that the store has. JSON-serialisable.
 
     tag: the store's name for it (S3's ETag), needed to complete; if it is the part's blake3, it identifies the content.

@@ -2,7 +2,9 @@
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from roar_publisher.glaas.client import ANONYMOUS, Authorizer, Refused, RegistryClient
 from roar_publisher.glaas.features import Features
@@ -21,8 +23,7 @@ SignIn = Callable[[], Awaitable[Authorizer | None]]
 """Returns the user's credential, or None without one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
+class Verification(Struct, frozen=True):
     """The result of a check. It is proven if there are no differences.
 
     computed: the hash of what the registry serves. labels: None without a plan to compare them with.

@@ -1,8 +1,9 @@
 """What differs between two lineages: job by job, and field by field."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from roar_publisher.verification.texts import JobText
 
@@ -13,8 +14,7 @@ LINEAGE = "lineage"
 """The place of a difference that is not one of a job."""
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """One field that differs.
 
     job: the job, as its step and the uid that the registry serves, or else the local one; or `LINEAGE`.
@@ -27,8 +27,7 @@ class Difference:
     theirs: object
 
 
-@dataclass(slots=True)
-class UnmatchedJobs:
+class UnmatchedJobs(Struct):
     """The jobs that only one of two lineages has. omitted: how many more there are than are kept."""
 
     ours: list[JobText] = field(default_factory=list)

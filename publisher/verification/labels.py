@@ -7,9 +7,10 @@ whatever else; one with a later version is right if an earlier version has it.
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from roar_publisher.glaas.client import Authorizer, Refused, RegistryClient
 from roar_publisher.glaas.lenient import Unreadable
@@ -50,8 +51,7 @@ class ReadLabel(NamedTuple):
         return f"{self.type} {self.name}" if self.name else LINEAGE
 
 
-@dataclass(frozen=True, slots=True)
-class LabelPage(PagedReply):
+class LabelPage(PagedReply, frozen=True):
     """One page of labels. The fields are those of the reply."""
 
     labels: list[ReadLabel]
@@ -68,8 +68,7 @@ class LabelPage(PagedReply):
         return cls(following, labels)
 
 
-@dataclass(frozen=True, slots=True)
-class LabelCheck:
+class LabelCheck(Struct, frozen=True):
     """What the comparison of labels found.
 
     compared: planned labels that were looked for. edited: of these, the ones that were changed since, by right.

@@ -1,7 +1,6 @@
 """Following a registry's pages: each names the next one, and none twice."""
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -11,8 +10,7 @@ from roar_publisher.state.reasons import Reason
 from roar_publisher.verification.errors import CannotCheck
 
 
-@dataclass(frozen=True, slots=True)
-class PagedReply(ReplyBody):
+class PagedReply(ReplyBody, frozen=True):
     """A reply that is one page of many. next: the place after it; None at the end."""
 
     next: str | None

@@ -1,8 +1,9 @@
 """The jobs of a frozen plan as the lineage hash covers them, read from the journal."""
 
 import json
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.record import Plan, Progress
@@ -10,8 +11,7 @@ from roar_publisher.state.units import Kind
 from roar_publisher.verification.texts import Link, SortedJobs, links_of
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedLineage:
+class PlannedLineage(Struct, frozen=True):
     """A finished publish of this machine: its journal, which is open, and what is in it."""
 
     journal: Journal

@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any, Self
+
+from msgspec import Struct
 
 from roar_publisher.glaas.client import HEALTH, Authorizer, RegistryClient
 from roar_publisher.glaas.features import Features, Health
@@ -34,8 +35,7 @@ def ignore_job(job: Mapping[str, Any]) -> None:
     """Ignore a job."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReadbackPage(PagedReply):
+class ReadbackPage(PagedReply, frozen=True):
     """One page of a lineage. The fields are those of the reply."""
 
     hash: str
@@ -68,8 +68,7 @@ class ReadbackPage(PagedReply):
         return page
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(Struct, frozen=True):
     """What a lineage is besides its jobs, and how much was read of it. Links count as they are served."""
 
     hash: str

@@ -1,8 +1,9 @@
 """Check a receipt without a network: its signatures, what it states, and the digests of files."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from roar_publisher.glaas.envelope import InvalidReceipt, ReceiptEnvelope, ReceiptSignature, key_blob
 from roar_publisher.glaas.signature import fingerprint
@@ -11,8 +12,7 @@ from roar_publisher.state.reasons import Reason
 from roar_publisher.verification.errors import CannotCheck
 
 
-@dataclass(frozen=True, slots=True)
-class TrustedKey:
+class TrustedKey(Struct, frozen=True):
     """A key that the user believes. public: as in a `.pub` file. named: what it is called in messages.
 
     origin: the only registry that it may sign for; None for a key that the user has named.
@@ -23,16 +23,14 @@ class TrustedKey:
     origin: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Signer:
+class Signer(Struct, frozen=True):
     """Whose valid signature a receipt has. named: empty if the user has not named the key."""
 
     keyid: str
     named: str
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedReceipt:
+class CheckedReceipt(Struct, frozen=True):
     """A receipt that was not changed, and that a trusted key signed."""
 
     statement: Statement

@@ -15,12 +15,12 @@ import signal
 import socket
 import sys
 from contextlib import ExitStack, closing
-from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
 import anyio
 import uvicorn
+from msgspec.structs import replace
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from benchmark.recording import Sent

@@ -7,8 +7,10 @@ import hashlib
 import json
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
+
+from msgspec.structs import asdict
 
 from roar_publisher.auth.choice import Flag
 from roar_publisher.auth.scope import RepoScope

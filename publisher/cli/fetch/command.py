@@ -9,9 +9,8 @@ from typing import Any
 import click
 
 from roar_publisher.cli.ids import complete_file
-from roar_publisher.cli.parameters import build, declare
+from roar_publisher.cli.parameters import TRANSFER_LIMITS, declare, take_limits
 from roar_publisher.state.errors import UsageProblem
-from roar_publisher.state.limits import TransferLimits
 
 HELP = """\
 Fetch the files that a published lineage stored (roar put), each verified by its digest.
@@ -69,7 +68,7 @@ With --json, one object a line, by "event":
 @click.option("--resume", is_flag=True, help="Continue what was interrupted in DIR, without typing it again.")
 @click.option("--force", is_flag=True, help="Replace files that have another content.")
 @click.option("--registry", metavar="URL", help="The registry, instead of GLAAS_URL or the project's.")
-@declare(TransferLimits)
+@declare(*TRANSFER_LIMITS)
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object per line to stdout; see below.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only what could not be fetched.")
 @click.option("-v", "--verbose", is_flag=True, help="Print a line for every file.")
@@ -97,7 +96,7 @@ def fetch(
     from roar_publisher.fetching.service import fetch as carry_out
 
     stop_by_exception()
-    order = FetchOrder(folder, lineage or "", files, force, registry, build(TransferLimits, limits))
+    order = FetchOrder(folder, lineage or "", files, force, registry, take_limits(limits))
     display = choose_display(folder, as_json=as_json, quiet=quiet, verbose=verbose)
     try:
         work = partial(carry_out, order, told=display.told, report=display.report)

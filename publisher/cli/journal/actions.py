@@ -4,9 +4,9 @@ import json
 import shlex
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import click
+from msgspec import Struct
 
 from roar_publisher.naming import as_called
 from roar_publisher.publishing.cancelling import abort_uploads
@@ -57,8 +57,7 @@ def _complete_here(paths: PublishPaths, *, as_json: bool) -> None:
     run(Options(resume=paths.id, as_json=as_json))
 
 
-@dataclass(frozen=True, slots=True)
-class _Prunable:
+class _Prunable(Struct, frozen=True):
     """A publish that is no longer needed.
 
     status: why it is no longer needed. age: seconds since it ended, or since it was begun. progress: as it was

@@ -3,9 +3,9 @@
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import click
+from msgspec import Struct
 
 from roar_publisher.auth.choice import Capabilities, Flag, HeldCredentials
 from roar_publisher.auth.decide import decide, requests_anonymity
@@ -23,8 +23,7 @@ LONGEST_VALUE = 300
 YES = frozenset({"y", "yes"})
 
 
-@dataclass(frozen=True, slots=True)
-class IncomingPublish:
+class IncomingPublish(Struct, frozen=True):
     """What would be imported, with the paths of this machine.
 
     tags: as in `Plan`. roar_db: whether the project's roar.db contains its jobs, so that it will be updated. missing:

@@ -4,12 +4,13 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import anyio
 import click
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from roar_publisher.auth.choice import Decision
 from roar_publisher.cli.journal.importing import IncomingPublish, confirm_import
@@ -75,8 +76,7 @@ def export_publish(paths: PublishPaths, folder: StateFolder, file: Path, *, as_j
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImportOptions:
+class ImportOptions(Struct, frozen=True, kw_only=True):
     """The options of an import, as the command line gives them.
 
     project: the folder with its files and its roar.db; None for the project around the current folder. allowed: paths
@@ -122,7 +122,7 @@ def import_publish(file: Path, folder: StateFolder, options: ImportOptions) -> N
         objects = check_import(allowed, plan.destination, rows, here)
         _drop_anonymous_session(publish.journal)
         context = local.context(publish.journal, allowed, push=options.push)
-        publish.journal.adapt(context, {seq: json.dumps(asdict(content)) for seq, content in here.items()})
+        publish.journal.adapt(context, {seq: json.dumps(content, default=asdict) for seq, content in here.items()})
         if record is not None and local.known:
             paths = {path: content.path for path, content in found.items()}
             publish.paths.write_put_record(relocate_record(record, local.move, paths).as_json())
@@ -138,8 +138,7 @@ def import_publish(file: Path, folder: StateFolder, options: ImportOptions) -> N
     _report_import(incoming, as_json=options.as_json)
 
 
-@dataclass(frozen=True, slots=True)
-class _LocalProject:
+class _LocalProject(Struct, frozen=True):
     """The place of a publish on this machine. known: whether the roar.db there contains its jobs."""
 
     move: ProjectMove

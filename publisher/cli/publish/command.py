@@ -2,14 +2,17 @@
 
 import gc
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from roar_publisher.cli.parameters import build, declare
-from roar_publisher.cli.publish.options import Options, PutOptions
+from roar_publisher.cli.parameters import declare, take_limits
+from roar_publisher.cli.publish.parameters import FURTHER, MAIN, TARGET, WATCH
 from roar_publisher.cli.roar_cli import only_in_roar_cli
 from roar_publisher.state.errors import UsageProblem
+
+if TYPE_CHECKING:
+    from roar_publisher.cli.publish.options import Options
 
 HELP = """\
 Publish the lineage that roar captured in this project as one visible step.
@@ -72,22 +75,20 @@ ROAR_CLI_ONLY = ("--as-blake3", "--bind", "--no-bind")
 """Options of roar-cli's `register` that only roar-cli supports."""
 
 
-_to = click.option("--to", "destination", metavar="DEST", help="Also store TARGET's files there, as `roar put` does.")
-_message = click.option("-m", "--message", help="What the put is for; goes with --to.")
+_PUT = (
+    click.option("--to", "destination", metavar="DEST", help="Also store TARGET's files there, as `roar put` does."),
+    click.option("-m", "--message", help="What the put is for; goes with --to."),
+)
 
 
 @click.command(help=HELP, epilog=EXIT_CODES + "\n" + JSON)
-@declare(Options)
-@_to
-@_message
+@declare(TARGET, *MAIN, WATCH, *FURTHER, *_PUT)
 def publish(**given: Any) -> int:
     return _run(read_options(**given))
 
 
 @click.command(help=HELP, epilog=EXIT_CODES + "\n" + JSON)
-@declare(Options)
-@_to
-@_message
+@declare(TARGET, *MAIN, WATCH, *FURTHER, *_PUT)
 @click.option("--as-blake3", is_flag=True, hidden=True)
 @click.option("--bind", multiple=True, hidden=True)
 @click.option("--no-bind", is_flag=True, hidden=True)
@@ -98,8 +99,11 @@ def register(as_blake3: bool, bind: tuple[str, ...], no_bind: bool, **given: Any
     return _run(read_options(**given))
 
 
-def read_options(*, destination: str | None, message: str | None, **given: Any) -> Options:
+def read_options(*, destination: str | None, message: str | None, **given: Any) -> "Options":
     """Return the options of a `publish`. With --to, it is a put of the target."""
+    from roar_publisher.cli.publish.options import Options
+    from roar_publisher.publishing.order import PutOrder
+
     if (destination is None) is not (message is None):
         raise UsageProblem("--to and -m go together", next_step='roar publish model.pt --to s3://bucket/run -m "v1"')
     put, target = None, given["target"]
@@ -110,11 +114,11 @@ def read_options(*, destination: str | None, message: str | None, **given: Any) 
             words = ("roar", "put", target or "", destination, "-m", message)
             raise UsageProblem("only roar-cli stores files there", next_step=shlex.join(word for word in words if word))
         sources = (target,) if target is not None else ()
-        put = PutOptions(sources=sources, destination=destination, message=message)
-    return build(Options, given, put=put)
+        put = PutOrder(sources=sources, destination=destination, message=message)
+    return Options(limits=take_limits(given), put=put, **given)
 
 
-def _run(options: Options) -> int:
+def _run(options: "Options") -> int:
     if options.watch is not None:
         from roar_publisher.cli.publish.watching import watch
 
@@ -122,7 +126,7 @@ def _run(options: Options) -> int:
     return run_publish(options)
 
 
-def run_publish(options: Options) -> int:
+def run_publish(options: "Options") -> int:
     """Carry out a publish or a put. Its implementation is imported first.
 
     The garbage collector rests meanwhile, and leaves what the import made alone afterwards: it is kept to the end.

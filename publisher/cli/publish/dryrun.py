@@ -7,11 +7,11 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
 
 import anyio
 import click
+from msgspec.structs import asdict
 from rich.table import Table
 from rich.text import Text
 

@@ -5,9 +5,9 @@ from typing import Any
 import click
 
 from roar_publisher.cli.ids import complete_file
-from roar_publisher.cli.parameters import build, declare
+from roar_publisher.cli.parameters import declare, take_limits
 from roar_publisher.cli.publish.command import EXIT_CODES, JSON, run_publish
-from roar_publisher.cli.publish.options import Options, PutOptions
+from roar_publisher.cli.publish.parameters import FURTHER, MAIN, PUT
 from roar_publisher.cli.roar_cli import only_in_roar_cli, run_roar_cli
 from roar_publisher.storage.kinds import STORES
 
@@ -40,8 +40,7 @@ Examples:
 
 @click.command(help=HELP, epilog=EXIT_CODES + "\n" + JSON)
 @click.argument("arguments", nargs=-1, required=True, metavar="[SOURCES]... DEST", shell_complete=complete_file)
-@declare(PutOptions)
-@declare(Options, without=("target", "watch"))
+@declare(*PUT, *MAIN, *FURTHER)
 @click.option("--step-name", hidden=True)
 @click.option("--as-dataset", is_flag=True, hidden=True)
 @click.pass_obj
@@ -49,8 +48,11 @@ def put(
     typed: tuple[str, ...],
     /,
     arguments: tuple[str, ...],
+    message: str,
     name: str | None,
     step_name: str | None,
+    tag: bool | None,
+    again: bool,
     dataset: bool,
     as_dataset: bool,
     **given: Any,
@@ -60,6 +62,16 @@ def put(
     *sources, destination = arguments
     if only_in_roar_cli(destination):
         return run_roar_cli(typed)
-    given |= {"name": name or step_name, "dataset": dataset or as_dataset}
-    wanted = build(PutOptions, given, sources=tuple(sources), destination=destination)
-    return run_publish(build(Options, given, put=wanted))
+    from roar_publisher.cli.publish.options import Options
+    from roar_publisher.publishing.order import PutOrder
+
+    wanted = PutOrder(
+        sources=tuple(sources),
+        destination=destination,
+        message=message,
+        name=name or step_name,
+        tag=tag,
+        again=again,
+        dataset=dataset or as_dataset,
+    )
+    return run_publish(Options(limits=take_limits(given), put=wanted, **given))

@@ -2,11 +2,11 @@
 
 import json
 import os
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from msgspec.structs import asdict
 
 from roar_publisher.cli.registry.data import (
     Rows,

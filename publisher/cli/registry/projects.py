@@ -1,9 +1,9 @@
 """`roar registry owner|project`: the organizations and projects that several users share."""
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
+from msgspec.structs import asdict
 
 from roar_publisher.cli.registry.data import NAME, Rows, check_name, list_accounts, with_accounts
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec.structs import replace
 
 from roar_publisher.cli.ids import complete_publish
-from roar_publisher.cli.parameters import build, declare
+from roar_publisher.cli.parameters import TRANSFER_LIMITS, declare, take_limits
 from roar_publisher.state.ages import parse_age
 from roar_publisher.state.errors import Interrupted, LocalProblem, UsageProblem
-from roar_publisher.state.limits import TransferLimits
 from roar_publisher.state.paths import StateFolder
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ def _percent(_context: click.Context, _parameter: click.Parameter, text: str | N
     metavar="DIR",
     help="Look for the files to repair from below this folder, too.",
 )
-@declare(TransferLimits)
+@declare(*TRANSFER_LIMITS)
 @click.option(
     "--receipt",
     type=click.Path(path_type=Path),
@@ -202,7 +201,7 @@ def _objects(
         repair=repair,
         source=source,
         database=_roar_database() if repair else None,
-        limits=build(TransferLimits, limits),
+        limits=take_limits(limits),
     )
 
 

@@ -3,10 +3,10 @@
 import json
 import time
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 
 import click
+from msgspec.structs import replace
 
 from roar_publisher.checking.checks import due_again, record_check
 from roar_publisher.checking.service import ObjectOrder, Verified, VerifyOrder, verify

@@ -1,10 +1,10 @@
 """What `roar verify` prints of a verdict: sentences, or one JSON object."""
 
 import json
-from dataclasses import asdict
 from typing import Any
 
 import click
+from msgspec.structs import asdict
 
 from roar_publisher.checking.service import Verified, VerifyOrder
 from roar_publisher.inspection.findings import Finding, Inspection

@@ -6,8 +6,9 @@ local ones. Both are computed at the moment of sending, from the unit and the se
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, Protocol
+
+from msgspec.structs import replace
 
 from roar_publisher.glaas.items import wrapped
 from roar_publisher.glaas.protocol import API_ROOT

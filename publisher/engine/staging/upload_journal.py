@@ -7,8 +7,10 @@ uploads of others.
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
 from typing import Protocol
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from roar_publisher.engine.journal import AsyncFiles, AsyncJournal
 from roar_publisher.state.journal import Journal
@@ -21,8 +23,7 @@ REQUESTED_AT = "asked"
 """Key of the time of the request in a private file."""
 
 
-@dataclass(frozen=True, slots=True)
-class UploadRecord:
+class UploadRecord(Struct, frozen=True):
     """The stored state of an object's upload: its name, or the time of its request (Unix seconds), or nothing."""
 
     key: str

@@ -10,9 +10,9 @@ the journal records the file's new stamp, and later checks use that one.
 import json
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
 
 import anyio
+from msgspec.structs import asdict, replace
 
 from roar_publisher.engine.run import Run
 from roar_publisher.engine.staging.acks import Acknowledgements
@@ -198,7 +198,7 @@ class ObjectUploader:
         if now.blake3 != before.blake3:
             raise FileChanged(before.path)
         restored = replace(before, fence=now.fence)
-        await self._objects.revise(row.seq, json.dumps(asdict(restored)))
+        await self._objects.revise(row.seq, json.dumps(restored, default=asdict))
         return restored
 
 

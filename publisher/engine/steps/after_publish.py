@@ -7,13 +7,13 @@ does it, and `debts` does it later.
 import json
 from collections.abc import Awaitable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 
 import anyio
 from anyio import to_thread
+from msgspec import Struct
 
 from roar_publisher.auth.choice import Decision
 from roar_publisher.blocking import in_thread
@@ -44,8 +44,7 @@ MOST_SHOWN = 3
 """Maximum number of label batches whose refused items are reported."""
 
 
-@dataclass(frozen=True, slots=True)
-class PublishedLineage:
+class PublishedLineage(Struct, frozen=True):
     """A lineage that readers can see.
 
     hash: the server's hash.

@@ -7,10 +7,10 @@ are sent one job and direction at a time.
 
 import json
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
 import anyio
+from msgspec.structs import replace
 
 from roar_publisher.engine.run import Outcome, Run
 from roar_publisher.engine.steps.open import NO_ENDPOINT, request_session

@@ -1,6 +1,6 @@
 """PROBE: checks that a GLaaS registry answers, and what it supports."""
 
-from dataclasses import asdict
+from msgspec.structs import asdict
 
 from roar_publisher.engine.run import (
     GZIP_BODIES,

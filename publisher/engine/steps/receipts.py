@@ -6,9 +6,11 @@ publish fails with the reason `receipt`. A difference that can be legitimate is 
 
 import json
 import re
-from dataclasses import dataclass, fields
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from roar_publisher.auth.identity import is_key_identity
 from roar_publisher.glaas.lenient import is_closed, number
@@ -28,8 +30,7 @@ LONGEST_FIELD = 300
 """Maximum number of characters of one receipt field in the journal."""
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Struct, frozen=True):
     """faults: contradictions to what was sent, as clauses. notes: what the user should know, as sentences."""
 
     faults: tuple[str, ...] = ()
@@ -55,9 +56,7 @@ def compare_receipt(receipt: Receipt, plan: Plan, progress: Progress) -> Compari
 
 def shortened(receipt: Receipt) -> dict[str, Any]:
     """Return a receipt as the journal stores it: the value of each field, shortened."""
-    return {
-        each.name: _bounded(value) for each in fields(receipt) if (value := getattr(receipt, each.name)) is not None
-    }
+    return {name: _bounded(value) for name, value in asdict(receipt).items() if value is not None}
 
 
 def mismatch(faults: tuple[str, ...]) -> Rejected:

@@ -4,8 +4,9 @@ Runs only local `git` commands, without network access. A remote that others can
 path) is dropped, because it would only reveal how this machine's disk is laid out.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from roar_publisher.lineage.git.repository import commit_and_branch, repository_of, unreadable
 from roar_publisher.lineage.git.run import run_git
@@ -15,8 +16,7 @@ _NO_SUCH_REMOTE = 2
 """git's exit code for a remote without a URL."""
 
 
-@dataclass(frozen=True, slots=True)
-class GitContext:
+class GitContext(Struct, frozen=True):
     """The repository's URL, the commit that is checked out, and its branch (`HEAD` when detached).
 
     Each is None if the project has none.

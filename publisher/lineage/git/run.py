@@ -18,11 +18,12 @@ import re
 import signal
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from time import sleep
 from types import MappingProxyType
+
+from msgspec import Struct
 
 LOCAL_SECONDS = 9.0
 """Seconds that a local command may take (a network file system can hang).
@@ -78,8 +79,7 @@ class GitAccess(Enum):
     REMOTE = "remote"
 
 
-@dataclass(frozen=True, slots=True)
-class GitResult:
+class GitResult(Struct, frozen=True):
     """The result of a git command.
 
     code: its exit code, or NOT_RUN.

@@ -7,8 +7,9 @@ next shell separator. Each part of a text is read once for each row of the table
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
+
+from msgspec import Struct
 
 from roar_publisher.lineage.redaction.hints import Hints
 from roar_publisher.lineage.redaction.names import Secrecy, secrecy
@@ -30,8 +31,7 @@ _GAP = r"[ \t]{1,8}"
 _WORD = r"[^\s'\";&|]{1,256}+"
 
 
-@dataclass(frozen=True, slots=True)
-class _Option:
+class _Option(Struct, frozen=True):
     """Options of some programs that take a secret.
 
     options: without the first dash.

@@ -5,8 +5,9 @@ support lookaround and backreferences; a pattern that needs them is refused with
 """
 
 import re
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
@@ -16,8 +17,7 @@ class PatternProblem(Exception):
     """A pattern is not a regular expression, or RE2 cannot run it. The text says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class CustomShape:
+class CustomShape(Struct, frozen=True):
     """A secret's shape from the configuration: `[[registration.omit.patterns]]`."""
 
     id: str

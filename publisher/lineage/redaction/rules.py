@@ -8,10 +8,11 @@ lineage without secrets needs neither the compilation nor the import of RE2.
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
+
+from msgspec import Struct
 
 from roar_publisher.lineage.redaction.patterns import compile_pattern
 
@@ -21,8 +22,7 @@ _NO_LITERAL = re.compile(r"\\.|\[[^\]]*\]|\{[^}]*\}|\(\?[^:)]*[:)]")
 _LITERAL = re.compile(r"[A-Za-z0-9_~-]{2,}")
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """A secret in a text, and the mark to put there.
 
     context: where its name begins; an allowlist is matched from there.
@@ -35,8 +35,7 @@ class Span:
     context: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
+class _Rule(Struct, frozen=True):
     id: str
     pattern: str
     mark: str

@@ -5,7 +5,7 @@ may have come with a clone, so its requests to switch redaction off, or to excep
 user's own configuration (`$XDG_CONFIG_HOME/roar/config.toml`) or `--no-redact` can do that.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from roar_publisher.lineage.redaction.patterns import CustomShape, PatternProblem, compile_pattern
 
@@ -28,8 +28,7 @@ DEFAULT_SECRET_VARIABLES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class OmitConfig:
+class OmitConfig(Struct, frozen=True):
     """`[registration.omit]`: what is redacted beyond the built-in shapes (`protocol.md §8`).
 
     allowlist: the project's exceptions, which apply only to single values.

@@ -8,8 +8,9 @@ used, because a link may have been planted in between.
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from roar_publisher.lineage.boundary import is_inside, listed, real_path
 from roar_publisher.lineage.config import ROAR_FOLDER
@@ -26,8 +27,7 @@ _LISTED = 10
 """The most paths that an error lists."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImportedObject:
+class ImportedObject(Struct, frozen=True):
     """One object of an imported put: its file on this machine with links resolved, its destination, its size in bytes.
 
     replaces: whether it would overwrite a file in a folder of this machine.
@@ -39,8 +39,7 @@ class ImportedObject:
     replaces: bool
 
 
-@dataclass(frozen=True, slots=True)
-class AllowedFolders:
+class AllowedFolders(Struct, frozen=True):
     """The project, and what the user repeated on the command line, as real paths."""
 
     project: Path

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from msgspec import MsgspecError
+from msgspec.json import decode
 from pydantic import TypeAdapter
 
 from roar_publisher.auth.choice import Capabilities, Decision, HeldCredentials
@@ -41,7 +43,6 @@ _SELECTED = frozenset({State.OPEN, State.STAGE, State.FINALIZE, State.FALLBACK, 
 """States in which an identity to publish as has been chosen."""
 _OPENED = frozenset({State.STAGE, State.FINALIZE})
 _UID: TypeAdapter[str] = TypeAdapter(SafeName)
-_RECORD = TypeAdapter(PutRecord)
 TEXT_LIMIT = 1024 * 1024
 """The most characters of a record's command, metadata and name."""
 
@@ -69,7 +70,10 @@ def checked_record(journal: Journal, text: str) -> PutRecord:
     Raises ValueError otherwise.
     """
     plan = journal.plan()
-    record: PutRecord = _RECORD.validate_json(text, strict=True)
+    try:
+        record = decode(text, type=PutRecord)
+    except MsgspecError as error:
+        raise ValueError(str(error)) from error
     _require(plan.destination is not None, "a put record without a destination")
     _require(record.session == plan.local_session, "the record of another session")
     _require(0 <= record.step_number < 2**31 and math.isfinite(record.timestamp), "a number out of range")

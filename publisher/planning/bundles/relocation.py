@@ -3,8 +3,10 @@
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from roar_publisher.lineage.database import open_database
 from roar_publisher.lineage.redaction.redactor import Redactor
@@ -39,8 +41,7 @@ def redact_record(record: PutRecord, redactor: Redactor) -> PutRecord:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectMove:
+class ProjectMove(Struct, frozen=True):
     """The folder of a project on the other machine, and its folder on this one."""
 
     old: Path

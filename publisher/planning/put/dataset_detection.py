@@ -6,9 +6,10 @@ The evidence and its weights are roar-cli's. A location is reported if its weigh
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
+
+from msgspec import Struct, field
 
 from roar_publisher.lineage.content import blake3_hasher
 from roar_publisher.planning.put.request import Digested, PutRequest
@@ -60,8 +61,7 @@ _MANY_FILES, _MANY_SESSIONS, _MANY_SHARDS, _FEW_FILES = 8, 3, 3, 5
 _FINGERPRINT_DOMAIN = b"roar:dataset-id:v1\0"
 
 
-@dataclass(frozen=True, slots=True)
-class _Location:
+class _Location(Struct, frozen=True):
     """A path or URL, split into names."""
 
     scheme: str
@@ -76,8 +76,7 @@ class _Location:
         return PurePosixPath(self.names[-1]).suffix.lower()
 
 
-@dataclass(slots=True)
-class _Observations:
+class _Observations(Struct):
     """Observations about one location; each set or count becomes evidence."""
 
     paths: int = 0

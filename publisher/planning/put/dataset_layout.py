@@ -5,9 +5,10 @@ Files that every repository has (a README, a licence) never count.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from posixpath import basename
+
+from msgspec import Struct
 
 _NEVER_COUNT = frozenset({".gitattributes", ".gitignore", "README.md", "LICENSE", ".DS_Store"})
 _ZARR = frozenset({".zarray", ".zgroup", "zarr.json"})
@@ -31,8 +32,7 @@ _WITH_MANIFEST = frozenset({Layout.LEROBOT, Layout.ZARR, Layout.LANCE, Layout.RL
 """Layouts with a file that distinguishes them from loose shards, so that several may lie side by side in a folder."""
 
 
-@dataclass(frozen=True, slots=True)
-class Structure:
+class Structure(Struct, frozen=True):
     """A layout, and the paths that make up the identity of a dataset of that layout."""
 
     layout: Layout

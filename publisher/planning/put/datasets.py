@@ -8,8 +8,10 @@ import json
 import mimetypes
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from roar_publisher.lineage.artifacts import hash_entries
 from roar_publisher.lineage.composites import NESTED, DatasetComponent, bloom_filter, composite_item
@@ -27,8 +29,7 @@ _MIN_MEMBERS = 2
 _NESTED_TYPE = "application/vnd.roar.composite"
 
 
-@dataclass(frozen=True, slots=True)
-class _Composite:
+class _Composite(Struct, frozen=True):
     """A dataset before it gets an id. leaves: the files in it; components: its members."""
 
     root: str

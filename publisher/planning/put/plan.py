@@ -5,8 +5,9 @@ The lineage of a put is that of its files, re-runs reduced to the latest, and on
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, astuple, replace
 from hashlib import sha256
+
+from msgspec.structs import asdict, astuple, replace
 
 from roar_publisher.lineage.batches import Sink
 from roar_publisher.lineage.database import RoarDatabase, open_database
@@ -106,6 +107,6 @@ def _objects(digested: Sequence[Digested], url: Callable[[str], str]) -> tuple[O
     contents = {one.source.key: one.content for one in reversed(digested)}
     keys = dict.fromkeys(one.source.key for one in digested)
     return tuple(
-        ObjectRow(number, key, url(key), contents[key].size, json.dumps(asdict(contents[key])))
+        ObjectRow(number, key, url(key), contents[key].size, json.dumps(contents[key], default=asdict))
         for number, key in enumerate(keys, start=1)
     )

@@ -1,13 +1,14 @@
 """What a put writes to roar.db, frozen with its plan: the job, its files and its datasets (`protocol.md §9`)."""
 
 import json
-from dataclasses import asdict, dataclass
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from roar_publisher.lineage.composites import DatasetComponent
 
 
-@dataclass(frozen=True, slots=True)
-class PutFile:
+class PutFile(Struct, frozen=True):
     """An uploaded file in the lineage.
 
     artifact: its id in roar.db, a new one if roar has not seen the content.
@@ -23,8 +24,7 @@ class PutFile:
     url: str
 
 
-@dataclass(frozen=True, slots=True)
-class Dataset:
+class Dataset(Struct, frozen=True):
     """A composite artifact that a put makes of a folder.
 
     artifact: its id in roar.db.
@@ -48,8 +48,7 @@ class Dataset:
     kept: str
 
 
-@dataclass(frozen=True, slots=True)
-class PutRecord:
+class PutRecord(Struct, frozen=True):
     """The put job with its files and datasets.
 
     session: the session's row.
@@ -76,7 +75,7 @@ class PutRecord:
 
     def as_json(self) -> str:
         """Return the record as the journal stores it."""
-        return json.dumps(asdict(self))
+        return json.dumps(self, default=asdict)
 
     @classmethod
     def from_json(cls, text: str) -> "PutRecord":

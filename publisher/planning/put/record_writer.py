@@ -9,8 +9,9 @@ import os
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import astuple
 from pathlib import Path
+
+from msgspec.structs import astuple
 
 from roar_publisher.lineage.composites import BLOOM_FIELDS
 from roar_publisher.lineage.connections import open_writable

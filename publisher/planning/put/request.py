@@ -10,16 +10,16 @@ A put takes these steps:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from roar_publisher.auth.choice import Flag
 from roar_publisher.lineage.project import Project
 from roar_publisher.storage.source import Content
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """Where the content of a source is read, if its own path may hold something else by now.
 
     path: of the snapshot; a file or a folder. files: of each file below it (of a single file: ""), the size in bytes
@@ -30,8 +30,7 @@ class Snapshot:
     files: Mapping[str, tuple[int, int]]
 
 
-@dataclass(frozen=True, slots=True)
-class PutRequest:
+class PutRequest(Struct, frozen=True):
     """What the user asks to put, and how.
 
     sources: as typed; none means all outputs of the active session.
@@ -68,8 +67,7 @@ class PutRequest:
         return tuple(str(self.snapshots[one].path) if one in self.snapshots else one for one in self.sources)
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """A file to upload.
 
     path: absolute; a symlink stands for the file that it leads to.
@@ -93,16 +91,14 @@ class Source:
         return self.named or self.path
 
 
-@dataclass(frozen=True, slots=True)
-class Digested:
+class Digested(Struct, frozen=True):
     """A source with its content."""
 
     source: Source
     content: Content
 
 
-@dataclass(frozen=True, slots=True)
-class Tag:
+class Tag(Struct, frozen=True):
     """A git tag on a commit. JSON-serialisable.
 
     remote: the name of the remote that it is pushed to.

@@ -18,8 +18,9 @@ import errno
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from roar_publisher.lineage.boundary import FOLLOW, find_escape, listed, real_path, refuse_escapes
 from roar_publisher.lineage.database import RoarDatabase, open_database

@@ -13,8 +13,9 @@ import re
 import shlex
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from roar_publisher.lineage.config import Config
 from roar_publisher.lineage.git.ownership import borrowed_from
@@ -46,8 +47,7 @@ _USERINFO = re.compile(r"(://)(?!git@)[^/\s@]*@")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?://|:)")
 
 
-@dataclass(frozen=True, slots=True)
-class TagFailure:
+class TagFailure(Struct, frozen=True):
     """A tag that could not be made or pushed: the reason, and the command that the user can type."""
 
     why: str

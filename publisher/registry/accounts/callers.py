@@ -18,10 +18,12 @@ import hashlib
 import hmac
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from enum import Enum
 
+from msgspec import Struct
+
 from roar_publisher.glaas.signature import signing_payload
+from roar_publisher.guarded import Guarded
 from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.registry.accounts.authority import Authority
 from roar_publisher.registry.accounts.signatures import Signature, Signatures, Signed
@@ -43,8 +45,7 @@ class Credential(Enum):
     COOKIE = "cookie"
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Guarded, frozen=True):
     """The sender of a request.
 
     `user` is None except for a bearer, an SSH key or a cookie. `token` is the bearer or the token of a registration
@@ -52,9 +53,10 @@ class Caller:
     signed, otherwise None.
     """
 
+    HIDDEN = ("token",)
     credential: Credential = Credential.NOTHING
     user: User | None = None
-    token: str = field(default="", repr=False)
+    token: str = ""
     signed: Signed | None = None
 
     @property
@@ -76,8 +78,7 @@ class Caller:
 ANONYMOUS_CALLER = Caller()
 
 
-@dataclass(frozen=True, slots=True)
-class SignableRequest:
+class SignableRequest(Struct, frozen=True):
     """The parts of a request that a signature covers.
 
     `path` is as on the request line, with its query. `body` reads the body. `reached_at` is as for
@@ -90,8 +91,7 @@ class SignableRequest:
     reached_at: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class CallerIdentifier:
+class CallerIdentifier(Struct, frozen=True):
     """Identifies callers. `names` are the host names of the registry; with None, no host is its own."""
 
     authority: Authority

@@ -7,10 +7,12 @@ before it is allowed.
 
 import hashlib
 import secrets
-from dataclasses import dataclass, field
 from enum import StrEnum
 from http import HTTPStatus
 
+from msgspec import Struct
+
+from roar_publisher.guarded import Guarded
 from roar_publisher.registry.accounts.attempts import begin_attempt, give_back
 from roar_publisher.registry.accounts.codes import new_code, typed_code
 from roar_publisher.registry.accounts.grants import Tokens, issue_to
@@ -55,8 +57,7 @@ _DETAILS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceClient:
+class DeviceClient(Struct, frozen=True):
     """A program that asks to be signed in, as it describes itself. `address` is as `addresses.client_of` returns it."""
 
     id: str
@@ -64,11 +65,11 @@ class DeviceClient:
     address: str
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceCodes:
+class DeviceCodes(Guarded, frozen=True):
     """What a program gets: a code to keep, and one to show."""
 
-    device_code: str = field(repr=False)
+    HIDDEN = ("device_code",)
+    device_code: str
     user_code: str
 
 

@@ -13,9 +13,9 @@ import hashlib
 import hmac
 import secrets
 from base64 import urlsafe_b64encode
-from dataclasses import dataclass, field
 from enum import Enum
 
+from roar_publisher.guarded import Guarded
 from roar_publisher.registry.store import sign_ins
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.users import User, find_user, new_id
@@ -38,13 +38,13 @@ class NoTokens(Enum):
     REUSED = "used before, and its grant is revoked now"
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
+class Tokens(Guarded, frozen=True):
     """New tokens, which are shown once. `expires_at` and `refresh_expires_at` are in Unix seconds."""
 
+    HIDDEN = ("access_token", "refresh_token")
     grant_id: str
-    access_token: str = field(repr=False)
-    refresh_token: str = field(repr=False)
+    access_token: str
+    refresh_token: str
     expires_at: float
     refresh_expires_at: float
 

@@ -6,8 +6,9 @@ They are counted in the store, so several processes that share one keep them tog
 
 import math
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from http import HTTPStatus
+
+from msgspec import Struct
 
 from roar_publisher.registry.accounts.quotas import TOTAL_FACTOR
 from roar_publisher.registry.http.refusals import Refusal
@@ -24,8 +25,7 @@ CLIENTS_KEPT = 10_000
 """Clients whose remaining bytes a process remembers."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClientLimits:
+class ClientLimits(Struct, frozen=True):
     """The limits. The defaults are many times what a publish of 100,000 jobs needs.
 
     `open_sessions` is the number of open registration sessions of one client without a sign-in; `TOTAL_FACTOR` times as

@@ -6,9 +6,11 @@ which there is room again. A client is an address (`addresses.client_of`).
 """
 
 import math
-from dataclasses import astuple, dataclass, fields
 from http import HTTPStatus
 from typing import ParamSpec, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import astuple
 
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.store.anonymous_use import AnonymousUse, record_use, use_of
@@ -26,8 +28,7 @@ ALL_CLIENTS = "*"
 """Key of the bucket of all clients. It is not a valid address."""
 
 
-@dataclass(frozen=True, slots=True)
-class Amount:
+class Amount(Struct, frozen=True):
     """An amount of written data.
 
     `sessions` counts registration and fragment sessions, and legacy lineages; `bytes` counts request bodies.
@@ -41,8 +42,7 @@ class Amount:
 DEFAULT_QUOTA = Amount(sessions=1000, jobs=1_000_000, bytes=4 * 2**30)
 
 
-@dataclass(frozen=True, slots=True)
-class AnonymousWrite:
+class AnonymousWrite(Struct, frozen=True):
     """A write without a credential.
 
     `quota` is the limit of one client; 0 forbids that kind of write. `sent` is the size of the body in bytes. `now` is
@@ -76,10 +76,12 @@ def _charge(connection: Connection, client: str, quota: Amount, amount: Amount, 
     use = use_of(connection, client) or AnonymousUse(0, 0, 0, now)
     drained = max(0.0, now - use.at) / DRAIN_SECONDS
     levels = []
-    for field, limit, new, before in zip(fields(Amount), astuple(quota), astuple(amount), use[:3], strict=True):
+    for name, limit, new, before in zip(
+        Amount.__struct_fields__, astuple(quota), astuple(amount), use[:3], strict=True
+    ):
         level = max(0.0, before - drained * limit) + new
         if new and level > limit:
-            raise _refused(client, field.name, new, limit, level)
+            raise _refused(client, name, new, limit, level)
         levels.append(level)
     sessions, jobs, size = levels
     record_use(connection, client, AnonymousUse(sessions, jobs, size, now))

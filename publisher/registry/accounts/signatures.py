@@ -11,9 +11,9 @@ request is answered like the first one. Only a write that is not idempotent must
 import re
 from base64 import b64decode
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 import anyio
+from msgspec import Struct, field
 
 from roar_publisher.glaas.verifying import is_signature
 from roar_publisher.registry.accounts.authority import CallRunner
@@ -32,8 +32,7 @@ _CREDENTIAL = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(Struct, frozen=True):
     """A parsed `Signature` credential.
 
     `ts` is in Unix seconds. `blob` is the SSHSIG. `host` is the registry that it is for (`glaas.signature`), or None if
@@ -58,8 +57,7 @@ class Signature:
             raise unauthorized("the signature is not base64") from None
 
 
-@dataclass(frozen=True, slots=True)
-class Signed:
+class Signed(Struct, frozen=True):
     """A signature with the payload that it should cover (`glaas.signature.signing_payload`)."""
 
     signature: Signature
@@ -69,8 +67,7 @@ class Signed:
 _Verdict = User | Refusal
 
 
-@dataclass(slots=True, eq=False)
-class _Group:
+class _Group(Struct, eq=False):
     """Requests that are checked together, by the first of them. `verdicts` are in the order of the requests."""
 
     signed: list[Signed] = field(default_factory=list)

@@ -18,11 +18,11 @@ are bounded (`treqs_client`), and bearers that it has accepted before do not que
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
+from msgspec import Struct, field
 from pydantic import ValidationError
 
 from roar_publisher.registry.accounts.authority import CallRunner
@@ -65,8 +65,7 @@ MAX_REMEMBERED = 1000
 """Maximum number of remembered accepted bearers, and of rejected ones. The least recently used are forgotten."""
 
 
-@dataclass(slots=True, eq=False)
-class _PendingCheck:
+class _PendingCheck(Struct, eq=False):
     """A request about one bearer that several callers wait for. The first caller sends it.
 
     `error` is the error, if it failed. `abandoned` means that the first caller was cancelled, so another has to ask.

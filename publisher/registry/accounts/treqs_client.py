@@ -7,12 +7,12 @@ import json
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
 from enum import Enum
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import anyio
+from msgspec import Struct
 
 from roar_publisher.registry.http.refusals import Refusal
 
@@ -39,8 +39,7 @@ class RequestKind(Enum):
     TOKENS = "refresh and logout"
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
+class Timeouts(Struct, frozen=True):
     """Timeouts in seconds. `reply` is for the whole reply; `slot` is for one of the `MAX_CONCURRENT` slots."""
 
     reply: float = 10.0

@@ -1,9 +1,9 @@
 """The endpoints that add one thing to a published lineage, for releases of roar-cli that do not send it in a batch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
@@ -18,8 +18,7 @@ from roar_publisher.registry.store.access import Reader
 from roar_publisher.registry.store.database import Connection
 
 
-@dataclass(frozen=True, slots=True)
-class AdditionsApi:
+class AdditionsApi(Struct, frozen=True):
     """Endpoints for single additions. All requests may be repeated."""
 
     service: RegistryService

@@ -6,8 +6,8 @@ exist, also where a prefix would be ambiguous or another lineage would be the be
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
+from msgspec import Struct, field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, StreamingResponse
 from starlette.routing import BaseRoute, Route
@@ -30,8 +30,7 @@ SEARCHES, SEARCHES_OF_CLIENT = 8, 2
 """Searches at a time, of all clients and of one, each of which holds the jobs that it has found. Others wait."""
 
 
-@dataclass(frozen=True, slots=True)
-class ArtifactApi:
+class ArtifactApi(Struct, frozen=True):
     """Endpoints for reading artifacts and the jobs behind them. A digest may be given by its first 8 or more digits."""
 
     service: RegistryService

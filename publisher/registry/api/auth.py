@@ -1,10 +1,11 @@
 """The endpoints below `/auth`, and the credential probe (`protocol.md §4`)."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from http import HTTPStatus
 from typing import Annotated
 
+from msgspec import Struct
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -29,8 +30,7 @@ class RefreshRequest(wire.RequestBody):
     client_id: wire.Text = "roar-cli"
 
 
-@dataclass(frozen=True, slots=True)
-class AuthApi:
+class AuthApi(Struct, frozen=True):
     """Endpoints for signed-in callers."""
 
     service: RegistryService

@@ -6,9 +6,9 @@ such a body may be larger than the usual limit, so that a lineage has no item th
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http import HTTPStatus
 
+from msgspec import Struct
 from pydantic import BaseModel
 from starlette.requests import Request
 
@@ -27,8 +27,7 @@ OTHER_BYTES = 2048
 """More than the names of an item's fields and its numbers take."""
 
 
-@dataclass(frozen=True, slots=True)
-class BulkFeatures:
+class BulkFeatures(Struct, frozen=True):
     """What the registry advertises about large requests, besides the features of registration sessions.
 
     `limit`, in bytes, is the `max_body_bytes` of a batch; None if batches have the usual limit. `encodings` are the

@@ -1,10 +1,10 @@
 """The endpoints of the device flow that `roar login` uses, and the page on which a user confirms the code."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated
 
+from msgspec import Struct
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -46,8 +46,7 @@ class DevicePoll(wire.RequestBody):
     client_id: _Text = ROAR_CLI
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceApi:
+class DeviceApi(Struct, frozen=True):
     """Endpoints of the device flow."""
 
     service: RegistryService

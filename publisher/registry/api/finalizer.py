@@ -1,9 +1,9 @@
 """Execution of a finalize: waiting for a turn, hashing in slices, publishing (`finalize`, `pairing`, `turns`)."""
 
-from dataclasses import dataclass
 from http import HTTPStatus
 
 import anyio
+from msgspec import Struct
 
 from roar_publisher.glaas import wire
 from roar_publisher.registry.api.service import RegistryService
@@ -17,8 +17,7 @@ HASHING_ATTEMPTS = 5
 """Maximum number of attempts when other requests keep staging during a finalize."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finalizer:
+class Finalizer(Struct, frozen=True):
     """Runs the finalizes of one registry."""
 
     service: RegistryService

@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated
 
+from msgspec import Struct
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, StreamingResponse
@@ -48,8 +48,7 @@ class FragmentBatchRequest(wire.RequestBody):
     sequence: wire.Count = 0
 
 
-@dataclass(frozen=True, slots=True)
-class FragmentApi:
+class FragmentApi(Struct, frozen=True):
     """Endpoints of fragment sessions. The session's token is their only credential, except for opening one."""
 
     service: RegistryService

@@ -1,9 +1,10 @@
 """The label endpoints that `roar label` uses for reading and editing."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from http import HTTPStatus
 
+from msgspec import Struct
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
@@ -31,8 +32,7 @@ ENTITY_PARAMETERS = {"dag": None, "job": "job_uid", "artifact": "artifact_hash"}
 LARGEST_VERSION = 10**9
 
 
-@dataclass(frozen=True, slots=True)
-class LabelApi:
+class LabelApi(Struct, frozen=True):
     """Endpoints for the labels of published lineages."""
 
     service: RegistryService
@@ -108,8 +108,7 @@ class LabelApi:
         return replace(query, entity=await whole_digest(self.service, query.entity, reader))
 
 
-@dataclass(frozen=True, slots=True)
-class _EntityQuery:
+class _EntityQuery(Struct, frozen=True):
     """The entity that a query names. If `lineage_hash` is None, the query is about an artifact in all lineages."""
 
     entity_type: str

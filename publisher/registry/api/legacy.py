@@ -1,10 +1,10 @@
 """The legacy endpoints, whose writes go directly into a visible lineage (`protocol.md §4`)."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Concatenate, ParamSpec, TypeVar
 
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
@@ -27,8 +27,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class LegacyApi:
+class LegacyApi(Struct, frozen=True):
     """Endpoints that write under a hash that the client chose. All requests may be repeated."""
 
     service: RegistryService

@@ -1,10 +1,10 @@
 """The HTML pages: lineages, jobs and artifacts, lists, search, and what descends from an artifact."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.routing import BaseRoute, Route
@@ -42,8 +42,7 @@ HEADERS = {
 or keep a reference to their window. `browsers` adds the headers of every reply."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pages:
+class Pages(Struct, frozen=True):
     """Endpoints that return HTML."""
 
     service: RegistryService

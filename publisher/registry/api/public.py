@@ -1,9 +1,10 @@
 """The endpoints that need no credential: health and published lineages (`protocol.md §4`)."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from http import HTTPStatus
 
+from msgspec import Struct, structs
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
@@ -20,8 +21,7 @@ MAX_JOBS_PER_PAGE = 1000
 LARGEST_OFFSET = 10**9
 
 
-@dataclass(frozen=True, slots=True)
-class PublicApi:
+class PublicApi(Struct, frozen=True):
     """Endpoints for reading."""
 
     service: RegistryService
@@ -40,7 +40,7 @@ class PublicApi:
         features = self.service.features
         advertised: dict[str, object] = {"lineage_readback": True, "label_readback": True, "receipts": True}
         if features is not None:
-            advertised["registration_sessions"] = asdict(features)
+            advertised["registration_sessions"] = structs.asdict(features)
         advertised |= self.service.bulk.advertised()
         if self.service.caller_identifier.checks_signature_hosts:
             advertised["ssh_signature_host"] = True

@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from http import HTTPStatus
 
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
@@ -19,8 +20,7 @@ from roar_publisher.registry.lineages.receipts import receipt_statement
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class ReceiptApi:
+class ReceiptApi(Struct, frozen=True):
     """Endpoints for receipts. They change nothing that is published."""
 
     service: RegistryService

@@ -5,9 +5,9 @@ No line has a query, a header or a body, because these can hold credentials.
 
 import logging
 import time
-from dataclasses import dataclass
 from http import HTTPStatus
 
+from msgspec import Struct
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -22,8 +22,7 @@ NO_ROUTE = "none"
 """The route of a request that leads to no endpoint."""
 
 
-@dataclass(frozen=True, slots=True)
-class Handled:
+class Handled(Struct, frozen=True):
     """A request that was answered.
 
     `route` is the template of its path. `status` is 0 if nobody was there to answer. `body_bytes` is the size of its

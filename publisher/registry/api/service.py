@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
 from typing import Any, ParamSpec, TypeVar
 
+from msgspec import Struct, field
 from pydantic import BaseModel
 from starlette.requests import Request
 
@@ -40,8 +40,7 @@ T = TypeVar("T")
 Body = TypeVar("Body", bound=BaseModel)
 
 
-@dataclass(frozen=True, slots=True)
-class RegistryService:
+class RegistryService(Struct, frozen=True):
     """The registry behind its endpoints.
 
     `features` are the features that are advertised and honoured; None disables registration sessions. `clock` returns

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from functools import wraps
 from http import HTTPStatus
 from typing import Any
 
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -51,8 +51,7 @@ def as_page(endpoint: Endpoint) -> Endpoint:
     return answer
 
 
-@dataclass(frozen=True, slots=True)
-class SignInPages:
+class SignInPages(Struct, frozen=True):
     """Endpoints that sign a browser in and out."""
 
     service: RegistryService

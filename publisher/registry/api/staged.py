@@ -1,10 +1,10 @@
 """The endpoints of registration sessions: open, stage, finalize, label (`protocol.md §4`)."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Concatenate, ParamSpec, TypeVar
 
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
@@ -31,8 +31,7 @@ AUTHENTICATED = "authenticated"
 """The default `mode` of a session that a user opened."""
 
 
-@dataclass(frozen=True, slots=True)
-class StagedApi:
+class StagedApi(Struct, frozen=True):
     """Endpoints of registration sessions. All writes may be repeated. Readers see none of them before finalize."""
 
     service: RegistryService

@@ -1,9 +1,9 @@
 """The endpoint for the usage counters of roar-cli. They are accepted, so that it stops sending them, and discarded."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -13,8 +13,7 @@ from roar_publisher.registry.api.bodies import read_raw
 from roar_publisher.registry.api.service import RegistryService
 
 
-@dataclass(frozen=True, slots=True)
-class TelemetryApi:
+class TelemetryApi(Struct, frozen=True):
     """The telemetry endpoint."""
 
     service: RegistryService

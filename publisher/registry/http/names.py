@@ -2,9 +2,10 @@
 
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from roar_publisher.glaas.signature import signature_host
 from roar_publisher.registry.http.addresses import is_loopback
@@ -13,8 +14,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(Struct, frozen=True):
     """The names of this registry.
 
     `host` and `port` are what it listens on. `public` are the origins that clients use, as `origin_of` returns them; if

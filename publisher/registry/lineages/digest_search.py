@@ -4,8 +4,9 @@ Digests of artifacts that the reader cannot see may begin in the same way. They 
 a limit would tell how many. The search runs in slices, so other requests run in between.
 """
 
-from dataclasses import dataclass, field
 from http import HTTPStatus
+
+from msgspec import Struct, field
 
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages.artifact_views import no_such_artifact
@@ -19,8 +20,7 @@ SLICE_DIGESTS = 1000
 """Digests that one slice looks at."""
 
 
-@dataclass(slots=True)
-class DigestSearch:
+class DigestSearch(Struct):
     """A search. `found` are digests that the reader can see, at most two. `position` is the last one looked at."""
 
     prefix: str

@@ -5,8 +5,9 @@ seconds, so it runs in bounded slices (`slices`), and other requests run in betw
 session's revision, and publishing checks that the revision has not changed since hashing began.
 """
 
-from dataclasses import dataclass
 from http import HTTPStatus
+
+from msgspec import Struct
 
 from roar_publisher.glaas.wire import ExpectedCounts, FinalizeRequest
 from roar_publisher.lineage.canonical import CANONICAL_VERSION, LineageHasher
@@ -25,8 +26,7 @@ from roar_publisher.registry.store.lineages import Lineage
 from roar_publisher.registry.store.sessions import Session
 
 
-@dataclass(slots=True)
-class Hashing:
+class Hashing(Struct):
     """A hash computation in progress, owned by the finalize request that started it.
 
     `revision` and `counts` are those of the session when hashing began. `parts` remain to be hashed.

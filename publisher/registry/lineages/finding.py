@@ -3,10 +3,11 @@
 import heapq
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import islice
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages.reading import SHORTEST_PREFIX
@@ -28,16 +29,14 @@ MAX_CANDIDATES = 300
 """Words that are looked at for each kind and space. If there are more, the result says that it is incomplete."""
 
 
-@dataclass(frozen=True, slots=True)
-class ListPage:
+class ListPage(Struct, frozen=True):
     """One page of a list. `more` says whether there are older lineages."""
 
     entries: list[Entry]
     more: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(Struct, frozen=True):
     """A lineage that was found. `kind` and `word` say by what, `entity` where, as in `lineage_index.Word`."""
 
     entry: Entry
@@ -46,8 +45,7 @@ class Hit:
     entity: str
 
 
-@dataclass(frozen=True, slots=True)
-class SearchResult:
+class SearchResult(Struct, frozen=True):
     """What was found: lineages by their hash, an artifact by its digest, and lineages by words, newest first."""
 
     lineages: list[str]

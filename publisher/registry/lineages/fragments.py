@@ -8,9 +8,9 @@ and holders of the token may renew it, because a submitter may come back late. S
 
 import hashlib
 import hmac
-from dataclasses import dataclass, field
 from http import HTTPStatus
 
+from roar_publisher.guarded import Guarded
 from roar_publisher.registry.http.bounds import REPLY_BYTES, within
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.store import fragments
@@ -26,12 +26,12 @@ MOST_BATCHES, MOST_BYTES = 20_000, 64 * 1024 * 1024
 BATCHES_AT_ONCE = 500
 
 
-@dataclass(frozen=True, slots=True)
-class FragmentAccess:
+class FragmentAccess(Guarded, frozen=True):
     """A request with a session's token. `now` is in Unix seconds."""
 
+    HIDDEN = ("token",)
     name: str
-    token: str = field(repr=False)
+    token: str
     now: float
 
 

@@ -7,7 +7,9 @@ none of them takes more memory than that.
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from roar_publisher.lineage.canonical import canonical_page
 from roar_publisher.registry.http.bounds import within
@@ -26,8 +28,7 @@ INPUTS, OUTPUTS, END = 1, 3, 5
 _KINDS = {INPUTS: "inputs", OUTPUTS: "outputs"}
 
 
-@dataclass(frozen=True, slots=True)
-class TextPosition:
+class TextPosition(Struct, frozen=True):
     """Where to continue reading a text.
 
     `after` is the last link of the section before the position. `skipped` are characters of the piece before it."""
@@ -37,8 +38,7 @@ class TextPosition:
     skipped: int = 0
 
 
-@dataclass(slots=True)
-class HugeJob:
+class HugeJob(Struct):
     """A job whose text is read in pieces, as often as it is needed."""
 
     connection: Connection

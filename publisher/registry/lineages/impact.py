@@ -1,7 +1,8 @@
 """What descends from an artifact, across all indexed lineages that a reader can see."""
 
-from dataclasses import dataclass
 from itertools import islice
+
+from msgspec import Struct
 
 from roar_publisher.registry.store.access import Reader
 from roar_publisher.registry.store.database import Connection
@@ -15,16 +16,14 @@ ARTIFACTS_AT_ONCE = 200
 """Artifacts whose readers are looked for in one statement."""
 
 
-@dataclass(frozen=True, slots=True)
-class Descendant:
+class Descendant(Struct, frozen=True):
     """An artifact that descends from another one over `distance` jobs. `made` is one of the jobs that wrote it."""
 
     distance: int
     made: Descent
 
 
-@dataclass(frozen=True, slots=True)
-class Impact:
+class Impact(Struct, frozen=True):
     """The artifacts that descend from one, nearest first. `complete` is false if the search ended at a bound."""
 
     digest: str

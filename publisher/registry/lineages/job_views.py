@@ -1,4 +1,7 @@
-"""The jobs of a lineage for readers, in pages of bounded size."""
+"""The jobs of a lineage for readers, in pages of bounded size.
+
+The views are dataclasses, for pydantic describes them in the OpenAPI document.
+"""
 
 from dataclasses import asdict, dataclass
 

@@ -2,9 +2,10 @@
 
 import heapq
 from collections.abc import Iterator
-from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import islice
+
+from msgspec import Struct
 
 from roar_publisher.registry.http.bounds import REPLY_BYTES, json_bytes, within
 from roar_publisher.registry.http.refusals import Refusal
@@ -27,8 +28,7 @@ MAX_LINEAGES = 100
 """Maximum lineages whose label of an artifact is returned with the artifact."""
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(Struct, frozen=True):
     """Some versions of label documents.
 
     `documents` are ordered from oldest to newest. `before` is the version before which older ones exist; None if there

@@ -1,7 +1,8 @@
 """What the page of a lineage shows: the lineage, some of its jobs, and a picture."""
 
-from dataclasses import dataclass
 from http import HTTPStatus
+
+from msgspec import Struct
 
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages.neighbours import picture_around
@@ -11,8 +12,7 @@ from roar_publisher.registry.store.access import Reader
 from roar_publisher.registry.store.database import Connection
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """The place of a lineage that a picture is asked for: around a node, or a part of a group, or none."""
 
     node: str = ""
@@ -20,8 +20,7 @@ class Place:
     part: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class LookedAt:
+class LookedAt(Struct, frozen=True):
     """A lineage with one page of its jobs, and a picture."""
 
     view: LineageView

@@ -1,8 +1,9 @@
 """What the pages of one job and of one artifact show, limited to what the reader may read."""
 
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
+
+from msgspec import Struct
 
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages.artifact_views import find_artifact
@@ -23,8 +24,7 @@ LINEAGES_OF_PAGE, JOBS_OF_LINEAGE = 20, 10
 """Lineages on one page of an artifact, and jobs of each that wrote it, and that read it."""
 
 
-@dataclass(frozen=True, slots=True)
-class LinkPage:
+class LinkPage(Struct, frozen=True):
     """Some links of a job, by digest. `after` is the digest after which there are more, or empty."""
 
     links: list[ShownLink]
@@ -32,8 +32,7 @@ class LinkPage:
     after: str
 
 
-@dataclass(frozen=True, slots=True)
-class ViewedJob:
+class ViewedJob(Struct, frozen=True):
     """A job of a lineage, with one page of its inputs and of its outputs."""
 
     lineage: Lineage
@@ -43,8 +42,7 @@ class ViewedJob:
     outputs: LinkPage
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(Struct, frozen=True):
     """A lineage that has an artifact, with the first jobs that wrote and that read it.
 
     `indexed` is false while these are not known yet.
@@ -56,8 +54,7 @@ class Use:
     readers: list[LinkingJob]
 
 
-@dataclass(frozen=True, slots=True)
-class ViewedArtifact:
+class ViewedArtifact(Struct, frozen=True):
     """An artifact with one page of the lineages that have it. `facts` are as of `find_artifact`."""
 
     facts: dict[str, Any]

@@ -7,7 +7,8 @@ lineage hash have the same jobs in the same order, which determines the pairs.
 
 import hashlib
 from collections import deque
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from roar_publisher.registry.lineages.finalize import Hashing
 from roar_publisher.registry.lineages.registration import Access, find_session
@@ -23,8 +24,7 @@ MAX_LOOKED_UP = 2000
 """Maximum jobs whose uids are looked up before pairing. Larger graphs are always paired, in slices."""
 
 
-@dataclass(slots=True)
-class _Side:
+class _Side(Struct):
     """The jobs of one graph in order. `jobs` holds pairs of uid and digest of the text that are not paired yet."""
 
     parts: Parts
@@ -45,8 +45,7 @@ class _Side:
                 self.text = hashlib.sha256()
 
 
-@dataclass(slots=True)
-class Pairing:
+class Pairing(Struct):
     """A pairing in progress. `known_graph` is the graph that gets the aliases."""
 
     known_graph: int

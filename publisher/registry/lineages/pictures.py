@@ -1,7 +1,9 @@
 """Pictures of a lineage: at most `MAX_NODES` jobs, artifacts or groups, and the edges between them."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from roar_publisher.registry.store import picture_rows
 from roar_publisher.registry.store.database import Connection
@@ -22,8 +24,7 @@ LINKS_OF_NODE = 24
 JOB, ARTIFACT, GROUP = "job", "artifact", "group"
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True):
     """A node of a picture.
 
     `name` is a job's uid, an artifact's digest, or a group's number. `title` and `note` are its two lines, and are not
@@ -44,8 +45,7 @@ class Node:
         return f"{self.kind} {self.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
+class Picture(Struct, frozen=True):
     """A picture. `edges` are pairs of keys, from a node to one that follows it. `about` says what it shows.
 
     `centre` is the key of the node that the picture was asked for, or empty. `group` is the number of the group that is

@@ -8,9 +8,9 @@ the labels and for a receipt that was lost in transit. Opening the session again
 that time.
 """
 
-from dataclasses import dataclass
 from http import HTTPStatus
 
+from roar_publisher.guarded import Guarded
 from roar_publisher.registry.accounts.callers import Caller, Credential, is_session_token
 from roar_publisher.registry.accounts.limits import check_open_sessions, check_staged_bytes
 from roar_publisher.registry.http.refusals import Refusal, unauthorized
@@ -27,12 +27,13 @@ LABELLING_TIME = 7 * 24 * 3600.0
 its labels."""
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(Guarded, frozen=True):
     """A caller's request to use a session.
 
     `secret` is the server's, for the token. `now` is in Unix seconds. `most_bytes` is what a session may stage.
     """
+
+    HIDDEN = ("secret",)
 
     session_id: str
     caller: Caller

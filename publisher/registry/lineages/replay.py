@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from roar_publisher.registry.http.bounds import REPLY_BYTES, within
 from roar_publisher.registry.lineages.job_views import shown_metadata
@@ -20,8 +21,7 @@ class LineageReplaced(Exception):
     """The jobs of a legacy lineage are gone, because a finalized one took its place."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayedJob:
+class ReplayedJob(Struct, frozen=True):
     """A job. `document` holds its links unless it is `wide`; those are read with `links_page`."""
 
     id: int

@@ -5,7 +5,8 @@ several at a time. The jobs of a step that is too large for that are sorted on d
 """
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from roar_publisher.registry.store.canonical_texts import next_jobs, texts_of_steps
 from roar_publisher.registry.store.database import Connection
@@ -16,8 +17,7 @@ SLICE_BYTES = 256 * 1024
 """Maximum bytes of jobs and links that are read at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class TextPart:
+class TextPart(Struct, frozen=True):
     """A part of a job's canonical text. `last` means that the text ends here."""
 
     uid: str

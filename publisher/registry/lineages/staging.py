@@ -8,10 +8,10 @@ sent.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
 
+from msgspec import Struct
 from pydantic import TypeAdapter
 
 from roar_publisher.glaas.wire import Artifact, CompositeRequest, Hash, Job, JobLinks, Link, ViewEdge
@@ -52,8 +52,7 @@ class LinkKind(StrEnum):
     OUTPUTS = "outputs"
 
 
-@dataclass(frozen=True, slots=True)
-class Added:
+class Added(Struct, frozen=True):
     """`ids` are the uids of the request's items, in order. `created` is how many of them are new.
 
     Numbers of rows would tell how much others write.

@@ -6,8 +6,9 @@ clients that never retry, such as roar-cli, succeed. Only a client with very man
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
 from http import HTTPStatus
+
+from msgspec import Struct, field
 
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.store.queues import Queues
@@ -16,8 +17,7 @@ RETRY_AFTER_SECONDS = 5
 """`Retry-After` for a client with too many pending finalizes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """Maximum running finalizes, and maximum pending ones (running and waiting) of a session and of a client."""
 
     running: int = 4
@@ -26,8 +26,7 @@ class Limits:
     of_client: int = 32
 
 
-@dataclass(slots=True)
-class Turns:
+class Turns(Struct):
     """The turns of one registry."""
 
     limits: Limits = Limits()

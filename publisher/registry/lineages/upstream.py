@@ -6,8 +6,9 @@ everything that was made in it.
 """
 
 from collections import deque
-from dataclasses import dataclass, field
 from http import HTTPStatus
+
+from msgspec import Struct, field
 
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.store import provenance
@@ -26,8 +27,7 @@ EXTERNAL_LISTED = 1000
 """Maximum inputs that are listed as coming from outside the lineage."""
 
 
-@dataclass(slots=True)
-class _Visit:
+class _Visit(Struct):
     """A job whose inputs are followed. `after` is the last digest that was looked at."""
 
     place: JobPlace
@@ -35,8 +35,7 @@ class _Visit:
     after: str = ""
 
 
-@dataclass(slots=True)
-class Upstream:
+class Upstream(Struct):
     """A search. `depth` is the number of jobs in a row that are followed; None follows all.
 
     `found` holds the jobs by id. `external` maps digests that no job of the lineage made before they were used to their

@@ -6,8 +6,9 @@ that close a cycle run backwards. The work is bounded: `SWEEPS` passes over node
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
+
+from msgspec import Struct, field
 
 SWEEPS = 8
 MAX_BENDS = 1000
@@ -18,16 +19,14 @@ Edge = tuple[str, str]
 Point = tuple[float, float]
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
+class Size(Struct, frozen=True):
     """The size of a node, in pixels."""
 
     width: float
     height: float
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
+class Box(Struct, frozen=True):
     """The place of a node: its upper left corner and its size."""
 
     x: float
@@ -36,8 +35,7 @@ class Box:
     height: float
 
 
-@dataclass(frozen=True, slots=True)
-class Drawing:
+class Drawing(Struct, frozen=True):
     """Where to draw a graph. `routes` are the points of each edge, in the order of the edges."""
 
     width: float
@@ -46,8 +44,7 @@ class Drawing:
     routes: list[list[Point]]
 
 
-@dataclass(slots=True)
-class _Cell:
+class _Cell(Struct):
     """A node or a bend in its layer. `name` is empty for a bend. `y` is its centre."""
 
     name: str

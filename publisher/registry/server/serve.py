@@ -6,11 +6,11 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
 from starlette.applications import Starlette
 
 from roar_publisher.registry.accounts.authority import Authority, CallRunner
@@ -36,8 +36,7 @@ RECEIVE_BUFFER = 64 * 1024
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class ServeOptions:
+class ServeOptions(Struct, frozen=True):
     """Limits and trust settings for clients.
 
     `connections` is the maximum in total. `quota` is what one client may write in a day without a credential, `limits`

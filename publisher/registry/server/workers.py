@@ -18,8 +18,9 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import NoReturn
+
+from msgspec import Struct
 
 from roar_publisher.registry.store.errors import StoreError
 
@@ -44,8 +45,7 @@ Work = Callable[[int, Callable[[], None], int], None]
 and a file descriptor that is at its end when the supervisor has ended."""
 
 
-@dataclass(slots=True)
-class _Worker:
+class _Worker(Struct):
     """A running worker. `alive` is the file descriptor from which its bytes are read."""
 
     number: int

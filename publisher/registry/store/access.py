@@ -3,7 +3,7 @@
 Only the owner and the members of the project can read a private lineage. For all other readers it does not exist (404).
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 PUBLIC, PRIVATE = "public", "private"
 PUBLIC_SPACE = ""
@@ -25,8 +25,7 @@ CREDIBILITY = """(
 reader's own lineages rank first, then those of any user. Data that is neither signed nor verified ranks last."""
 
 
-@dataclass(frozen=True, slots=True)
-class LineageScope:
+class LineageScope(Struct, frozen=True):
     """Where a lineage is stored. In the publisher's own space, `owner_id` and `project_id` are None."""
 
     visibility: str
@@ -55,8 +54,7 @@ def space_of(owner: str, scope: LineageScope) -> str:
     return f"user {owner}" if scope.owner_id is None else f"owner {scope.owner_id}"
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
+class Reader(Struct, frozen=True):
     """A reader. `user_id` is empty for an anonymous one. `owners` are the spaces that the reader is a member of.
 
     `projects` are those that the reader may read, `written_projects` those that the reader may write to, too.

@@ -1,14 +1,14 @@
 """The table of programs that wait for a user to confirm their code. Times are in Unix seconds."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.users import User, user_of
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceRequest:
+class DeviceRequest(Struct, frozen=True):
     """A program that wants to be signed in. It gave itself the `name`. `address` is its client's address."""
 
     user_code: str

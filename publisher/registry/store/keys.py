@@ -1,14 +1,13 @@
 """The table of SSH keys."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.errors import AlreadyExists, NotFound
 from roar_publisher.registry.store.users import User, find_user, user_of
 
 
-@dataclass(frozen=True, slots=True)
-class PublicKey:
+class PublicKey(Struct, frozen=True):
     """A key, as stored. `public` is its type and base64, without options and comment."""
 
     fingerprint: str

@@ -6,8 +6,9 @@ the earlier versions of one entity exceed `HISTORY_BYTES`, the oldest are droppe
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+from msgspec import Struct
 
 from roar_publisher.registry.http.bounds import within
 from roar_publisher.registry.store.access import CREDIBILITY, READABLE, Reader, reader_parameters
@@ -44,8 +45,7 @@ _NEWEST_OF_ARTIFACT = f"""
 """The lineages are chosen before their documents are read: there may be gigabytes of these."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entity:
+class Entity(Struct, frozen=True):
     """The entity of a label document. `name` is a job's uid, an artifact's digest, or `""` for the lineage."""
 
     graph_id: int
@@ -58,8 +58,7 @@ class Entity:
         return self.graph_id, self.type, self.name
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(Struct, frozen=True):
     """One version of a label document. `written_at` is in Unix seconds."""
 
     number: int
@@ -68,8 +67,7 @@ class Version:
     written_at: float
 
 
-@dataclass(frozen=True, slots=True)
-class StoredLabel:
+class StoredLabel(Struct, frozen=True):
     """The newest version of a label document, as stored. `metadata` and `key_origins` are texts of JSON objects.
 
     `history_bytes` are those of all earlier versions. `written_at` is in Unix seconds.

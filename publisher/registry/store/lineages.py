@@ -1,8 +1,9 @@
 """The tables of published lineages: `lineages`, and `set_aside_lineages` for those whose hash another one took over."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from roar_publisher.registry.store.access import (
     ANONYMOUS_OWNER,
@@ -28,8 +29,7 @@ _OF_OWNER = "owner || '' = :owner"
 _LISTED = "hash, graph_id, visibility, git_repo, git_branch, published_at"
 
 
-@dataclass(frozen=True, slots=True)
-class Lineage:
+class Lineage(Struct, frozen=True):
     """A published lineage.
 
     `session_id` is the session that finalized it; None for a legacy lineage, which is still open to writes. `creator`

@@ -4,8 +4,9 @@ A member of an organization may write to all its projects. A member of a single 
 membership says. A user's own space is also an owner, with the user's id and name, and needs no row.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.errors import AlreadyExists, NotFound
@@ -17,8 +18,7 @@ _PROJECTS = """
 """
 
 
-@dataclass(frozen=True, slots=True)
-class RegistryProject:
+class RegistryProject(Struct, frozen=True):
     """A project, for listings.
 
     `owner` is an organization's or a user's name. `writers` and `readers` are names of users.
@@ -32,8 +32,7 @@ class RegistryProject:
     readers: list[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Organization:
+class Organization(Struct, frozen=True):
     """An organization, for listings."""
 
     id: str

@@ -2,19 +2,17 @@
 
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 import anyio
+from msgspec import Struct, field
 
 
-@dataclass(slots=True)
-class _Queue:
+class _Queue(Struct):
     limiter: anyio.CapacityLimiter
     length: int = 0
 
 
-@dataclass(slots=True)
-class Queues:
+class Queues(Struct):
     """The queues of one kind. Use them from the event loop's thread only."""
 
     _queues: dict[Hashable, _Queue] = field(default_factory=dict)

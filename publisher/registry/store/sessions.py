@@ -2,14 +2,14 @@
 
 import json
 import secrets
-from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+from msgspec import Struct
 
 from roar_publisher.registry.store.database import Connection, Row
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Struct, frozen=True):
     """A registration session.
 
     `owner` is the user's id, or empty for an anonymous session. `identity` is the creator in the hash, as of the

@@ -3,8 +3,9 @@
 Tokens are given as their hashes. Times are in Unix seconds.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.errors import NotFound
@@ -14,8 +15,7 @@ ROAR_CLI, BROWSER = "roar-cli", "browser"
 """Clients of sign-ins."""
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(Struct, frozen=True):
     """A sign-in, for listings. `client` is `roar-cli` or `browser`. `expires_at` is that of the refresh token."""
 
     id: str

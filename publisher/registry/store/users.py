@@ -5,9 +5,10 @@ credentials, only hashes of tokens and public keys.
 """
 
 import secrets
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
+
+from msgspec import Struct
 
 from roar_publisher.registry.store.database import Connection, Row, StoreDatabase
 from roar_publisher.registry.store.errors import AlreadyExists, NotFound
@@ -19,8 +20,7 @@ ID_SIZE = 8
 """Random bytes of an id."""
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(Struct, frozen=True):
     """A user that can sign in.
 
     `id` is this registry's id, which owns sessions and lineages. `sub` is the TReqs subject. Users that were added here

@@ -9,11 +9,11 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from roar_publisher.daemon import hooks as ended
 from roar_publisher.daemon.hooks import EndedPublish, hook_environment, notification, notify_end

@@ -6,11 +6,11 @@ names the seed, and `ROAR_TEST_SEED=…` runs that one alone.
 
 import os
 import random
-from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from roar_publisher.glaas import compression
 from roar_publisher.glaas.features import RegistrationSessionFeatures

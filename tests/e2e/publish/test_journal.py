@@ -6,10 +6,10 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import asdict, replace
 
 from roar_publisher.cli.journal import actions as actions
 from roar_publisher.publishing import cancelling

@@ -2,16 +2,17 @@
 
 import json
 import shlex
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from roar_publisher.__main__ import run
 from roar_publisher.cli.display.live import draw
-from roar_publisher.cli.publish.options import Options, PutOptions
+from roar_publisher.cli.publish.options import Options
 from roar_publisher.exit_codes import ExitCode
 from roar_publisher.publishing.meter import Meter
+from roar_publisher.publishing.order import PutOrder
 from roar_publisher.publishing.status import next_step
 from roar_publisher.report import Entered, ObjectsPlanned, Planned, Report, Waiting
 from roar_publisher.state.errors import Transient
@@ -119,7 +120,7 @@ def test_a_put_accepts_the_option_names_of_its_recorded_command(monkeypatch: pyt
     for words in (ours, ("--as-dataset", "--step-name", "weights")):
         run(["put", "outputs/", "s3://bucket/run", *words, "-m", "v1"])
     assert taken[0] == taken[1]
-    assert taken[0].put == PutOptions(
+    assert taken[0].put == PutOrder(
         sources=("outputs/",), destination="s3://bucket/run", message="v1", name="weights", dataset=True
     )
 

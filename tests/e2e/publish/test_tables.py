@@ -4,10 +4,10 @@ import io
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing, redirect_stderr, redirect_stdout
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from roar_publisher.cli.journal.views import show_list
 from roar_publisher.publishing.emitting import published_event

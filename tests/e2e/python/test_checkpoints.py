@@ -4,11 +4,11 @@ import logging
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 import roar_publisher
 from roar_publisher import CheckpointPublisher

@@ -9,7 +9,7 @@ publish began with).
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -18,6 +18,7 @@ import anyio
 import asyncssh
 import httpx2
 import trio
+from msgspec.structs import asdict, replace
 from starlette.types import ASGIApp
 
 from roar_publisher.auth.choice import Choice, Flag

@@ -12,7 +12,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar, Unpack
 from unittest import mock
@@ -20,6 +20,7 @@ from unittest import mock
 import anyio
 import httpx2
 import trio
+from msgspec.structs import replace
 
 from roar_publisher.auth.keyring import Keyring
 from roar_publisher.blocking import RunBlocking

@@ -1,6 +1,6 @@
 """Features that registries of tests advertise."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from roar_publisher.registry.api.app import ALL_BULK_FEATURES, ALL_FEATURES
 from roar_publisher.registry.api.bulk import BulkFeatures

@@ -2,10 +2,11 @@
 
 import random
 from collections.abc import Mapping
-from dataclasses import asdict
 from json import dumps, loads
 from pathlib import Path
 from time import time
+
+from msgspec.structs import asdict
 
 from roar_publisher.storage.store import Part, Upload
 from roar_publisher.storage.transfer import Ledger
@@ -32,11 +33,11 @@ class MemoryLedger(Ledger):
         self._asked = time()
 
     async def record_upload(self, upload: Upload) -> None:
-        self._upload, self._asked = dumps(asdict(upload)), None
+        self._upload, self._asked = dumps(upload, default=asdict), None
         self._parts = {}
 
     async def record_part(self, part: Part) -> None:
-        self._parts[part.number] = dumps(asdict(part))
+        self._parts[part.number] = dumps(part, default=asdict)
 
     async def forget_upload(self) -> None:
         self._upload, self._parts = "", {}

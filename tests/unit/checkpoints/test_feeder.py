@@ -1,10 +1,10 @@
 """What the daemon does with a series when a put is gone, or cannot be planned."""
 
 import logging
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from roar_publisher import CheckpointPublisher
 from roar_publisher.checkpoints.feeder import RETRY_SECONDS, CheckpointFeeder

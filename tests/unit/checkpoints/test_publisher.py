@@ -4,10 +4,10 @@ import logging
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from roar_publisher import CheckpointPublisher, CheckpointStatus
 from roar_publisher.checkpoints import background

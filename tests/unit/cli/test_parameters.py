@@ -1,71 +1,74 @@
-"""Options that the fields of a dataclass declare."""
+"""The options of a command line, and the values that they set."""
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import click
 import pytest
 from click.testing import CliRunner
 
-from roar_publisher.cli.parameters import build, declare, option
-from roar_publisher.cli.publish.options import Options, PutOptions
+from roar_publisher.cli.parameters import TRANSFER_LIMITS, declare, take_limits
+from roar_publisher.cli.publish.options import Options
+from roar_publisher.cli.publish.parameters import FURTHER, MAIN, PUT, TARGET, WATCH
+from roar_publisher.publishing.order import PutOrder
 from roar_publisher.state.errors import UsageProblem
 from roar_publisher.state.limits import TransferLimits
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wish:
-    """What a test command is asked for. note: not a parameter."""
-
-    name: str | None = option(required=False)
-    loud: bool = option("-l", "--loud", is_flag=True, help="Shout.")
-    label: str = option("--label", required=True)
-    limits: TransferLimits = field(default_factory=TransferLimits)
-    note: str = ""
-
-
-def ask(*words: str, without: tuple[str, ...] = ()) -> Wish:
-    """The wish that a command line makes. Raises click.UsageError as click does."""
-    wishes: list[Wish] = []
+def parse(*words: str) -> dict[str, Any]:
+    """What a command line with every option sets. Raises click.UsageError as click does."""
+    given: dict[str, Any] = {}
 
     @click.command()
-    @declare(Wish, without=without)
-    def command(**given: Any) -> None:
-        wishes.append(build(Wish, given, note="built"))
+    @declare(TARGET, *PUT, *MAIN, WATCH, *FURTHER)
+    def command(**values: Any) -> None:
+        given.update(values)
 
     result = CliRunner().invoke(command, words, standalone_mode=False)
     if result.exception is not None:
         raise result.exception
-    return wishes[0]
+    return given
 
 
-def test_a_field_is_set_by_the_parameter_that_it_declares() -> None:
-    asked = ask("a", "-l", "--label", "b", "--jobs", "3", "--limit-rate", " 2k ")
-    assert asked == Wish(name="a", loud=True, label="b", limits=TransferLimits(jobs=3, limit_rate=2_000), note="built")
+def test_every_option_sets_a_field() -> None:
+    put = set(PutOrder.__struct_fields__) - {"sources", "destination", "snapshots", "commit"}
+    options = set(Options.__struct_fields__) - {"limits", "put"}
+    assert parse("-m", "a").keys() == put | options | set(TransferLimits.__struct_fields__)
 
 
-def test_a_parameter_that_is_not_typed_has_the_default_of_its_field() -> None:
-    assert ask("--label", "b") == Wish(label="b", note="built")
+def test_an_option_that_is_not_typed_has_the_default_of_its_field() -> None:
+    given = parse("-m", "a")
+    assert take_limits(given) == TransferLimits()
+    put = {name: given.pop(name) for name in ("message", "name", "tag", "again", "dataset")}
+    assert Options(**given) == Options()
+    assert PutOrder(sources=(), destination="d", **put) == PutOrder(sources=(), destination="d", message="a")
+
+
+def test_limits_are_parsed() -> None:
+    given = parse("-m", "a", "--jobs", "3", "--limit-rate", " 2k ")
+    assert take_limits(given) == TransferLimits(jobs=3, limit_rate=2_000)
+    assert not given.keys() & {"jobs", "limit_rate"}
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "Missing option '--label'"),
-        (("--label", "b", "--jobs", "65"), "Invalid value for '--jobs': '65' is not a number from 1 to 64"),
-        (("--label", "b", "--limit-rate", "x"), "Invalid value for '--limit-rate': 'x' is not a rate"),
+        ((), "Missing option '-m' / '--message'"),
+        (("-m", "b", "--jobs", "65"), "Invalid value for '--jobs': '65' is not a number from 1 to 64"),
+        (("-m", "b", "--limit-rate", "x"), "Invalid value for '--limit-rate': 'x' is not a rate"),
     ],
 )
 def test_what_cannot_be_read_is_a_usage_error(words: tuple[str, ...], message: str) -> None:
     with pytest.raises(click.UsageError) as caught:
-        ask(*words)
+        parse(*words)
     assert message in caught.value.format_message()
 
 
-def test_a_command_may_leave_out_parameters() -> None:
-    assert ask("--label", "b", without=("name",)) == Wish(label="b", note="built")
-    with pytest.raises(click.UsageError):
-        ask("a", "--label", "b", without=("name",))
+def test_parameters_are_declared_in_their_order() -> None:
+    @click.command()
+    @declare(*TRANSFER_LIMITS, WATCH)
+    def command() -> None: ...
+
+    assert [parameter.name for parameter in command.params] == ["jobs", "limit_rate", "watch"]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +79,7 @@ def test_a_command_may_leave_out_parameters() -> None:
         ({"resume": "", "dry_run": True}, "--resume does not go with --dry-run"),
         ({"watch": "", "detach": True}, "--watch does not go with --detach"),
         ({"target": " "}, "the target is empty"),
-        ({"put": PutOptions(sources=("a",), destination="", message="m")}, "the destination is empty"),
+        ({"put": PutOrder(sources=("a",), destination="", message="m")}, "the destination is empty"),
     ],
 )
 def test_options_that_contradict_each_other_cannot_be_built(given: dict[str, Any], message: str) -> None:

@@ -1,10 +1,10 @@
 """What the daemon takes from the user's own file, and what it does not take from a project's."""
 
 import logging
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from roar_publisher.daemon.settings import DaemonSettings, project_settings, user_settings
 from roar_publisher.state.errors import LocalProblem

@@ -1,9 +1,8 @@
 """The engine in FINALIZE and FALLBACK over a registry in the same process."""
 
-from dataclasses import replace
-
 import httpx2
 import pytest
+from msgspec.structs import replace
 
 from roar_publisher.glaas.features import RegistrationSessionFeatures
 from roar_publisher.registry.api.app import ALL_FEATURES

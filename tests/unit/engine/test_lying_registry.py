@@ -1,11 +1,12 @@
 """Registries that say "published" of something else than what they were sent, each on a real socket."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
 import pytest
+from msgspec.structs import asdict
 
 from roar_publisher.auth.choice import Choice
 from roar_publisher.auth.keyring import Keyring

@@ -3,12 +3,12 @@
 import json
 from base64 import b64decode
 from collections.abc import Callable
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from msgspec.structs import asdict, replace
 
 from roar_publisher.auth.choice import Flag
 from roar_publisher.auth.receipt_keys import KnownReceiptKeys

@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import httpx2
 import pytest
+from msgspec.structs import replace
 
 from roar_publisher.engine.credentials import user_send_policy
 from roar_publisher.engine.run import Frontend, Resources

@@ -1,8 +1,7 @@
 """The client's side of the wire: replies of servers of any age are understood or refused, never half believed."""
 
-from dataclasses import asdict
-
 import pytest
+from msgspec.structs import asdict
 
 from roar_publisher.glaas.features import Health
 from roar_publisher.glaas.lenient import Unreadable

@@ -49,7 +49,7 @@ def test_publishes_are_listed_newest_first_with_their_owners(folder: StateFolder
     older, newer = (OwnedPublish.create(folder) for _ in range(2))
     for created_at, publish in ((1.0, older), (2.0, newer)):
         plan = plan_of(cut(chain(2)), publish.paths.id)
-        plan = type(plan)(**{name: getattr(plan, name) for name in plan.__slots__} | {"created_at": created_at})
+        plan = type(plan)(**{name: getattr(plan, name) for name in plan.__struct_fields__} | {"created_at": created_at})
         publish.journal.freeze(plan)
     newer.release()
     found = [summary for summary in count_all(folder) if isinstance(summary, CountedStatus)]

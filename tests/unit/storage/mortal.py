@@ -3,12 +3,12 @@
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import ParamSpec, TypeVar, cast
 
 import anyio
+from msgspec.structs import asdict, replace
 
 from roar_publisher.blocking import RunBlocking
 from roar_publisher.engine.journal import AsyncFiles, AsyncJournal
@@ -124,7 +124,7 @@ class Put:
         async with self.place.store() as store:
             contents = {key: await digest_file(path, md5=store.needs_md5) for key, path in paths.items()}
             rows = [
-                ObjectRow(seq, key, store.url(key), content.size, json.dumps(asdict(content)))
+                ObjectRow(seq, key, store.url(key), content.size, json.dumps(content, default=asdict))
                 for seq, (key, content) in enumerate(contents.items(), start=1)
             ]
         self.owned.journal.objects.add(rows)

@@ -1,12 +1,12 @@
 """What every store keeps: what was sent, once, and resumable to the part."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
 from hashlib import sha256
 from json import dumps, loads
 from pathlib import Path
 
 import pytest
+from msgspec.structs import asdict, replace
 
 from roar_publisher.state.errors import LocalProblem, Rejected, UsageProblem
 from roar_publisher.storage.digest import digest_file
@@ -238,7 +238,7 @@ async def test_parts_may_come_again_and_in_any_order(place: Place, tmp_path: Pat
                 listed = await store.parts(upload) or {}
                 assert {n: listed[n].size for n in parts} == {n: content.part(n).length for n in parts}
             part = await store.put_part(upload, number, content.part(number), lambda sent: None)
-            parts = {**parts, number: Part(**loads(dumps(asdict(part))))}
+            parts = {**parts, number: Part(**loads(dumps(part, default=asdict)))}
         assert store.matches(await store.complete(upload, content, parts), content)
     assert place.read("object") == bytes_of(path)
 

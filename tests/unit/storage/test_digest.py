@@ -5,7 +5,6 @@ import os
 import socket
 import subprocess
 import sys
-from dataclasses import asdict
 from json import dumps
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import anyio
 import pytest
 from anyio import from_thread
 from blake3 import blake3
+from msgspec.structs import asdict
 
 from roar_publisher.engine.staging.uploader import content_of
 from roar_publisher.state.errors import LocalProblem
@@ -111,7 +111,7 @@ async def test_a_link_is_followed(tmp_path: Path) -> None:
 async def test_any_name_is_read_and_survives_the_journal(tmp_path: Path) -> None:
     name = os.fsdecode(b"bad \xff\xfe name")
     content = await digest_file(write_file(tmp_path / name, 10))
-    assert content_of(ObjectRow(1, "key", "url", content.size, dumps(asdict(content)))) == content
+    assert content_of(ObjectRow(1, "key", "url", content.size, dumps(content, default=asdict))) == content
 
 
 async def test_an_unreadable_file_is_reported(tmp_path: Path) -> None:

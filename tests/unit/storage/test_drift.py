@@ -3,10 +3,10 @@
 import os
 import random
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.storage.digest import confirm, digest_file

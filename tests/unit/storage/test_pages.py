@@ -1,12 +1,12 @@
 """Listings of more than one page, from real servers."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import pytest
 from blake3 import blake3
+from msgspec.structs import replace
 
 from roar_publisher.storage.digest import digest_file
 from roar_publisher.storage.source import Content

@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from threading import Barrier
 
 import httpcore2
 import pytest
 from anyio import to_thread
+from msgspec.structs import replace
 
 from roar_publisher.net.exchange import Reply
 from roar_publisher.state.errors import LocalProblem, Rejected, UsageProblem

@@ -3,10 +3,10 @@
 import random
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.storage.digest import digest_file

@@ -1,11 +1,11 @@
 """Which parts of an upload that was begun before need not be sent again."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from roar_publisher.storage.digest import digest_file
 from roar_publisher.storage.parts import MIB

@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
+from msgspec import Struct, field
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -11,8 +11,7 @@ from starlette.routing import BaseRoute, Route
 from roar_publisher.registry.http.base_path import BASE_PATH
 
 
-@dataclass(frozen=True, slots=True)
-class OpenApi:
+class OpenApi(Struct, frozen=True):
     """`/openapi.json`, which needs no credential and says nothing of the data. `made` is kept by base path."""
 
     made: dict[str, bytes] = field(default_factory=dict)

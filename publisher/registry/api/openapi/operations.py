@@ -1,8 +1,8 @@
 """What each endpoint takes and replies. `document` makes the OpenAPI document of it; a test finds missing endpoints."""
 
-from dataclasses import dataclass
 from enum import Enum
 
+from msgspec import Struct
 from pydantic import BaseModel
 
 from roar_publisher.glaas import wire
@@ -34,8 +34,7 @@ class Callers(Enum):
     BROWSER = ("", "cookie")
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(Struct, frozen=True):
     """A parameter of the query: text, one of the `choices`, or a whole number up to `maximum`."""
 
     name: str
@@ -44,8 +43,7 @@ class Query:
     required: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
+class Operation(Struct, frozen=True, kw_only=True):
     """An endpoint. `reply` is None for no content, `body` for no body. `successes` are its statuses with this reply.
 
     `also` are statuses that do not follow from the rest. `summary` is given where the endpoint has no docstring.

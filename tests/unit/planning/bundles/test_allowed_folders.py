@@ -2,12 +2,12 @@
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from msgspec import to_builtins
 
 from roar_publisher.__main__ import run
 from roar_publisher.state.journal import Journal
@@ -48,7 +48,7 @@ def stored_in(members: Members, scratch: Path, destination: str, key: str) -> by
 
 def reading(members: Members, scratch: Path, path: Path) -> bytes:
     """Return a bundle whose first file is another file of the user, with its size and digest."""
-    content = asdict(anyio.run(digest_file, str(path)))
+    content = to_builtins(anyio.run(digest_file, str(path)))
     forged = with_json(members, scratch, "objects", "content", lambda before: content)
     size = path.stat().st_size
     forged = with_sql(forged, scratch, f"UPDATE objects SET size = {size} WHERE seq = 1")

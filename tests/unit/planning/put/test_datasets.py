@@ -2,11 +2,11 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import asdict
 from roar.application.composite import detect, detect_nested  # type: ignore[import-untyped]
 from roar.application.publish.composite_builder import CompositeArtifactBuilder  # type: ignore[import-untyped]
 from roar.application.publish.composites import build_publish_composite_results  # type: ignore[import-untyped]

@@ -1,0 +1,69 @@
+"""The options of `roar publish` and `roar put`. `options.py` holds the types of what they set."""
+
+import click
+
+from roar_publisher.cli.ids import complete_file, complete_live
+from roar_publisher.cli.parameters import TRANSFER_LIMITS
+
+TARGET = click.argument("target", required=False, shell_complete=complete_file)
+WATCH = click.option(
+    "--watch",
+    metavar="[ID]",
+    is_flag=False,
+    flag_value="",
+    shell_complete=complete_live,
+    help="Follow a publish that any process works on; Ctrl-C stops watching only. Without ID, the newest of this"
+    " project.",
+)
+MAIN = (
+    click.option(
+        "--public",
+        is_flag=True,
+        help="Everyone may see it. Without --public and --private, the repository's scope decides.",
+    ),
+    click.option("--private", is_flag=True, help="Only you, or your project's members, may see it."),
+    click.option("--anonymous", is_flag=True, help="Public, and sent without a credential."),
+    click.option("-y", "--yes", is_flag=True, help="Ask nothing: accept redactions, and publishing anonymously."),
+    click.option("--dry-run", is_flag=True, help="Show what would be stored and published; send nothing."),
+    click.option(
+        "--resume",
+        metavar="[ID]",
+        is_flag=False,
+        flag_value="",
+        shell_complete=complete_live,
+        help="Continue an interrupted publish; without ID, the newest of this project that matches the other options.",
+    ),
+    click.option("--detach", is_flag=True, help="Plan it, leave it to the daemon, and return at once."),
+)
+FURTHER = (
+    click.option(
+        "--registry", metavar="URL", help="Use this registry instead of GLAAS_URL or the project's [glaas] url."
+    ),
+    click.option("--no-redact", is_flag=True, help="Publish secrets in commands and metadata unchanged."),
+    click.option("--follow-links", is_flag=True, help="Also publish files outside of the project that links lead to."),
+    *TRANSFER_LIMITS,
+    click.option(
+        "--verify/--no-verify",
+        default=None,
+        help="Read everything back once it is published, and compare it; or do not. Without either, verify = true under"
+        " [publisher] in your own config.toml decides.",
+    ),
+    click.option("--json", "as_json", is_flag=True, help="Write one JSON object per line to stdout; see below."),
+    click.option("-q", "--quiet", is_flag=True, help="Print only the hash and the URL."),
+    click.option("-v", "--verbose", is_flag=True, help="Print a line for every event."),
+)
+PUT = (
+    click.option("-m", "--message", required=True, help="What this put is for; kept with it."),
+    click.option("-n", "--name", metavar="NAME", help="The name label of the put job."),
+    click.option(
+        "--tag/--no-tag",
+        default=None,
+        help="Make the git tag roar/COMMIT and push it to the remote, or make none. Without either,"
+        " [registration.tagging] decides whether it is made, and push_tags = true under [publisher] in your own"
+        " config.toml pushes it.",
+    ),
+    click.option("--again", is_flag=True, help="Make a new put job, even if the same put is under way or finished."),
+    click.option(
+        "--dataset", is_flag=True, help="Treat each source folder as a dataset, even if nothing in it says so."
+    ),
+)
