@@ -31,7 +31,7 @@ LEGACY = sample("legacy kill sweeps", ["legacy", "legacygrouped"], 1)
 SWEEPS = [("diamond", "staged"), ("linear", "staged"), *(("linear", route) for route in LEGACY), ("diamond", "grouped")]
 PORTIONS = 6 if EXHAUSTIVE else 1
 """Tests that share the moments of a sweep, to run side by side."""
-SAMPLES = 8
+SAMPLES = 4
 """How many moments of a sweep are tried at least."""
 EACH_KIND = {"diamond-staged": "", **{f"linear-{route}": "" for route in LEGACY}, "diamond-grouped": "POST"}
 """The sweeps that try a moment of each kind that contains a text; between them they try every kind of each route."""

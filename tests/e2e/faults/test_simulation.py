@@ -27,7 +27,7 @@ from tests.support.registry.features import SINGLE_LINKS, SMALL_REQUESTS
 from tests.support.sampling import sample
 
 WORLDS = int(os.environ.get("ROAR_TEST_WORLDS", "20000"))
-SAMPLE = 100
+SAMPLE = 50
 ONLY_SEED = os.environ.get("ROAR_TEST_SEED")
 PORTION = 20
 """Worlds that one test goes through."""

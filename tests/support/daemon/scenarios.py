@@ -6,9 +6,12 @@ from pathlib import Path
 from roar_publisher.daemon.service import SCAN_INTERVAL_SECONDS
 from tests.support.daemon.worlds import Machine
 from tests.support.faults.simulation import run_virtually
+from tests.support.sampling import EXHAUSTIVE
 
 HOUR = 3_600.0
 DAY = 24 * HOUR
+LONG = HOUR if EXHAUSTIVE else HOUR / 8
+"""What many waits repeat in: each second of it takes a scan's share of real time."""
 RESUMED_SECONDS = 5.0
 """How soon everything that can continue must continue."""
 WORK_SECONDS = 30.0

@@ -45,10 +45,13 @@ class Life:
         self.moments: list[str] = []
         self.over = False
 
-    def sample(self, sweep: str, size: int) -> list[int]:
-        """Return some of the moments passed, from 1: at least one of each kind, and at least `size`."""
+    def sample(self, sweep: str, size: int, *, each_kind: bool = True) -> list[int]:
+        """Return at least `size` of the moments passed, from 1, and at least one of each kind.
+
+        each_kind: False where another sweep passes the same kinds.
+        """
         numbers = range(1, len(self.moments) + 1)
-        return sample(sweep, numbers, size, lambda number: kind_of(self.moments[number - 1]))
+        return sample(sweep, numbers, size, lambda number: each_kind and kind_of(self.moments[number - 1]))
 
     def moment(self, what: str) -> None:
         """Pass a moment, or die in it.  Raises Crash."""

@@ -15,11 +15,19 @@ from roar_publisher.state.machine import State
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.reasons import Reason
 from tests.support.daemon.networks import NetworkState, Outage
-from tests.support.daemon.scenarios import DAY, HOUR, RELEASE_SECONDS, RESUMED_SECONDS, SLOW_SCANS, WORK_SECONDS, on
+from tests.support.daemon.scenarios import (
+    DAY,
+    HOUR,
+    LONG,
+    RELEASE_SECONDS,
+    RESUMED_SECONDS,
+    SLOW_SCANS,
+    WORK_SECONDS,
+    on,
+)
 from tests.support.daemon.worlds import Machine
 from tests.support.sampling import EXHAUSTIVE, sample
 
-LONG = HOUR if EXHAUSTIVE else HOUR / 4
 STOPS = sample(
     "stops",
     [(after, network_state) for after in (0.0, 0.3, 1.0, 2.0, 4.0) for network_state in (None, NetworkState.SILENT)],
@@ -93,7 +101,7 @@ def test_a_journal_that_says_disk_full_says_so_while_it_waits(tmp_path: Path) ->
         def writes() -> bool:
             nonlocal commits
             commits += 1
-            return commits != 8 or trio.current_time() > HOUR
+            return commits != 8 or trio.current_time() > LONG
 
         machine.writes = writes
         async with machine.daemon():
@@ -245,10 +253,10 @@ def test_an_unreadable_journal_is_logged_at_intervals(tmp_path: Path) -> None:
             )
         before = newer.journal.read_bytes()
         async with machine.daemon():
-            await anyio.sleep(HOUR)
+            await anyio.sleep(LONG)
             assert not machine.status(other).live
-            assert machine.scans <= 2 * HOUR * SLOW_SCANS
-            assert sum(newer.id in line for line in machine.lines) <= HOUR / 20
+            assert machine.scans <= 2 * LONG * SLOW_SCANS
+            assert sum(newer.id in line for line in machine.lines) <= LONG / 20
         assert newer.journal.read_bytes() == before
 
     on(tmp_path, scenario)
@@ -275,7 +283,7 @@ def test_publishes_that_wait_for_one_registry_do_not_delay_another(tmp_path: Pat
 
 
 def test_an_idle_daemon_scans_every_few_seconds(tmp_path: Path) -> None:
-    length = DAY if EXHAUSTIVE else HOUR
+    length = DAY if EXHAUSTIVE else LONG
 
     async def scenario(machine: Machine) -> None:
         async with machine.daemon():

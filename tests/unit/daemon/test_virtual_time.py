@@ -14,11 +14,19 @@ from roar_publisher.daemon.service import IDLE_RESTART_SECONDS, SCAN_INTERVAL_SE
 from roar_publisher.state.machine import State
 from roar_publisher.state.reasons import Reason
 from tests.support.daemon.networks import NetworkState, Outage
-from tests.support.daemon.scenarios import DAY, HOUR, RELEASE_SECONDS, RESUMED_SECONDS, SLOW_SCANS, WORK_SECONDS, on
+from tests.support.daemon.scenarios import (
+    DAY,
+    HOUR,
+    LONG,
+    RELEASE_SECONDS,
+    RESUMED_SECONDS,
+    SLOW_SCANS,
+    WORK_SECONDS,
+    on,
+)
 from tests.support.daemon.worlds import Machine
 from tests.support.sampling import EXHAUSTIVE, sample
 
-LONG = HOUR if EXHAUSTIVE else HOUR / 4
 CLOCK_MOVES = (0.0, -1.5 * HOUR, -30 * DAY, 1.5 * HOUR, 30 * DAY)
 THROTTLED = sample(
     "throttling",
@@ -50,7 +58,7 @@ def test_without_faults_everything_is_published_and_each_end_reported_once(tmp_p
         async with machine.daemon() as daemon:
             await machine.until(machine.ended, WORK_SECONDS)
             assert daemon.lives == 1
-            await anyio.sleep(HOUR)
+            await anyio.sleep(LONG)
             assert daemon.lives == 2, "it restarts after work, to free its memory, and only then"
         machine.check_published()
         assert machine.reported_times() == dict.fromkeys(machine.queued, 1)
@@ -219,12 +227,12 @@ def test_each_server_is_asked_again_within_seconds_of_the_time_that_it_named(tmp
         async with machine.daemon():
             await until_staging(machine)
             start = trio.current_time()
-            machine.home.outages = [Outage(NetworkState.THROTTLING, start, start + HOUR)]
+            machine.home.outages = [Outage(NetworkState.THROTTLING, start, start + LONG, retry_after=LONG)]
             await machine.until(lambda: machine.status(paths).owner is None, WORK_SECONDS)
             said = machine.requests[-1].at
-            await anyio.sleep(HOUR + RESUMED_SECONDS)
+            await anyio.sleep(LONG + RESUMED_SECONDS)
             resumed = first_request_after(machine, said + 60)
-            assert said + HOUR <= resumed <= said + HOUR + RESUMED_SECONDS + machine.home.seconds
+            assert said + LONG <= resumed <= said + LONG + RESUMED_SECONDS + machine.home.seconds
             await machine.until(machine.ended, WORK_SECONDS)
         machine.check_published()
 
@@ -258,7 +266,7 @@ def test_a_server_that_loses_every_session_is_asked_less_and_less_and_then_no_mo
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Everything is sent again each time, so an acceptance does not count as progress."""
-    attempts = MAX_ATTEMPTS if EXHAUSTIVE else 20
+    attempts = MAX_ATTEMPTS if EXHAUSTIVE else 14
     monkeypatch.setattr("roar_publisher.daemon.schedule.MAX_ATTEMPTS", attempts)
 
     async def scenario(machine: Machine) -> None:
@@ -266,14 +274,20 @@ def test_a_server_that_loses_every_session_is_asked_less_and_less_and_then_no_mo
         machine.home.outages = [Outage(NetworkState.FORGETFUL, 0, 100 * DAY)]
         async with machine.daemon() as daemon:
             await anyio.sleep(HOUR)
+            await machine.until(lambda: machine.status(paths).owner is None, WORK_SECONDS)  # it may be at work just now
             found = machine.status(paths)
             assert found.reason == Reason.SESSION_LOST, found.progress
-            assert 5 < found.queued.attempts < 15
+            assert 5 < found.queued.attempts < 14
             first = len(machine.requests)
             await anyio.sleep(HOUR)
             assert len(machine.requests) - first < first / 2
-            await anyio.sleep(attempts * LONGEST_RETRY_SECONDS)
-            assert machine.status(paths).queued.parked
+            await machine.until(
+                lambda: machine.status(paths).queued.parked,
+                attempts * LONGEST_RETRY_SECONDS,
+                every=SCAN_INTERVAL_SECONDS,
+            )
+            assert machine.status(paths).queued.attempts == attempts - 1, "the last one parks it"
+            await anyio.sleep(2 * IDLE_RESTART_SECONDS)
             assert daemon.lives == 2
 
     on(tmp_path, scenario)
@@ -295,7 +309,7 @@ def test_setting_the_clock_forward_and_back_loses_nothing(tmp_path: Path) -> Non
     on(tmp_path, scenario)
 
 
-@pytest.mark.parametrize("seed", sample("hard weeks", range(500), 2))
+@pytest.mark.parametrize("seed", sample("hard weeks", range(500), 1))
 def test_a_hard_week(tmp_path: Path, seed: int) -> None:
     """Kills, sleep, clocks, outages and throttling, all at random: everything is published once in the end."""
 
@@ -346,9 +360,9 @@ def test_a_hard_week(tmp_path: Path, seed: int) -> None:
 def test_probes_continue_at_their_pace(tmp_path: Path) -> None:
     async def scenario(machine: Machine) -> None:
         machine.leave()
-        machine.home.outages = [Outage(NetworkState.AWAY, 0, HOUR)]
+        machine.home.outages = [Outage(NetworkState.AWAY, 0, LONG)]
         async with machine.daemon():
-            await anyio.sleep(HOUR - 1)
+            await anyio.sleep(LONG - 1)
             probes = [asked.at for asked in machine.requests if asked.at > 60]
             assert max(later - earlier for earlier, later in pairwise(probes)) <= RESUMED_SECONDS
             await machine.until(machine.ended, 1 + RESUMED_SECONDS + WORK_SECONDS)
