@@ -18,6 +18,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from time import sleep
@@ -171,7 +172,8 @@ def _run_once(command: list[str], folder: Path, environ: Mapping[str, str], seco
             try:
                 output, stderr = process.communicate(timeout=seconds)
             except BaseException:
-                os.killpg(process.pid, signal.SIGKILL)  # also kills git's helpers, which would outlive it
+                with suppress(ProcessLookupError):  # it may just have ended; the interrupt counts all the same
+                    os.killpg(process.pid, signal.SIGKILL)  # also kills git's helpers, which would outlive it
                 raise
     except subprocess.TimeoutExpired:
         return GitResult(NOT_RUN, "", f"git did not finish within {seconds:.0f} s")
