@@ -8,7 +8,6 @@ import errno
 import json
 import sqlite3
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -16,11 +15,14 @@ from msgspec import Struct
 from roar_publisher.fetching.stored import StoredFile
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.regular import check_own
+from roar_publisher.state.rebuildable import open_rebuildable, remove
 from roar_publisher.state.schema import is_full
 from roar_publisher.state.system_errors import SystemProblem, explain_os_error
 
-TABLES = """
+SCRIPT = """
+PRAGMA locking_mode = EXCLUSIVE; -- the folder is locked; needs no shared memory
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = NORMAL;
 CREATE TABLE IF NOT EXISTS request (text TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS files (digest TEXT PRIMARY KEY, url TEXT NOT NULL, name TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS partial (digest TEXT PRIMARY KEY, size INTEGER NOT NULL, tag TEXT NOT NULL,
@@ -50,25 +52,9 @@ class FetchJournal:
         self._path = path
         self._is_open = True
         try:
-            check_own(path)
-            self._connection = self._opened()
-        except (OSError, sqlite3.OperationalError) as error:
+            self._connection = open_rebuildable(path, SCRIPT)
+        except (OSError, sqlite3.Error) as error:
             raise journal_problem(path, error) from error
-        except sqlite3.DatabaseError:
-            self._remove()
-            self._connection = self._opened()
-
-    def _opened(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-        try:
-            connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # the folder is locked; needs no shared memory
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.executescript(TABLES)
-        except sqlite3.DatabaseError:
-            connection.close()
-            raise
-        return connection
 
     def request(self) -> FetchRequest | None:
         """Return what an interrupted fetch was asked for, or None."""
@@ -142,16 +128,11 @@ class FetchJournal:
             self._is_open = False
             self._connection.close()
             if not needed:
-                self._remove()
+                remove(self._path)
 
     def _transaction(self) -> sqlite3.Connection:
         self._connection.execute("BEGIN IMMEDIATE")
         return self._connection
-
-    def _remove(self) -> None:
-        for suffix in ("", "-wal", "-shm"):
-            with suppress(FileNotFoundError):
-                self._path.with_name(self._path.name + suffix).unlink()
 
 
 def journal_problem(path: Path, error: OSError | sqlite3.Error) -> LocalProblem:

@@ -11,15 +11,15 @@ from typing import Self
 
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.regular import check_own
+from roar_publisher.state.rebuildable import open_rebuildable
 
-TABLE = """
+SCRIPT = """
+PRAGMA synchronous = NORMAL;
 CREATE TABLE IF NOT EXISTS proven (lineage TEXT NOT NULL, url TEXT NOT NULL, digest TEXT NOT NULL, tag TEXT NOT NULL,
     part INTEGER NOT NULL, PRIMARY KEY (lineage, url, digest, tag, part)) WITHOUT ROWID
 """
 WHOLE = 0
 """The number of a part that stands for a whole object."""
-BUSY_SECONDS = 30.0
 
 
 class RecordProblem(LocalProblem):
@@ -35,28 +35,11 @@ class InspectionRecord:
     def __init__(self, path: Path, lineage: str, *, resume: bool) -> None:
         self._path, self._lineage = path, lineage
         try:
-            check_own(path)
-            try:
-                self._connection = self._opened()
-            except sqlite3.OperationalError:
-                raise
-            except sqlite3.DatabaseError:  # damaged: it only saves work
-                path.unlink()
-                self._connection = self._opened()
+            self._connection = open_rebuildable(path, SCRIPT)
         except (OSError, sqlite3.Error) as error:
             raise self._problem(error) from error
         if not resume:
             self.forget()
-
-    def _opened(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        try:
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute(TABLE)
-        except sqlite3.DatabaseError:
-            connection.close()
-            raise
-        return connection
 
     def parts(self, url: str, digest: str, tag: str) -> frozenset[int]:
         """Return the parts of this version of an object that are proven; `WHOLE` for all of it."""
