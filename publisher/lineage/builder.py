@@ -26,7 +26,7 @@ from roar_publisher.lineage.items import (
     job_item,
     link_item,
     redacted_job,
-    redacted_links,
+    redacted_sides,
     sendable,
 )
 from roar_publisher.lineage.jsontext import encode
@@ -120,7 +120,7 @@ class UnitBuilder:
             sides = sendable(inputs.of(seq)), sendable(outputs.of(seq))
             if self._redacted_links[seq]:
                 with self._redactor.uncounted():  # `write_nodes` has counted these paths
-                    sides = redacted_links(sides[0], self._redactor), redacted_links(sides[1], self._redactor)
+                    sides = redacted_sides(*sides, self._redactor)
             yield self._link_items(seq, sides)
 
     def _link_items(self, seq: int, sides: tuple[list[LinkRow], list[LinkRow]]) -> tuple[list[str], list[str]]:
@@ -144,7 +144,7 @@ class UnitBuilder:
         parent_step = self._jobs[head.parent].step if head.parent is not None else None
         before = self._redactor.total
         sent, captured_job = redacted_job(job, self._redactor, self._metadata)
-        sides = redacted_links(inputs, self._redactor), redacted_links(outputs, self._redactor)
+        sides = redacted_sides(inputs, outputs, self._redactor)
         self._redacted_links[job.seq] = sides != (inputs, outputs)
         self._keep_links(job.seq, sides)
         captured = canonical_key(head, parent_step, captured_job, inputs, outputs)

@@ -1,6 +1,7 @@
 """One job, artifact or link: redacted, encoded for a request (`protocol.md §4`), and in canonical form for the hash."""
 
 from collections.abc import Sequence
+from itertools import chain
 
 from msgspec.structs import replace
 
@@ -56,10 +57,16 @@ def redacted_job(job: JobRow, redactor: Redactor, metadata: MetadataRedactor) ->
     return sent, replace(job, metadata=captured)
 
 
-def redacted_links(links: list[LinkRow], redactor: Redactor) -> list[LinkRow]:
-    """Return the links without the secrets in their paths; the same list if there are none."""
-    if redactor.certainly_clean(link.path for link in links):
-        return links
+def redacted_sides(
+    inputs: list[LinkRow], outputs: list[LinkRow], redactor: Redactor
+) -> tuple[list[LinkRow], list[LinkRow]]:
+    """Return the links of a job without the secrets in their paths; the same lists if there are none."""
+    if redactor.certainly_clean(link.path for link in chain(inputs, outputs)):
+        return inputs, outputs
+    return _redacted_links(inputs, redactor), _redacted_links(outputs, redactor)
+
+
+def _redacted_links(links: list[LinkRow], redactor: Redactor) -> list[LinkRow]:
     paths = [redactor.text(link.path) for link in links]
     if all(path == link.path for path, link in zip(paths, links, strict=True)):
         return links
@@ -102,7 +109,7 @@ def artifact_item(link: LinkRow, redactor: Redactor) -> str:
 
 
 def link_item(link: LinkRow) -> str:
-    """Return a link without redacting it: call `redacted_links` first."""
+    """Return a link without redacting it: call `redacted_sides` first."""
     ranges = parse_json(link.byte_ranges) if link.byte_ranges else None
     more = f',"byte_ranges":{encode(ranges)}' if ranges is not None else ""
     # There may be a million links, and two encoded texts cost a third of an encoded object.

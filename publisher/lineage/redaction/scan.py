@@ -61,8 +61,11 @@ _CLOSES = {",": ",,", "}": "{", "]": "[", ")": "("}
 _MOST_USER = 128
 _MOST_AUTHORITY = 8192
 _WEB = frozenset({"http", "https", "ssh", "git"})
+_PLAIN_WORDS = re.compile(r"(?:[A-Za-z0-9_./+~][A-Za-z0-9_./+~-]*+(?:\n|\Z))++")
 _ANY_SHAPE = Hints(lambda: (*map(re.escape, all_keywords()), _HINT.pattern, "://", "[?&]", "PRIVATE KEY"))
 """What `find_secrets` looks for before it calls each scanner."""
+_ANY_KEYWORD = Hints(lambda: map(re.escape, all_keywords()))
+"""What `known_tokens` looks for."""
 
 
 def find_secrets(text: str) -> Iterator[Span]:
@@ -70,6 +73,8 @@ def find_secrets(text: str) -> Iterator[Span]:
     if not may_hold_secrets(text):
         return
     yield from known_tokens(text)
+    if _PLAIN_WORDS.fullmatch(text):
+        return
     if "://" in text:
         yield from _url_credentials(text)
     if "=" in text and ("?" in text or "&" in text):
@@ -93,6 +98,15 @@ def find_secrets(text: str) -> Iterator[Span]:
 def may_hold_secrets(text: str) -> bool:
     """Return False only if `find_secrets` finds nothing in any line of the text."""
     return _ANY_SHAPE.may_be_in(text)
+
+
+def are_harmless_words(text: str) -> bool:
+    """Return True only if `find_secrets` finds nothing in any line, because each is one word, such as a path.
+
+    A word without spaces, quotes and the signs of assignments, addresses and options can only be a token of a known
+    form, which has a keyword.
+    """
+    return _PLAIN_WORDS.fullmatch(text) is not None and not _ANY_KEYWORD.may_be_in(text)
 
 
 def _named_values(quoted: QuotedText) -> Iterator[Span]:

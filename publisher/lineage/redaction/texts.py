@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from roar_publisher.lineage.redaction.allowlist import Allowlist, AllowlistResult
 from roar_publisher.lineage.redaction.patterns import CustomRule, too_slow
 from roar_publisher.lineage.redaction.rules import Span
-from roar_publisher.lineage.redaction.scan import find_secrets, may_hold_secrets
+from roar_publisher.lineage.redaction.scan import are_harmless_words, find_secrets, may_hold_secrets
 from roar_publisher.lineage.redaction.settings import OmitConfig
 from roar_publisher.lineage.redaction.values import is_marked
 
@@ -92,7 +92,10 @@ class TextRedactor:
 
     def certainly_clean(self, texts: Iterable[str]) -> bool:
         """Return True only if `text` changes none of these texts. Reading them together takes less time."""
-        return not self._values and not self._custom and not may_hold_secrets("\n".join(texts))
+        if self._values or self._custom:
+            return False
+        together = "\n".join(texts)
+        return not may_hold_secrets(together) or are_harmless_words(together)
 
     def _configured(self, text: str) -> Iterator[Span]:
         for value in self._values:

@@ -1,6 +1,7 @@
 """Hints: what has none is not scanned, and what was clean before is not read again."""
 
 import random
+import re
 
 import pytest
 
@@ -59,6 +60,48 @@ def test_then_a_text_needs_a_hint_in_any_case_of_its_letters() -> None:
 @pytest.mark.parametrize("keyword", all_keywords())
 def test_each_keyword_of_a_rule_is_a_hint(keyword: str) -> None:
     assert may_hold_secrets(f"a\n{keyword.upper()}1\nb")
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_in_a_plain_word_only_tokens_of_a_known_form_are_found(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = random.Random(seed)
+    parts = (
+        "-p",
+        "-u",
+        "sshpass",
+        "mysql",
+        "passwd",
+        "login",
+        "curl",
+        "KEY",
+        "Auth",
+        ".",
+        "/",
+        "~",
+        "+",
+        "_",
+        "-",
+        "\n",
+    )
+    tokens = ("hunter2", "8fj2K0qLx71ZpQw93", "ghp_" + "a1B2c3" * 6)
+    harmless = 0
+    for _ in range(60):
+        word = "".join(chance.choice((*parts, *tokens)) for _ in range(9))
+        if scan.are_harmless_words(word):
+            harmless += 1
+            with monkeypatch.context() as patch:
+                patch.setattr(scan, "_PLAIN_WORDS", re.compile(r"(?!)"))
+                assert not [span for line in word.split("\n") for span in find_secrets(line)], f"seed {seed}: {word!r}"
+    assert harmless
+
+
+def test_paths_with_a_hint_are_read_together_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(texts, "find_secrets", lambda text: pytest.fail(f"read {text!r}"))
+    paths = [f"/home/me/my-project/tokens/{number}.bin" for number in range(5)]
+    assert may_hold_secrets(paths[0])
+    assert Redactor(OmitConfig()).certainly_clean(paths)
+    for odd in ("-phunter2Xy7", "a b", "a=b", "a:b", "é", 'a"b', "ghp_" + "a1B2c3" * 6, "a@b", "<<<b", ""):
+        assert not Redactor(OmitConfig()).certainly_clean([*paths, odd, *paths]), odd
 
 
 def test_a_configured_value_or_pattern_is_looked_for_without_a_hint() -> None:
