@@ -1,11 +1,11 @@
 """A repair writes only what is wrong, from the very bytes, and continues where it was interrupted."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from blake3 import blake3
+from msgspec.structs import replace
 
 from roar_publisher.checking import repair as module
 from roar_publisher.checking.local_files import LocalFiles

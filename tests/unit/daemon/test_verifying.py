@@ -14,7 +14,7 @@ from roar_publisher.daemon.verifying import PAUSE_SECONDS
 from roar_publisher.state.errors import Interrupted
 from roar_publisher.state.limits import DEFAULT_LIMITS
 from roar_publisher.state.machine import Event
-from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.reasons import Reason
 from roar_publisher.verification.errors import CannotCheck
 from tests.support.daemon.scenarios import WORK_SECONDS, on
@@ -87,13 +87,17 @@ def published(folder: StateFolder, *names: str) -> float:
 def test_what_is_verified_is_due_again_after_its_age(tmp_path: Path) -> None:
     folder = StateFolder(tmp_path / "state")
     at = published(folder, "aaaa", "bbbb")
-    assert due_again(folder, 100.0, at + 50) == []
+
+    def due(now: float) -> list[PublishPaths]:
+        return [each.paths for each in due_again(folder, 100.0, now)]
+
+    assert due(at + 50) == []
     first, second = due_again(folder, 100.0, at + 200)
     record_check(folder, first, 0, at + 200)
-    assert due_again(folder, 100.0, at + 250) == [second]
-    assert due_again(folder, 100.0, at + 300) == [second, first]
+    assert due(at + 250) == [second.paths]
+    assert due(at + 300) == [second.paths, first.paths]
     record_check(folder, second, 1, at + 10_000)
-    assert due_again(folder, 100.0, at + 350) == [second, first], "a time ahead does not count"
+    assert due(at + 350) == [second.paths, first.paths], "a time ahead does not count"
 
 
 def test_what_cannot_be_checked_waits_and_what_is_interrupted_does_not(

@@ -8,6 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 import trio
+from msgspec.structs import replace
 
 from roar_publisher.daemon.service import SCAN_INTERVAL_SECONDS
 from roar_publisher.state.lock import Lock
@@ -175,7 +176,7 @@ def test_a_claimed_publish_is_released_and_not_taken_again(tmp_path: Path, netwo
                 assert let_go - began <= RELEASE_SECONDS
                 held = machine.status(wanted)
                 await anyio.sleep(LONG)
-                assert machine.status(wanted) == held, "it was touched while it was claimed"
+                assert replace(machine.status(wanted), host=held.host) == held, "it was touched while it was claimed"
                 assert machine.status(other).progress.state is State.DONE
             await machine.until(machine.ended, 20 * WORK_SECONDS)
         machine.check_published()
