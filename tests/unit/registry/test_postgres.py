@@ -65,6 +65,14 @@ def test_commits_wait_for_the_log(postgres: Postgres, tmp_path: Path) -> None:
     assert setting == "on"
 
 
+@pytest.mark.parametrize("setting", ["lock_timeout", "idle_in_transaction_session_timeout"])
+def test_nobody_waits_for_ever_for_a_registry_that_hangs(postgres: Postgres, tmp_path: Path, setting: str) -> None:
+    with closing(Store.open(tmp_path, postgres.new_database())) as store:
+        for tables in (store, store.accounts):
+            (limit,) = tables.read(lambda connection: connection.execute(f"SHOW {setting}").fetchone())
+            assert limit in ("30s", "1min")
+
+
 def test_sums_are_whole_numbers(postgres: Postgres, tmp_path: Path) -> None:
     with closing(Store.open(tmp_path, postgres.new_database())) as store:
         store.write(new_graph)
