@@ -17,6 +17,7 @@ import pytest
 from tests.support.cli.program import Program
 from tests.support.lineage.captured import captured_project, recorded
 from tests.support.processes import line_of, running
+from tests.support.registry.processes import served
 
 PROJECT = "diamond"
 PUBLISH = ("publish", "--public", "-y", "--json")
@@ -55,10 +56,8 @@ class Weather:
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[str]:
-    with running(
-        "-m", "roar_publisher", "registry", "serve", "--port", "0", "--data", str(tmp_path / "data")
-    ) as process:
-        yield line_of(process)
+    with served(tmp_path / "data") as url:
+        yield url
 
 
 @pytest.fixture

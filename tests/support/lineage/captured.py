@@ -1,5 +1,6 @@
 """Puts a captured project (tests/data/projects) on disk as a user has it: a git clone, `.roar/` and output files."""
 
+import atexit
 import json
 import shlex
 import shutil
@@ -7,7 +8,9 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from tests.support.checkout import PROJECTS
@@ -16,9 +19,19 @@ NAMES = ("linear", "diamond")
 
 
 def captured_project(name: str, folder: Path) -> Path:
-    """Clone the project `name` to `folder/name`, and return its root."""
-    source, root = PROJECTS / name, folder / name
-    git("clone", "--quiet", str(source / "repo.bundle"), str(root), cwd=folder)
+    """Put the project `name` at `folder/name`, and return its root."""
+    root = folder / name
+    shutil.copytree(_project(name), root, symlinks=True)
+    return root
+
+
+@cache
+def _project(name: str) -> Path:
+    """Clone a project once in a process: a copy costs a fraction of a clone."""
+    folder = TemporaryDirectory(prefix="roar-captured-")
+    atexit.register(folder.cleanup)
+    source, root = PROJECTS / name, Path(folder.name) / name
+    git("clone", "--quiet", "--template=", str(source / "repo.bundle"), str(root), cwd=root.parent)
     git("remote", "set-url", "origin", f"https://github.com/acme/{name}.git", cwd=root)
     shutil.copytree(source / "roar", root / ".roar")
     return root
