@@ -1,6 +1,6 @@
 """Whether a disk has enough free space to work on."""
 
-import shutil
+import os
 from pathlib import Path
 
 MIN_ROOM_BYTES = 4 * 1024 * 1024
@@ -10,6 +10,7 @@ MIN_ROOM_BYTES = 4 * 1024 * 1024
 def has_room(folder: Path) -> bool:
     """Return whether the filesystem of `folder` has room for this user; True if that is unknown."""
     try:
-        return shutil.disk_usage(folder).free >= MIN_ROOM_BYTES
+        found = os.statvfs(folder)
+        return found.f_bavail * found.f_frsize >= MIN_ROOM_BYTES
     except OSError:
         return True

@@ -9,11 +9,11 @@ import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from roar_publisher.daemon.log import Log
 from roar_publisher.lineage.toml_file import read_toml
 from roar_publisher.state.ages import parse_age
 from roar_publisher.state.errors import LocalProblem
@@ -21,6 +21,9 @@ from roar_publisher.state.limit_texts import parse_rate
 from roar_publisher.state.limits import DEFAULT_LIMITS, TransferLimits
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.xdg import base_folder
+
+if TYPE_CHECKING:
+    from roar_publisher.daemon.log import Log
 
 MAX_ACTIVE = 4
 KEYS = ("max_active", "jobs", "limit_rate", "on_done", "notify", "push_tags", "verify", "verify_every", "start_daemon")
@@ -60,7 +63,7 @@ def user_settings(environ: Mapping[str, str], home: Path) -> DaemonSettings:
     return table.settings(DaemonSettings())
 
 
-def project_settings(base: DaemonSettings, project: Path, *, log: Log) -> DaemonSettings:
+def project_settings(base: DaemonSettings, project: Path, *, log: "Log") -> DaemonSettings:
     """Return `base` with the project's `notify`. Log and ignore a command in the project's file.
 
     Raises LocalProblem if the file is invalid.

@@ -1,6 +1,5 @@
 """Leaves a publish that has not ended: records why, and tells the user how to continue."""
 
-from roar_publisher.daemon.wake import wake
 from roar_publisher.publishing.errors import Unfinished
 from roar_publisher.state.errors import Interrupted, Owned, PublisherError
 from roar_publisher.state.journal import Journal
@@ -38,6 +37,8 @@ def unfinished_error(error: PublisherError, paths: PublishPaths, folder: StateFo
     published, movable = _standing(paths)
     if published:
         error.kept = f"The lineage is published: {published}. The remaining work is kept."
+    from roar_publisher.daemon.wake import wake
+
     waits = isinstance(error, Interrupted) or MEANINGS[error.reason].turn is Turn.USER
     return Unfinished(error, paths.id, by_daemon=not waits and wake(folder), movable=movable)
 

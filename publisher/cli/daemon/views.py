@@ -17,8 +17,6 @@ import click
 from roar_publisher.cli.display import tables
 from roar_publisher.cli.display.streams import StdoutLost
 from roar_publisher.daemon.background import running
-from roar_publisher.daemon.log import follow as follow_log
-from roar_publisher.daemon.log import last_lines
 from roar_publisher.naming import as_called
 from roar_publisher.publishing.status import explain, facts, moment, next_step
 from roar_publisher.state.errors import LocalProblem
@@ -109,6 +107,9 @@ def _row(status: CountedStatus) -> tuple[list[str | Text], str]:
 
 def show_log(path: Path, lines: int, *, follow: bool) -> None:
     """Print the last lines of the log, and with `follow` each new line until Ctrl-C. Raises LocalProblem."""
+    from roar_publisher.daemon.log import follow as follow_log
+    from roar_publisher.daemon.log import last_lines
+
     if not follow and not path.exists():
         click.echo(f"There is no log yet: {printable(str(path))}", err=True)
     try:
