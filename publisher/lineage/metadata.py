@@ -102,7 +102,7 @@ class MetadataRedactor:
             if self._redactor.metadata(whole) != whole or self._redactor.total:
                 return None
         sent = encode(value)
-        return _Piece(sent, sent if isinstance(value, (str, int, type(None))) else canonical_value(text))
+        return _Piece(sent, sent if _has_one_form(value) else canonical_value(text))
 
     def _remember(self, place: tuple[tuple[str, ...], bytes], piece: _Piece | None) -> None:
         size = len(place[1])
@@ -113,3 +113,10 @@ class MetadataRedactor:
             self._known_bytes = 0
         self._known[place] = piece
         self._known_bytes += size
+
+
+def _has_one_form(value: object) -> bool:
+    """Return True only if a value is sent in its canonical form: it has no floats and no names to sort."""
+    if isinstance(value, list):  # the words of a command
+        return all(isinstance(item, str) for item in value)
+    return isinstance(value, (str, int, type(None)))

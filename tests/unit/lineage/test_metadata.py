@@ -108,6 +108,12 @@ def test_what_repeats_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(read) == 3 + 10, read  # each job has its own timing
 
 
+def test_the_words_of_a_command_are_not_read_again_for_the_canonical_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata, "canonical_value", lambda text: pytest.fail(f"read {text!r} again"))
+    text = '{"runtime":{"command":["python","0.50"],"count":3,"host":"worker","gpu":null,"clean":true}}'
+    assert MetadataRedactor(Redactor(OMIT)).redacted(text) == whole(text, Redactor(OMIT))
+
+
 def test_a_project_with_ever_new_pieces_keeps_memory_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metadata, "KEPT_BYTES", 100)
     pieces = MetadataRedactor(Redactor(OMIT))
