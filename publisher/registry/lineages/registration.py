@@ -109,11 +109,12 @@ def touch_open_session(connection: Connection, access: Access, size: int) -> Ses
 
     Raises `Refusal`: as `find_session`; 409 with the receipt if the session is closed; as `check_staged_bytes`.
     """
-    session = find_session(connection, access)
-    if session.receipt is not None:
+    found = find_session(connection, access)
+    if found.receipt is not None:
         detail = "this registration session is closed: its lineage is published"
-        raise Refusal(HTTPStatus.CONFLICT, detail, {"status": "closed", "receipt": session.receipt})
-    staged = sessions.record_write(connection, session.id, access.now + LIFETIME, size)
+        raise Refusal(HTTPStatus.CONFLICT, detail, {"status": "closed", "receipt": found.receipt})
+    # What it waited for may have prepared the session.
+    session, staged = sessions.record_write(connection, found.id, access.now + LIFETIME, size)
     check_staged_bytes(staged, access.most_bytes)
     return session
 

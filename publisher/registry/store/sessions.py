@@ -69,17 +69,18 @@ def extend(connection: Connection, session_id: str, expires_at: float) -> None:
     connection.execute("UPDATE sessions SET expires_at = ? WHERE id = ?", (expires_at, session_id))
 
 
-def record_write(connection: Connection, session_id: str, expires_at: float, size: int) -> int:
+def record_write(connection: Connection, session_id: str, expires_at: float, size: int) -> tuple[Session, int]:
     """Increment the revision of a session, and set the time at which it expires.
 
-    `size` is that of the body, in bytes. Return what has been staged, with it.
+    `size` is that of the body, in bytes. Return the session, with what was written before, and how many bytes have been
+    staged, with these.
     """
     row = connection.execute(
         "UPDATE sessions SET revision = revision + 1, expires_at = :expires_at, staged_bytes = staged_bytes + :size"
-        " WHERE id = :id RETURNING staged_bytes",
+        " WHERE id = :id RETURNING *",
         {"expires_at": expires_at, "size": size, "id": session_id},
     ).fetchone()
-    return int(row["staged_bytes"])
+    return _session(row), int(row["staged_bytes"])
 
 
 def close(

@@ -168,12 +168,13 @@ async def test_who_stages_into_a_session_sees_what_another_one_stages_at_the_sam
     def stage_slowly(connection: Connection) -> None:
         session = touch_open_session(connection, access, 0)
         add_jobs(connection, session.graph_id, [wire.Job.model_validate(job(1))])
+        sessions.set_prepared_graph(connection, session.id, session.graph_id)
         staged.set()
         assert go_on.wait(PATIENCE)
 
-    def look(connection: Connection) -> int:
+    def look(connection: Connection) -> tuple[int, bool]:
         session = touch_open_session(connection, access, 0)
-        return len(job_ids(connection, session.graph_id, {uid(1)}))
+        return len(job_ids(connection, session.graph_id, {uid(1)})), session.prepared_graph == session.graph_id
 
     with ThreadPoolExecutor() as pool:
         first = pool.submit(stores[0].write_alongside, stage_slowly)
@@ -184,7 +185,7 @@ async def test_who_stages_into_a_session_sees_what_another_one_stages_at_the_sam
             await anyio.lowlevel.checkpoint()
         go_on.set()
         first.result()
-        assert second.result() == 1
+        assert second.result() == (1, True)
 
 
 def waits(postgres: Postgres) -> bool:
