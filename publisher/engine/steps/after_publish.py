@@ -209,6 +209,8 @@ def _mark_labels(journal: Journal, plan: Plan, *, now: float) -> None:
     """Mark in roar.db the labels of the plan. Blocking."""
     from roar_publisher.lineage.publication import mark_labels
 
+    if not Path(plan.roar_db).exists():
+        return  # the user was told when the jobs were to be marked
     _check_imported(plan)
     labels = [label for body in journal.units.bodies(Kind.LABELS) for label in json.loads(body)]
     mark_labels(

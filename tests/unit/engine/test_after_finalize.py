@@ -15,6 +15,7 @@ from roar_publisher.engine.steps import after_publish
 from roar_publisher.lineage import publication
 from roar_publisher.lineage.publication import mark_labels, mark_published
 from roar_publisher.registry.api.app import ALL_BULK_FEATURES, ALL_FEATURES
+from roar_publisher.report import Noted
 from roar_publisher.state.debts import DebtKind
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import StateFolder
@@ -99,3 +100,11 @@ async def test_labels_that_were_refused_are_not_marked(publishing: Meeting) -> N
     publishing.intercept = lambda sent: None
     await publishing.run()
     assert publishing.happened[-1] == "labels marked"
+
+
+async def test_a_missing_roar_db_is_reported_once(folder: StateFolder, tmp_path: Path) -> None:
+    publishing = Publishing(folder, None)
+    publishing.begin(cut(chain(4)), roar_db=str(tmp_path / "gone.db"))
+    assert (await publishing.run()).owed == ()
+    notes = [report.text for report in publishing.reports if isinstance(report, Noted)]
+    assert [note for note in notes if "gone.db" in note] == [notes[-1]]
