@@ -21,6 +21,8 @@ from roar_publisher.lineage.redaction.redactor import Redactor
 KEPT_BYTES = 1024 * 1024
 """How many bytes of pieces are remembered; when there are more, all are forgotten."""
 _LONGEST_KEPT = KEPT_BYTES // 8
+_OVERHEAD_BYTES = 512
+"""What a piece takes beyond its text: most are short."""
 _DEPTH = 2
 """How many levels of objects are split: the metadata itself and, for one, `runtime` in it."""
 
@@ -105,7 +107,7 @@ class MetadataRedactor:
         return _Piece(sent, sent if _has_one_form(value) else canonical_value(text))
 
     def _remember(self, place: tuple[tuple[str, ...], bytes], piece: _Piece | None) -> None:
-        size = len(place[1])
+        size = len(place[1]) + _OVERHEAD_BYTES
         if size > _LONGEST_KEPT:
             return
         if self._known_bytes + size > KEPT_BYTES:

@@ -115,8 +115,8 @@ def test_the_words_of_a_command_are_not_read_again_for_the_canonical_form(monkey
 
 
 def test_a_project_with_ever_new_pieces_keeps_memory_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metadata, "KEPT_BYTES", 100)
+    monkeypatch.setattr(metadata, "KEPT_BYTES", 5_000)
     pieces = MetadataRedactor(Redactor(OMIT))
     for number in range(100):
         pieces.redacted(json.dumps({"a": f"text-{number}"}))
-    assert len(pieces._known) <= 12
+    assert 0 < len(pieces._known) < 10
