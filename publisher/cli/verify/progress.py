@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from roar_publisher.cli.display.streams import DUMB_TERMINALS
@@ -17,7 +18,10 @@ SHOWN_AFTER_SECONDS = 1.0
 
 
 class ReadingLine:
-    """The line, if `shown`. Call `close` at the end, or before anything else is printed; repeating it is harmless."""
+    """The line, if `shown`. Call `close` at the end, or before anything else is printed; repeating it is harmless.
+
+    A terminal that can no longer be written stops nothing: the line is no longer drawn.
+    """
 
     def __init__(self, *, shown: bool) -> None:
         self._shown = shown
@@ -33,8 +37,13 @@ class ReadingLine:
         if not self._shown or self._inspection is None:
             return
         elapsed = time.monotonic() - self._began
-        if elapsed < SHOWN_AFTER_SECONDS:
-            return
+        if elapsed >= SHOWN_AFTER_SECONDS:
+            try:
+                self._draw(sentence(self._inspection, self._objects, elapsed))
+            except OSError:
+                self.close()
+
+    def _draw(self, text: str) -> None:
         from rich.live import Live
         from rich.text import Text
 
@@ -44,7 +53,7 @@ class ReadingLine:
             self._live = Live(console=Console(stderr=True), auto_refresh=False, transient=True)
             self._live.start()
             self._live.console.show_cursor()  # a killed process could not restore it
-        line = Text(printable(sentence(self._inspection, self._objects, elapsed)))
+        line = Text(printable(text))
         line.truncate(self._live.console.width - 1, overflow="ellipsis")
         self._live.update(line, refresh=True)
 
@@ -52,7 +61,8 @@ class ReadingLine:
         """Remove the line."""
         self._inspection = None
         if self._live is not None:
-            self._live.stop()
+            with suppress(OSError):
+                self._live.stop()
             self._live = None
 
 
