@@ -161,7 +161,7 @@ def choose_display(folder: Path, *, as_json: bool, quiet: bool, verbose: bool) -
     kind = JsonFetchDisplay if as_json else FetchDisplay if quiet else usual
     display = kind(folder, Output(sys.stdout), Output(sys.stderr), time.monotonic, verbose=verbose, quiet=quiet)
     if isinstance(display, LiveFetchDisplay):
-        from rich.console import Console
+        from roar_publisher.cli.display.terminal import terminal
 
-        return display.on(Console(stderr=True))
+        return display.on(terminal())
     return display

@@ -21,11 +21,10 @@ def choose_display(options: Options) -> PublishObserver:
     if options.quiet:
         return QuietDisplay(out)
     if sys.stderr.isatty() and os.environ.get("TERM", "") not in DUMB_TERMINALS:
-        from rich.console import Console
-
         from roar_publisher.cli.display.live import LiveDisplay
+        from roar_publisher.cli.display.terminal import terminal
 
-        return LiveDisplay(out, Console(stderr=True), time.monotonic, verbose=options.verbose)
+        return LiveDisplay(out, terminal(), time.monotonic, verbose=options.verbose)
     from roar_publisher.cli.display.plain import PlainDisplay
 
     return PlainDisplay(out, Output(sys.stderr), time.monotonic, verbose=options.verbose)

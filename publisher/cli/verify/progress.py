@@ -3,7 +3,6 @@
 import os
 import sys
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from roar_publisher.cli.display.streams import DUMB_TERMINALS
@@ -18,10 +17,7 @@ SHOWN_AFTER_SECONDS = 1.0
 
 
 class ReadingLine:
-    """The line, if `shown`. Call `close` at the end, or before anything else is printed; repeating it is harmless.
-
-    A terminal that can no longer be written stops nothing: the line is no longer drawn.
-    """
+    """The line, if `shown`. Call `close` at the end, or before anything else is printed; repeating it is harmless."""
 
     def __init__(self, *, shown: bool) -> None:
         self._shown = shown
@@ -37,23 +33,18 @@ class ReadingLine:
         if not self._shown or self._inspection is None:
             return
         elapsed = time.monotonic() - self._began
-        if elapsed >= SHOWN_AFTER_SECONDS:
-            try:
-                self._draw(sentence(self._inspection, self._objects, elapsed))
-            except OSError:
-                self.close()
-
-    def _draw(self, text: str) -> None:
+        if elapsed < SHOWN_AFTER_SECONDS:
+            return
         from rich.live import Live
         from rich.text import Text
 
         if self._live is None:
-            from rich.console import Console
+            from roar_publisher.cli.display.terminal import terminal
 
-            self._live = Live(console=Console(stderr=True), auto_refresh=False, transient=True)
+            self._live = Live(console=terminal(), auto_refresh=False, transient=True)
             self._live.start()
             self._live.console.show_cursor()  # a killed process could not restore it
-        line = Text(printable(text))
+        line = Text(printable(sentence(self._inspection, self._objects, elapsed)))
         line.truncate(self._live.console.width - 1, overflow="ellipsis")
         self._live.update(line, refresh=True)
 
@@ -61,8 +52,7 @@ class ReadingLine:
         """Remove the line."""
         self._inspection = None
         if self._live is not None:
-            with suppress(OSError):
-                self._live.stop()
+            self._live.stop()
             self._live = None
 
 

@@ -1,6 +1,5 @@
 """The line that `roar verify` shows on a terminal while it reads objects."""
 
-import errno
 import io
 import sys
 from collections.abc import Callable
@@ -77,28 +76,3 @@ def test_nothing_is_drawn_elsewhere(
     hidden.tick()
     hidden.close()
     assert stream.getvalue() == ""
-
-
-def test_a_terminal_that_is_gone_stops_nothing(
-    pass_time: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    terminal = Terminal()
-    before = sys.stdout
-    monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.setenv("TERM", "xterm")
-    shown = reading_line(as_json=False)
-    shown.begin(inspection(), 7)
-    pass_time(2.0)
-    shown.tick()
-    written = terminal.getvalue()
-
-    def fail(_text: str) -> int:
-        raise OSError(errno.EIO, "Input/output error")
-
-    monkeypatch.setattr(terminal, "write", fail)
-    shown.tick()
-    assert (sys.stdout, sys.stderr) == (before, terminal), "as before the line"
-    monkeypatch.undo()
-    shown.tick()
-    shown.close()
-    assert terminal.getvalue() == written
