@@ -11,15 +11,18 @@ import signal
 import sys
 import traceback
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
-import roar_publisher.engine.run
+import roar_publisher.engine.worker
 import roar_publisher.net.gate
 import roar_publisher.net.retry
+import roar_publisher.publishing.publish
 import roar_publisher.storage.destinations
 import roar_publisher.storage.http
 import roar_publisher.storage.parts
 from roar_publisher.__main__ import run
+from roar_publisher.engine.run import Resources
 from tests.support.imported import import_program
 from tests.support.put.moments import Moments, count_moments
 from tests.support.put.project import PART_BYTES
@@ -85,11 +88,13 @@ def _shorten_waits() -> None:
     for function, name, seconds in (
         (roar_publisher.storage.http.StoreConnection.__init__, "reply_seconds", SHORT_REPLY_SECONDS),
         (roar_publisher.storage.destinations.open_store, "patience", SHORT_PATIENCE_SECONDS),
-        (roar_publisher.engine.run.Resources.__init__, "patience", SHORT_PATIENCE_SECONDS),
     ):
         defaults = function.__kwdefaults__
         assert defaults is not None
         defaults[name] = seconds
+    resources = partial(Resources, patience=SHORT_PATIENCE_SECONDS)
+    for module in (roar_publisher.engine.worker, roar_publisher.publishing.publish):
+        setattr(module, "Resources", resources)  # noqa: B010  a class there
 
 
 def run_publish(order: ProgramRun) -> ProgramResult:
