@@ -58,7 +58,7 @@ def spoiled(case: Case, file: Path, folder: Path) -> None:
     if rng.random() < 0.75:
         inside = (_value, _value, _value, _schema, _bytes, _record)
         for _ in range(rng.choice((1, 1, 2, 3))):
-            with suppress(sqlite3.Error, OSError, ValueError):  # what an earlier attack took away
+            with suppress(sqlite3.Error, OSError, ValueError, RecursionError):  # what an earlier attack took away
                 rng.choice(inside)(case, members, folder)
         _describe(members)
         file.write_bytes(_packed(members))

@@ -32,6 +32,7 @@ def _project(name: str) -> Path:
     atexit.register(folder.cleanup)
     source, root = PROJECTS / name, Path(folder.name) / name
     git("clone", "--quiet", "--template=", str(source / "repo.bundle"), str(root), cwd=root.parent)
+    (root / ".git" / "info").mkdir()  # the one folder of git's template that tests use
     git("remote", "set-url", "origin", f"https://github.com/acme/{name}.git", cwd=root)
     shutil.copytree(source / "roar", root / ".roar")
     return root
