@@ -43,6 +43,11 @@ def columns(stream: TextIO) -> int:
         return USUAL_COLUMNS
 
 
+def can_draw(stream: TextIO) -> bool:
+    """Return whether a stream is a terminal that can move the cursor."""
+    return stream.isatty() and os.environ.get("TERM", "") not in DUMB_TERMINALS
+
+
 def help_width(stream: TextIO) -> int:
     """Return the width of help texts: as click computes it, but without `shutil`, which imports four compressors."""
     return max(min(columns(stream), USUAL_COLUMNS) - 2, NARROWEST_HELP)

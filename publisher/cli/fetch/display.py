@@ -1,7 +1,6 @@
 """What `roar fetch` prints: progress, what became of each file, and a summary."""
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from roar_publisher.cli.display.output import Output
 from roar_publisher.cli.display.sentences import progress_text
-from roar_publisher.cli.display.streams import DUMB_TERMINALS
+from roar_publisher.cli.display.streams import can_draw
 from roar_publisher.publishing.meter import Meter
 from roar_publisher.publishing.observer import PublishObserver
 from roar_publisher.report import Report
@@ -156,7 +155,7 @@ class JsonFetchDisplay(FetchDisplay):
 
 def choose_display(folder: Path, *, as_json: bool, quiet: bool, verbose: bool) -> FetchDisplay:
     """Return a display: JSON lines, quiet, live or plain lines, as requested or as stderr permits."""
-    live = sys.stderr.isatty() and os.environ.get("TERM", "") not in DUMB_TERMINALS
+    live = can_draw(sys.stderr)
     usual = LiveFetchDisplay if live else PlainFetchDisplay
     kind = JsonFetchDisplay if as_json else FetchDisplay if quiet else usual
     display = kind(folder, Output(sys.stdout), Output(sys.stderr), time.monotonic, verbose=verbose, quiet=quiet)

@@ -1,12 +1,11 @@
 """Chooses the display for a run, and imports no other."""
 
-import os
 import sys
 import time
 
 from roar_publisher.cli.display.base import QuietDisplay
 from roar_publisher.cli.display.output import Output
-from roar_publisher.cli.display.streams import DUMB_TERMINALS
+from roar_publisher.cli.display.streams import can_draw
 from roar_publisher.cli.publish.options import Options
 from roar_publisher.publishing.observer import PublishObserver
 
@@ -20,7 +19,7 @@ def choose_display(options: Options) -> PublishObserver:
         return JsonDisplay(out, time.monotonic)
     if options.quiet:
         return QuietDisplay(out)
-    if sys.stderr.isatty() and os.environ.get("TERM", "") not in DUMB_TERMINALS:
+    if can_draw(sys.stderr):
         from roar_publisher.cli.display.live import LiveDisplay
         from roar_publisher.cli.display.terminal import terminal
 

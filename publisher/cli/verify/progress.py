@@ -1,11 +1,10 @@
 """A line on a terminal while `roar verify` reads objects. Nothing is shown anywhere else."""
 
-import os
 import sys
 import time
 from typing import TYPE_CHECKING
 
-from roar_publisher.cli.display.streams import DUMB_TERMINALS
+from roar_publisher.cli.display.streams import can_draw
 from roar_publisher.inspection.findings import Inspection
 from roar_publisher.text import count, lasted, printable, size
 
@@ -65,5 +64,4 @@ def sentence(inspection: Inspection, objects: int, elapsed: float) -> str:
 
 def reading_line(*, as_json: bool) -> ReadingLine:
     """Return the progress for this process's stderr."""
-    terminal = sys.stderr.isatty() and os.environ.get("TERM", "") not in DUMB_TERMINALS
-    return ReadingLine(shown=terminal and not as_json)
+    return ReadingLine(shown=can_draw(sys.stderr) and not as_json)

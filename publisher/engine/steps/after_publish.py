@@ -109,7 +109,6 @@ async def send_labels(
     credential is chosen again. If that one is rejected too, the registry does not accept the labels.
     """
     refused: list[str] = []
-
     read = read or anyio.Event()
 
     async def deliver(unit: Unit) -> None:
