@@ -214,6 +214,7 @@ def test_a_dumb_terminal_gets_plain_lines(program: Program, registry: str) -> No
     with at_terminal(program, *arguments, term="dumb") as terminal:
         assert terminal.ended() == 0
     assert "\x1b" not in terminal.shown
+    assert "Opening a session\r\n" in terminal.shown, "lines without columns"
     assert HASH in terminal.text
 
 

@@ -62,7 +62,8 @@ def test_it_is_drawn_on_a_terminal_and_removed(
 
 
 @pytest.mark.parametrize(
-    ("terminal", "kind", "as_json"), [(False, "xterm", False), (True, "dumb", False), (True, "xterm", True)]
+    ("terminal", "kind", "as_json"),
+    [(False, "xterm", False), (True, "dumb", False), (True, "", False), (True, "xterm", True)],
 )
 def test_nothing_is_drawn_elsewhere(
     terminal: bool, kind: str, as_json: bool, pass_time: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
