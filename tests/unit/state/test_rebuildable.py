@@ -18,6 +18,11 @@ def parts(path: Path) -> list[int]:
         return [part for (part,) in connection.execute("SELECT part FROM done")]
 
 
+def leave_behind(path: Path) -> None:
+    for suffix in ("-journal", "-wal", "-shm"):
+        path.with_name(path.name + suffix).write_bytes(b"of the damaged one")
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     with closing(open_rebuildable(tmp_path / "x.db", SCRIPT)) as connection:
@@ -31,9 +36,9 @@ def test_what_was_kept_is_there(path: Path) -> None:
 
 def test_a_damaged_file_is_begun_anew_without_what_lay_beside_it(path: Path) -> None:
     path.write_bytes(b"x" * 8192)
-    for suffix in ("-journal", "-wal", "-shm"):
-        path.with_name(path.name + suffix).write_bytes(b"of the damaged one")
+    leave_behind(path)
     assert parts(path) == []
+    leave_behind(path)
     remove(path)
     remove(path)
     assert list(path.parent.iterdir()) == []
