@@ -21,7 +21,15 @@ from roar_publisher.registry.store.access import UNSCOPED
 from roar_publisher.registry.store.artifacts import insert_linked
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.graphs import new_graph
-from roar_publisher.registry.store.jobs import LinksOfJob, StoredJob, StoredLink, insert_jobs, insert_links, job_ids
+from roar_publisher.registry.store.jobs import (
+    LinkedJob,
+    LinksOfJob,
+    StoredJob,
+    StoredLink,
+    insert_jobs,
+    insert_links,
+    job_ids,
+)
 from roar_publisher.registry.store.lineages import Lineage
 
 PROGRAM = """
@@ -65,7 +73,8 @@ def _publish(connection: Connection, jobs: int, inputs: int) -> None:
             read = [_link(10**9)]
             if before >= 0:
                 read += [_link(before + (number + each) % width) for each in range(inputs)]
-            groups = [LinksOfJob(job_id, "inputs", read), LinksOfJob(job_id, "outputs", [_link(number)])]
+            new = LinkedJob(job_id, inputs=0, outputs=0)
+            groups = [LinksOfJob(new, "inputs", read, 0), LinksOfJob(new, "outputs", [_link(number)], 0)]
             insert_links(connection, graph_id, groups)
             insert_linked(connection, graph_id, [*read, _link(number)])
     lineages.insert(

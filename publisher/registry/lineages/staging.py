@@ -26,6 +26,7 @@ from roar_publisher.registry.store.artifacts import (
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.documents import dump_document
 from roar_publisher.registry.store.jobs import (
+    LinkedJob,
     LinksOfJob,
     StoredJob,
     StoredLink,
@@ -33,7 +34,7 @@ from roar_publisher.registry.store.jobs import (
     insert_links,
     insert_view_edges,
     job_id,
-    job_ids,
+    linked_jobs,
 )
 
 DIGEST_ORDER = ("blake3", "composite-blake3", "composite-sha256")
@@ -88,10 +89,12 @@ def add_members(connection: Connection, graph_id: int, composite: CompositeReque
 
 def add_links(connection: Connection, graph_id: int, job_uid: str, kind: LinkKind, links: Sequence[Link]) -> None:
     """Link artifacts to a job. Raises `Refusal` (404) if the graph has no such job."""
-    job = _known_job(connection, graph_id, job_uid)
-    stored = [_stored_link(link) for link in links]
-    insert_links(connection, graph_id, [LinksOfJob(job, kind, stored)])
-    insert_linked(connection, graph_id, stored)
+    job = linked_jobs(connection, graph_id, [job_uid]).get(job_uid)
+    if job is None:
+        raise _no_such_job()
+    group = _links_of(job, kind.value, links)
+    insert_links(connection, graph_id, [group])
+    insert_linked(connection, graph_id, group.links)
 
 
 def add_link_batch(
@@ -103,16 +106,16 @@ def add_link_batch(
     """
     errors: list[str | None] = []
     linked: list[LinksOfJob] = []
-    known = job_ids(connection, graph_id, {entry.job_uid for entry in entries})
+    known = linked_jobs(connection, graph_id, {entry.job_uid for entry in entries})
     for entry in entries:
         job = known.get(entry.job_uid)
-        stored = [_stored_link(link) for link in entry.artifacts]
-        if job is None:
+        group = None if job is None else _links_of(job, entry.kind, entry.artifacts)
+        if group is None:
             errors.append(NO_SUCH_JOB)
-        elif any(_size(link) > largest for link in stored):
+        elif any(_size(link) > largest for link in group.links):
             errors.append("one of the links is too large")
         else:
-            linked.append(LinksOfJob(job, entry.kind, stored))
+            linked.append(group)
             errors.append(None)
     insert_links(connection, graph_id, linked)
     insert_linked(connection, graph_id, [link for group in linked for link in group.links])
@@ -121,15 +124,14 @@ def add_link_batch(
 
 def add_view_edges(connection: Connection, graph_id: int, job_uid: str, edges: Sequence[ViewEdge]) -> None:
     """Record which parts of composites a job used. Raises `Refusal` (404) if the graph has no such job."""
-    job = _known_job(connection, graph_id, job_uid)
+    job = job_id(connection, graph_id, job_uid)
+    if job is None:
+        raise _no_such_job()
     insert_view_edges(connection, job, ((edge.relation, edge.target_hash, edge.model_dump_json()) for edge in edges))
 
 
-def _known_job(connection: Connection, graph_id: int, uid: str) -> int:
-    known = job_id(connection, graph_id, uid)
-    if known is None:
-        raise Refusal(HTTPStatus.NOT_FOUND, NO_SUCH_JOB)
-    return known
+def _no_such_job() -> Refusal:
+    return Refusal(HTTPStatus.NOT_FOUND, NO_SUCH_JOB)
 
 
 def _stored_job(job: Job) -> StoredJob:
@@ -159,6 +161,11 @@ def _members(composite: CompositeRequest) -> str:
     )
 
 
+def _links_of(job: LinkedJob, kind: str, links: Sequence[Link]) -> LinksOfJob:
+    stored = [_stored_link(link) for link in links]
+    return LinksOfJob(job, kind, stored, sum([len(link["hash"]) + len(link["path"]) for link in links]))
+
+
 def _stored_link(link: Link) -> StoredLink:
     if len(link) == 2:  # most links have nothing else
         return StoredLink(link["hash"], link["path"])
@@ -167,9 +174,8 @@ def _stored_link(link: Link) -> StoredLink:
 
 
 def _size(link: StoredLink) -> int:
-    others = link.source_type or link.metadata or link.byte_ranges
-    size = len(link.digest) + len(link.path)
-    return size + sum(map(len, filter(None, (link.source_type, link.metadata, link.byte_ranges)))) if others else size
+    texts = (link.digest, link.path, link.source_type, link.metadata, link.byte_ranges)
+    return sum(map(len, filter(None, texts)))
 
 
 def primary_digest(hashes: Sequence[Hash]) -> str:

@@ -94,7 +94,7 @@ def insert_linked(connection: Connection, graph_id: int, links: Sequence[StoredL
 
     An artifact that was sent itself is not changed. Of several paths, the smallest stays.
     """
-    not_sent = _not_sent(connection, graph_id, {link.digest for link in links})
+    not_sent = _not_sent(connection, graph_id, sorted({link[0] for link in links}))
     if not not_sent:
         return
     values = [
@@ -204,13 +204,11 @@ def next_digest(connection: Connection, after: str, before: str) -> str | None:
     return None if row is None else row["digest"]
 
 
-def _not_sent(connection: Connection, graph_id: int, digests: set[str]) -> set[str]:
+def _not_sent(connection: Connection, graph_id: int, digests: Sequence[str]) -> set[str]:
     """Return the digests that a graph does not know, or knows only from links. Usually there are none."""
-    left = set(digests)
-    for some in in_chunks(sorted(digests)):
-        sent = connection.execute(
-            "SELECT digest FROM artifacts WHERE graph_id = :graph AND digest IN (:digests) AND hashes IS NOT NULL",
-            {"graph": graph_id, "digests": some},
-        )
-        left.difference_update(digest for (digest,) in sent)
-    return left
+    known = "FROM artifacts WHERE graph_id = :graph AND digest IN (:digests) AND hashes IS NOT NULL"
+    chosen = {"graph": graph_id, "digests": digests}
+    (count,) = connection.execute(f"SELECT count(*) {known}", chosen).fetchone()
+    if count == len(digests):
+        return set()
+    return set(digests).difference(digest for (digest,) in connection.execute(f"SELECT digest {known}", chosen))

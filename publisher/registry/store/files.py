@@ -26,6 +26,12 @@ BUSY_TIMEOUT = 5.0
 """Seconds that one process waits for another's transaction in the accounts."""
 KEPT_LOG = 16 * 2**20
 """Bytes of the write-ahead log file that are kept after a checkpoint."""
+CHECKPOINT_PAGES = KEPT_LOG // 4096
+"""Pages of the log that a checkpoint moves to the file. Digests are written in random places of their indexes, so
+requests write the same pages again and again: the rarer a checkpoint, the fewer pages it moves for each of them."""
+CACHE_KIB = 32 * 1024
+"""Pages in memory, in KiB. With SQLite's usual 2 MiB, a large lineage would read the pages of its indexes from the file
+for almost each digest."""
 INCREMENTAL = 2
 """`PRAGMA auto_vacuum` of a file that can shrink incrementally."""
 
@@ -45,6 +51,8 @@ def connect_lineages(path: str) -> SQLiteConnection:
             connection.usual_sync = "NORMAL"
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute(f"PRAGMA journal_size_limit = {KEPT_LOG}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+            connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             connection.execute("PRAGMA foreign_keys = ON")
             migrate(connection, schema.MIGRATIONS)
             connection.begin(Writing.ALONE)  # takes the lock, which is then kept; reading alone would not

@@ -55,12 +55,21 @@ class StoredLink(NamedTuple):
     byte_ranges: str | None = None
 
 
-class LinksOfJob(NamedTuple):
-    """Links of one job. `kind` is `inputs` or `outputs`."""
+class LinkedJob(NamedTuple):
+    """A job that links are sent for: its row id, and how many inputs and outputs it has."""
 
-    job_id: int
+    id: int
+    inputs: int
+    outputs: int
+
+
+class LinksOfJob(NamedTuple):
+    """Links of one job. `kind` is `inputs` or `outputs`. `bytes` is about what they take."""
+
+    job: LinkedJob
     kind: str
     links: Sequence[StoredLink]
+    bytes: int
 
 
 _INSERT_LINK = """
@@ -104,6 +113,16 @@ def job_ids(connection: Connection, graph_id: int, uids: Iterable[str]) -> dict[
     return dict(tuple(row) for row in rows)
 
 
+def linked_jobs(connection: Connection, graph_id: int, uids: Iterable[str]) -> dict[str, LinkedJob]:
+    """Return those of these jobs that a graph has, by uid."""
+    rows = connection.execute(
+        "SELECT uid, id, inputs, outputs FROM jobs JOIN job_sizes ON job_id = jobs.id"
+        " WHERE graph_id = :graph AND uid IN (:uids)",
+        {"graph": graph_id, "uids": list(uids)},
+    )
+    return {uid: LinkedJob(*numbers) for uid, *numbers in rows}
+
+
 def has_jobs(connection: Connection, graph_id: int) -> bool:
     """Return whether a graph has any job."""
     return connection.execute("SELECT 1 FROM jobs WHERE graph_id = ? LIMIT 1", (graph_id,)).fetchone() is not None
@@ -111,14 +130,26 @@ def has_jobs(connection: Connection, graph_id: int) -> bool:
 
 def insert_links(connection: Connection, graph_id: int, groups: Iterable[LinksOfJob]) -> None:
     """Add links to jobs of a graph. If a link exists, the one with the smaller path stays."""
-    counts = []
-    for job_id, kind, links in groups:
-        rows = [(job_id, kind, *link) for link in links]
+    counts: list[LinkCount] = []
+    first_rows: list[tuple[object, ...]] = []
+    later: list[LinksOfJob] = []
+    met: set[tuple[int, str]] = set()
+    for group in groups:
+        place = (group.job.id, group.kind)
+        if place in met or _has_links(group.job, group.kind) or _names_twice(group.links):
+            later.append(group)
+        else:
+            first_rows += _rows(group)
+            counts.append(_count(group, len(group.links)))
+        met.add(place)
+    # Most jobs get all links of a kind at once. These are new, so nothing has to be counted one job at a time.
+    connection.executemany(_NEW_LINK, first_rows)
+    for group in later:
+        rows = _rows(group)
         new = connection.executemany(_NEW_LINK, rows).rowcount
         if new < len(rows):
             connection.executemany(_SMALLER_PATH, rows)
-        size = sum(len(link.digest) + len(link.path) for link in links)
-        counts.append(LinkCount(job_id, new if kind == "inputs" else 0, new if kind == "outputs" else 0, size))
+        counts.append(_count(group, new))
     count_links(connection, graph_id, counts)
 
 
@@ -208,6 +239,23 @@ def count_known(connection: Connection, graph_id: int, uids: Sequence[str]) -> t
         {"uids": uids, "graph": graph_id},
     ).fetchone()
     return row[0], row[1]
+
+
+def _has_links(job: LinkedJob, kind: str) -> bool:
+    return (job.inputs if kind == "inputs" else job.outputs) > 0
+
+
+def _names_twice(links: Sequence[StoredLink]) -> bool:
+    return len({link[0] for link in links}) < len(links)
+
+
+def _rows(group: LinksOfJob) -> list[tuple[object, ...]]:
+    return [(group.job.id, group.kind, *link) for link in group.links]
+
+
+def _count(group: LinksOfJob, new: int) -> LinkCount:
+    inputs, outputs = (new, 0) if group.kind == "inputs" else (0, new)
+    return LinkCount(group.job.id, inputs, outputs, group.bytes)
 
 
 def _stored_step(step_number: int | None) -> int:

@@ -3,6 +3,7 @@
 import random
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
@@ -14,7 +15,7 @@ from roar_publisher.registry.lineages.legacy import supersede
 from roar_publisher.registry.lineages.staging import LinkKind
 from roar_publisher.registry.store.graphs import new_graph
 from tests.support.checkout import DATA
-from tests.support.registry.harness import artifact, digest, job, link, uid
+from tests.support.registry.harness import Json, artifact, digest, job, link, uid
 
 LINK = TypeAdapter(wire.Link)
 EARLIER = DATA / "registry-earlier-release.sql"
@@ -38,7 +39,7 @@ def check(store: Store) -> None:
         assert rows(store, kept) == rows(store, counted)
 
 
-def rows(store: Store, query: str) -> list[tuple[int, ...]]:
+def rows(store: Store, query: str) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in store.read(lambda connection: connection.execute(query).fetchall())]
 
 
@@ -51,7 +52,7 @@ def test_the_counts_are_right_after_any_writes(store: Store, seed: int) -> None:
     for _ in range(60):
         graph_id = rng.choice(graphs)
         some = [rng.randrange(8) for _ in range(rng.randrange(4))]
-        match rng.choice(["jobs", "artifacts", "composite", "links"]):
+        match rng.choice(["jobs", "artifacts", "composite", "links", "batch of links"]):
             case "jobs":
                 store.write(staging.add_jobs, graph_id, [wire.Job.model_validate(job(n)) for n in some])
             case "artifacts":
@@ -64,9 +65,31 @@ def test_the_counts_are_right_after_any_writes(store: Store, seed: int) -> None:
                 links = [LINK.validate_python(link(n, f"/{rng.random()}")) for n in some]
                 kind = rng.choice([LinkKind.INPUTS, LinkKind.OUTPUTS])
                 store.write(staging.add_links, graph_id, uid(rng.randrange(3)), kind, links)
+            case "batch of links":
+                entries = [random_entry(rng) for _ in range(rng.randrange(5))]
+                store.write(staging.add_link_batch, graph_id, entries, 1000)
         check(store)
     store.write(supersede, graphs[0], graphs[1])
     assert rows(store, KEPT)[1] == rows(store, COUNTED)[1]
+
+
+def test_links_that_a_batch_names_twice_count_once(store: Store) -> None:
+    graph_id = store.write(new_graph)
+    store.write(staging.add_jobs, graph_id, [wire.Job.model_validate(job(1))])
+    twice = [entry(1, [link(1, "/b"), link(2)]), entry(1, [link(1, "/a"), link(3)])]
+    assert store.write(staging.add_link_batch, graph_id, twice, 1000) == [None, None]
+    check(store)
+    assert rows(store, "SELECT path FROM links WHERE digest = (SELECT min(digest) FROM links)") == [("/a",)]
+
+
+def entry(number: int, links: list[Json], kind: str = "inputs") -> wire.JobLinks:
+    return wire.JobLinks.model_validate({"job_uid": uid(number), "kind": kind, "artifacts": links})
+
+
+def random_entry(rng: random.Random) -> wire.JobLinks:
+    """Links of a job that may have some of them, name others twice, or not be there."""
+    links = [link(rng.randrange(8), f"/{rng.random()}") for _ in range(rng.randrange(4))]
+    return entry(rng.randrange(9), links, rng.choice(["inputs", "outputs"]))
 
 
 def test_the_counts_of_an_earlier_store_are_right(tmp_path: Path) -> None:
