@@ -6,8 +6,6 @@ Every run logs all that can be logged, from every library, and traces its own de
 import json
 import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -21,7 +19,8 @@ from tests.support.auth.desk import Desk, alices_desk
 from tests.support.auth.front import Answer, Front, Seen, front
 from tests.support.auth.markers import forms, shown, shown_below
 from tests.support.auth.openssh import PASSPHRASE, add_to_agent, running_agent
-from tests.support.cli.program import PATIENCE
+from tests.support.cli.program import PATIENCE, Ended, run
+from tests.support.fork_server import Order
 from tests.support.lineage.captured import git
 from tests.support.sampling import sample
 
@@ -30,24 +29,6 @@ IN_A_COMMAND = "ghp_c4n4ryc4n4ryc4n4ryc4n4ryc4n4ryc4n4ry"
 IN_THE_REMOTE = "canary-of-the-git-remote"
 IN_THE_ADDRESS = "canary-of-the-registry-address"
 ID_TOKEN = "canary-of-the-id-token"
-LOUD = """
-import asyncio, logging, os, sys
-logging.basicConfig(level=logging.DEBUG, filename=os.path.join(os.environ["TMPDIR"], "debug.log"))
-logging.getLogger().addHandler(logging.StreamHandler())
-from roar_publisher.__main__ import main
-{defect}
-main()
-"""
-DEFECT = """
-from roar_publisher.net.exchange import Exchange
-send = Exchange.send
-async def broken(self, method, path, body, authorization, **limits):
-    reply = await send(self, method, path, body, authorization, **limits)
-    if path.endswith("/finalize"):
-        raise RuntimeError(f"{authorization} {body} {reply.headers}")
-    return reply
-Exchange.send = broken
-"""
 
 
 @dataclass
@@ -63,18 +44,9 @@ class Watched:
     places: list[Path] = field(default_factory=list)
     outputs: list[bytes] = field(default_factory=list)
 
-    def roar(self, *arguments: str, defect: bool = False) -> int:
-        """Run the program loudly; its exit code."""
-        done = subprocess.run(
-            [sys.executable, "-c", LOUD.format(defect=DEFECT if defect else ""), *arguments],
-            cwd=self.desk.program.cwd,
-            env=self._environ,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=PATIENCE,
-        )
-        self.outputs += [done.stdout, done.stderr]
-        return done.returncode
+    def roar(self, *arguments: str, **more: str) -> int:
+        """Run the program loudly; its exit code.  more: for its environment."""
+        return self._keep(run(self._order(arguments, more))).code
 
     def killed_at_finalize(self, *arguments: str) -> None:
         """Run the program loudly until it waits for the answer to finalize, then SIGKILL it."""
@@ -86,19 +58,20 @@ class Watched:
                 release.wait(PATIENCE)
 
         self.front.rule = hold
-        with subprocess.Popen(
-            [sys.executable, "-c", LOUD.format(defect=""), *arguments],
-            cwd=self.desk.program.cwd,
-            env=self._environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        ) as process:
-            assert reached.wait(PATIENCE)
-            process.send_signal(signal.SIGKILL)
-            self.outputs += [*process.communicate()]
+        killed = self._keep(run(self._order(arguments, {}), kill_after=lambda: reached.wait(PATIENCE)))
+        assert reached.is_set()
+        assert killed.code == -signal.SIGKILL
         self.front.rule = lambda seen: None
         release.set()
+
+    def _order(self, arguments: tuple[str, ...], more: Mapping[str, str]) -> Order:
+        loudly = {"TMPDIR": str(self._temporary), "ROAR_DEBUG": "1", **more}
+        program = self.desk.program
+        return Order("tests.support.auth.loud", arguments, str(program.cwd), program.env | loudly)
+
+    def _keep(self, ended: Ended) -> Ended:
+        self.outputs += [ended.out.encode(), ended.err.encode()]
+        return ended
 
     def check(self, *also: Path) -> None:
         """Assert that no credential is anywhere but in its place.  also: places that are there just now."""
@@ -133,11 +106,6 @@ class Watched:
     @property
     def _temporary(self) -> Path:
         return self.desk.home.parent / "tmp"
-
-    @property
-    def _environ(self) -> dict[str, str]:
-        more = {"TMPDIR": str(self._temporary), "ROAR_DEBUG": "1", "PYTHONASYNCIODEBUG": "1", "PYTHONDEVMODE": "1"}
-        return self.desk.program.env | more
 
 
 def with_secrets(desk: Desk) -> dict[str, str]:
@@ -195,7 +163,7 @@ def test_no_credential_is_left_by_any_way_that_a_run_can_end(watched: Watched) -
     publish = ("publish", "--public", "-y", "--json")
     watched.killed_at_finalize(*publish)
     watched.check(*watched.desk.program.state.rglob("session-token"))
-    assert watched.roar(*publish, defect=True) == 1
+    assert watched.roar(*publish, LOUD_DEFECT="1") == 1
     watched.check(*watched.desk.program.state.rglob("session-token"))
     watched.front.rule = lambda seen: Answer(422, b'{"detail": "no"}') if seen.path.endswith("/finalize") else None
     assert watched.roar(*publish) == 1

@@ -18,7 +18,8 @@ from blake3 import blake3
 from roar_publisher.registry.store import projects
 from roar_publisher.registry.store.users import Accounts
 from tests.support.auth.front import front
-from tests.support.checkout import CHECKOUT
+from tests.support.cli.program import run
+from tests.support.fork_server import Order
 from tests.support.interop.clients import published, running_registry
 from tests.support.interop.releases import (
     INSTALLED,
@@ -100,16 +101,8 @@ def _ours(desk: Desk, *arguments: str) -> str:
 
 def _program(desk: Desk, *arguments: str, **environment: str) -> tuple[int, str]:
     """Run our program; its exit code and what it wrote."""
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "roar_publisher", *arguments],
-        cwd=desk.project,
-        env=desk.environment() | {"PYTHONPATH": str(CHECKOUT)} | environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_SECONDS,
-    )
-    return done.returncode, done.stderr + done.stdout
+    done = run(Order("roar_publisher", arguments, str(desk.project), desk.environment() | environment))
+    return done.code, done.err + done.out
 
 
 def stranger(folder: Path) -> dict[str, str]:

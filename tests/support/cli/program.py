@@ -72,21 +72,7 @@ class Program:
 
         before: called in the new process first. Without it, a fork of a process that has imported the program does.
         """
-        order = Order("roar_publisher", arguments, str(self.cwd), self.env)
-        server = server_for(order) if before is None else None
-        if server is not None:
-            return Ended(*server.run(order, PATIENCE))
-        done = subprocess.run(
-            [sys.executable, "-m", "roar_publisher", *arguments],
-            cwd=self.cwd,
-            env=self.env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            preexec_fn=before,
-        )
-        return Ended(done.returncode, done.stdout, done.stderr)
+        return run(Order("roar_publisher", arguments, str(self.cwd), self.env), before=before)
 
     @contextmanager
     def started(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
@@ -111,6 +97,38 @@ class Program:
         """The ids of the publishes in the state folder."""
         folder = self.state / "publishes"
         return sorted(os.listdir(folder)) if folder.is_dir() else []
+
+
+def run(
+    order: Order, *, before: Callable[[], None] | None = None, kill_after: Callable[[], object] | None = None
+) -> Ended:
+    """Run a command line to its end, without a terminal.
+
+    before: called in the new process first. Without it, a fork of a process that has imported the program does.
+    kill_after: returns when the run is to be killed.
+    """
+    server = server_for(order) if before is None else None
+    if server is not None:
+        return Ended(*server.run(order, PATIENCE, kill_after))
+    safely = ["-P"] if order.program == "roar" else []  # a project may have a folder of that name
+    popen = subprocess.Popen(
+        [sys.executable, *safely, "-m", order.program, *order.arguments],
+        cwd=order.cwd,
+        env=order.env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=before,
+    )
+    with popen:
+        try:
+            if kill_after is not None:
+                kill_after()
+                popen.kill()
+            return ended(popen)
+        finally:
+            popen.kill()
 
 
 @contextmanager

@@ -39,11 +39,23 @@ def _project(name: str) -> Path:
 
 
 def run_again(root: Path) -> None:
-    """Make the project's output files by running what was captured."""
-    with closing(sqlite3.connect(f"file:{root / '.roar' / 'roar.db'}?mode=ro", uri=True)) as connection:
-        commands = [row[0] for row in connection.execute("SELECT command FROM jobs ORDER BY id")]
-    for command in commands:
-        subprocess.run([sys.executable, *shlex.split(command)[1:]], cwd=root, check=True)
+    """Give a captured project the output files that its commands make."""
+    for name, content in _outputs(root.name).items():
+        (root / name).write_bytes(content)
+
+
+@cache
+def _outputs(project: str) -> dict[str, bytes]:
+    """Run the commands of a project once in a process. Return what they write, by path."""
+    with TemporaryDirectory(prefix="roar-outputs-") as folder:
+        root = captured_project(project, Path(folder))
+        with closing(sqlite3.connect(f"file:{root / '.roar' / 'roar.db'}?mode=ro", uri=True)) as connection:
+            commands = [row[0] for row in connection.execute("SELECT command FROM jobs ORDER BY id")]
+        before = set(root.rglob("*"))
+        for command in commands:
+            subprocess.run([sys.executable, *shlex.split(command)[1:]], cwd=root, check=True)
+        made = set(root.rglob("*")) - before
+        return {str(path.relative_to(root)): path.read_bytes() for path in made}
 
 
 def recordings() -> list[tuple[str, str]]:
