@@ -4,14 +4,12 @@ None of it undoes the publish. Work that fails now is owed: the journal keeps it
 does it, and `debts` does it later.
 """
 
-import json
 from collections.abc import Awaitable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 
-import anyio
 from anyio import to_thread
 from msgspec import Struct
 
@@ -22,20 +20,19 @@ from roar_publisher.engine.staging.delivery import describe_rejected
 from roar_publisher.engine.staging.pipeline import Pipeline
 from roar_publisher.engine.staging.reply_counts import contradiction, unaccounted_labels
 from roar_publisher.engine.staging.requests import UnitRoute
+from roar_publisher.engine.steps.marks import Marks, mark_labels
 from roar_publisher.engine.steps.sessions import FORBIDDEN, UNAUTHORIZED
 from roar_publisher.engine.steps.stage import report_planned
 from roar_publisher.glaas.client import Authorizer, Refused
 from roar_publisher.glaas.replies import BatchReply
-from roar_publisher.lineage.canonical import remote_job_uid
 from roar_publisher.lineage.git.context import describe_missing_git
 from roar_publisher.report import Noted
 from roar_publisher.state.debts import Debt, DebtKind
 from roar_publisher.state.errors import LocalProblem
-from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import Event, State
 from roar_publisher.state.paths import PublishPaths
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.record import ALLOWED_FOLDERS, Checkpoint, Learned, Plan, Progress
+from roar_publisher.state.record import Checkpoint, Learned, Plan, Progress
 from roar_publisher.state.units import Kind, Unit
 from roar_publisher.tasks import together
 
@@ -58,7 +55,12 @@ class PublishedLineage(Struct, frozen=True):
 
 
 async def finish(
-    run: Run, progress: Progress, published: PublishedLineage, route: UnitRoute, authorize: Authorizer
+    run: Run,
+    progress: Progress,
+    published: PublishedLineage,
+    route: UnitRoute,
+    authorize: Authorizer,
+    marks: Marks,
 ) -> Learned:
     """Do all work that follows the publish, and return what is owed, for the journal.
 
@@ -66,18 +68,14 @@ async def finish(
     Safe to repeat: acknowledged labels are not sent again, and existing rows and tags do not change. Raises Transient
     and Interrupted while sending labels, and Refused (401, 403) once if the labels need another credential.
     """
-    labels_read = anyio.Event()
-
-    async def write_rows_meanwhile() -> tuple[Debt | None, Debt | None]:
-        await labels_read.wait()  # marking occupies the journal, and the first labels are in there
-        return await write_rows(run, published)
-
     labels, (receipt, rows) = await together(
-        partial(send_labels, run, progress, published, route, authorize, read=labels_read),
-        lambda: together(partial(make_receipt, run, progress, published, authorize), write_rows_meanwhile),
+        partial(send_labels, run, progress, published, route, authorize),
+        lambda: together(
+            partial(make_receipt, run, progress, published, authorize), partial(write_rows, run, published, marks)
+        ),
     )
     if not any((labels, *rows)):
-        rows = (None, await mark_labels(run))
+        rows = (None, await write_label_marks(run))
     debts = [*filter(None, (labels, receipt, *rows, await make_tags(run)))]
     if debts:
         run.report(Noted(describe_debts(run.plan.id, debts)))
@@ -94,25 +92,16 @@ def describe_debts(publish_id: str, debts: Sequence[Debt]) -> str:
 
 
 async def send_labels(
-    run: Run,
-    progress: Progress,
-    published: PublishedLineage,
-    route: UnitRoute,
-    authorize: Authorizer,
-    *,
-    read: anyio.Event | None = None,
+    run: Run, progress: Progress, published: PublishedLineage, route: UnitRoute, authorize: Authorizer
 ) -> Debt | None:
     """Send the unacknowledged labels. Return a debt if the registry refuses all or some of them.
 
-    read: set when the first of them have been read from the journal, or none are left.
     The session's credential may have expired. The first time that it is rejected, this raises Refused, so that a
     credential is chosen again. If that one is rejected too, the registry does not accept the labels.
     """
     refused: list[str] = []
-    read = read or anyio.Event()
 
     async def deliver(unit: Unit) -> None:
-        read.set()
         path, body = route.request(unit)
         reply = await run.caller.call("POST", path, body, expect=BatchReply, authorize=authorize)
         if missing := reply.not_accepted(unit.items):
@@ -132,7 +121,6 @@ async def send_labels(
         # The token is an anonymous session's only credential, so no other one can replace it.
         lost = rejected and progress.credential == Decision.ANONYMOUS_SESSION
         return Debt(DebtKind.REFUSED_LABELS if lost else DebtKind.LABELS, refusal.what, refusal.reason, SYNC)
-    read.set()
     if refused:
         why = f"the registry did not accept {'; '.join(refused[:MOST_SHOWN])}"
         return Debt(DebtKind.REFUSED_LABELS, why, Reason.RECEIPT, SYNC)
@@ -145,24 +133,23 @@ def _rejected_before(history: Iterable[Checkpoint]) -> bool:
 
 
 async def write_rows(
-    run: Run, published: PublishedLineage, *, record_due: bool = True
+    run: Run, published: PublishedLineage, marks: Marks, *, record_due: bool = True
 ) -> tuple[Debt | None, Debt | None]:
     """Write the put's record into roar.db, then mark there what was published. Return what is owed of each.
 
-    Labels are marked by `mark_labels`. record_due: whether the record still has to be written.
+    Labels are marked by `write_label_marks`. record_due: whether the record still has to be written.
     """
     record = await _written(run, DebtKind.RECORD, run.files.call(_record_put, run.plan)) if record_due else None
     if record is not None:
         return record, Debt(DebtKind.MARKS, "they follow the record", record.reason)
-    marks = run.journal.call(_mark, run.plan, published, now=run.clock())
-    return None, await _written(run, DebtKind.MARKS, marks)
+    return None, await _written(run, DebtKind.MARKS, marks.write(published.hash))
 
 
-async def mark_labels(run: Run) -> Debt | None:
+async def write_label_marks(run: Run) -> Debt | None:
     """Mark in roar.db the labels that the registry accepted. Return what is owed."""
     if not run.plan.labels:
         return None
-    return await _written(run, DebtKind.MARKS, run.journal.call(_mark_labels, run.plan, now=run.clock()))
+    return await _written(run, DebtKind.MARKS, mark_labels(run))
 
 
 async def _written(run: Run, what: DebtKind, write: Awaitable[None]) -> Debt | None:
@@ -178,55 +165,6 @@ async def _written(run: Run, what: DebtKind, write: Awaitable[None]) -> Debt | N
             return None
         return Debt(what, problem.what, problem.reason)
     return None
-
-
-def _mark(journal: Journal, plan: Plan, published: PublishedLineage, *, now: float) -> None:
-    """Mark in roar.db what was published (protocol.md §7). Blocking."""
-    from roar_publisher.lineage.publication import mark_published
-
-    _check_imported(plan)
-    uids = (job["job_uid"] for body in journal.units.bodies(Kind.JOBS) for job in json.loads(body))
-    digests = (
-        item["digest"]
-        for kind in (Kind.ARTIFACTS, Kind.COMPOSITE)
-        for body in journal.units.bodies(kind)
-        for artifact in json.loads(body)
-        for item in artifact["hashes"]
-    )
-    mark_published(
-        Path(plan.roar_db),
-        session_id=plan.local_session,
-        session_hash=published.hash,
-        prepared_hash=published.prepared,
-        job_uids=((uid, remote_job_uid(published.prepared, uid) if published.staged else uid) for uid in uids),
-        digests=digests,
-        now=now,
-    )
-
-
-def _mark_labels(journal: Journal, plan: Plan, *, now: float) -> None:
-    """Mark in roar.db the labels of the plan. Blocking."""
-    from roar_publisher.lineage.publication import mark_labels
-
-    if not Path(plan.roar_db).exists():
-        return  # the user was told when the jobs were to be marked
-    _check_imported(plan)
-    labels = [label for body in journal.units.bodies(Kind.LABELS) for label in json.loads(body)]
-    mark_labels(
-        Path(plan.roar_db),
-        session_id=plan.local_session,
-        job_uids={label["job_uid"] for label in labels if label["entity_type"] == "job"},
-        digests={label["artifact_hash"] for label in labels if label["entity_type"] == "artifact"},
-        as_of=plan.created_at,
-        now=now,
-    )
-
-
-def _check_imported(plan: Plan) -> None:
-    if ALLOWED_FOLDERS in plan.intent:  # only where a publish was imported
-        from roar_publisher.planning.bundles.allowed_folders import check_database
-
-        check_database(plan)
 
 
 def _record_put(paths: PublishPaths, plan: Plan) -> None:

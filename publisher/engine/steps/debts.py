@@ -9,11 +9,12 @@ from roar_publisher.engine.steps.after_publish import (
     describe_debts,
     make_receipt,
     make_tags,
-    mark_labels,
     send_labels,
+    write_label_marks,
     write_rows,
 )
 from roar_publisher.engine.steps.auth_select import check_identity
+from roar_publisher.engine.steps.marks import Marks
 from roar_publisher.engine.steps.sessions import (
     FORBIDDEN,
     UNAUTHORIZED,
@@ -47,9 +48,10 @@ async def pay(run: Run, progress: Progress) -> Progress:
         left += filter(None, [await _receipt(run, progress, published, authorize)])
     if due & AFFECTS_MARKS:
         labelled = not any(debt.what in (DebtKind.LABELS, DebtKind.REFUSED_LABELS) for debt in left)
-        rows = await write_rows(run, published, record_due=DebtKind.RECORD in due)
+        async with Marks(run, published.prepared, staged=published.staged) as marks:
+            rows = await write_rows(run, published, marks, record_due=DebtKind.RECORD in due)
         if labelled and not any(rows):
-            rows = (None, await mark_labels(run))
+            rows = (None, await write_label_marks(run))
         left += filter(None, rows)
     if DebtKind.TAG in due:
         left += filter(None, [await make_tags(run)])

@@ -10,6 +10,7 @@ from roar_publisher.engine.staging.pipeline import Pipeline
 from roar_publisher.engine.staging.requests import LegacyRoute
 from roar_publisher.engine.steps.after_publish import PublishedLineage, finish
 from roar_publisher.engine.steps.auth_select import check_identity
+from roar_publisher.engine.steps.marks import Marks
 from roar_publisher.engine.steps.missing import Endpoints
 from roar_publisher.engine.steps.object_storage import recheck_objects, store_objects
 from roar_publisher.engine.steps.receipts import mismatch, page_url
@@ -83,5 +84,7 @@ async def _publish(run: Run, progress: Progress, decision: Decision) -> Outcome:
         if refusal.status != CONFLICT or refusal.body.get("status") != "closed":
             raise
         run.report(Noted("this lineage was published before, by a session; it is complete, and accepts no more writes"))
-    owed = await finish(run, progress, PublishedLineage(lineage_hash, lineage_hash, staged=False), route, authorize)
+    published = PublishedLineage(lineage_hash, lineage_hash, staged=False)
+    async with Marks(run, lineage_hash, staged=False) as marks:
+        owed = await finish(run, progress, published, route, authorize, marks)
     return Outcome(Event.FELL_BACK, {"hash": lineage_hash, "url": url, **owed})

@@ -8,6 +8,7 @@ from typing import Any
 from roar_publisher.auth.choice import Decision
 from roar_publisher.engine.run import Outcome, Run
 from roar_publisher.engine.steps.after_publish import PublishedLineage, finish, import_receipt_file
+from roar_publisher.engine.steps.marks import Marks
 from roar_publisher.engine.steps.missing import session_event
 from roar_publisher.engine.steps.object_storage import recheck_objects
 from roar_publisher.engine.steps.receipts import compare_receipt, mismatch, page_url, shortened
@@ -48,12 +49,17 @@ async def finalize(run: Run, progress: Progress) -> Outcome:
 
     Raises Rejected, Transient, Interrupted, and what storing objects raises.
     """
+    async with Marks(run, prepared_hash(run, progress), staged=True) as marks:
+        return await _finalize(run, progress, marks)
+
+
+async def _finalize(run: Run, progress: Progress, marks: Marks) -> Outcome:
     lineage_hash, url = progress.hash, progress.url
     published_before = bool(progress.published_elsewhere)
     if lineage_hash is None:
         await recheck_objects(run)
         try:
-            async with background(partial(import_receipt_file, progress)):
+            async with background(partial(import_receipt_file, progress), marks.collect_early):
                 receipt = await _close_with_access_context(run, progress)
         except Refused as refusal:
             outcome = await _finalize_event(run, progress, refusal)
@@ -78,7 +84,7 @@ async def finalize(run: Run, progress: Progress) -> Outcome:
     published = PublishedLineage(lineage_hash, prepared_hash(run, progress), staged=True)
     route = staged_route(run, progress, lineage_hash=lineage_hash)
     try:
-        owed = await finish(run, progress, published, route, await session_authorizer(run, progress))
+        owed = await finish(run, progress, published, route, await session_authorizer(run, progress), marks)
     except Refused as refusal:
         return credential_rejected(run, refusal)
     if any(debt.what is DebtKind.LABELS for debt in owed["owed"]):  # labels need the session's token, so keep it

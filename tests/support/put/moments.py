@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-import roar_publisher.lineage.publication
 import roar_publisher.planning.put.record_writer
 import roar_publisher.planning.put.tags
 import roar_publisher.state.paths
+from roar_publisher.lineage.marks import PublicationMarks
 from roar_publisher.net.exchange import Exchange
 from roar_publisher.state.file import JournalFile
 from roar_publisher.state.paths import PublishPaths
@@ -54,7 +54,7 @@ def count_moments(moments: Moments) -> None:
         (PublishPaths, "forget_put_record"),
         (PublishPaths, "forget_session_token"),
         (roar_publisher.planning.put.record_writer, "record_put"),
-        (roar_publisher.lineage.publication, "mark_published"),
+        (PublicationMarks, "mark_published"),
         (roar_publisher.planning.put.tags, "make_tag"),
     ):
         _count_calls(moments, owner, name)

@@ -12,14 +12,14 @@ import pytest
 from anyio import to_thread
 
 from roar_publisher.engine.steps import after_publish
-from roar_publisher.lineage import publication
-from roar_publisher.lineage.publication import mark_labels, mark_published
+from roar_publisher.lineage.marks import PublicationMarks
 from roar_publisher.registry.api.app import ALL_BULK_FEATURES, ALL_FEATURES
 from roar_publisher.report import Noted
 from roar_publisher.state.debts import DebtKind
+from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import StateFolder
-from tests.support.engine.publishing import Publishing, answer, instead
+from tests.support.engine.publishing import Publishing, Sent, answer, instead
 from tests.support.lineages import chain, cut
 from tests.support.put.projects import plan, put_project
 
@@ -30,14 +30,16 @@ PATIENCE = 60
 class Meeting(Publishing):
     """Answers neither the labels nor the receipt before both were asked for and roar.db is marked.
 
-    It finalizes once the modules of receipts are being imported.
-    imported, marked: receipts' modules, jobs and artifacts. happened: answers and the marks of labels, in this order.
+    It finalizes once the modules of receipts are being imported and what will be marked is collected.
+    imported, collected, marked: receipts' modules, jobs and artifacts.
+    happened: answers and the marks of labels, in this order.
     """
 
     def __init__(self, folder: StateFolder) -> None:
         super().__init__(folder, None, features=ALL_FEATURES, bulk=ALL_BULK_FEATURES)
-        self.imported, self.marked = threading.Event(), threading.Event()
+        self.imported, self.collected, self.marked = threading.Event(), threading.Event(), threading.Event()
         self.happened: list[str] = []
+        self.database = Path()
         self._asked = {"labels/batch": anyio.Event(), "receipt": anyio.Event()}
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -50,7 +52,8 @@ class Meeting(Publishing):
             assert await to_thread.run_sync(self.marked.wait, PATIENCE)
             await anyio.wait_all_tasks_blocked()
         elif request.url.path.endswith("/finalize"):
-            assert await to_thread.run_sync(self.imported.wait, PATIENCE)
+            for meanwhile in (self.imported, self.collected):
+                assert await to_thread.run_sync(meanwhile.wait, PATIENCE)
         response = await super().handle_async_request(request)
         self.happened += [f"answered {call}"] if call is not None else []
         return response
@@ -62,24 +65,33 @@ def publishing(folder: StateFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     project, lineage = put_project(tmp_path), cut(chain(4))
     publishing = Meeting(folder)
     publishing.lineage = lineage
-    publishing.begin(lineage, roar_db=str(project / ".roar" / "roar.db"))
+    publishing.database = project / ".roar" / "roar.db"
+    publishing.begin(lineage, roar_db=str(publishing.database))
     publishing.paths.write_put_record(plan(project, "model.bin").put.record)
 
     def import_and_tell(name: str) -> ModuleType:
         publishing.imported.set()
         return import_module(name)
 
-    def mark(*args: Any, **kwargs: Any) -> None:
-        mark_published(*args, **kwargs)
+    init = PublicationMarks.__init__
+    mark_published, mark_labels = PublicationMarks.mark_published, PublicationMarks.mark_labels
+
+    def collect(marks: PublicationMarks, *args: Any) -> None:
+        init(marks, *args)
+        publishing.collected.set()
+
+    def mark(marks: PublicationMarks, **kwargs: Any) -> None:
+        mark_published(marks, **kwargs)
         publishing.marked.set()
 
-    def note_labels(*args: Any, **kwargs: Any) -> None:
+    def note_labels(marks: PublicationMarks, **kwargs: Any) -> None:
         publishing.happened.append("labels marked")
-        mark_labels(*args, **kwargs)
+        mark_labels(marks, **kwargs)
 
     monkeypatch.setattr(after_publish, "import_module", import_and_tell)
-    monkeypatch.setattr(publication, "mark_published", mark)
-    monkeypatch.setattr(publication, "mark_labels", note_labels)
+    monkeypatch.setattr(PublicationMarks, "__init__", collect)
+    monkeypatch.setattr(PublicationMarks, "mark_published", mark)
+    monkeypatch.setattr(PublicationMarks, "mark_labels", note_labels)
     return publishing
 
 
@@ -108,3 +120,37 @@ async def test_a_missing_roar_db_is_reported_once(folder: StateFolder, tmp_path:
     assert (await publishing.run()).owed == ()
     notes = [report.text for report in publishing.reports if isinstance(report, Noted)]
     assert [note for note in notes if "gone.db" in note] == [notes[-1]]
+
+
+async def test_a_roar_db_that_cannot_be_opened_during_finalize_is_marked_after_it(
+    publishing: Meeting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    init, failures = PublicationMarks.__init__, 0
+
+    def fail_once(marks: PublicationMarks, *args: Any) -> None:
+        nonlocal failures
+        if not publishing.collected.is_set():
+            failures += 1
+            publishing.collected.set()
+            raise LocalProblem("roar.db is locked")
+        init(marks, *args)
+
+    monkeypatch.setattr(PublicationMarks, "__init__", fail_once)
+    progress = await publishing.run()
+    assert (failures, progress.state, progress.owed) == (1, State.DONE, ())
+    assert publishing.marked.is_set()
+
+
+async def test_a_roar_db_that_is_removed_after_it_was_opened_is_reported(publishing: Meeting) -> None:
+    publishing.paths.forget_put_record()
+    database = publishing.database
+
+    def remove(sent: Sent) -> None:
+        if sent.call == "finalize":  # what will be marked is collected before this
+            database.unlink()
+            publishing.marked.set()
+
+    publishing.intercept = remove
+    assert (await publishing.run()).owed == ()
+    notes = [report.text for report in publishing.reports if isinstance(report, Noted)]
+    assert [note for note in notes if f"there is no {database}" in note] == [notes[-1]]

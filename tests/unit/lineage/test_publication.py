@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ import pytest
 
 from roar_publisher.lineage.database import open_database
 from roar_publisher.lineage.guard import VALUE_LIMIT
+from roar_publisher.lineage.marks import PublicationMarks
 from roar_publisher.lineage.plan import build_plan
 from roar_publisher.lineage.project import find_project
-from roar_publisher.lineage.publication import mark_labels, mark_published, published_hashes
+from roar_publisher.lineage.publication import published_hashes
 from roar_publisher.lineage.targets import pick_target
 from roar_publisher.state import mounts
 from roar_publisher.state.errors import Conclusion, LocalProblem
@@ -28,16 +30,16 @@ def database(tmp_path: Path) -> Path:
     return captured_project("diamond", tmp_path) / ".roar" / "roar.db"
 
 
-def mark(database: Path, **changed: Any) -> None:
-    arguments: dict[str, Any] = {
-        "session_id": 1,
-        "session_hash": HASH,
-        "prepared_hash": PREPARED,
-        "job_uids": [("3e1aa3ee", "remote1"), ("e4e8c149", "remote2"), ("deleted", "remote3")],
-        "digests": ["4942a10e54a2c6862e2860869e9a2dfeb6836f395829a8c9ec0ac9efc317c076", "00" * 32],
-        "now": NOW,
-    }
-    mark_published(database, **arguments | changed)
+JOBS = (("3e1aa3ee", "remote1"), ("e4e8c149", "remote2"), ("deleted", "remote3"))
+DIGESTS = ("4942a10e54a2c6862e2860869e9a2dfeb6836f395829a8c9ec0ac9efc317c076", "00" * 32)
+
+
+def mark(
+    database: Path, jobs: Sequence[tuple[str, str]] = JOBS, digests: Sequence[str] = DIGESTS, **changed: Any
+) -> None:
+    arguments: dict[str, Any] = {"session_id": 1, "session_hash": HASH, "prepared_hash": PREPARED, "now": NOW}
+    with closing(PublicationMarks(database, jobs, digests)) as marks:
+        marks.mark_published(**arguments | changed)
 
 
 def rows(database: Path, sql: str) -> list[tuple[Any, ...]]:
@@ -75,11 +77,10 @@ def test_only_label_versions_that_were_sent_are_stamped(database: Path) -> None:
             " VALUES ('dag', 1, 99, '{}', ?)",
             (as_of + 1,),
         )
-    uids, digest = (
-        ["3e1aa3ee", "e4e8c149", "deleted"],
-        "4942a10e54a2c6862e2860869e9a2dfeb6836f395829a8c9ec0ac9efc317c076",
-    )
-    mark_labels(database, session_id=1, job_uids=uids, digests=[digest], as_of=as_of, now=NOW)
+    digest = "4942a10e54a2c6862e2860869e9a2dfeb6836f395829a8c9ec0ac9efc317c076"
+    uids = ["3e1aa3ee", "e4e8c149", "deleted"]
+    with closing(PublicationMarks(database, zip(uids, uids, strict=True), [digest])) as marks:
+        marks.mark_labels(session_id=1, as_of=as_of, now=NOW)
     newest = rows(
         database,
         "SELECT max(version) = (SELECT max(version) FROM labels WHERE session_id = 1 AND version < 99)"
@@ -132,7 +133,7 @@ def test_the_note_is_merged_into_the_session_metadata(database: Path) -> None:
 def test_a_note_that_is_longer_than_other_texts_may_be_is_written_and_read(database: Path, tmp_path: Path) -> None:
     """That of 90,000 jobs is."""
     for _ in range(2):
-        mark(database, job_uids=[(f"{number:08x}", "r" * 60_000) for number in range(80)])
+        mark(database, [(f"{number:08x}", "r" * 60_000) for number in range(80)])
     assert rows(database, f"SELECT length(metadata) > {VALUE_LIMIT} FROM sessions") == [(1,)]
     for target in (None, HASH, PREPARED[:8]):
         with open_database(database) as opened:
@@ -193,7 +194,7 @@ def test_roars_label_push_finds_the_published_jobs(tmp_path: Path) -> None:
     artifacts = [item for unit in units if unit.kind is Kind.ARTIFACTS for item in json.loads(unit.body)]
     mark(
         project.database,
-        job_uids=[(job["job_uid"], f"remote-{job['job_uid']}") for job in jobs],
+        jobs=[(job["job_uid"], f"remote-{job['job_uid']}") for job in jobs],
         digests=[artifact["hashes"][0]["digest"] for artifact in artifacts],
     )
     with roarcli.create_database_context(project.roar_dir) as context:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from roar_publisher.lineage.publication import mark_labels, mark_published
+from roar_publisher.lineage.marks import PublicationMarks
 from roar_publisher.planning.put.record import PutRecord
 from roar_publisher.planning.put.record_writer import record_put
 from roar_publisher.state.errors import Conclusion, LocalProblem
@@ -137,18 +137,9 @@ def test_a_removed_database_is_not_recreated(database: Path, record: PutRecord) 
 def test_the_publication_is_marked_on_the_put_job_and_its_labels(root: Path, database: Path, record: PutRecord) -> None:
     record_put(database, record)
     published, digests = request(root).project.database, [file.digest for file in record.files]
-    mark_published(
-        published,
-        session_id=record.session,
-        session_hash="ab" * 32,
-        prepared_hash="cd" * 32,
-        job_uids=[(record.job_uid, "remote")],
-        digests=digests,
-        now=NOW + 5,
-    )
-    mark_labels(
-        published, session_id=record.session, job_uids=[record.job_uid], digests=digests, as_of=NOW, now=NOW + 5
-    )
+    with closing(PublicationMarks(published, [(record.job_uid, "remote")], digests)) as marks:
+        marks.mark_published(session_id=record.session, session_hash="ab" * 32, prepared_hash="cd" * 32, now=NOW + 5)
+        marks.mark_labels(session_id=record.session, as_of=NOW, now=NOW + 5)
     assert rows(database, "SELECT synced_at FROM jobs WHERE job_uid = ?", record.job_uid) == [(NOW + 5,)]
     stamped = rows(database, "SELECT count(*) FROM labels WHERE synced_at = ? AND created_at = ?", NOW + 5, NOW)
     assert stamped == [(len({file.digest for file in record.files}) + 1,)]

@@ -1,0 +1,106 @@
+"""Mark in roar.db what was published (`protocol.md §7`).
+
+What is to be marked is read from the journal, which takes most of the time, while the registry finalizes the lineage.
+"""
+
+import json
+from contextlib import closing, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import anyio
+
+from roar_publisher.blocking import in_thread
+from roar_publisher.engine.run import Run
+from roar_publisher.lineage.canonical import remote_job_uid
+from roar_publisher.lineage.marks import PublicationMarks
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.record import ALLOWED_FOLDERS, Plan
+from roar_publisher.state.units import Kind
+
+
+class Marks:
+    """The marks of one publish on its jobs and artifacts. An asynchronous context, which closes roar.db at its end.
+
+    prepared_hash: the provisional hash.
+    staged: whether jobs have the remote uids that follow from it; otherwise they have their local ones.
+    """
+
+    def __init__(self, run: Run, prepared_hash: str, *, staged: bool) -> None:
+        self._run = run
+        self._prepared_hash = prepared_hash
+        self._staged = staged
+        self._collected: PublicationMarks | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._collected is not None:
+            with anyio.CancelScope(shield=True):
+                await in_thread(self._collected.close)
+
+    async def collect_early(self) -> None:
+        """Collect what `write` will mark. If roar.db cannot be opened now, `write` tries again."""
+        with suppress(LocalProblem):
+            await self._collect()
+
+    async def write(self, lineage_hash: str) -> None:
+        """Mark what was published under this hash of the server. Safe to repeat. Raises LocalProblem."""
+        marks = await self._collect()
+        await in_thread(
+            marks.mark_published,
+            session_id=self._run.plan.local_session,
+            session_hash=lineage_hash,
+            prepared_hash=self._prepared_hash,
+            now=self._run.clock(),
+        )
+
+    async def _collect(self) -> PublicationMarks:
+        if self._collected is None:
+            prefix = self._prepared_hash if self._staged else None
+            self._collected = await self._run.journal.call(_collected, self._run.plan, prefix)
+        return self._collected
+
+
+async def mark_labels(run: Run) -> None:
+    """Mark in roar.db the labels of the plan. Safe to repeat. Raises LocalProblem."""
+    await run.journal.call(_mark_labels, run.plan, now=run.clock())
+
+
+def _collected(journal: Journal, plan: Plan, prepared_hash: str | None) -> PublicationMarks:
+    """Collect the jobs and artifacts of the plan. prepared_hash: the remote uids follow from it, if any. Blocking."""
+    _check_imported(plan)
+    uids = (job["job_uid"] for body in journal.units.bodies(Kind.JOBS) for job in json.loads(body))
+    digests = (
+        item["digest"]
+        for kind in (Kind.ARTIFACTS, Kind.COMPOSITE)
+        for body in journal.units.bodies(kind)
+        for artifact in json.loads(body)
+        for item in artifact["hashes"]
+    )
+    jobs = ((uid, uid if prepared_hash is None else remote_job_uid(prepared_hash, uid)) for uid in uids)
+    return PublicationMarks(Path(plan.roar_db), jobs, digests)
+
+
+def _mark_labels(journal: Journal, plan: Plan, *, now: float) -> None:
+    """Mark in roar.db the labels of the plan. Blocking."""
+    if not Path(plan.roar_db).exists():
+        return  # the user was told when the jobs were to be marked
+    _check_imported(plan)
+    labels = [label for body in journal.units.bodies(Kind.LABELS) for label in json.loads(body)]
+    jobs = {label["job_uid"] for label in labels if label["entity_type"] == "job"}
+    digests = {label["artifact_hash"] for label in labels if label["entity_type"] == "artifact"}
+    with closing(PublicationMarks(Path(plan.roar_db), ((uid, uid) for uid in jobs), digests)) as marks:
+        marks.mark_labels(session_id=plan.local_session, as_of=plan.created_at, now=now)
+
+
+def _check_imported(plan: Plan) -> None:
+    if ALLOWED_FOLDERS in plan.intent:  # only where a publish was imported
+        from roar_publisher.planning.bundles.allowed_folders import check_database
+
+        check_database(plan)

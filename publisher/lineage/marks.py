@@ -1,0 +1,129 @@
+"""Mark in roar.db what was published, so that roar's other commands see it (`protocol.md §7`)."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from roar_publisher.lineage.connections import open_writable
+from roar_publisher.lineage.database_errors import DATABASE_ERRORS, database_problem
+from roar_publisher.lineage.guard import long_notes
+from roar_publisher.lineage.publication import with_publication
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.reasons import Reason
+
+
+class PublicationMarks:
+    """The jobs and artifacts to be marked, collected in temporary tables: the write lock is held only for the updates.
+
+    jobs: (local, remote) uid of every published job.
+    digests: of every published artifact.
+
+    Holds a connection to roar.db without a lock until it is closed. Threads may use it in turn. Raises LocalProblem if
+    roar.db cannot be opened for writing.
+    """
+
+    def __init__(self, database: Path, jobs: Iterable[tuple[str, str]], digests: Iterable[str]) -> None:
+        self._database = database
+        with self._problems():
+            self._require_database()
+            self._connection = open_writable(database)
+            try:
+                self._collect(jobs, digests)
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def mark_published(self, *, session_id: int, session_hash: str, prepared_hash: str, now: float) -> None:
+        """Stamp `synced_at` on what was published, and note the publication in the session's metadata.
+
+        session_hash: the hash that the server returned.
+        prepared_hash: the provisional hash, from which the remote uids are derived.
+        now: in seconds since the epoch.
+
+        Runs in one short transaction. Repeating it with the same arguments changes nothing. Rows that were deleted
+        since are skipped. Raises LocalProblem if it fails; then nothing was changed.
+        """
+        with self._transaction() as connection, long_notes(connection):
+            _stamp(connection, session_id, now)
+            row = connection.execute("SELECT metadata FROM sessions WHERE id = ?", (session_id,)).fetchone()
+            if row is not None:
+                jobs = connection.execute("SELECT uid, remote FROM published_jobs ORDER BY uid")
+                note = with_publication(
+                    row[0], session_hash=session_hash, prepared_hash=prepared_hash, jobs=jobs, now=now
+                )
+                connection.execute("UPDATE sessions SET metadata = ? WHERE id = ?", (note, session_id))
+
+    def mark_labels(self, *, session_id: int, as_of: float, now: float) -> None:
+        """Stamp `synced_at` on the labels of the session, of these jobs and of these artifacts.
+
+        as_of: when the labels were read, in seconds since the epoch. Repetition and errors as for `mark_published`.
+        """
+        with self._transaction() as connection:
+            _stamp_labels(connection, session_id, as_of, now)
+
+    def close(self) -> None:
+        """Close the connection. Repetition does nothing."""
+        self._connection.close()
+
+    def _collect(self, jobs: Iterable[tuple[str, str]], digests: Iterable[str]) -> None:
+        connection = self._connection
+        connection.execute("CREATE TEMP TABLE published_jobs(uid TEXT PRIMARY KEY, remote TEXT) WITHOUT ROWID")
+        connection.execute("CREATE TEMP TABLE published_digests(digest TEXT PRIMARY KEY) WITHOUT ROWID")
+        connection.execute("BEGIN")
+        connection.executemany("INSERT OR IGNORE INTO published_jobs VALUES (?, ?)", jobs)
+        connection.executemany("INSERT OR IGNORE INTO published_digests VALUES (?)", ((digest,) for digest in digests))
+        connection.execute("COMMIT")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._problems():
+            self._require_database()  # it may have been removed since it was opened
+            self._connection.execute("BEGIN IMMEDIATE")
+            with self._connection:
+                yield self._connection
+
+    def _require_database(self) -> None:
+        if not self._database.exists():
+            raise LocalProblem(f"there is no {self._database} to record the publication in", reason=Reason.NO_DATABASE)
+
+    @contextmanager
+    def _problems(self) -> Iterator[None]:
+        """Raise errors of SQLite as LocalProblem."""
+        try:
+            yield
+        except DATABASE_ERRORS as error:
+            cause = database_problem(self._database, error, writing=True)
+            raise LocalProblem(
+                f"the lineage is published, but roar.db could not be updated: {cause.what}",
+                kept="The publication itself is complete.",
+                next_step=cause.next_step,
+                reason=cause.reason,
+                resumable=True,
+            ) from error
+
+
+def _stamp(connection: sqlite3.Connection, session_id: int, now: float) -> None:
+    connection.execute("UPDATE sessions SET synced_at = ? WHERE id = ?", (now, session_id))
+    connection.execute(
+        "UPDATE jobs SET synced_at = ? WHERE job_uid IN (SELECT uid FROM published_jobs) AND synced_at IS NOT ?",
+        (now, now),
+    )
+    connection.execute(
+        "UPDATE artifacts SET synced_at = ? WHERE id IN (SELECT h.artifact_id FROM artifact_hashes h"
+        " CROSS JOIN published_digests p ON p.digest = h.digest)",
+        (now,),
+    )
+
+
+def _stamp_labels(connection: sqlite3.Connection, session_id: int, as_of: float, now: float) -> None:
+    """Stamp the version of each label that was the newest at `as_of`; a later version was not sent."""
+    connection.execute(
+        "UPDATE labels SET synced_at = :now WHERE id IN (SELECT id FROM ("
+        "SELECT id, max(version) FROM labels WHERE created_at <= :as_of AND (session_id = :session"
+        " OR job_id IN (SELECT id FROM jobs WHERE job_uid IN (SELECT uid FROM published_jobs))"
+        " OR artifact_id IN (SELECT h.artifact_id FROM artifact_hashes h"
+        " CROSS JOIN published_digests p ON p.digest = h.digest))"
+        " GROUP BY session_id, job_id, artifact_id))",
+        {"now": now, "as_of": as_of, "session": session_id},
+    )
