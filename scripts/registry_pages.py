@@ -23,9 +23,9 @@ from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.graphs import new_graph
 from roar_publisher.registry.store.jobs import (
     LinkedJob,
+    LinkRow,
     LinksOfJob,
     StoredJob,
-    StoredLink,
     insert_jobs,
     insert_links,
     job_ids,
@@ -45,8 +45,8 @@ PIECE = 500
 REPETITIONS = 5
 
 
-def _link(number: int) -> StoredLink:
-    return StoredLink(f"{number:064x}", f"/data/{number}.bin", 10, None, None, None)
+def _link(job: int, kind: str, number: int) -> LinkRow:
+    return job, kind, f"{number:064x}", f"/data/{number}.bin", 10, None, None, None
 
 
 def _publish(connection: Connection, jobs: int, inputs: int) -> None:
@@ -70,13 +70,15 @@ def _publish(connection: Connection, jobs: int, inputs: int) -> None:
         for number, row in zip(numbers, rows, strict=True):
             job_id = ids[row.uid]
             before = number // width * width - width
-            read = [_link(10**9)]
+            read = [_link(job_id, "inputs", 10**9)]
             if before >= 0:
-                read += [_link(before + (number + each) % width) for each in range(inputs)]
+                read += [_link(job_id, "inputs", before + (number + each) % width) for each in range(inputs)]
+            written = [_link(job_id, "outputs", number)]
             new = LinkedJob(job_id, inputs=0, outputs=0)
-            groups = [LinksOfJob(new, "inputs", read, 0), LinksOfJob(new, "outputs", [_link(number)], 0)]
-            insert_links(connection, graph_id, groups)
-            insert_linked(connection, graph_id, [*read, _link(number)])
+            insert_links(
+                connection, graph_id, [LinksOfJob(new, "inputs", read, 0), LinksOfJob(new, "outputs", written, 0)]
+            )
+            insert_linked(connection, graph_id, [*read, *written])
     lineages.insert(
         connection,
         Lineage(HASH, graph_id, "session", "", "", UNSCOPED, "https://example.org/r", None, None, time.time()),

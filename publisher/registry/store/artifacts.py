@@ -6,14 +6,21 @@ from typing import NamedTuple
 from roar_publisher.registry.store.access import CREDIBILITY, READABLE, Reader, reader_parameters
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.graphs import count_artifacts, recount_artifacts
-from roar_publisher.registry.store.jobs import StoredLink
+from roar_publisher.registry.store.jobs import LinkRow
 from roar_publisher.registry.store.lineages import Lineage, lineage_of
 from roar_publisher.registry.store.parameters import in_chunks
+from roar_publisher.registry.store.rows import insert_rows
 
 _PUBLISHED = f"FROM artifacts JOIN lineages USING (graph_id) WHERE digest = :digest AND {READABLE}"
-_INSERT_ARTIFACT = """
-    INSERT INTO artifacts (graph_id, digest, hashes, size, source_type, metadata) VALUES (?, ?, ?, ?, ?, ?)
-    ON CONFLICT (graph_id, digest) DO
+_INTO_ARTIFACTS = {
+    4: "INSERT INTO artifacts (graph_id, digest, hashes, size) VALUES (?, ?, ?, ?)",
+    6: "INSERT INTO artifacts (graph_id, digest, hashes, size, source_type, metadata) VALUES (?, ?, ?, ?, ?, ?)",
+}
+_SENT = "FROM artifacts WHERE graph_id = :graph AND digest IN (:digests) AND hashes IS NOT NULL"
+_IF_NEW = "ON CONFLICT (graph_id, digest) DO NOTHING"
+_IF_ONLY_LINKED = """
+    ON CONFLICT (graph_id, digest) DO UPDATE SET hashes = excluded.hashes, size = excluded.size,
+    source_type = excluded.source_type, metadata = excluded.metadata WHERE artifacts.hashes IS NULL
 """
 _INSERT_LINKED = """
     INSERT INTO artifacts (graph_id, digest, size, source_type, path) VALUES (?, ?, ?, ?, ?)
@@ -21,14 +28,9 @@ _INSERT_LINKED = """
 """
 
 
-class StoredArtifact(NamedTuple):
-    """An artifact, as stored. `hashes` and `metadata` are texts. `size` is in bytes."""
-
-    digest: str
-    hashes: str
-    size: int
-    source_type: str | None
-    metadata: str | None
+ArtifactRow = tuple[str, str, int] | tuple[str, str, int, str | None, str | None]
+"""An artifact, as stored: digest, hashes (a text) and size in bytes, and possibly source type and metadata (a text).
+There are as many of these and of `jobs.LinkRow` as a lineage has files, so neither is a class of its own."""
 
 
 class PublishedArtifact(NamedTuple):
@@ -47,59 +49,57 @@ class PublishedArtifact(NamedTuple):
     lineage: Lineage
 
 
-def insert_artifacts(connection: Connection, graph_id: int, rows: Sequence[StoredArtifact]) -> int:
+def insert_artifacts(connection: Connection, graph_id: int, rows: Sequence[ArtifactRow]) -> int:
     """Add the artifacts that the graph does not have or knows only from links. Return how many these are."""
     values = [(graph_id, *row) for row in rows]
-    created = changed = connection.executemany(f"{_INSERT_ARTIFACT} NOTHING", values).rowcount
+    created = changed = insert_rows(connection, _INTO_ARTIFACTS, _IF_NEW, values)
     if created < len(rows):
-        updated = connection.executemany(
-            f"{_INSERT_ARTIFACT} UPDATE SET hashes = excluded.hashes, size = excluded.size,"
-            " source_type = excluded.source_type, metadata = excluded.metadata WHERE artifacts.hashes IS NULL",
-            values,
-        )
-        changed += updated.rowcount
+        changed += insert_rows(connection, _INTO_ARTIFACTS, _IF_ONLY_LINKED, values)
     count_artifacts(connection, graph_id, created)
     return changed
 
 
-def insert_composite(connection: Connection, graph_id: int, row: StoredArtifact, members: str) -> bool:
+def insert_composite(connection: Connection, graph_id: int, row: ArtifactRow, members: str) -> bool:
     """Add a composite artifact, or its members to an existing plain artifact. Return whether something was new."""
-    count_artifacts(connection, graph_id, 0 if has_artifact(connection, graph_id, row.digest) else 1)
+    count_artifacts(connection, graph_id, 0 if has_artifact(connection, graph_id, row[0]) else 1)
     added = connection.execute(
         "INSERT INTO artifacts (graph_id, digest, hashes, size, source_type, metadata, composite)"
         " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (graph_id, digest) DO UPDATE SET composite = excluded.composite,"
         " hashes = coalesce(artifacts.hashes, excluded.hashes),"
         " size = CASE WHEN artifacts.hashes IS NULL THEN excluded.size ELSE artifacts.size END"
         " WHERE artifacts.composite IS NULL RETURNING id",
-        (graph_id, *row, members),
+        (graph_id, *_whole(row), members),
     ).fetchone()
     return added is not None
 
 
-def set_members(connection: Connection, graph_id: int, row: StoredArtifact, members: str) -> bool:
+def set_members(connection: Connection, graph_id: int, row: ArtifactRow, members: str) -> bool:
     """Add the members of a composite to an artifact that has none, without changing its other data.
 
     Return whether the members were new.
     """
+    digest, hashes, size, *_ = row
     added = connection.execute(
         "UPDATE artifacts SET composite = ?, hashes = coalesce(hashes, ?), size = coalesce(size, ?)"
         " WHERE graph_id = ? AND digest = ? AND composite IS NULL",
-        (members, row.hashes, row.size, graph_id, row.digest),
+        (members, hashes, size, graph_id, digest),
     )
     return added.rowcount == 1
 
 
-def insert_linked(connection: Connection, graph_id: int, links: Sequence[StoredLink]) -> None:
+def insert_linked(connection: Connection, graph_id: int, links: Sequence[LinkRow]) -> None:
     """Add the artifacts that links name.
 
     An artifact that was sent itself is not changed. Of several paths, the smallest stays.
     """
-    not_sent = _not_sent(connection, graph_id, sorted({link[0] for link in links}))
+    not_sent = _not_sent(connection, graph_id, sorted({link[2] for link in links}))
     if not not_sent:
         return
-    values = [
-        (graph_id, link.digest, link.size, link.source_type, link.path) for link in links if link.digest in not_sent
-    ]
+    values = []
+    for _job, _kind, digest, path, *others in links:
+        if digest in not_sent:
+            size, source_type = others[:2] or (None, None)
+            values.append((graph_id, digest, size, source_type, path))
     created = connection.executemany(f"{_INSERT_LINKED} NOTHING", values).rowcount
     if created < len(values):
         connection.executemany(
@@ -204,11 +204,14 @@ def next_digest(connection: Connection, after: str, before: str) -> str | None:
     return None if row is None else row["digest"]
 
 
+def _whole(row: ArtifactRow) -> Sequence[object]:
+    return row if len(row) == 5 else (*row, None, None)
+
+
 def _not_sent(connection: Connection, graph_id: int, digests: Sequence[str]) -> set[str]:
     """Return the digests that a graph does not know, or knows only from links. Usually there are none."""
-    known = "FROM artifacts WHERE graph_id = :graph AND digest IN (:digests) AND hashes IS NOT NULL"
     chosen = {"graph": graph_id, "digests": digests}
-    (count,) = connection.execute(f"SELECT count(*) {known}", chosen).fetchone()
+    (count,) = connection.execute(f"SELECT count(*) {_SENT}", chosen).fetchone()
     if count == len(digests):
         return set()
-    return set(digests).difference(digest for (digest,) in connection.execute(f"SELECT digest {known}", chosen))
+    return set(digests).difference(digest for (digest,) in connection.execute(f"SELECT digest {_SENT}", chosen))

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from roar_publisher.registry.store.database import Connection, Row
 from roar_publisher.registry.store.graphs import LinkCount, count_jobs, count_links
+from roar_publisher.registry.store.rows import insert_rows
 from roar_publisher.registry.store.schema import NO_STEP
 
 
@@ -44,15 +45,10 @@ SIZED_JOB_WITHOUT_LONG_METADATA = f"{_STORED}, substr(metadata, 1, :metadata), j
 """The same, with at most `:metadata` characters of the metadata."""
 
 
-class StoredLink(NamedTuple):
-    """A link, as stored. `metadata` and `byte_ranges` are texts. `size` is in bytes."""
-
-    digest: str
-    path: str
-    size: int | None = None
-    source_type: str | None = None
-    metadata: str | None = None
-    byte_ranges: str | None = None
+PlainLinkRow = tuple[int, str, str, str]
+LinkRow = PlainLinkRow | tuple[int, str, str, str, int | None, str | None, str | None, str | None]
+"""A link, as stored: row id of its job, kind, digest and path, and possibly size in bytes, source type, metadata and
+byte ranges (both texts)."""
 
 
 class LinkedJob(NamedTuple):
@@ -68,18 +64,20 @@ class LinksOfJob(NamedTuple):
 
     job: LinkedJob
     kind: str
-    links: Sequence[StoredLink]
+    rows: Sequence[LinkRow]
     bytes: int
 
 
-_INSERT_LINK = """
-    INSERT INTO links (job_id, kind, digest, path, size, source_type, metadata, byte_ranges)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job_id, kind, digest) DO
-"""
-_NEW_LINK = f"{_INSERT_LINK} NOTHING"
-_SMALLER_PATH = f"""
-    {_INSERT_LINK} UPDATE SET path = excluded.path, size = excluded.size, source_type = excluded.source_type,
-    metadata = excluded.metadata, byte_ranges = excluded.byte_ranges WHERE excluded.path < links.path
+_INTO_LINKS = {
+    4: "INSERT INTO links (job_id, kind, digest, path) VALUES (?, ?, ?, ?)",
+    8: "INSERT INTO links (job_id, kind, digest, path, size, source_type, metadata, byte_ranges)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+}
+_NEW_LINK = "ON CONFLICT (job_id, kind, digest) DO NOTHING"
+_SMALLER_PATH = """
+    ON CONFLICT (job_id, kind, digest) DO UPDATE SET path = excluded.path, size = excluded.size,
+    source_type = excluded.source_type, metadata = excluded.metadata, byte_ranges = excluded.byte_ranges
+    WHERE excluded.path < links.path
 """
 
 
@@ -131,24 +129,23 @@ def has_jobs(connection: Connection, graph_id: int) -> bool:
 def insert_links(connection: Connection, graph_id: int, groups: Iterable[LinksOfJob]) -> None:
     """Add links to jobs of a graph. If a link exists, the one with the smaller path stays."""
     counts: list[LinkCount] = []
-    first_rows: list[tuple[object, ...]] = []
+    first: list[LinkRow] = []
     later: list[LinksOfJob] = []
     met: set[tuple[int, str]] = set()
     for group in groups:
         place = (group.job.id, group.kind)
-        if place in met or _has_links(group.job, group.kind) or _names_twice(group.links):
+        if place in met or _has_links(group.job, group.kind) or _names_twice(group.rows):
             later.append(group)
         else:
-            first_rows += _rows(group)
-            counts.append(_count(group, len(group.links)))
+            first += group.rows
+            counts.append(_count(group, len(group.rows)))
         met.add(place)
     # Most jobs get all links of a kind at once. These are new, so nothing has to be counted one job at a time.
-    connection.executemany(_NEW_LINK, first_rows)
+    insert_rows(connection, _INTO_LINKS, _NEW_LINK, first)
     for group in later:
-        rows = _rows(group)
-        new = connection.executemany(_NEW_LINK, rows).rowcount
-        if new < len(rows):
-            connection.executemany(_SMALLER_PATH, rows)
+        new = insert_rows(connection, _INTO_LINKS, _NEW_LINK, group.rows)
+        if new < len(group.rows):
+            insert_rows(connection, _INTO_LINKS, _SMALLER_PATH, group.rows)
         counts.append(_count(group, new))
     count_links(connection, graph_id, counts)
 
@@ -245,12 +242,8 @@ def _has_links(job: LinkedJob, kind: str) -> bool:
     return (job.inputs if kind == "inputs" else job.outputs) > 0
 
 
-def _names_twice(links: Sequence[StoredLink]) -> bool:
-    return len({link[0] for link in links}) < len(links)
-
-
-def _rows(group: LinksOfJob) -> list[tuple[object, ...]]:
-    return [(group.job.id, group.kind, *link) for link in group.links]
+def _names_twice(rows: Sequence[LinkRow]) -> bool:
+    return len({row[2] for row in rows}) < len(rows)
 
 
 def _count(group: LinksOfJob, new: int) -> LinkCount:
