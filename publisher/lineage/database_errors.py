@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
-from roar_publisher.lineage.guard import STATEMENT_TIMEOUT_SECONDS, VALUE_LIMIT, harden
+from roar_publisher.lineage.guard import NOTE_LIMIT, STATEMENT_TIMEOUT_SECONDS, VALUE_LIMIT, harden
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.temporary import no_room, sqlite_folder
@@ -29,6 +29,12 @@ def database_problem(path: Path, error: Exception, *, writing: bool = False) -> 
             kept="Nothing was changed.",
             next_step=f'look at it with `sqlite3 "{path}" "PRAGMA integrity_check"`, or restore it from a copy',
             reason=Reason.CORRUPT,
+        )
+    if code == sqlite3.SQLITE_TOOBIG and writing:
+        return LocalProblem(
+            f"the note of the published jobs would be larger than the {NOTE_LIMIT // 1024**2} MB that {path} may hold",
+            next_step="publish fewer jobs at once (`@N`, a path, a job uid) if roar's own commands have to find them",
+            reason=Reason.TOO_LARGE,
         )
     if code == sqlite3.SQLITE_TOOBIG:
         return LocalProblem(

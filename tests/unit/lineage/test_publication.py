@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from roar_publisher.lineage import guard
 from roar_publisher.lineage.database import open_database
 from roar_publisher.lineage.guard import VALUE_LIMIT
 from roar_publisher.lineage.marks import PublicationMarks
@@ -183,6 +184,14 @@ def test_a_missing_or_damaged_database_is_an_error(database: Path) -> None:
     with pytest.raises(LocalProblem, match="there is no"):
         mark(database)
     assert not database.exists()
+
+
+def test_a_note_that_is_too_long_for_roar_db_is_named(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "NOTE_LIMIT", 2 * VALUE_LIMIT)
+    with pytest.raises(LocalProblem, match="the note of the published jobs would be larger") as refused:
+        mark(database, [(f"{number:08x}", "r" * 120_000) for number in range(80)])
+    assert (refused.value.reason, refused.value.kept) == ("too large", "The publication itself is complete.")
+    assert rows(database, "SELECT count(*) FROM jobs WHERE synced_at IS NOT NULL") == [(0,)]
 
 
 def test_roars_label_push_finds_the_published_jobs(tmp_path: Path) -> None:
