@@ -44,16 +44,14 @@ def open_readable(path: Path) -> sqlite3.Connection:
 def open_writable(path: Path) -> sqlite3.Connection:
     """Return a connection that may write.
 
-    The caller manages transactions, and may use the connection in several threads in turn. A statement may run for
-    `guard.STATEMENT_TIMEOUT_SECONDS`. Raises sqlite3.Error, also if the file does not exist, and LocalProblem if a
-    statement of ours would run code from the file, or if another machine may have it open.
+    The caller manages transactions. A statement may run for `guard.STATEMENT_TIMEOUT_SECONDS`. Raises sqlite3.Error,
+    also if the file does not exist, and LocalProblem if a statement of ours would run code from the file, or if another
+    machine may have it open.
     """
     refuse_irregular_files(path)
     _refuse_open_elsewhere(path)
     # mode=rw: do not recreate an empty database if it was removed meanwhile.
-    connection = sqlite3.connect(
-        database_uri(path, "mode=rw"), uri=True, timeout=WRITE_TIMEOUT, isolation_level=None, check_same_thread=False
-    )
+    connection = sqlite3.connect(database_uri(path, "mode=rw"), uri=True, timeout=WRITE_TIMEOUT, isolation_level=None)
     try:
         harden(connection)
         refuse_foreign_code(path, connection)

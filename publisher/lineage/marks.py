@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from roar_publisher.lineage.connections import open_writable
@@ -14,25 +14,24 @@ from roar_publisher.state.reasons import Reason
 
 
 class PublicationMarks:
-    """The jobs and artifacts to be marked, collected in temporary tables: the write lock is held only for the updates.
+    """The jobs and artifacts that will be marked in roar.db, collected in a temporary database of SQLite.
 
+    roar.db is not opened before something is marked, and its write lock is held only for the updates.
     jobs: (local, remote) uid of every published job.
     digests: of every published artifact.
 
-    Holds a connection to roar.db without a lock until it is closed. Threads may use it in turn. Raises LocalProblem if
-    roar.db cannot be opened for writing.
+    Threads may use it in turn. Close it. Raises LocalProblem if the temporary folder has no room.
     """
 
     def __init__(self, database: Path, jobs: Iterable[tuple[str, str]], digests: Iterable[str]) -> None:
         self._database = database
-        with self._problems():
-            self._require_database()
-            self._connection = open_writable(database)
-            try:
-                self._collect(jobs, digests)
-            except BaseException:
-                self._connection.close()
-                raise
+        self._rows = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        try:
+            with self._problems():
+                _insert_rows(self._rows, "TABLE", jobs, ((digest,) for digest in digests))
+        except BaseException:
+            self._rows.close()
+            raise
 
     def mark_published(self, *, session_id: int, session_hash: str, prepared_hash: str, now: float) -> None:
         """Stamp `synced_at` on what was published, and note the publication in the session's metadata.
@@ -44,7 +43,7 @@ class PublicationMarks:
         Runs in one short transaction. Repeating it with the same arguments changes nothing. Rows that were deleted
         since are skipped. Raises LocalProblem if it fails; then nothing was changed.
         """
-        with self._transaction() as connection, long_notes(connection):
+        with self._marking() as connection, long_notes(connection):
             _stamp(connection, session_id, now)
             row = connection.execute("SELECT metadata FROM sessions WHERE id = ?", (session_id,)).fetchone()
             if row is not None:
@@ -59,33 +58,25 @@ class PublicationMarks:
 
         as_of: when the labels were read, in seconds since the epoch. Repetition and errors as for `mark_published`.
         """
-        with self._transaction() as connection:
+        with self._marking() as connection:
             _stamp_labels(connection, session_id, as_of, now)
 
     def close(self) -> None:
-        """Close the connection. Repetition does nothing."""
-        self._connection.close()
-
-    def _collect(self, jobs: Iterable[tuple[str, str]], digests: Iterable[str]) -> None:
-        connection = self._connection
-        connection.execute("CREATE TEMP TABLE published_jobs(uid TEXT PRIMARY KEY, remote TEXT) WITHOUT ROWID")
-        connection.execute("CREATE TEMP TABLE published_digests(digest TEXT PRIMARY KEY) WITHOUT ROWID")
-        connection.execute("BEGIN")
-        connection.executemany("INSERT OR IGNORE INTO published_jobs VALUES (?, ?)", jobs)
-        connection.executemany("INSERT OR IGNORE INTO published_digests VALUES (?)", ((digest,) for digest in digests))
-        connection.execute("COMMIT")
+        """Remove the temporary database. Repetition does nothing."""
+        self._rows.close()
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._problems():
-            self._require_database()  # it may have been removed since it was opened
-            self._connection.execute("BEGIN IMMEDIATE")
-            with self._connection:
-                yield self._connection
-
-    def _require_database(self) -> None:
+    def _marking(self) -> Iterator[sqlite3.Connection]:
+        """Provide a transaction in roar.db that sees the collected rows, in temporary tables."""
         if not self._database.exists():
             raise LocalProblem(f"there is no {self._database} to record the publication in", reason=Reason.NO_DATABASE)
+        with self._problems(), closing(open_writable(self._database)) as connection:
+            jobs = self._rows.execute("SELECT uid, remote FROM published_jobs ORDER BY uid")
+            digests = self._rows.execute("SELECT digest FROM published_digests ORDER BY digest")
+            _insert_rows(connection, "TEMP TABLE", jobs, digests)
+            connection.execute("BEGIN IMMEDIATE")
+            with connection:
+                yield connection
 
     @contextmanager
     def _problems(self) -> Iterator[None]:
@@ -101,6 +92,17 @@ class PublicationMarks:
                 reason=cause.reason,
                 resumable=True,
             ) from error
+
+
+def _insert_rows(
+    connection: sqlite3.Connection, table: str, jobs: Iterable[tuple[str, str]], digests: Iterable[tuple[str]]
+) -> None:
+    connection.execute(f"CREATE {table} published_jobs(uid TEXT PRIMARY KEY, remote TEXT) WITHOUT ROWID")
+    connection.execute(f"CREATE {table} published_digests(digest TEXT PRIMARY KEY) WITHOUT ROWID")
+    connection.execute("BEGIN")
+    connection.executemany("INSERT OR IGNORE INTO published_jobs VALUES (?, ?)", jobs)
+    connection.executemany("INSERT OR IGNORE INTO published_digests VALUES (?)", digests)
+    connection.execute("COMMIT")
 
 
 def _stamp(connection: sqlite3.Connection, session_id: int, now: float) -> None:

@@ -189,7 +189,7 @@ async def import_receipt_file(progress: Progress) -> None:
 
 
 async def make_receipt(run: Run, progress: Progress, published: PublishedLineage, authorize: Authorizer) -> Debt | None:
-    """Make the receipt if somebody signs it: the registry, or the SSH key that signs the publish. Return what is owed.
+    """Make the receipt if the registry or the SSH key of the publish signs it. Return what is owed.
 
     Safe to repeat. Raises Interrupted.
     """

@@ -22,7 +22,7 @@ from roar_publisher.state.units import Kind
 
 
 class Marks:
-    """The marks of one publish on its jobs and artifacts. An asynchronous context, which closes roar.db at its end.
+    """The marks of one publish on its jobs and artifacts. An asynchronous context.
 
     prepared_hash: the provisional hash.
     staged: whether jobs have the remote uids that follow from it; otherwise they have their local ones.
@@ -45,7 +45,7 @@ class Marks:
                 await in_thread(self._collected.close)
 
     async def collect_early(self) -> None:
-        """Collect what `write` will mark. If roar.db cannot be opened now, `write` tries again."""
+        """Collect what `write` will mark. If that fails, `write` tries again."""
         with suppress(LocalProblem):
             await self._collect()
 
@@ -90,7 +90,7 @@ def _collected(journal: Journal, plan: Plan, prepared_hash: str | None) -> Publi
 def _mark_labels(journal: Journal, plan: Plan, *, now: float) -> None:
     """Mark in roar.db the labels of the plan. Blocking."""
     if not Path(plan.roar_db).exists():
-        return  # the user was told when the jobs were to be marked
+        return  # this was reported when the jobs were to be marked
     _check_imported(plan)
     labels = [label for body in journal.units.bodies(Kind.LABELS) for label in json.loads(body)]
     jobs = {label["job_uid"] for label in labels if label["entity_type"] == "job"}

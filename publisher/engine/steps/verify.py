@@ -1,6 +1,6 @@
 """VERIFY: reads what is published back, and compares it with the plan: jobs, links, labels, and a put's objects.
 
-A difference does not undo the publish. The journal keeps it, and whoever waits for the publish is told.
+A difference does not undo the publish. The journal keeps it, and the waiting program reports it.
 """
 
 from collections.abc import Awaitable, Callable

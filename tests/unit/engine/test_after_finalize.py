@@ -122,7 +122,7 @@ async def test_a_missing_roar_db_is_reported_once(folder: StateFolder, tmp_path:
     assert [note for note in notes if "gone.db" in note] == [notes[-1]]
 
 
-async def test_a_roar_db_that_cannot_be_opened_during_finalize_is_marked_after_it(
+async def test_marks_that_cannot_be_collected_during_finalize_are_collected_after_it(
     publishing: Meeting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     init, failures = PublicationMarks.__init__, 0
@@ -132,7 +132,7 @@ async def test_a_roar_db_that_cannot_be_opened_during_finalize_is_marked_after_i
         if not publishing.collected.is_set():
             failures += 1
             publishing.collected.set()
-            raise LocalProblem("roar.db is locked")
+            raise LocalProblem("no room for temporary files")
         init(marks, *args)
 
     monkeypatch.setattr(PublicationMarks, "__init__", fail_once)
@@ -141,7 +141,7 @@ async def test_a_roar_db_that_cannot_be_opened_during_finalize_is_marked_after_i
     assert publishing.marked.is_set()
 
 
-async def test_a_roar_db_that_is_removed_after_it_was_opened_is_reported(publishing: Meeting) -> None:
+async def test_a_roar_db_that_is_removed_during_finalize_is_reported(publishing: Meeting) -> None:
     publishing.paths.forget_put_record()
     database = publishing.database
 
