@@ -66,7 +66,7 @@ def memory() -> Iterator[Path]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> StateFolder:
-    """A state folder that nobody else uses."""
+    """A state folder of its own."""
     return StateFolder(tmp_path / "state")
 
 

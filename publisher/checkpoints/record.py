@@ -16,7 +16,7 @@ class End(StrEnum):
 
     PUBLISHED = "published"
     SUPERSEDED = "superseded"
-    """A newer one was submitted before it was its turn, and nobody pinned it."""
+    """A newer one was submitted before it was its turn, and it was not pinned."""
     FULL = "full"
     """It would have exceeded `max_pending_bytes`."""
     CHANGED = "changed"

@@ -6,8 +6,9 @@
     files/<home>/          snapshots
     problem.json           why the next checkpoint cannot be published, if so
 
-A rename is atomic and succeeds for one process only, so a checkpoint is either published or skipped, whoever is killed
-when. Records are not synced to the disk: a `kill -9` loses none, a power failure may lose those of the last seconds.
+A rename is atomic and succeeds for one process only, so a checkpoint is either published or skipped, whenever a
+process is killed. Records are not synced to the disk: a `kill -9` loses none, a power failure may lose the
+last ones.
 """
 
 import hashlib

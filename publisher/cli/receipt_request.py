@@ -32,7 +32,7 @@ def request_receipt(lineage_hash: str, registry: str | None, folder: StateFolder
     """Return the receipt that a registry signs, as the content of a file.
 
     A credential is sent only if the lineage is not public. The registry's key is pinned if it is its first one, and the
-    user is told of another one.
+    user is notified of another one.
     Raises Rejected if there is none or it is not valid, and what `RegistryClient.call` raises.
     """
     with ExitStack() as files:

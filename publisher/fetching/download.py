@@ -57,7 +57,9 @@ class _Found(Struct, frozen=True):
 
 
 class Download(Struct, frozen=True):
-    """One download into an open folder. told: receives what became of each file, in the order in which that is known.
+    """One download into an open folder.
+
+    on_outcome: receives what became of each file, in the order in which that is known.
 
     Everything runs again without harm: what is complete is found, and of what is incomplete the missing ranges are
     fetched, if the object is still the same. Cancelling keeps both.
@@ -67,7 +69,7 @@ class Download(Struct, frozen=True):
     journal: FetchJournal
     open_store: OpenStore
     force: bool
-    told: Callable[[Outcome], None]
+    on_outcome: Callable[[Outcome], None]
     report: Reporter
     _stores: dict[str, ReadableStore] = field(default_factory=dict)
     _listed: dict[str, StoredObject] = field(default_factory=dict)  # by address, as far as listings know
@@ -90,7 +92,7 @@ class Download(Struct, frozen=True):
         async def fetch(one: _Found) -> None:
             if await self._attempt(one.file, lambda: self._fetch(one, slots)):
                 self.report(ObjectStored(one.file.name, one.stored.size, sent=True))
-                self.told(Arrived(one.file, one.stored.size, was_there=False))
+                self.on_outcome(Arrived(one.file, one.stored.size, was_there=False))
 
         async with AsyncExitStack() as opened:
             for place, urls in _by_place(files).items():
@@ -116,7 +118,7 @@ class Download(Struct, frozen=True):
             problem = error
         if problem.reason is Reason.DISK_FULL:  # the others would not fit either
             raise problem
-        self.told(NotFetched(file, problem))
+        self.on_outcome(NotFetched(file, problem))
         return None
 
     async def _look(self, file: StoredFile) -> _Found | None:
@@ -124,7 +126,7 @@ class Download(Struct, frozen=True):
         present = await in_thread(self.target.present, file.name, file.digest)
         if present is Present.SAME:
             await self._discard(file.digest)
-            self.told(Arrived(file, 0, was_there=True))
+            self.on_outcome(Arrived(file, 0, was_there=True))
             return None
         if present is Present.FOLDER:
             raise LocalProblem("a folder has this name", next_step=MOVE)

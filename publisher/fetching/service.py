@@ -86,11 +86,12 @@ class FetchCounts(Struct):
 
 
 async def fetch(
-    order: FetchOrder, stop: anyio.Event, *, told: Callable[[Outcome], None], report: Reporter
+    order: FetchOrder, stop: anyio.Event, *, on_outcome: Callable[[Outcome], None], report: Reporter
 ) -> FetchCounts:
     """Fetch the files of an order, and return what became of them.
 
-    stop: ends it cleanly, with Interrupted. told: receives what becomes of each file. report: receives the progress.
+    stop: ends it cleanly, with Interrupted. on_outcome: receives what becomes of each file. report: receives
+    the progress.
     Repeating it, or an order without a lineage, continues: complete files stay, and of incomplete ones only the missing
     ranges are fetched. Raises UsageProblem, Transient, NeedsUser, LocalProblem, Owned, Rejected.
     """
@@ -98,7 +99,7 @@ async def fetch(
 
     def note(outcome: Outcome) -> None:
         counts.add(outcome)
-        told(outcome)
+        on_outcome(outcome)
 
     with TargetFolder.opened(order.folder) as target:
         try:
@@ -115,7 +116,11 @@ async def fetch(
 
 
 async def _fetch(
-    order: FetchOrder, target: TargetFolder, journal: FetchJournal, told: Callable[[Outcome], None], report: Reporter
+    order: FetchOrder,
+    target: TargetFolder,
+    journal: FetchJournal,
+    on_outcome: Callable[[Outcome], None],
+    report: Reporter,
 ) -> None:
     kept = journal.partial_files()
     for name in target.incomplete():  # of a small file, or without what a power loss took from the journal
@@ -131,10 +136,10 @@ async def _fetch(
             raise UsageProblem(f"no fetch into {order.folder} was interrupted", next_step="roar fetch --help")
         request, files, unsafe = found, journal.files(), []
     for each in unsafe:
-        told(NotFetched(each, Rejected(each.why)))
+        on_outcome(NotFetched(each, Rejected(each.why)))
     budget = UploadBudget.of(order.limits.uploads, order.limits.limit_rate)
     open_store = partial(open_readable, connections=order.limits.uploads, budget=budget, report=report)
-    await Download(target, journal, open_store, order.force or request.force, told, report).run(files)
+    await Download(target, journal, open_store, order.force or request.force, on_outcome, report).run(files)
     journal.end()
 
 

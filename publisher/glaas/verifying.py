@@ -27,7 +27,7 @@ def is_signature(public: str, payload: bytes, blob: bytes, namespace: bytes = NA
     public: its type and base64, as in a `.pub` file.
     """
     known = b64decode(public.split()[1])
-    # A certificate instead of the key would bring validity rules that nobody checks here.
+    # A certificate instead of the key would bring validity rules that are not checked here.
     if not blob.startswith(_BLOB_HEAD + ssh_string(known)):
         return False
     raw = blob[-ED25519_SIZE:]

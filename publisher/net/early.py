@@ -1,7 +1,7 @@
 """A request that is sent while the publish is planned, in a thread of its own, so that its reply is there when needed.
 
 Planning takes longer than a request to most registries, and does not need the network. Only an anonymous GET is sent in
-this way. Whoever needs the reply asks in the usual way, with all waits and retries, if there is none.
+this way. If there is no reply, the caller asks in the usual way, with all waits and retries.
 """
 
 from collections.abc import Callable, Iterator

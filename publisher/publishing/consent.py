@@ -1,4 +1,4 @@
-"""The consent of the user to what is sent. Here nobody is asked: what was agreed to in advance is the answer."""
+"""The consent of the user to what is sent. The user is not asked here: what was agreed to in advance is the answer."""
 
 from collections.abc import Mapping
 

@@ -55,7 +55,7 @@ class FetchEmitter(PublishObserver):
             amounts = {"done": meter.done, "total": meter.total}
             self._emit(ProgressEvent(state=None, unit="bytes", per_second=rate, seconds_left=left, **amounts))
 
-    def told(self, outcome: Outcome) -> None:
+    def on_outcome(self, outcome: Outcome) -> None:
         """Take what became of a file."""
         file = outcome.file
         if isinstance(outcome, NotFetched):
@@ -89,13 +89,13 @@ class FetchCall:
         runner, emitter = self._runner, FetchEmitter(self._emit, time.monotonic)
         runner.attach(emitter)
 
-        def told(outcome: Outcome) -> None:
-            runner.call(partial(emitter.told, outcome))
+        def on_outcome(outcome: Outcome) -> None:
+            runner.call(partial(emitter.on_outcome, outcome))
 
         def report(report: Report) -> None:
             runner.call(partial(emitter.report, report))
 
-        counts = runner(partial(fetch, self._order, told=told, report=report))
+        counts = runner(partial(fetch, self._order, on_outcome=on_outcome, report=report))
         done = emitter.ended(self._order.folder, counts)
         counts.check()
         return done

@@ -45,7 +45,7 @@ def check_receipt(content: bytes, trusted: Mapping[str, TrustedKey]) -> CheckedR
     """
     envelope = ReceiptEnvelope.of_bytes(content)
     if not envelope.signatures:
-        raise InvalidReceipt("nobody signed it")
+        raise InvalidReceipt("it has no signature")
     signed = envelope.signed_bytes
     keys = [(each, trusted.get(each.keyid)) for each in envelope.signatures]
     for signature, key in keys:

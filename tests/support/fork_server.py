@@ -169,7 +169,7 @@ def _leave(code: int) -> NoReturn:
 
 
 class _Runs(selectors.DefaultSelector):
-    """The runs under way: of each, the connection, which closes if nobody waits any more, and its process."""
+    """The runs under way: of each, the connection, which closes when the caller no longer waits, and its process."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -68,7 +68,7 @@ class Lineage:
 
     @property
     def hash(self) -> str:
-        """What the registry must compute for what nobody signed, by the rules of protocol.md §6."""
+        """What the registry must compute for what is not signed, by the rules of protocol.md §6."""
         return self.hash_as(ANONYMOUS_IDENTITY)
 
     def hash_as(self, identity: str) -> str:

@@ -99,7 +99,7 @@ def fetch(
     order = FetchOrder(folder, lineage or "", files, force, registry, take_limits(limits))
     display = choose_display(folder, as_json=as_json, quiet=quiet, verbose=verbose)
     try:
-        work = partial(carry_out, order, told=display.told, report=display.report)
+        work = partial(carry_out, order, on_outcome=display.on_outcome, report=display.report)
         counts = SignalRunner(display, Prompter(present=False, yes=True, display=display))(work)
     finally:
         display.close()

@@ -51,7 +51,7 @@ class FetchDisplay(PublishObserver):
     def stopping(self) -> None:
         self._message("Stopping.")
 
-    def told(self, outcome: "Outcome") -> None:
+    def on_outcome(self, outcome: "Outcome") -> None:
         """Take what became of a file."""
         from roar_publisher.fetching.download import NotFetched
 
@@ -59,8 +59,8 @@ class FetchDisplay(PublishObserver):
             name = getattr(outcome.file, "name", "") or outcome.file.url or outcome.file.digest
             self._message(f"not fetched: {name}: {outcome.problem.detail}")
         elif self._verbose:
-            told = "already there" if outcome.was_there else size(outcome.size)
-            self._message(f"{outcome.file.name}: {told}")
+            result = "already there" if outcome.was_there else size(outcome.size)
+            self._message(f"{outcome.file.name}: {result}")
 
     def ended(self, counts: "FetchCounts") -> None:
         """Take the result."""
@@ -146,8 +146,8 @@ class JsonFetchDisplay(FetchDisplay):
     def stopping(self) -> None:
         return
 
-    def told(self, outcome: "Outcome") -> None:
-        self._emitter.told(outcome)
+    def on_outcome(self, outcome: "Outcome") -> None:
+        self._emitter.on_outcome(outcome)
 
     def ended(self, counts: "FetchCounts") -> None:
         self._emitter.ended(self._folder, counts)

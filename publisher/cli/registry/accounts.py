@@ -75,7 +75,7 @@ def remove_user(accounts: "Accounts", name: str) -> str:
 def link_user(accounts: "Accounts", name: str, subject: str) -> str:
     """Link NAME to the TReqs account whose id (`sub`) is SUBJECT.
 
-    Whoever signs in with that account is NAME from then on. Without this, the first sign-in with a verified email
+    A person who signs in with that account is NAME from then on. Without this, the first sign-in with a verified email
     address links the user who was added with the same address.
     """
     from roar_publisher.registry.store import users

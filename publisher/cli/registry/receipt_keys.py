@@ -42,11 +42,13 @@ def rotate_key(data: Path) -> None:
     """Let a new key sign receipts from now on, also of a registry that serves.
 
     The public half of the old key stays, so older receipts stay valid. If the private half was stolen, tell those who
-    have pinned it (`~/.config/roar/receipt-keys`): whoever has it can sign receipts.
+    have pinned it (`~/.config/roar/receipt-keys`): anyone who has it can sign receipts.
     """
     with _keys(data) as keys:
         key = keys.rotate()
-    click.echo(f"{key.keyid} signs receipts now. Clients are told, and accept it with `registry trust --receipt-keys`.")
+    click.echo(
+        f"{key.keyid} signs receipts now. Clients report it, and accept it with `registry trust --receipt-keys`."
+    )
 
 
 @contextmanager

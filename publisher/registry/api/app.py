@@ -102,7 +102,7 @@ def create_app(
     the amount that one client may write without a credential; `limits` are those of every moment. `authority` creates
     the authority that validates bearers; the default uses the store's own accounts. `names` are the host names that the
     registry is served under; None, for in-process use, accepts any name. `lifecycle` says when the registry drains.
-    `observer` is told what it does. `base_path` is the path below which clients reach the registry
+    `observer` receives what it does. `base_path` is the path below which clients reach the registry
     (`base_path.base_path_of`).
 
     During the app's lifespan, background tasks sweep the store and index published lineages. At its end, the authority

@@ -37,7 +37,7 @@ class Handled(Struct, frozen=True):
 
 
 class Observer:
-    """Is told what the registry does. This one forgets it."""
+    """Receives what the registry does. This one ignores it."""
 
     def handled(self, handled: Handled) -> None:
         """Learn of a request."""

@@ -83,7 +83,7 @@ def page(connection: Connection, session_id: int, after: int) -> list[FragmentBa
 def find_session(connection: Connection, access: FragmentAccess) -> FragmentSession:
     """Return the session that the token belongs to. Raises `Refusal` (404) if there is none with this name and token.
 
-    A wrong token is not told from a missing session.
+    A wrong token gets the same reply as a missing session.
     """
     session = fragments.find_session(connection, access.name)
     token_hash = hashlib.sha256(access.token.encode()).hexdigest()

@@ -13,7 +13,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"}
 """Clients choose the method, and every value of a label takes memory for ever."""
 FINALIZE = "/finalize"
 BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-"""Upper bounds of the latencies that are told apart, in seconds."""
+"""Upper bounds of the latencies that are distinguished, in seconds."""
 
 
 class Metrics(Observer):

@@ -25,7 +25,7 @@ yet."""
 REPORT_SECONDS = 60.0
 """Seconds between two log lines about connection errors, which may occur with every connection."""
 DRAIN_SECONDS = 30.0
-"""Seconds that requests which have arrived get when the process is told to stop."""
+"""Seconds that requests which have arrived get when the process is asked to stop."""
 GRACE_SECONDS = 1
 """Whole seconds that everything else gets after that: requests that still arrive, and idle connections."""
 TICKS_A_SECOND = 10

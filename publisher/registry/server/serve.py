@@ -42,7 +42,7 @@ class ServeOptions(Struct, frozen=True):
     `connections` is the maximum in total. `quota` is what one client may write in a day without a credential, `limits`
     are those of every moment. `proxies` are peers whose `X-Forwarded-For` and `X-Forwarded-Proto` are trusted. `public`
     are origins that clients use (`names.origin_of`), in addition to those of the socket. `context_age` is in seconds,
-    as for `TreqsService`. `drain_seconds` are what requests that have arrived get when the registry is told to stop.
+    as for `TreqsService`. `drain_seconds` are what requests that have arrived get when the registry is asked to stop.
     `workers` is the number of processes that serve; several need PostgreSQL. `certificate` are the files of a TLS
     certificate and its key. `metrics` are the host and port where Prometheus finds its figures. `base_path` is as for
     `create_app`.

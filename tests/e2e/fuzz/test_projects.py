@@ -77,7 +77,7 @@ def _attack(case: Case, place: Place) -> None:
 
 
 def _attack_by_address(case: Case, place: Place) -> None:
-    """What a project names alone is sent nothing at all, whoever is signed in."""
+    """What a project names alone is sent nothing at all, whichever credential is there."""
     flag = case.rng.choice(("--private", "--public", "--anonymous"))
     token = {"ROAR_ACCESS_TOKEN": ACCESS} if case.rng.random() < 0.3 else {}
     case.note(" ".join((flag, *token)))

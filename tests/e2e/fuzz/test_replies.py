@@ -178,8 +178,8 @@ def _check_published(ended: Ended, registry: Registry, waiting: Waiting) -> None
     assert progress.url is None or progress.url.startswith(f"{REGISTRY}/")
     closed = [answer.receipt for endpoint, answer in registry.answers if endpoint == "finalize"]
     sound = any(_is_sound(receipt, progress.hash, registry.staged) for receipt in closed if receipt is not None)
-    told = " ".join(str(answer.body) for endpoint, answer in registry.answers if endpoint == "jobs")
-    assert sound or "legacy session" in dict(registry.answers) or progress.hash in told, closed
+    sent_hashes = " ".join(str(answer.body) for endpoint, answer in registry.answers if endpoint == "jobs")
+    assert sound or "legacy session" in dict(registry.answers) or progress.hash in sent_hashes, closed
 
 
 def _is_sound(receipt: Mapping[str, object], lineage_hash: str, staged: Mapping[str, int]) -> bool:
@@ -206,7 +206,7 @@ def _check_files(place: Place, before: Mapping[str, tuple[int, int, int]]) -> No
 
 
 def test_the_honest_registry_publishes(waiting: Callable[[str, bool], Waiting]) -> None:
-    """The cases begin from something that works, whoever signs."""
+    """The cases begin from something that works, with every signature."""
     for number, credential in enumerate(FLAGS):
         bulk = number % 2 == 0
         case = waiting(credential, bulk)

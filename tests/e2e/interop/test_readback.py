@@ -56,7 +56,7 @@ class Scene:
     made: dict[str, str]
 
     def empty_clone(self, folder: Path) -> Path:
-        """A clone of the repository as somebody else has it, with a `.roar` of its own and no outputs."""
+        """A clone of the repository as another person has it, with a `.roar` of its own and no outputs."""
         subprocess.run(["git", "clone", "-q", captured(INSTALLED), folder], check=True, timeout=TIMEOUT_SECONDS)
         for arguments in (
             ("init", "-y"),
@@ -106,7 +106,7 @@ def _program(desk: Desk, *arguments: str, **environment: str) -> tuple[int, str]
 
 
 def stranger(folder: Path) -> dict[str, str]:
-    """The environment of somebody without a credential."""
+    """The environment of a person without a credential."""
     return {"HOME": str(folder), "XDG_CONFIG_HOME": str(folder / "config")}
 
 

@@ -1,4 +1,4 @@
-"""Real roar-cli 0.4.7 publishes as somebody: by SSH key, by bearer, into a project; the recorded hashes are reached."""
+"""Real roar-cli 0.4.7 publishes as a person: by SSH key, by bearer, into a project; the recorded hashes are reached."""
 
 import json
 import os

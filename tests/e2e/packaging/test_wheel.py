@@ -108,10 +108,10 @@ def test_a_put_to_google_without_credentials_says_what_is_missing(installed: Ins
         typed = ["put", "out0.txt", "gs://bucket/x", "-m", "x", "--public", "-y", "--no-tag", "--json"]
         done = installed.run("roar", *typed, "--registry", address, cwd=project)
 
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert (done.returncode, told["reason"]) == (4, "auth"), done.stdout + done.stderr
-    assert "Google credentials are unavailable" in told["what"]
-    assert "gcloud auth application-default login" in told["next"]
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert (done.returncode, report["reason"]) == (4, "auth"), done.stdout + done.stderr
+    assert "Google credentials are unavailable" in report["what"]
+    assert "gcloud auth application-default login" in report["next"]
 
 
 def test_the_metadata_server_of_google_gives_out_credentials(installed: Installed) -> None:

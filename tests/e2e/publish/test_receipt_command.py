@@ -16,9 +16,9 @@ def published_with_receipt(program: Program, tmp_path: Path) -> tuple[str, str, 
     run_again(program.cwd)
     with served(tmp_path / "data") as url:
         registry = url
-        told = program("publish", "--public", "-y", "--registry", registry)
+        published = program("publish", "--public", "-y", "--registry", registry)
         (publish_id,) = program.publishes
-        assert (told.code, f"Receipt: roar receipt {publish_id}" in told.err) == (0, True)
+        assert (published.code, f"Receipt: roar receipt {publish_id}" in published.err) == (0, True)
         again = program("publish", "--public", "-y", "--json", "--registry", registry).last
         assert again["receipt"] == str(program.state / "receipts" / f"{HASH}.{again['publish_id']}.json")
         shown = program("registry", "key", "show", "--data", str(tmp_path / "data"))

@@ -110,7 +110,7 @@ def recorded(database: Path) -> dict[str, list[Any]]:
     """Return the rows that a put leaves, without two facts that only one side records.
 
     Ours is the session's note of where it is published (protocol.md §7); theirs is whether the registry, when it was
-    told of a dataset, had known it before.
+    informed of a dataset, had known it before.
     """
     found = rows(database)
     for job in found["jobs"]:

@@ -1,4 +1,4 @@
-"""`roar verify` of what a put stored: proven, and every kind of damage told apart."""
+"""`roar verify` of what a put stored: proven, and every kind of damage distinguished."""
 
 import json
 from urllib.parse import unquote
@@ -40,13 +40,13 @@ def test_damaged_objects_are_told_apart(kind: str, make_place: MakePlace) -> Non
     found = json.loads(answer.out)
     assert (found["proven"], found["exit_code"], found["differences"]) == (False, 1, [])
     expected = {changed: "changed", deleted: "missing", cut: "truncated"}
-    told = {
+    found = {
         name: each["finding"]
         for each in found["objects"]["problems"]
         for name in expected
         if unquote(each["url"]).endswith(f"/{name}")
     }
-    assert told == expected
+    assert found == expected
     assert place.roar("verify", lineage, "--no-objects").code == 0
     drawn = place.roar("verify", lineage, "--sample", "100%", "--seed", "7")
     assert drawn.code == 1

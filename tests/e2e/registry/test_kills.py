@@ -28,7 +28,7 @@ VICTIMS = ("registry on SQLite", "registry on PostgreSQL", "worker", "PostgreSQL
 CLIENTS, JOBS, LINKS = 4, 40, 6
 KILLS = 3
 ENOUGH = 120.0
-"""Seconds after which nobody resumes any more. The clients need a tenth of it."""
+"""Seconds after which no client resumes any more. The clients need a tenth of it."""
 EVENTS = 40
 """Kills come with these first events of the clients. There are some more."""
 COUNTS = """

@@ -88,7 +88,7 @@ class Liar:
             case "finalize":
                 self.closed = True
                 return self._receipt()
-        raise AssertionError(f"nobody asks for {call}")
+        raise AssertionError(f"there should be no request for {call}")
 
     def _receipt(self) -> Document:
         counts = {"jobs": self.jobs, "inputs": self.inputs, "outputs": self.outputs, "artifacts": 9}

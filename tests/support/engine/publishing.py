@@ -37,7 +37,7 @@ Rewrite = Callable[["Sent", dict[str, Any]], httpx2.Response]
 
 
 class NoJitter(random.Random):
-    """Every wait with full jitter takes no time at all: nobody waits in these tests."""
+    """Every wait with full jitter takes no time at all: these tests do not wait."""
 
     def uniform(self, a: float, b: float) -> float:
         return a
@@ -45,7 +45,7 @@ class NoJitter(random.Random):
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A request as the registry sees it, and the how-manieth of its path's last word it is, from 1."""
+    """A request as the registry sees it, and its number among those with the same last word of the path, from 1."""
 
     method: str
     path: str

@@ -3,7 +3,7 @@ one JSON a line.
 
 Each order is carried out by a fork of this process, so that a death costs milliseconds and not the imports.  The fork
 publishes through the real network, counts its moments (before and after each commit of its journal and each request),
-and sends itself SIGKILL at the one it was told.  The answer is one JSON line: that it was killed, or what it found.
+and sends itself SIGKILL at the given one.  The answer is one JSON line: that it was killed, or what it found.
 """
 
 import json

@@ -1,6 +1,6 @@
 """A process that dies at a chosen moment: before or after its n-th commit or request.
 
-Dying is an exception that nobody catches.  What runs on while it unwinds (cleanup, other tasks) finds the process dead
+Dying is an exception that is never caught.  What runs on while it unwinds (cleanup, other tasks) finds the process dead
 already: a dead process commits nothing and sends nothing.
 """
 

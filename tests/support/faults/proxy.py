@@ -26,7 +26,7 @@ Carry = Callable[[bytes], Awaitable[None]]
 
 
 class Network:
-    """The order in force, and whoever is held by it."""
+    """The order in force, and the connections that it holds."""
 
     def __init__(self, target: str, seed: int) -> None:
         address = urlsplit(target)

@@ -116,7 +116,7 @@ class World:
     ) -> Progress | PublisherError | Crash:
         """One process's life: how the publish stands at its end, or what ended it.
 
-        stop_after: virtual seconds after which somebody presses Ctrl-C.
+        stop_after: virtual seconds after which the user presses Ctrl-C.
         """
         life = life or Life()
         journal = MortalJournal(self.paths.journal, life, clock=self.now, watch=self._note_acknowledged)
@@ -260,7 +260,7 @@ def deterministic_scheduling(seed: int) -> Iterator[None]:
 
 
 def run_virtually(scenario: Callable[[], object], seed: int) -> None:
-    """Run an async scenario on virtual time: nobody waits, hours pass in milliseconds."""
+    """Run an async scenario on virtual time: nothing waits, hours pass in milliseconds."""
     with deterministic_scheduling(seed):
         trio.run(scenario, clock=MockClock(autojump_threshold=0))  # type: ignore[arg-type]
 

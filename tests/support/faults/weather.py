@@ -18,7 +18,7 @@ class Fault(Enum):
     NONE = "nothing"
     LOST_BEFORE = "the request never arrives"
     LOST_AFTER = "the server does it, the reply is lost"
-    SILENT_BEFORE = "the request never arrives and nobody says so"
+    SILENT_BEFORE = "the request never arrives, without an error"
     SILENT_AFTER = "the server does it and the reply never comes"
     FAILED_BEFORE = "500, nothing done"
     FAILED_AFTER = "a gateway's 502, after the server did it"

@@ -116,7 +116,7 @@ def _record(case: Case, members: Members, folder: Path) -> None:
 
 
 def _describe(members: Members) -> None:
-    """The manifest tells the truth of what is in the bundle: whoever spoils it knows how to count."""
+    """The manifest tells the truth of what is in the bundle: an attacker can compute it, too."""
     manifest = json.loads(members[MANIFEST])
     inside = {name: content for name, content in members.items() if name != MANIFEST}
     about = {name: {"size": len(text), "sha256": hashlib.sha256(text).hexdigest()} for name, text in inside.items()}

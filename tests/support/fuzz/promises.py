@@ -63,7 +63,7 @@ def listing(place: Place) -> dict[str, tuple[int, int, int]]:
 
 @contextmanager
 def bounded() -> Iterator[None]:
-    """Neither processor time nor memory grow with what somebody else sent, and nothing waits for ever."""
+    """Neither processor time nor memory grow with what a peer sent, and nothing waits for ever."""
     began, before = time.process_time(), _peak()
     former = signal.signal(signal.SIGALRM, _stuck)
     signal.alarm(STUCK_SECONDS)

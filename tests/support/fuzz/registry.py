@@ -196,7 +196,7 @@ def sign_in(home: Path, *, stale: bool = False) -> None:
 
 
 def planned_hash(state: Path) -> Callable[[str], str]:
-    """What an honest registry computes for the only publish in a state folder, as far as nobody signs."""
+    """What an honest registry computes for the only publish in a state folder, if it is not signed."""
 
     def hash_of(authorization: str) -> str:
         (journal,) = state.glob("publishes/*/journal.db")

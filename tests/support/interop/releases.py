@@ -133,7 +133,7 @@ def sign_in(desk: Desk, data: Path, user: str) -> str:
 
 
 def add_user(data: Path, name: str) -> None:
-    """Somebody whom the registry over `data` knows."""
+    """A person whom the registry over `data` knows."""
     with closing(Accounts.open(data)) as store:
         store.write(accounts.add_user, name, email=f"{name}@example.org")
 

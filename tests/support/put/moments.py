@@ -1,6 +1,6 @@
 """The moments at which a put can die: around each commit, each request, each private file, each step of a folder store.
 
-`count_moments` puts them into the running program, which then kills itself at the one that it was told.
+`count_moments` puts them into the running program, which then kills itself at the given one.
 """
 
 import os
@@ -81,7 +81,7 @@ def _count_commits(moments: Moments) -> None:
             with transaction(journal):
                 yield
             return
-        method = sys._getframe(2).f_code.co_name  # whoever says `with ...transaction()`
+        method = sys._getframe(2).f_code.co_name  # the caller of `with ...transaction()`
         with transaction(journal):
             yield
             moments.moment(f"before commit of {method}")

@@ -1,7 +1,7 @@
 """Two registries that differ in private data alone: in the second one, it was never written.
 
-Users, keys, clocks and public data are the same, so whoever may not see the private data gets the same replies from
-both. `Place` names what requests can be about.
+Users, keys, clocks and public data are the same, so a caller who may not see the private data gets the same
+replies from both. `Place` names what requests can be about.
 """
 
 import re

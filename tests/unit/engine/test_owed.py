@@ -1,4 +1,4 @@
-"""What follows a published lineage and cannot be done yet is in the journal, and is paid once, by whoever goes on."""
+"""What follows a published lineage and cannot be done yet is in the journal, and is paid once."""
 
 import json
 import sqlite3
@@ -79,12 +79,12 @@ async def test_a_record_that_cannot_be_written_is_owed_and_paid_once(publishing:
         progress = await publishing.run()
         assert progress.state is State.DONE
         assert owed(publishing) == ["record", "marks"]
-        told = [report.text for report in publishing.reports if isinstance(report, Noted)]
+        notes = [report.text for report in publishing.reports if isinstance(report, Noted)]
         assert any(
             "record of the put in roar.db is still to be written" in text and "locked by another process" in text
-            for text in told
+            for text in notes
         )
-        assert any(f"roar publish --resume {publishing.paths.id}" in text for text in told)
+        assert any(f"roar publish --resume {publishing.paths.id}" in text for text in notes)
         sent = len(publishing.sent)
         with pytest.raises(LocalProblem, match="published, but the record of the put in roar") as caught:
             await publishing.run()

@@ -85,7 +85,7 @@ def checked(world: World) -> CheckedReceipt:
 
 
 def notes(world: World) -> list[str]:
-    """What the user was told about receipts."""
+    """What was reported to the user about receipts."""
     texts = [report.text for report in world.reports if isinstance(report, Noted)]
     return [text for text in texts if "receipt" in text]
 

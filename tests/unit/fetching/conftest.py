@@ -85,7 +85,7 @@ class Fetching:
         async def open_store(place: str) -> ReadableStore:
             return self.store
 
-        def told(outcome: Outcome) -> None:
+        def on_outcome(outcome: Outcome) -> None:
             assert isinstance(outcome.file, StoredFile)
             outcomes[outcome.file.name] = outcome
 
@@ -94,7 +94,7 @@ class Fetching:
                 journal = FetchJournal(target.journal)
                 try:
                     journal.begin(FetchRequest("ab" * 32, (), "https://registry", force=force), files)
-                    await Download(target, journal, open_store, force, told, self.reports.append).run(files)
+                    await Download(target, journal, open_store, force, on_outcome, self.reports.append).run(files)
                     journal.end()
                 finally:
                     journal.close()

@@ -42,7 +42,7 @@ def resume(folder: Path, limits: TransferLimits = DEFAULT_LIMITS) -> None:
 
     async def again() -> None:
         order = FetchOrder(folder, limits=limits)
-        await fetch(order, anyio.Event(), told=lambda outcome: None, report=lambda report: None)
+        await fetch(order, anyio.Event(), on_outcome=lambda outcome: None, report=lambda report: None)
 
     anyio.run(again)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"x": CONTENT}

@@ -1,4 +1,4 @@
-"""The inspection of objects in a store that a test damages: found, told apart, resumed, and nothing read in vain."""
+"""The inspection of objects in a store that a test damages: found, distinguished, resumed, and nothing read in vain."""
 
 import random
 from collections.abc import Sequence

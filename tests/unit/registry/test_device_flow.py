@@ -129,7 +129,7 @@ async def test_a_wrong_poll_gets_nothing(registry: Registry, changes: Json) -> N
 
 @pytest.mark.parametrize("step", ["code", "decision"])
 async def test_codes_of_others_cannot_be_guessed(registry: Registry, browser: Browser, step: str) -> None:
-    """Whoever found one could sign another's program in as themselves. A code of one's own resets nothing."""
+    """An attacker who found one could sign another's program in as themselves. A code of one's own resets nothing."""
     registry.person("mallory")
     mallory = Browser(registry.client)
     await mallory.sign_in(code_for(registry, "mallory"))

@@ -1,4 +1,4 @@
-"""Liveness, readiness, and what becomes of requests when the registry is told to stop."""
+"""Liveness, readiness, and what happens to requests when the registry is asked to stop."""
 
 import asyncio
 import contextlib

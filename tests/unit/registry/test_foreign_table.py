@@ -1,7 +1,7 @@
 """Every endpoint, asked by everybody who may not see some private data: as if the data did not exist.
 
 Two registries differ in the private data alone (`twins`). A reply may not depend on it: neither its status, nor its
-headers, nor a byte of its text. Whoever may see the data gets another reply, so no row asks in vain.
+headers, nor a byte of its text. A caller who may see the data gets another reply, so each row proves something.
 """
 
 import json
@@ -45,7 +45,7 @@ EDGES = {"view_edges": [{"relation": "reads", "target_hash": digest(SECRET)}]}
 FRAGMENT_TOKEN = {"X-Roar-Fragment-Token": "a guess"}
 SESSION_ROOT, LEGACY_ROOT = "/api/v1/registration-sessions/{session}", "/api/v1/sessions/{legacy}"
 NO_DATA = Row(reveals=False)
-"""The endpoint is about its caller alone, or about nobody."""
+"""The endpoint is about its caller alone, or about no person."""
 
 
 def session_row(path: str, body: object) -> Row:
@@ -64,7 +64,7 @@ def artifact_row(path: str) -> Row:
 
 
 def fragment_row(path: str, body: object = None) -> Row:
-    """A request to Alice's fragment session. Only its token opens it, whoever asks."""
+    """A request to Alice's fragment session. Only its token opens it, for every caller."""
     return Row([f"/api/v1/fragments/sessions/{{fragments}}/{path}"], body, reveals=False, headers=FRAGMENT_TOKEN)
 
 
@@ -190,7 +190,7 @@ ROWS: dict[Endpoint, Row] = {
 }
 """A new endpoint needs a row, with requests about all kinds of private data that it could show or change."""
 TAKEN = (("POST", "/api/v1/sessions"), ("POST", "/api/v1/fragments/sessions"))
-"""Refused with 409 if the name that the client chose is taken, which says that it is. Nobody can guess such a name: a
+"""Refused with 409 if the name that the client chose is taken, which says that it is. Such a name cannot be guessed: a
 hash follows from the whole lineage, and roar draws the id of a fragment session."""
 LAST = ("POST", "/api/v1/auth/logout")
 

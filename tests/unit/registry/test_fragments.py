@@ -86,7 +86,7 @@ async def test_a_long_session_is_read_in_pages_that_do_not_show(
 
 
 async def test_the_token_opens_the_session_and_nothing_else_does(registry: Registry, store: Store) -> None:
-    """A wrong token is not told from a missing session, and the token itself is not stored."""
+    """A wrong token gets the same reply as a missing session, and the token itself is not stored."""
     await open_session(registry)
     await append(registry, "QQ==")
     missing = f"{ROOT}/another-session/fragments"

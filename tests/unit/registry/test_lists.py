@@ -125,7 +125,7 @@ async def test_an_artifact_shows_the_lineages_that_its_reader_may_see(registry: 
 
 
 async def test_a_private_digest_cannot_be_probed(registry: Registry, world: World) -> None:
-    """What a stranger sees of a digest that only private lineages have is what there is of one that nobody has."""
+    """What a stranger sees of a digest that only private lineages have is what there is of one that does not exist."""
     for path in ("/artifacts/{}", "/impact?digest={}", "/search?q={}"):
         known, unknown = [await registry.client.get(path.format(name)) for name in (digest(103), digest(999))]
         assert known.text.replace(digest(103), "") == unknown.text.replace(digest(999), "")

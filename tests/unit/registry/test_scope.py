@@ -397,7 +397,7 @@ async def test_lineages_of_a_removed_user_stay(acme: Acme) -> None:
 async def test_a_former_member_does_not_write_to_own_lineages_in_the_project(
     acme: Acme, access: bool | None, status: int
 ) -> None:
-    """Whoever may not even read any more gets a 404, as for a lineage that does not exist."""
+    """A caller who may no longer read it gets a 404, as for a lineage that does not exist."""
     alice, client = Bearer(acme.alice), acme.registry.client
     finalized = await acme.staged(acme.alice)
     lineage_hash = (await finalized.finalize(scope_request=acme.request()))["hash"]

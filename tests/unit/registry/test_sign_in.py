@@ -152,7 +152,7 @@ async def test_scripts_other_sites_and_plain_connections_do_not_get_the_cookie(
 
 
 async def test_the_sign_in_gives_another_cookie(registry: Registry, browser: Browser) -> None:
-    """Whoever planted the cookie before knows none afterwards."""
+    """An attacker who planted the cookie before does not know it afterwards."""
     registry.person("alice")
     await browser.get("/sign-in")
     planted = dict(browser.cookies)

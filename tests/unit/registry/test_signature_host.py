@@ -72,7 +72,7 @@ async def test_a_signature_for_this_registry_is_taken(store: Store, names: Names
 async def test_a_signature_for_another_registry_is_refused_when_it_is_relayed(
     store: Store, names: Names | None, reached_at: str, host: str
 ) -> None:
-    """Whoever relays it writes the `Host` header as it pleases."""
+    """A relay writes the `Host` header as it pleases."""
     registry = registry_called(store, names, reached_at)
     header = registry.person("alice").signed("GET", ME, host=host)
     async with registry.client:

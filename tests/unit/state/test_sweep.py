@@ -55,7 +55,7 @@ def test_a_publish_that_had_started_to_send_is_kept(folder: StateFolder, trace: 
 
 
 def test_a_plan_that_is_being_frozen_is_kept(folder: StateFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And nobody waits for its lock: every publish lists the others while it is planned."""
+    """And no process waits for its lock: every publish lists the others while it is planned."""
     waits: list[float] = []
     monkeypatch.setattr(lock, "time", SimpleNamespace(sleep=waits.append))
     with OwnedPublish.create(folder) as planning:

@@ -1,4 +1,4 @@
-"""Stores that refuse to show or to send an object: what the user is told, and that other objects are not concerned.
+"""Stores that refuse to show or to send an object: what is reported, and that other objects are not concerned.
 
 The answers are those of S3's and Google's documentation, and of bug reports of their clients (boto3, gcsfs, DVC).
 """
@@ -90,7 +90,7 @@ async def test_one_archived_or_encrypted_object_does_not_stop_the_others(server:
     digest = blake3(CONTENT).hexdigest()
     outcomes: dict[str, Outcome] = {}
 
-    def told(outcome: Outcome) -> None:
+    def on_outcome(outcome: Outcome) -> None:
         assert isinstance(outcome.file, StoredFile)
         outcomes[outcome.file.name] = outcome
 
@@ -99,7 +99,7 @@ async def test_one_archived_or_encrypted_object_does_not_stop_the_others(server:
         for name in names:
             file = StoredFile(digest, f"s3://bucket/{name}", name)
             open_store = partial(open_readable, patience=1.0)
-            await Download(target, journal, open_store, False, told, lambda report: None).run([file])
+            await Download(target, journal, open_store, False, on_outcome, lambda report: None).run([file])
         journal.close()
     assert isinstance(outcomes.pop("x"), Arrived)
     problems = [outcome.problem for outcome in outcomes.values() if isinstance(outcome, NotFetched)]

@@ -212,7 +212,7 @@ async def test_what_is_no_receipt_is_refused_with_a_reason(signers: Signers) -> 
     cases = {
         "does not fit": [written(signatures=each) for each in (swapped, swapped[:1], swapped[1:])],
         "several signatures": [written(signatures=[one, one]), written(signatures=[one] * 99)],
-        "nobody signed": [written(signatures=[])],
+        "it has no signature": [written(signatures=[])],
         "larger than": [b" " * (LARGEST_RECEIPT_BYTES + 1)],
         "not JSON": [nested, b"", b"{}{}", good + good, good[:-2], b"\xff\xfe", b"[" * 100_000 + b"]" * 100_000],
         "not the signed envelope": [b"[]", b"7", written(payloadType="text/plain"), written(payload=7)],
