@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +25,14 @@ from tests.support.faults.killable import Answer, Order
 from tests.support.faults.mortal import kind_of
 from tests.support.lineage.captured import captured_project, recorded
 from tests.support.processes import line_of, running
-from tests.support.sampling import EXHAUSTIVE, sample
+from tests.support.sampling import EXHAUSTIVE, chosen, sample
 
 LEGACY = sample("legacy kill sweeps", ["legacy", "legacygrouped"], 1)
 SWEEPS = [("diamond", "staged"), ("linear", "staged"), *(("linear", route) for route in LEGACY), ("diamond", "grouped")]
 PORTIONS = 6 if EXHAUSTIVE else 1
 """Tests that share the moments of a sweep, to run side by side."""
 SAMPLES = 4
-"""How many moments of a sweep are tried at least."""
-EACH_KIND = {"diamond-staged": "", **{f"linear-{route}": "" for route in LEGACY}, "diamond-grouped": "POST"}
-"""The sweeps that try a moment of each kind that contains a text; between them they try every kind of each route."""
+"""How many moments of a sweep are tried at least; between them, the sweeps try every kind of moment."""
 FEWEST_MOMENTS = 24
 """A reference run has more; fewer would mean that the sweep sweeps nothing."""
 
@@ -101,6 +99,41 @@ def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: captured_project(name, folder) for name, _ in SWEEPS[:2]}
 
 
+@dataclass(frozen=True)
+class Reference:
+    """A run that nothing killed, and what it left."""
+
+    place: Place
+    answer: Answer
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kind of each moment."""
+        return [kind_of(moment) for moment in self.answer.moments]
+
+
+@pytest.fixture(scope="module")
+def references(
+    sweeper: Sweeper, registries: str, projects: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Reference]:
+    """A reference run of each sweep, by its name."""
+    folder = tmp_path_factory.mktemp("references")
+    places = {
+        f"{project}-{route}": Place(folder / f"{project}-{route}", projects[project], registries, route)
+        for project, route in SWEEPS
+    }
+    return {sweep: Reference(place, sweeper.live(place.order(None))) for sweep, place in places.items()}
+
+
+def kinds_of(sweep: str, references: dict[str, Reference]) -> set[str]:
+    """Return the kinds of moments that this sweep tries: each kind is tried by one of those that pass it."""
+    return {
+        kind
+        for kind in references[sweep].kinds
+        if sweep == chosen(f"sweep of {kind}", [name for name, run in references.items() if kind in run.kinds])
+    }
+
+
 def recorded_hash(project: str) -> str:
     return str(recorded(project, "session")["finalized_hash"])
 
@@ -150,16 +183,15 @@ def test_killed_at_any_moment_it_is_published_once(
     sweeper: Sweeper,
     registries: str,
     projects: dict[str, Path],
+    references: dict[str, Reference],
     tmp_path: Path,
 ) -> None:
-    reference = sweeper.live(Place(tmp_path / f"{project}-{portion}", projects[project], registries, route).order(None))
-    assert len(reference.moments) > FEWEST_MOMENTS
-    moments = range(1, len(reference.moments) + 1)
-    kinds = {moment: kind_of(reference.moments[moment - 1]) for moment in moments}
     sweep = f"{project}-{route}"
-    wanted = {moment: kind for moment, kind in kinds.items() if sweep in EACH_KIND and EACH_KIND[sweep] in kind}
-    chosen = sample(sweep, moments, SAMPLES, wanted.get)
-    for moment in chosen[portion::PORTIONS]:
+    kinds = references[sweep].kinds
+    assert len(kinds) > FEWEST_MOMENTS
+    wanted = kinds_of(sweep, references)
+    tried = sample(sweep, range(len(kinds)), SAMPLES, lambda moment: kinds[moment] if kinds[moment] in wanted else "")
+    for moment in (index + 1 for index in tried[portion::PORTIONS]):
         place = Place(tmp_path / f"{project}-{moment}", projects[project], registries, route)
         try:
             check_moment(place, sweeper, project, moment)
@@ -170,10 +202,9 @@ def test_killed_at_any_moment_it_is_published_once(
 
 @pytest.mark.parametrize(("project", "route"), SWEEPS)
 def test_a_reference_run_passes_through_every_kind_of_moment(
-    project: str, route: str, sweeper: Sweeper, registries: str, projects: dict[str, Path], tmp_path: Path
+    project: str, route: str, references: dict[str, Reference]
 ) -> None:
-    place = Place(tmp_path / f"reference-{project}", projects[project], registries, route)
-    answer = sweeper.live(place.order(None))
+    place, answer = references[f"{project}-{route}"].place, references[f"{project}-{route}"].answer
     assert answer.hash == recorded_hash(project)
     check_published(place, project)
     moments = " ".join(answer.moments)
