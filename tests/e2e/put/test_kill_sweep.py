@@ -21,8 +21,8 @@ PORTIONS = 4
 """The number of tests among which the moments of a sweep are divided, to run concurrently."""
 CHUNK_BYTES = 256 * 1024
 """Bytes that a folder store writes at once."""
-SOME = 2
-"""How many moments of one kind are tried by default."""
+FIRST = 2
+"""Of one kind of moment around an upload, the first ones, which every run reaches; one of them is tried by default."""
 SHARED = ("registry", "commit", "make_tag", "record_put", "mark_published", "forget_session_token")
 """Moments that do not depend on the destination, so that one sweep covers them."""
 MOST_OF_A_KIND = 50
@@ -36,7 +36,7 @@ def moments_of(passed: dict[str, int], kind: str) -> list[Moment]:
     for what, count in sorted(passed.items()):
         if EXHAUSTIVE:
             found += [(what, number) for number in range(1, count + 1, -(-count // MOST_OF_A_KIND))]
-        elif kind == "s3" or not any(word in what for word in SHARED) or "acknowledge_part" in what:
+        elif kind == "file" or not any(word in what for word in SHARED) or "acknowledge_part" in what:
             found += [(what, number) for number in sample(f"put {kind} {what}", range(1, count + 1), 1)]
     return found
 
@@ -152,7 +152,7 @@ UNHEARD = {
 def test_cancelling_a_killed_put_leaves_nothing_in_the_store(
     kind: str, what: str, reference: Callable[[str], dict[str, int]], make_place: MakePlace
 ) -> None:
-    for number in range(1, min(reference(kind)[what], SOME) + 1):
+    for number in sample(f"cancel {kind} {what}", range(1, min(reference(kind)[what], FIRST) + 1), 1):
         place = make_place(kind)
         killed = place.put(kill_at=(what, number))
         journal = place.only_publish()
@@ -169,7 +169,7 @@ def test_cancelling_a_killed_put_leaves_nothing_in_the_store(
 def test_an_upload_of_an_object_stored_meanwhile_is_aborted(
     kind: str, what: str, reference: Callable[[str], dict[str, int]], make_place: MakePlace
 ) -> None:
-    for number in range(1, min(reference(kind)[what], SOME) + 1):
+    for number in sample(f"meanwhile {kind} {what}", range(1, min(reference(kind)[what], FIRST) + 1), 1):
         place = make_place(kind)
         assert place.put(kill_at=(what, number)).killed
         journal = place.only_publish()

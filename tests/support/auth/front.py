@@ -85,6 +85,7 @@ def front(registry: str = "", host: str = "127.0.0.1") -> Iterator[Front]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
         timeout = PATIENCE_SECONDS
 
         def do_GET(self) -> None:

@@ -35,8 +35,9 @@ AWS = {
 }
 _BIN = Path(sys.executable).parent
 _GCS = """
-import sys
+import socketserver, sys
 from gcp_storage_emulator.server import create_server
+socketserver.StreamRequestHandler.disable_nagle_algorithm = True  # else each body waits 40 ms for an ACK of its headers
 create_server("127.0.0.1", int(sys.argv[1]), in_memory=True, default_bucket=sys.argv[2]).start()
 print("emulating on http://127.0.0.1:" + sys.argv[1], file=sys.stderr, flush=True)
 sys.stdin.read()
