@@ -29,7 +29,7 @@ SCHEMAS = (
     "CREATE TABLE more(x)",
     "ALTER TABLE units ADD COLUMN more DEFAULT (hex(zeroblob(100000000)))",
     "ALTER TABLE plan RENAME TO other; CREATE VIEW plan AS SELECT * FROM other",
-    "CREATE INDEX more ON units(hex(zeroblob(100000000)))",
+    "CREATE INDEX more ON parts(hex(zeroblob(100000000)))",
     "CREATE VIRTUAL TABLE more USING fts5(x)",
     "PRAGMA user_version = 99",
     "PRAGMA journal_mode = WAL",
