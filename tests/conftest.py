@@ -15,6 +15,7 @@ from roar_publisher.net.address import is_loopback
 from roar_publisher.state.paths import StateFolder
 from tests.support.fork_server import stop_servers
 from tests.support.order import longest_first
+from tests.support.registry.quick_tables import copy_tables
 from tests.support.sampling import EXHAUSTIVE, SEED
 
 INTERNET = (socket.AF_INET, socket.AF_INET6)
@@ -32,6 +33,7 @@ def _stay_on_this_machine(event: str, arguments: tuple[object, ...]) -> None:
 sys.addaudithook(_stay_on_this_machine)
 # A shell's background job ignores Ctrl-C, and so would every program that it starts: tests press it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+copy_tables()
 
 
 def pytest_report_header() -> str:

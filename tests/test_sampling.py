@@ -36,3 +36,16 @@ def test_one_seed_chooses_the_same_and_another_sweep_something_else() -> None:
 def test_an_exhaustive_run_takes_every_case(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampling, "EXHAUSTIVE", True)
     assert sampling.sample("cases", CASES, 1) == CASES
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_pairs_have_each_case_of_both_lists(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "SEED", str(seed))
+    paired = sampling.pairs("cases", "abc", range(8))
+    assert ({letter for letter, _ in paired}, {number for _, number in paired}) == (set("abc"), set(range(8)))
+    assert len(paired) == 8
+
+
+def test_an_exhaustive_run_takes_every_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "EXHAUSTIVE", True)
+    assert len(sampling.pairs("cases", "abc", range(8))) == 24

@@ -6,11 +6,11 @@ credential another person's key lies in `~/.ssh`: it must never sign.
 """
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import httpx2
 import pytest
-from asyncssh import SSHKey
 
 from roar_publisher.auth.choice import Flag
 from roar_publisher.auth.identity import identity_of_key
@@ -30,13 +30,19 @@ USABLE, REJECTED, UNUSABLE, INCONCLUSIVE = "usable", "rejected", "unusable", "in
 FLAGS = (Flag.PUBLIC, Flag.PRIVATE, Flag.NONE, Flag.ANONYMOUS)
 
 
-def key_file(path: Path, key: SSHKey, *, locked: bool) -> None:
+def key_file(path: Path, *, locked: bool) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(key.export_private_key(passphrase="a passphrase" if locked else None))
+    path.write_bytes(locked_key() if locked else key_of(ALICE).export_private_key())
+
+
+@cache
+def locked_key() -> bytes:
+    """Alice's key behind a passphrase, which takes a good part of a second to make."""
+    return key_of(ALICE).export_private_key(passphrase="a passphrase")
 
 
 def usual_key(world: World, state: str) -> None:
-    key_file(world.home / ".ssh" / "id_ed25519", key_of(ALICE), locked=state == UNUSABLE)
+    key_file(world.home / ".ssh" / "id_ed25519", locked=state == UNUSABLE)
     world.let_key_in()
     if state == REJECTED:
         world.lock_key_out()
@@ -45,7 +51,7 @@ def usual_key(world: World, state: str) -> None:
 def named_key(world: World, state: str) -> None:
     world.make_key(BOB)
     path = world.home / "elsewhere" / "key"
-    key_file(path, key_of(ALICE), locked=state == UNUSABLE)
+    key_file(path, locked=state == UNUSABLE)
     world.let_key_in()
     if state == REJECTED:
         world.lock_key_out()

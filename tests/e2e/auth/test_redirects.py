@@ -22,7 +22,7 @@ from tests.support.auth.worlds import BY_BEARER, BY_KEY, FEATURES, World
 from tests.support.faults.simulation import run_virtually
 from tests.support.lineages import chain, cut
 from tests.support.registry.features import BULK
-from tests.support.sampling import sample
+from tests.support.sampling import pairs, sample
 
 STATUSES = (301, 302, 303, 307, 308)
 LINKS = "links/batch" if FEATURES is BULK else "inputs"
@@ -123,9 +123,7 @@ def test_wherever_a_call_is_redirected_nothing_is_sent_there_and_the_publish_con
 
     run_virtually(undisturbed, 0)
     assert {"health", "registration-sessions", "jobs/batch", LINKS, "finalize", "labels/batch"} <= set(calls)
-    cases = [(call, place) for call in calls for place in PLACES.values()]
-    every_call_and_place = (lambda case: case[0], lambda case: case[1])
-    for number, (call, place) in enumerate(sample(f"redirects {credential}", cases, 0, *every_call_and_place)):
+    for number, (call, place) in enumerate(pairs(f"redirects {credential}", calls, list(PLACES.values()))):
         status = STATUSES[number % len(STATUSES)]
         root = memory / str(number)
         try:
@@ -145,6 +143,18 @@ CALLS = {
     "nothing": ["/health", "/registration-sessions", "/artifacts/batch", "/finalize", "/labels/batch"],
 }
 """The calls of a publish with each credential that are answered with a redirect, by the ends of their paths."""
+
+
+REDIRECTED = sample(
+    "redirects of real processes",
+    [
+        (credential, call, STATUSES[number % len(STATUSES)])
+        for credential, calls in CALLS.items()
+        for number, call in enumerate(calls)
+    ],
+    6,
+    lambda case: case[0],
+)
 
 
 @pytest.fixture
@@ -181,14 +191,7 @@ def answering(ending: str, answer: Answer) -> Callable[[Seen], Answer | None]:
     return lambda seen: answer if seen.path.endswith(ending) else None
 
 
-@pytest.mark.parametrize(
-    ("credential", "call", "status"),
-    [
-        (credential, call, STATUSES[number % len(STATUSES)])
-        for credential, calls in CALLS.items()
-        for number, call in enumerate(calls)
-    ],
-)
+@pytest.mark.parametrize(("credential", "call", "status"), REDIRECTED)
 def test_nothing_follows_a_redirect(desk: Desk, elsewhere: Front, credential: str, call: str, status: int) -> None:
     with front(desk.url) as fore:
         seat = seated(desk, fore, credential)

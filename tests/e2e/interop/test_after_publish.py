@@ -80,7 +80,7 @@ def _recording_server() -> Iterator[tuple[str, list[dict[str, Any]]]]:
             """Nothing: the default writes to stderr."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
             yield f"http://127.0.0.1:{server.server_port}", bodies

@@ -115,7 +115,7 @@ def front(registry: str = "", host: str = "127.0.0.1") -> Iterator[Front]:
     server = ThreadingHTTPServer((host, 0), Handler)
     server.daemon_threads = True
     served.append(Front(server.server_address[1], registry))
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
         yield served[0]

@@ -72,7 +72,7 @@ def test_a_reader_of_an_ended_publish_only_delays_its_report(tmp_path: Path) -> 
 
 def test_no_more_ends_are_reported_at_once_than_publishes_are_active(tmp_path: Path) -> None:
     async def scenario(machine: Machine) -> None:
-        publishes = [machine.leave(1) for _ in range(20)]
+        publishes = [machine.leave(1) for _ in range(9)]
         machine.reporting_seconds = 20.0
         at_once = []
         machine.on_report = lambda ended: at_once.append(machine.reporting)

@@ -267,7 +267,7 @@ def test_publishes_that_wait_for_one_registry_do_not_delay_another(tmp_path: Pat
     async def scenario(machine: Machine) -> None:
         away = machine.site("away.localhost")
         away.outages = [Outage(NetworkState.AWAY, 0, DAY)]
-        for _ in range(40 if EXHAUSTIVE else 20):
+        for _ in range(40 if EXHAUSTIVE else 10):
             machine.leave(site=away)
         async with machine.daemon():
             await anyio.sleep(60)

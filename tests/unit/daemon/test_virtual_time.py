@@ -313,11 +313,12 @@ def test_setting_the_clock_forward_and_back_loses_nothing(tmp_path: Path) -> Non
 @pytest.mark.parametrize("seed", sample("hard weeks", range(500), 1))
 def test_a_hard_week(tmp_path: Path, seed: int) -> None:
     """Kills, sleep, clocks, outages and throttling, all at random: everything is published once in the end."""
+    outages, publishes = (12, 20) if EXHAUSTIVE else (6, 8)
 
     async def scenario(machine: Machine) -> None:
         chance = random.Random(seed)
         moment = 0.0
-        for _ in range(12):
+        for _ in range(outages):
             moment += chance.uniform(0, 40)
             length = chance.choice([1.0, 10.0, 60.0, HOUR])
             network_state = chance.choice(
@@ -335,7 +336,7 @@ def test_a_hard_week(tmp_path: Path, seed: int) -> None:
             )
             moment += length
         while trio.current_time() < moment or not machine.ended():
-            if chance.random() < 0.3 and len(machine.queued) < 20:
+            if chance.random() < 0.3 and len(machine.queued) < publishes:
                 machine.leave(chance.randint(1, 6), project=f"/p/{chance.randint(1, 3)}")
             async with machine.daemon() as daemon:
                 await anyio.sleep(chance.choice([0.1, 1.0, 3.0, 30.0, HOUR]))
