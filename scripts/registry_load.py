@@ -19,7 +19,7 @@ from pathlib import Path
 
 import httpx2
 
-from roar_publisher.glaas import wire
+from roar_publisher.glaas import batches
 from roar_publisher.registry.accounts.callers import ANONYMOUS_CALLER, session_token
 from roar_publisher.registry.data import DATABASE_NAME, Store
 from roar_publisher.registry.lineages import staging
@@ -55,14 +55,14 @@ def _stage(store: Store, jobs: int, links: int) -> tuple[Session, str]:
     )
     for first in range(0, jobs, PIECE):
         batch = [
-            wire.Job(command=f"run {n * 7919 % jobs}", job_uid=f"{n:032x}", step_number=1, metadata=METADATA)
+            batches.Job(command=f"run {n * 7919 % jobs}", job_uid=f"{n:032x}", step_number=1, metadata=METADATA)
             for n in range(first, min(first + PIECE, jobs))
         ]
         store.write(staging.add_jobs, session.graph_id, batch)
         for job in batch:
             for start in range(0, links, PIECE):
                 inputs = [
-                    wire.Link(hash=f"{n:064x}", path=f"/data/{n}") for n in range(start, min(start + PIECE, links))
+                    batches.Link(hash=f"{n:064x}", path=f"/data/{n}") for n in range(start, min(start + PIECE, links))
                 ]
                 store.write(staging.add_links, session.graph_id, job.job_uid, LinkKind.INPUTS, inputs)
     return session, session_token(store.secret, session.id)

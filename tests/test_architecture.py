@@ -307,6 +307,8 @@ SHARED_WITH_REGISTRY = {
     "publisher.guarded",
     "publisher.glaas.protocol",
     "publisher.glaas.wire",
+    "publisher.glaas.batches",
+    "publisher.glaas.decoding",
     "publisher.glaas.features",
     "publisher.glaas.signature",
     "publisher.glaas.verifying",

@@ -1,4 +1,4 @@
-"""Requests and their items as dicts: what the models of `wire` parse, in the form in which a client builds them.
+"""Requests and their items as dicts, as a client builds them: what the models of `wire` and structs of `batches` parse.
 
 Building a job from its model and dumping it takes four times as long as encoding a dict, and a lineage may have a
 hundred thousand jobs. The models need pydantic, which takes longer to import than a small publish has.
@@ -10,14 +10,14 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 
 class HashItem(TypedDict):
-    """`wire.Hash`."""
+    """`batches.Hash`."""
 
     algorithm: str
     digest: str
 
 
 class JobItem(TypedDict):
-    """`wire.Job`."""
+    """`batches.Job`."""
 
     command: str
     timestamp: float | None
@@ -33,7 +33,7 @@ class JobItem(TypedDict):
 
 
 class ArtifactItem(TypedDict):
-    """`wire.Artifact`."""
+    """`batches.Artifact`."""
 
     hashes: list[HashItem]
     size: int

@@ -1,10 +1,12 @@
 """The requests of the protocol (`protocol.md §2, §4`): what a client sends and the registry validates.
 
+`batches` has those that stage jobs, artifacts and links.
+
 Unknown fields are ignored, types are not coerced (`"1"` is not a number), numbers fit into SQLite, and texts contain no
 NUL. `replies` holds the replies, `features` the features of a registry.
 """
 
-from typing import Annotated, Any, Literal, NotRequired, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -22,14 +24,16 @@ DEFAULT_BODY_LIMIT = 100 * 1024
 BATCH_LIMIT = 1024 * 1024
 """The size in bytes up to which our registry reads a batch, which it advertises as `max_body_bytes`."""
 
-Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
-Name = Annotated[str, Field(pattern=r"^[!-~]+$", max_length=256)]
+TEXT_PATTERN = r"^[^\x00]*$"
+NAME_PATTERN = r"^[!-~]+$"
+NAME_LENGTH = 256
+Text = Annotated[str, Field(pattern=TEXT_PATTERN)]
+Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=NAME_LENGTH)]
 """A uid or a digest: printable ASCII without spaces."""
 LineageHash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Address = Annotated[str, Field(pattern=r"^[!-~]+$", max_length=2048)]
 """A URL that is shown to users. It cannot contain control characters for a terminal."""
 Count = Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]
-Integer = Annotated[int, Field(ge=-LARGEST_INTEGER, le=LARGEST_INTEGER)]
 
 
 T = TypeVar("T")
@@ -56,61 +60,12 @@ class OpenRequest(RequestBody):
     mode: Literal["anonymous_public"] | None = None
 
 
-class Job(RequestBody):
-    """A recorded command. `metadata` is a JSON object as text. A `step_number` of None sorts before every number."""
-
-    command: Text
-    timestamp: float | None = None
-    job_uid: Name
-    git_commit: Text | None = None
-    git_branch: Text | None = None
-    duration_seconds: float | None = None
-    exit_code: Integer | None = None
-    job_type: Text | None = None
-    step_number: Count | None = None
-    metadata: Text | None = None
-    parent_job_uid: Name | None = None
-
-
-class JobsRequest(RequestBody):
-    """`…/jobs/batch`. Parents may come in any order: they are looked up at finalize."""
-
-    jobs: Items[Job]
-
-
 @with_config(RequestBody.model_config)
-class Hash(TypedDict):
-    """One digest of an artifact. There are many of these and of `Link`: a dict is made in a third of a model's time."""
+class CompositeHash(TypedDict):
+    """One digest of a composite artifact."""
 
     algorithm: Name
     digest: Name
-
-
-class Artifact(RequestBody):
-    """A content-addressed file. `size` is in bytes; `metadata` is a JSON text or an object."""
-
-    hashes: Annotated[Items[Hash], Field(min_length=1)]
-    size: Count
-    source_type: Text | None = None
-    metadata: Text | dict[str, Any] | None = None
-
-
-class ArtifactsRequest(RequestBody):
-    """`…/artifacts/batch` of a registration session."""
-
-    artifacts: Items[Artifact]
-
-
-class LegacyArtifact(Artifact):
-    """An artifact that contains the hash of its lineage."""
-
-    session_hash: LineageHash
-
-
-class LegacyArtifactsRequest(RequestBody):
-    """`POST /artifacts/batch`."""
-
-    artifacts: Items[LegacyArtifact]
 
 
 class Component(RequestBody):
@@ -122,9 +77,13 @@ class Component(RequestBody):
     component_digest: Name
 
 
-class CompositeRequest(Artifact):
+class CompositeRequest(RequestBody):
     """`…/artifacts/composites`: an artifact made of others. It lists some of them and counts all of them."""
 
+    hashes: Annotated[Items[CompositeHash], Field(min_length=1)]
+    size: Count
+    source_type: Text | None = None
+    metadata: Text | dict[str, Any] | None = None
     hash: Name
     component_count_total: Count
     components: Items[Component] = []
@@ -135,38 +94,6 @@ class LegacyCompositeRequest(CompositeRequest):
     """`POST /artifacts/composites`."""
 
     session_hash: LineageHash
-
-
-@with_config(RequestBody.model_config)
-class Link(TypedDict):
-    """A job's input or output, by the artifact's digest."""
-
-    hash: Name
-    path: Text
-    size: NotRequired[Count | None]
-    source_type: NotRequired[Text | None]
-    metadata: NotRequired[Text | dict[str, Any] | None]
-    byte_ranges: NotRequired[Any]
-
-
-class LinksRequest(RequestBody):
-    """`…/jobs/:uid/inputs` and `/outputs`."""
-
-    artifacts: Items[Link]
-
-
-class JobLinks(RequestBody):
-    """The inputs or the outputs of one job."""
-
-    job_uid: Name
-    kind: Literal["inputs", "outputs"]
-    artifacts: Items[Link]
-
-
-class LinksBatchRequest(RequestBody):
-    """`…/links/batch`: the links of several jobs."""
-
-    links: Items[JobLinks]
 
 
 class ViewEdge(RequestBody):

@@ -6,7 +6,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from roar_publisher.glaas.wire import Artifact, CompositeRequest, Job, Label, Link
+from roar_publisher.glaas.batches import Artifact, Job, Link
+from roar_publisher.glaas.decoding import decode
+from roar_publisher.glaas.wire import CompositeRequest, Label
 from roar_publisher.net.documents import dump
 from roar_publisher.state.units import Kind
 
@@ -15,13 +17,15 @@ RATIO_LIMIT = 200
 """How many times larger a body may be once it is inflated. Lineage, which is full of digests, reaches 30."""
 RATIO_FREE_BYTES = 256 * 1024
 """A body up to this size may have any ratio."""
-_ITEMS: dict[Kind, TypeAdapter[Any]] = {
+_MODELS: dict[Kind, TypeAdapter[Any]] = {
     Kind.COMPOSITE: TypeAdapter(list[CompositeRequest]),
-    Kind.JOBS: TypeAdapter(list[Job]),
-    Kind.ARTIFACTS: TypeAdapter(list[Artifact]),
-    Kind.INPUTS: TypeAdapter(list[Link]),
-    Kind.OUTPUTS: TypeAdapter(list[Link]),
     Kind.LABELS: TypeAdapter(list[Label]),
+}
+_STRUCTS: dict[Kind, Any] = {
+    Kind.JOBS: list[Job],
+    Kind.ARTIFACTS: list[Artifact],
+    Kind.INPUTS: list[Link],
+    Kind.OUTPUTS: list[Link],
 }
 
 
@@ -32,7 +36,8 @@ def items_of(kind: Kind, packed: bytes) -> list[object]:
     JSON in another notation than ours. A duplicate key, for example, could mean one thing here and another there.
     """
     body = _inflated(packed)
-    items: list[object] = _ITEMS[kind].validate_json(body, strict=True)
+    model = _MODELS.get(kind)
+    items: list[object] = decode(body, _STRUCTS[kind]) if model is None else model.validate_json(body, strict=True)
     if dump(json.loads(body)) != body:
         raise ValueError("not in our JSON notation")
     return items

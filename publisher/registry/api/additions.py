@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
-from roar_publisher.glaas import wire
+from roar_publisher.glaas import batches, wire
 from roar_publisher.glaas.protocol import API_ROOT
 from roar_publisher.registry.api.service import RegistryService, path_text
 from roar_publisher.registry.lineages import staging
@@ -33,7 +33,7 @@ class AdditionsApi(Struct, frozen=True):
     async def add_artifact(self, request: Request) -> JSONResponse:
         """Add an artifact to the legacy lineage that it names."""
         caller = await self.service.caller(request)
-        body = await self.service.body(request, wire.LegacyArtifact)
+        body = await self.service.body(request, batches.LegacyArtifact)
         reader = await self.service.reader(caller)
         created = await self.service.write_from(request, caller, _add_artifact, reader, body)
         reply = {"hash": staging.primary_digest(body.hashes), "created": created}
@@ -48,6 +48,6 @@ class AdditionsApi(Struct, frozen=True):
         return JSONResponse({"job_uid": uid, "view_edges_linked": len(edges)})
 
 
-def _add_artifact(connection: Connection, reader: Reader, artifact: wire.LegacyArtifact) -> bool:
+def _add_artifact(connection: Connection, reader: Reader, artifact: batches.LegacyArtifact) -> bool:
     graph_id = legacy_graph(connection, reader, artifact.session_hash)
     return staging.add_artifacts(connection, graph_id, [artifact]) == 1

@@ -5,13 +5,15 @@ from http import HTTPStatus
 from typing import TypeVar
 
 import anyio
+from msgspec import Struct
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
+from roar_publisher.glaas.decoding import NotJson, WrongShape, decode
 from roar_publisher.registry.api.encodings import decoded
 from roar_publisher.registry.http.refusals import Refusal
 
-Body = TypeVar("Body", bound=BaseModel)
+Body = TypeVar("Body", bound=BaseModel | Struct)
 
 JSON = "application/json"
 DRAINED = 1024 * 1024
@@ -54,9 +56,15 @@ async def read_body(request: Request, model: type[Body], limit: int, encodings: 
     body = decoded(sent, request.headers.getlist("content-encoding"), limit, encodings)
     request.state.body_size = len(body)
     try:
-        return model.model_validate_json(body or b"{}")
+        if issubclass(model, BaseModel):
+            return model.model_validate_json(body or b"{}")
+        return decode(body or b"{}", model)
     except ValidationError as error:
         raise _refusal(error) from None
+    except NotJson as error:
+        raise Refusal(HTTPStatus.BAD_REQUEST, f"the body is not valid JSON: {error}") from None
+    except WrongShape as error:
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)[:DETAIL_LENGTH]) from None
 
 
 async def _read(request: Request, limit: int) -> bytes:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
-from roar_publisher.glaas import wire
+from roar_publisher.glaas import batches, wire
 from roar_publisher.glaas.protocol import API_ROOT
 from roar_publisher.registry.accounts.callers import Caller
 from roar_publisher.registry.accounts.replays import refuse_replay
@@ -63,7 +63,7 @@ class LegacyApi(Struct, frozen=True):
         """Add jobs. Existing jobs are not changed."""
         with self.service.batch_limit(request) as limit:
             caller = await self.service.caller(request, limit=limit)
-            jobs = (await self.service.body(request, wire.JobsRequest, limit=limit)).jobs
+            jobs = (await self.service.body(request, batches.JobsRequest, limit=limit)).jobs
             check_item_sizes(jobs, request.state.body_size, self.service.body_limit)
             added = await self._into_lineage(request, caller, staging.add_jobs, jobs)
         existing = len(added.ids) - added.created
@@ -73,7 +73,7 @@ class LegacyApi(Struct, frozen=True):
     async def add_job(self, request: Request) -> JSONResponse:
         """Add one job, as roar-cli's `put` does. An existing job is not changed."""
         caller = await self.service.caller(request)
-        job = await self.service.body(request, wire.Job)
+        job = await self.service.body(request, batches.Job)
         added = await self._into_lineage(request, caller, staging.add_jobs, [job])
         return JSONResponse({"id": added.ids[0], "job_uid": job.job_uid, "created": added.created == 1})
 
@@ -89,7 +89,7 @@ class LegacyApi(Struct, frozen=True):
         """Link the inputs and outputs of several jobs. An entry that cannot be linked does not affect the others."""
         with self.service.batch_limit(request) as limit:
             caller = await self.service.caller(request, limit=limit)
-            entries = (await self.service.body(request, wire.LinksBatchRequest, limit=limit)).links
+            entries = (await self.service.body(request, batches.LinksBatchRequest, limit=limit)).links
             check_link_count(entries)
             largest = self.service.body_limit
             errors = await self._into_lineage(request, caller, staging.add_link_batch, entries, largest)
@@ -99,7 +99,7 @@ class LegacyApi(Struct, frozen=True):
         """Add artifacts to the lineages that they name."""
         with self.service.batch_limit(request) as limit:
             caller = await self.service.caller(request, limit=limit)
-            artifacts = (await self.service.body(request, wire.LegacyArtifactsRequest, limit=limit)).artifacts
+            artifacts = (await self.service.body(request, batches.LegacyArtifactsRequest, limit=limit)).artifacts
             check_item_sizes(artifacts, request.state.body_size, self.service.body_limit)
             reader = await self.service.reader(caller)
             created = await self.service.write_from(request, caller, _add_artifacts, reader, artifacts)
@@ -123,7 +123,7 @@ class LegacyApi(Struct, frozen=True):
 
     async def _link(self, request: Request, kind: LinkKind) -> JSONResponse:
         caller = await self.service.caller(request)
-        body = await self.service.body(request, wire.LinksRequest)
+        body = await self.service.body(request, batches.LinksRequest)
         uid = path_text(request, "uid")
         await self._into_lineage(request, caller, staging.add_links, uid, kind, body.artifacts)
         return JSONResponse({"job_uid": uid, f"{kind}_linked": len(body.artifacts)})
@@ -145,8 +145,8 @@ class LegacyApi(Struct, frozen=True):
         return await self.service.write_from(request, caller, write_into_lineage)
 
 
-def _add_artifacts(connection: Connection, reader: Reader, artifacts: Sequence[wire.LegacyArtifact]) -> int:
-    by_lineage: dict[str, list[wire.LegacyArtifact]] = {}
+def _add_artifacts(connection: Connection, reader: Reader, artifacts: Sequence[batches.LegacyArtifact]) -> int:
+    by_lineage: dict[str, list[batches.LegacyArtifact]] = {}
     for artifact in artifacts:
         by_lineage.setdefault(artifact.session_hash, []).append(artifact)
     return sum(

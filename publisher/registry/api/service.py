@@ -37,7 +37,7 @@ from roar_publisher.registry.store.database import Operation
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Body = TypeVar("Body", bound=BaseModel)
+Body = TypeVar("Body", bound=BaseModel | Struct)
 
 
 class RegistryService(Struct, frozen=True):

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
-from roar_publisher.glaas import wire
+from roar_publisher.glaas import batches, wire
 from roar_publisher.glaas.protocol import ANONYMOUS_PUBLIC, API_ROOT
 from roar_publisher.registry.accounts.callers import ANONYMOUS_CALLER, Caller, require_user, session_token
 from roar_publisher.registry.api.bulk import check_item_sizes, check_link_count, links_reply
@@ -98,7 +98,7 @@ class StagedApi(Struct, frozen=True):
         """Stage jobs. Existing jobs are not changed, and jobs of another lineage of this user stay there."""
         with self.service.batch_limit(request) as limit:
             access = await self._access(request, limit)
-            jobs = (await self.service.body(request, wire.JobsRequest, limit=limit)).jobs
+            jobs = (await self.service.body(request, batches.JobsRequest, limit=limit)).jobs
             check_item_sizes(jobs, request.state.body_size, self.service.body_limit)
             if understands(request, Since.BINDING_PREPARED):
                 prepared = await self._write(request, access, _prepare, access, jobs)
@@ -114,7 +114,7 @@ class StagedApi(Struct, frozen=True):
     async def stage_job(self, request: Request) -> JSONResponse:
         """Stage one job, as roar-cli's `put` does. An existing job is not changed."""
         access = await self._access(request)
-        job = await self.service.body(request, wire.Job)
+        job = await self.service.body(request, batches.Job)
         known = understands(request, Since.ALREADY_REGISTERED)
         size: int = request.state.body_size
         added, published = await self._write(request, access, _stage_jobs, access, size, [job], leave_published=known)
@@ -126,7 +126,7 @@ class StagedApi(Struct, frozen=True):
         """Stage artifacts. Existing artifacts are not changed."""
         with self.service.batch_limit(request) as limit:
             access = await self._access(request, limit)
-            artifacts = (await self.service.body(request, wire.ArtifactsRequest, limit=limit)).artifacts
+            artifacts = (await self.service.body(request, batches.ArtifactsRequest, limit=limit)).artifacts
             check_item_sizes(artifacts, request.state.body_size, self.service.body_limit)
             created = await self._stage(request, access, staging.add_artifacts, artifacts)
         return JSONResponse({"created": created, "updated": len(artifacts) - created, "errors": 0})
@@ -150,7 +150,7 @@ class StagedApi(Struct, frozen=True):
         """Link the inputs and outputs of several jobs. An entry that cannot be linked does not affect the others."""
         with self.service.batch_limit(request) as limit:
             access = await self._access(request, limit)
-            entries = (await self.service.body(request, wire.LinksBatchRequest, limit=limit)).links
+            entries = (await self.service.body(request, batches.LinksBatchRequest, limit=limit)).links
             check_link_count(entries)
             errors = await self._stage(request, access, staging.add_link_batch, entries, self.service.body_limit)
         return JSONResponse(links_reply(entries, errors))
@@ -181,7 +181,7 @@ class StagedApi(Struct, frozen=True):
 
     async def _link(self, request: Request, kind: LinkKind) -> JSONResponse:
         access = await self._access(request)
-        body = await self.service.body(request, wire.LinksRequest)
+        body = await self.service.body(request, batches.LinksRequest)
         uid = path_text(request, "uid")
         await self._stage(request, access, staging.add_links, uid, kind, body.artifacts)
         return JSONResponse({"job_uid": uid, f"{kind}_linked": len(body.artifacts)})
@@ -234,12 +234,12 @@ def _jobs_reply(added: staging.Added, published: Sequence[str], *, prepared: boo
     }
 
 
-def _prepare(connection: Connection, access: Access, jobs: Sequence[wire.Job]) -> str | None:
+def _prepare(connection: Connection, access: Access, jobs: Sequence[batches.Job]) -> str | None:
     return prepare(connection, touch_open_session(connection, access, 0), [job.job_uid for job in jobs])
 
 
 def _stage_jobs(
-    connection: Connection, access: Access, size: int, jobs: Sequence[wire.Job], *, leave_published: bool
+    connection: Connection, access: Access, size: int, jobs: Sequence[batches.Job], *, leave_published: bool
 ) -> tuple[staging.Added, list[str]]:
     """Stage jobs from a body of `size` bytes.
 

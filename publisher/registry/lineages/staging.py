@@ -13,7 +13,8 @@ from http import HTTPStatus
 
 from msgspec import Struct, json
 
-from roar_publisher.glaas.wire import Artifact, CompositeRequest, Hash, Job, JobLinks, Link, ViewEdge
+from roar_publisher.glaas.batches import Artifact, Hash, Job, JobLinks, Link
+from roar_publisher.glaas.wire import CompositeRequest, ViewEdge
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.store.artifacts import (
     ArtifactRow,
@@ -25,6 +26,7 @@ from roar_publisher.registry.store.artifacts import (
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.documents import dump_document
 from roar_publisher.registry.store.jobs import (
+    PLAIN,
     LinkedJob,
     LinkRow,
     LinksOfJob,
@@ -111,7 +113,7 @@ def add_link_batch(
         group = None if job is None else _links_of(job, entry.kind, entry.artifacts)
         if group is None:
             errors.append(NO_SUCH_JOB)
-        elif _may_exceed(group, entry.artifacts, largest) and any(_size(row) > largest for row in group.rows):
+        elif _may_exceed(group, largest) and any(_size(row) > largest for row in group.rows):
             errors.append("one of the links is too large")
         else:
             linked.append(group)
@@ -149,7 +151,7 @@ def _stored_job(job: Job) -> StoredJob:
     )
 
 
-def _artifact_row(digest: str, artifact: Artifact) -> ArtifactRow:
+def _artifact_row(digest: str, artifact: Artifact | CompositeRequest) -> ArtifactRow:
     return (
         digest,
         _encode_hashes(artifact.hashes).decode(),
@@ -167,21 +169,20 @@ def _members(composite: CompositeRequest) -> str:
 
 def _links_of(job: LinkedJob, kind: str, links: Sequence[Link]) -> LinksOfJob:
     rows: list[LinkRow] = [
-        (job.id, kind, link["hash"], link["path"])
-        if len(link) == 2  # most links have nothing else
+        (job.id, kind, link.hash, link.path)
+        if link.size is None and link.source_type is None and link.metadata is None and link.byte_ranges is None
         else _full_row(job.id, kind, link)
         for link in links
     ]
-    return LinksOfJob(job, kind, rows, sum([len(link["hash"]) + len(link["path"]) for link in links]))
+    return LinksOfJob(job, kind, rows, sum([len(link.hash) + len(link.path) for link in links]))
 
 
 def _full_row(job: int, kind: str, link: Link) -> LinkRow:
-    metadata, ranges = _text(link.get("metadata")), _json(link.get("byte_ranges"))
-    return job, kind, link["hash"], link["path"], link.get("size"), link.get("source_type"), metadata, ranges
+    return job, kind, link.hash, link.path, link.size, link.source_type, _text(link.metadata), _json(link.byte_ranges)
 
 
-def _may_exceed(group: LinksOfJob, links: Sequence[Link], largest: int) -> bool:
-    return group.bytes > largest or max(map(len, links), default=0) > 2
+def _may_exceed(group: LinksOfJob, largest: int) -> bool:
+    return group.bytes > largest or max(map(len, group.rows), default=0) > PLAIN
 
 
 def _size(row: LinkRow) -> int:
@@ -191,10 +192,10 @@ def _size(row: LinkRow) -> int:
 def primary_digest(hashes: Sequence[Hash]) -> str:
     """Return the digest that identifies an artifact (`DIGEST_ORDER`)."""
     if len(hashes) == 1:
-        return hashes[0]["digest"]
-    by_algorithm = {item["algorithm"]: item["digest"] for item in reversed(hashes)}
+        return hashes[0].digest
+    by_algorithm = {item.algorithm: item.digest for item in reversed(hashes)}
     known = (by_algorithm[algorithm] for algorithm in DIGEST_ORDER if algorithm in by_algorithm)
-    return next(known, hashes[0]["digest"])
+    return next(known, hashes[0].digest)
 
 
 def _text(metadata: str | dict[str, object] | None) -> str | None:

@@ -45,10 +45,11 @@ SIZED_JOB_WITHOUT_LONG_METADATA = f"{_STORED}, substr(metadata, 1, :metadata), j
 """The same, with at most `:metadata` characters of the metadata."""
 
 
-PlainLinkRow = tuple[int, str, str, str]
-LinkRow = PlainLinkRow | tuple[int, str, str, str, int | None, str | None, str | None, str | None]
+LinkRow = tuple[int, str, str, str] | tuple[int, str, str, str, int | None, str | None, str | None, str | None]
 """A link, as stored: row id of its job, kind, digest and path, and possibly size in bytes, source type, metadata and
 byte ranges (both texts)."""
+PLAIN = 4
+"""The length of a row without the latter."""
 
 
 class LinkedJob(NamedTuple):
@@ -69,7 +70,7 @@ class LinksOfJob(NamedTuple):
 
 
 _INTO_LINKS = {
-    4: "INSERT INTO links (job_id, kind, digest, path) VALUES (?, ?, ?, ?)",
+    PLAIN: "INSERT INTO links (job_id, kind, digest, path) VALUES (?, ?, ?, ?)",
     8: "INSERT INTO links (job_id, kind, digest, path, size, source_type, metadata, byte_ranges)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
 }

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from roar_publisher.glaas import wire
+from roar_publisher.glaas import batches
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.lineages import staging
 from roar_publisher.registry.lineages.staging import LinkKind
@@ -37,10 +37,10 @@ def plant(
     def write(connection: Connection) -> None:
         graph_id = new_graph(connection)
         for step, job in enumerate(jobs):
-            sent = wire.Job(command=job.command, job_uid=uid(number * 1_000_000 + step), step_number=step)
+            sent = batches.Job(command=job.command, job_uid=uid(number * 1_000_000 + step), step_number=step)
             staging.add_jobs(connection, graph_id, [sent])
             for kind, digests in ((LinkKind.INPUTS, job.inputs), (LinkKind.OUTPUTS, job.outputs)):
-                links = [wire.Link(hash=digest(each), path=f"/data/file{each}.bin") for each in digests]
+                links = [batches.Link(hash=digest(each), path=f"/data/file{each}.bin") for each in digests]
                 staging.add_links(connection, graph_id, sent.job_uid, kind, links)
         at = START + number
         lineages.insert(

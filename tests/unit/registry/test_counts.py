@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import TypeAdapter
+from msgspec import convert
 
-from roar_publisher.glaas import wire
+from roar_publisher.glaas import batches, wire
 from roar_publisher.registry.data import DATABASE_NAME, Store
 from roar_publisher.registry.lineages import staging
 from roar_publisher.registry.lineages.legacy import supersede
@@ -17,7 +17,6 @@ from roar_publisher.registry.store.graphs import new_graph
 from tests.support.checkout import DATA
 from tests.support.registry.harness import Json, artifact, digest, job, link, uid
 
-LINK = TypeAdapter(wire.Link)
 EARLIER = DATA / "registry-earlier-release.sql"
 KEPT = "SELECT id, jobs, inputs, outputs, artifacts FROM graphs ORDER BY id"
 COUNTED = """
@@ -48,21 +47,21 @@ def test_the_counts_are_right_after_any_writes(store: Store, seed: int) -> None:
     rng = random.Random(seed)
     graphs = [store.write(new_graph) for _ in range(2)]
     for graph_id in graphs:
-        store.write(staging.add_jobs, graph_id, [wire.Job.model_validate(job(n)) for n in range(3)])
+        store.write(staging.add_jobs, graph_id, [convert(job(n), batches.Job) for n in range(3)])
     for _ in range(60):
         graph_id = rng.choice(graphs)
         some = [rng.randrange(8) for _ in range(rng.randrange(4))]
         match rng.choice(["jobs", "artifacts", "composite", "links", "batch of links"]):
             case "jobs":
-                store.write(staging.add_jobs, graph_id, [wire.Job.model_validate(job(n)) for n in some])
+                store.write(staging.add_jobs, graph_id, [convert(job(n), batches.Job) for n in some])
             case "artifacts":
-                sent = [wire.Artifact.model_validate(artifact(n)) for n in some]
+                sent = [convert(artifact(n), batches.Artifact) for n in some]
                 store.write(staging.add_artifacts, graph_id, sent)
             case "composite":
                 composite = {**artifact(some[0] if some else 9), "hash": digest(9), "component_count_total": 1}
                 store.write(staging.add_composite, graph_id, wire.CompositeRequest.model_validate(composite))
             case "links":
-                links = [LINK.validate_python(link(n, f"/{rng.random()}")) for n in some]
+                links = [convert(link(n, f"/{rng.random()}"), batches.Link) for n in some]
                 kind = rng.choice([LinkKind.INPUTS, LinkKind.OUTPUTS])
                 store.write(staging.add_links, graph_id, uid(rng.randrange(3)), kind, links)
             case "batch of links":
@@ -75,18 +74,18 @@ def test_the_counts_are_right_after_any_writes(store: Store, seed: int) -> None:
 
 def test_links_that_a_batch_names_twice_count_once(store: Store) -> None:
     graph_id = store.write(new_graph)
-    store.write(staging.add_jobs, graph_id, [wire.Job.model_validate(job(1))])
+    store.write(staging.add_jobs, graph_id, [convert(job(1), batches.Job)])
     twice = [entry(1, [link(1, "/b"), link(2)]), entry(1, [link(1, "/a"), link(3)])]
     assert store.write(staging.add_link_batch, graph_id, twice, 1000) == [None, None]
     check(store)
     assert rows(store, "SELECT path FROM links WHERE digest = (SELECT min(digest) FROM links)") == [("/a",)]
 
 
-def entry(number: int, links: list[Json], kind: str = "inputs") -> wire.JobLinks:
-    return wire.JobLinks.model_validate({"job_uid": uid(number), "kind": kind, "artifacts": links})
+def entry(number: int, links: list[Json], kind: str = "inputs") -> batches.JobLinks:
+    return convert({"job_uid": uid(number), "kind": kind, "artifacts": links}, batches.JobLinks)
 
 
-def random_entry(rng: random.Random) -> wire.JobLinks:
+def random_entry(rng: random.Random) -> batches.JobLinks:
     """Links of a job that may have some of them, name others twice, or not be there."""
     links = [link(rng.randrange(8), f"/{rng.random()}") for _ in range(rng.randrange(4))]
     return entry(rng.randrange(9), links, rng.choice(["inputs", "outputs"]))

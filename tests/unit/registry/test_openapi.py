@@ -17,7 +17,7 @@ from roar_publisher.registry.data import Store
 from tests.support.registry.conformance import whole_document
 from tests.support.registry.harness import Registry, make_registry, succeeded
 
-_BODY = re.compile(r"service\.body\(request, (?:wire\.)?(\w+)")
+_BODY = re.compile(r"service\.body\(request, (?:wire\.|batches\.)?(\w+)")
 _QUERY = re.compile(r"""(?:number_in_query\(request, |query_params\.get\()"(\w+)\"""")
 
 

@@ -11,8 +11,9 @@ import anyio
 import anyio.lowlevel
 import psycopg
 import pytest
+from msgspec import convert
 
-from roar_publisher.glaas import wire
+from roar_publisher.glaas import batches
 from roar_publisher.registry.accounts import device_flow
 from roar_publisher.registry.accounts.attempts import MAX_FAILURES, begin_attempt
 from roar_publisher.registry.accounts.callers import Caller, Credential
@@ -167,7 +168,7 @@ async def test_who_stages_into_a_session_sees_what_another_one_stages_at_the_sam
 
     def stage_slowly(connection: Connection) -> None:
         session = touch_open_session(connection, access, 0)
-        add_jobs(connection, session.graph_id, [wire.Job.model_validate(job(1))])
+        add_jobs(connection, session.graph_id, [convert(job(1), batches.Job)])
         sessions.set_prepared_graph(connection, session.id, session.graph_id)
         staged.set()
         assert go_on.wait(PATIENCE)

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import pytest
 
-from roar_publisher.glaas import wire
+from roar_publisher.glaas import batches
 from roar_publisher.lineage.canonical import LineageHasher, canonical_frame, canonical_job, canonical_page
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.lineages import huge_jobs, slices, staging, wide_steps
@@ -22,6 +22,10 @@ SEEDS = range(20)
 SMALL = {"SLICE_JOBS": 3, "SLICE_BYTES": 900, "HUGE_BYTES": 600, "PIECE_BYTES": 150, "COMPARED": 40}
 
 
+Staged = tuple[batches.Job, list[batches.Link], list[batches.Link]]
+"""A job with its inputs and outputs."""
+
+
 @pytest.fixture
 def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits that a few jobs exceed."""
@@ -30,12 +34,12 @@ def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.setattr(module, name, value, raising=False)
 
 
-def random_jobs(rng: random.Random) -> list[tuple[wire.Job, list[wire.Link], list[wire.Link]]]:
+def random_jobs(rng: random.Random) -> list[Staged]:
     """Jobs of few steps, many of them alike at first; some with more links than one piece holds."""
-    shared = [wire.Link(hash=digest(n), path=f"/shared/{n}") for n in range(12)]
+    shared = [batches.Link(hash=digest(n), path=f"/shared/{n}") for n in range(12)]
     jobs = []
     for number in range(rng.randrange(1, 30)):
-        alike = wire.Job(
+        alike = batches.Job(
             command=rng.choice(["python train.py", "python train.py é", 'say "x"']),
             job_uid=uid(number),
             step_number=rng.choice([None, 1, 1, 1, 2, 10]),
@@ -43,12 +47,14 @@ def random_jobs(rng: random.Random) -> list[tuple[wire.Job, list[wire.Link], lis
             metadata=rng.choice([None, '{"b": 1.0, "a": [NaN]}', f'{{"seed": {rng.randrange(3)}}}']),
         )
         inputs = rng.choice([[], shared[:1], shared, shared, shared[:11]])
-        outputs = rng.choice([[], shared[:2], [wire.Link(hash=digest(100 + number), path=f"/out/{number}")]])
+        outputs = rng.choice([[], shared[:2], [batches.Link(hash=digest(100 + number), path=f"/out/{number}")]])
         jobs.append((alike, list(inputs), list(outputs)))
     return jobs
 
 
-def reference(jobs: list[tuple[wire.Job, list[wire.Link], list[wire.Link]]]) -> tuple[list[tuple[int, str]], str]:
+def reference(
+    jobs: list[Staged],
+) -> tuple[list[tuple[int, str]], str]:
     """The jobs' steps and texts in the order of the hash, and the hash: all of it in memory, as protocol.md §6 says."""
     steps = {each.job_uid: each.step_number for each, _, _ in jobs}
     texts = []
@@ -58,8 +64,8 @@ def reference(jobs: list[tuple[wire.Job, list[wire.Link], list[wire.Link]]]) -> 
             job_type=each.job_type,
             step_number=each.step_number,
             parent_step_number=steps[each.parent_job_uid] if each.parent_job_uid else None,
-            inputs=[(one["hash"], one["path"]) for one in inputs],
-            outputs=[(one["hash"], one["path"]) for one in outputs],
+            inputs=[(one.hash, one.path) for one in inputs],
+            outputs=[(one.hash, one.path) for one in outputs],
             metadata=each.metadata,
         )
         texts.append((-1 if each.step_number is None else each.step_number, text))
@@ -69,7 +75,7 @@ def reference(jobs: list[tuple[wire.Job, list[wire.Link], list[wire.Link]]]) -> 
     return sorted(texts), hasher.digests()["x"]
 
 
-def stage(store: Store, jobs: list[tuple[wire.Job, list[wire.Link], list[wire.Link]]]) -> int:
+def stage(store: Store, jobs: list[Staged]) -> int:
     graph_id = store.write(new_graph)
     for each, inputs, outputs in jobs:
         store.write(staging.add_jobs, graph_id, [each])
@@ -128,8 +134,8 @@ def test_a_text_in_pieces_is_the_text(pages: list[int]) -> None:
 
 def test_huge_jobs_with_equal_beginnings_do_not_fill_the_memory(store: Store) -> None:
     """Thousands of them fit into what one address may write in a day; of each a piece of its text was kept."""
-    links = [wire.Link(hash=digest(number), path="\u4e00" * 20_000) for number in range(14)]
-    same = (wire.Job(command="same", job_uid=uid(number), step_number=1) for number in range(40))
+    links = [batches.Link(hash=digest(number), path="\u4e00" * 20_000) for number in range(14)]
+    same = (batches.Job(command="same", job_uid=uid(number), step_number=1) for number in range(40))
     graph_id = stage(store, [(each, links, []) for each in same])
     tracemalloc.start()
     try:
@@ -152,7 +158,7 @@ def test_sorted_texts_are_dropped_when_hashing_stops_early(
             super().close()
 
     monkeypatch.setattr(wide_steps, "Sort", WatchedSort)
-    graph_id = stage(store, [(wire.Job(command=f"c{n}", job_uid=uid(n), step_number=1), [], []) for n in range(20)])
+    graph_id = stage(store, [(batches.Job(command=f"c{n}", job_uid=uid(n), step_number=1), [], []) for n in range(20)])
     parts = store.read(wide_steps.parts_in_order, graph_id)
     store.read(lambda _connection: slices.advance(parts))
     assert left == []

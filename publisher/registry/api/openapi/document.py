@@ -5,8 +5,10 @@ from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from importlib.metadata import version
 from inspect import getdoc
-from typing import Any
+from typing import Any, TypeVar
 
+from msgspec import Struct
+from msgspec.json import schema_components
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.routing import BaseRoute, Route
@@ -16,6 +18,7 @@ from roar_publisher.registry.api.openapi.operations import OPERATIONS, Callers, 
 from roar_publisher.registry.api.openapi.staging_replies import ErrorReply
 
 Json = dict[str, Any]
+T = TypeVar("T")
 ANY_REQUEST = (400, 403, 421, 503)
 """Statuses that each request may get: for its `Host`, from a web page of another site, while the store is away."""
 ANY_BODY = (408, 413, 415, 422, 429)
@@ -68,13 +71,19 @@ def methods_of(route: Route) -> list[str]:
 
 
 def _schemas() -> Json:
-    models = {model for each in OPERATIONS.values() for model in (each.body, each.reply) if model is not None}
-    ordered = sorted(models | {ErrorReply}, key=lambda model: model.__name__)
+    bodies = {each.body for each in OPERATIONS.values() if each.body is not None}
+    replies = {each.reply for each in OPERATIONS.values() if each.reply is not None}
+    models = {body for body in bodies if issubclass(body, BaseModel)} | replies | {ErrorReply}
+    structs = {body for body in bodies if issubclass(body, Struct)}
     _, found = models_json_schema(
-        [(model, "validation") for model in ordered], ref_template="#/components/schemas/{model}"
+        [(model, "validation") for model in _by_name(models)], ref_template="#/components/schemas/{model}"
     )
-    schemas: Json = found["$defs"]
-    return schemas
+    _, of_structs = schema_components(_by_name(structs), ref_template="#/components/schemas/{name}")
+    return {**found["$defs"], **of_structs}
+
+
+def _by_name(types: Iterable[type[T]]) -> list[type[T]]:
+    return sorted(types, key=lambda each: each.__name__)
 
 
 def _operation(method: str, path: str, route: Route, operation: Operation) -> Json:
@@ -138,5 +147,5 @@ def _response(status: int, operation: Operation) -> Json:
     return described
 
 
-def _ref(model: type[BaseModel]) -> Json:
+def _ref(model: type[BaseModel | Struct]) -> Json:
     return {"$ref": f"#/components/schemas/{model.__name__}"}

@@ -5,7 +5,7 @@ from enum import Enum
 from msgspec import Struct
 from pydantic import BaseModel
 
-from roar_publisher.glaas import wire
+from roar_publisher.glaas import batches, wire
 from roar_publisher.glaas.protocol import API_ROOT
 from roar_publisher.registry.api.artifacts import DEEPEST
 from roar_publisher.registry.api.auth import MAX_LISTED, RefreshRequest
@@ -52,7 +52,7 @@ class Operation(Struct, frozen=True, kw_only=True):
 
     callers: Callers
     reply: type[BaseModel] | None
-    body: type[BaseModel] | None = None
+    body: type[BaseModel | Struct] | None = None
     query: tuple[Query, ...] = ()
     successes: tuple[int, ...] = (200,)
     also: tuple[int, ...] = ()
@@ -74,11 +74,11 @@ def _read(reply: type[BaseModel], *query: Query, also: tuple[int, ...] = ()) -> 
     return Operation(callers=Callers.OPTIONAL, reply=reply, query=query, also=also)
 
 
-def _staged(body: type[BaseModel], reply: type[BaseModel], also: tuple[int, ...] = ()) -> Operation:
+def _staged(body: type[BaseModel | Struct], reply: type[BaseModel], also: tuple[int, ...] = ()) -> Operation:
     return Operation(callers=Callers.OPENER, body=body, reply=reply, also=also)
 
 
-def _legacy(body: type[BaseModel], reply: type[BaseModel], successes: tuple[int, ...] = (200,)) -> Operation:
+def _legacy(body: type[BaseModel | Struct], reply: type[BaseModel], successes: tuple[int, ...] = (200,)) -> Operation:
     return Operation(callers=Callers.OPTIONAL, body=body, reply=reply, successes=successes)
 
 
@@ -104,27 +104,27 @@ STAGING = {
     f"POST {API_ROOT}/registration-sessions": Operation(
         callers=Callers.OPTIONAL, body=wire.OpenRequest, reply=to_writers.SessionOpened, successes=MADE_OR_FOUND
     ),
-    f"POST {_SESSION}/jobs": _staged(wire.Job, to_writers.JobStaged),
-    f"POST {_SESSION}/jobs/batch": _staged(wire.JobsRequest, to_writers.JobsStaged),
-    f"POST {_SESSION}/jobs/{{uid}}/inputs": _staged(wire.LinksRequest, to_writers.LinksStaged),
-    f"POST {_SESSION}/jobs/{{uid}}/outputs": _staged(wire.LinksRequest, to_writers.LinksStaged),
+    f"POST {_SESSION}/jobs": _staged(batches.Job, to_writers.JobStaged),
+    f"POST {_SESSION}/jobs/batch": _staged(batches.JobsRequest, to_writers.JobsStaged),
+    f"POST {_SESSION}/jobs/{{uid}}/inputs": _staged(batches.LinksRequest, to_writers.LinksStaged),
+    f"POST {_SESSION}/jobs/{{uid}}/outputs": _staged(batches.LinksRequest, to_writers.LinksStaged),
     f"POST {_SESSION}/jobs/{{uid}}/view-edges": _staged(wire.ViewEdgesRequest, to_writers.ViewEdgesStaged),
-    f"POST {_SESSION}/links/batch": _staged(wire.LinksBatchRequest, to_writers.LinkBatchStaged),
-    f"POST {_SESSION}/artifacts/batch": _staged(wire.ArtifactsRequest, to_writers.ArtifactsStaged),
+    f"POST {_SESSION}/links/batch": _staged(batches.LinksBatchRequest, to_writers.LinkBatchStaged),
+    f"POST {_SESSION}/artifacts/batch": _staged(batches.ArtifactsRequest, to_writers.ArtifactsStaged),
     f"POST {_SESSION}/artifacts/composites": _staged(wire.CompositeRequest, to_writers.ArtifactAdded),
     f"POST {_SESSION}/finalize": _staged(wire.FinalizeRequest, to_writers.SessionFinalized),
     f"POST {_SESSION}/labels/batch": _staged(wire.LabelsRequest, to_writers.LabelsWritten),
 }
 LEGACY = {
     f"POST {API_ROOT}/sessions": _legacy(wire.LegacySessionRequest, to_writers.LegacyOpened, MADE_OR_FOUND),
-    f"POST {_LEGACY}/jobs": _legacy(wire.Job, to_writers.JobStaged),
-    f"POST {_LEGACY}/jobs/batch": _legacy(wire.JobsRequest, to_writers.JobsStaged),
-    f"POST {_LEGACY}/jobs/{{uid}}/inputs": _legacy(wire.LinksRequest, to_writers.LinksStaged),
-    f"POST {_LEGACY}/jobs/{{uid}}/outputs": _legacy(wire.LinksRequest, to_writers.LinksStaged),
-    f"POST {_LEGACY}/links/batch": _legacy(wire.LinksBatchRequest, to_writers.LinkBatchStaged),
-    f"POST {API_ROOT}/artifacts/batch": _legacy(wire.LegacyArtifactsRequest, to_writers.ArtifactsAdded),
+    f"POST {_LEGACY}/jobs": _legacy(batches.Job, to_writers.JobStaged),
+    f"POST {_LEGACY}/jobs/batch": _legacy(batches.JobsRequest, to_writers.JobsStaged),
+    f"POST {_LEGACY}/jobs/{{uid}}/inputs": _legacy(batches.LinksRequest, to_writers.LinksStaged),
+    f"POST {_LEGACY}/jobs/{{uid}}/outputs": _legacy(batches.LinksRequest, to_writers.LinksStaged),
+    f"POST {_LEGACY}/links/batch": _legacy(batches.LinksBatchRequest, to_writers.LinkBatchStaged),
+    f"POST {API_ROOT}/artifacts/batch": _legacy(batches.LegacyArtifactsRequest, to_writers.ArtifactsAdded),
     f"POST {API_ROOT}/artifacts/composites": _legacy(wire.LegacyCompositeRequest, to_writers.ArtifactAdded),
-    f"POST {API_ROOT}/artifacts": _legacy(wire.LegacyArtifact, to_writers.ArtifactAdded, MADE_OR_FOUND),
+    f"POST {API_ROOT}/artifacts": _legacy(batches.LegacyArtifact, to_writers.ArtifactAdded, MADE_OR_FOUND),
     f"POST {API_ROOT}/jobs/{{uid}}/artifacts": _legacy(wire.ViewEdgesRequest, to_writers.ViewEdgesStaged),
     f"POST {API_ROOT}/labels/sync": _legacy(wire.LabelsRequest, to_writers.LabelsWritten),
 }
