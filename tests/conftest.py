@@ -13,7 +13,6 @@ import pytest
 
 from roar_publisher.net.address import is_loopback
 from roar_publisher.state.paths import StateFolder
-from tests.support.fork_server import stop_servers
 from tests.support.order import longest_first
 from tests.support.registry.quick_tables import copy_tables
 from tests.support.sampling import EXHAUSTIVE, SEED
@@ -44,11 +43,6 @@ def pytest_report_header() -> str:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take long."""
     items[:] = longest_first(items, Path(__file__).parent)
-
-
-def pytest_unconfigure() -> None:
-    """End what tests share beyond their fixtures."""
-    stop_servers()
 
 
 @pytest.fixture(params=BACKENDS if EXHAUSTIVE else None)

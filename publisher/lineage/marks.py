@@ -28,7 +28,7 @@ class PublicationMarks:
         self._rows = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         try:
             with self._problems():
-                _insert_rows(self._rows, "TABLE", jobs, ((digest,) for digest in digests))
+                _insert_rows(self._rows, jobs, ((digest,) for digest in digests))
         except BaseException:
             self._rows.close()
             raise
@@ -73,7 +73,7 @@ class PublicationMarks:
         with self._problems(), closing(open_writable(self._database)) as connection:
             jobs = self._rows.execute("SELECT uid, remote FROM published_jobs ORDER BY uid")
             digests = self._rows.execute("SELECT digest FROM published_digests ORDER BY digest")
-            _insert_rows(connection, "TEMP TABLE", jobs, digests)
+            _insert_rows(connection, jobs, digests)
             connection.execute("BEGIN IMMEDIATE")
             with connection:
                 yield connection
@@ -95,10 +95,10 @@ class PublicationMarks:
 
 
 def _insert_rows(
-    connection: sqlite3.Connection, table: str, jobs: Iterable[tuple[str, str]], digests: Iterable[tuple[str]]
+    connection: sqlite3.Connection, jobs: Iterable[tuple[str, str]], digests: Iterable[tuple[str]]
 ) -> None:
-    connection.execute(f"CREATE {table} published_jobs(uid TEXT PRIMARY KEY, remote TEXT) WITHOUT ROWID")
-    connection.execute(f"CREATE {table} published_digests(digest TEXT PRIMARY KEY) WITHOUT ROWID")
+    connection.execute("CREATE TEMP TABLE published_jobs(uid TEXT PRIMARY KEY, remote TEXT) WITHOUT ROWID")
+    connection.execute("CREATE TEMP TABLE published_digests(digest TEXT PRIMARY KEY) WITHOUT ROWID")
     connection.execute("BEGIN")
     connection.executemany("INSERT OR IGNORE INTO published_jobs VALUES (?, ?)", jobs)
     connection.executemany("INSERT OR IGNORE INTO published_digests VALUES (?)", digests)

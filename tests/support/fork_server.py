@@ -101,15 +101,11 @@ def server_for(order: Order) -> ForkServer | None:
     return _started_server(order.program)
 
 
-def stop_servers() -> None:
-    """End this process's servers. Repetition is harmless."""
-    _open.close()
-    _started_server.cache_clear()
-
-
 @cache
 def _started_server(program: Program) -> ForkServer:
+    """Start a server, which ends with this process."""
     path = f"{_open.enter_context(TemporaryDirectory(prefix='roar-'))}/socket"
+    atexit.register(_open.close)  # before the folder's own handler, which would warn
     process = _open.enter_context(running("-m", "tests.support.fork_server", program, path))
     assert line_of(process) == "ready"
     return ForkServer(path)

@@ -11,7 +11,6 @@ from typing import Self
 
 import anyio
 
-from roar_publisher.blocking import in_thread
 from roar_publisher.engine.run import Run
 from roar_publisher.lineage.canonical import remote_job_uid
 from roar_publisher.lineage.marks import PublicationMarks
@@ -42,7 +41,7 @@ class Marks:
     ) -> None:
         if self._collected is not None:
             with anyio.CancelScope(shield=True):
-                await in_thread(self._collected.close)
+                await self._run.resources.run_blocking(self._collected.close)
 
     async def collect_early(self) -> None:
         """Collect what `write` will mark. If that fails, `write` tries again."""
@@ -52,7 +51,7 @@ class Marks:
     async def write(self, lineage_hash: str) -> None:
         """Mark what was published under this hash of the server. Safe to repeat. Raises LocalProblem."""
         marks = await self._collect()
-        await in_thread(
+        await self._run.resources.run_blocking(
             marks.mark_published,
             session_id=self._run.plan.local_session,
             session_hash=lineage_hash,

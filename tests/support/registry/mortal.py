@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.support.checkout import CHECKOUT
 
-PATIENCE = 45
+PATIENCE = 120
 """Seconds after which a process that should have ended or answered counts as stuck. Draining may take 31 of them."""
 
 
