@@ -22,7 +22,6 @@ CHOSEN_HERE: dict[str, set[str]] = {
     "publisher/planning/put/record_writer.py": {"', '.join('?' * len(row))", "', '.join(columns)", "entity", "table"},
     "publisher/planning/put/sources.py": {"condition", "table"},
     "publisher/registry/store/descent.py": {"placeholders('digest', digests)", "placeholders('space', spaces)"},
-    "publisher/registry/store/lineage_index.py": {"found"},
     "publisher/registry/store/listing.py": {"' AND '.join(conditions)"},
     "publisher/registry/store/node_rows.py": {"earlier", "placeholders('space', spaces)"},
     "publisher/registry/store/picture_rows.py": {"placeholders('id', chunk)"},

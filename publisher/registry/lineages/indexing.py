@@ -7,17 +7,20 @@ the pages of artifacts until then. A slice that is lost is repeated, and one tha
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate, takewhile
 
 import anyio
 
 from roar_publisher.registry.lineages.sweeping import Write
 from roar_publisher.registry.lineages.words import group_name, words_of, words_of_label
 from roar_publisher.registry.store import lineage_index as index
+from roar_publisher.registry.store import lineage_words
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.documents import load_document
 from roar_publisher.registry.store.errors import StoreError
-from roar_publisher.registry.store.lineage_index import IndexedJob, IndexedLink, UnfinishedIndex, Word
+from roar_publisher.registry.store.lineage_index import IndexedJob, IndexedLink, JobGroup, UnfinishedIndex
+from roar_publisher.registry.store.lineage_words import Word
 
 logger = logging.getLogger(__name__)
 
@@ -97,46 +100,76 @@ def _jobs(connection: Connection, lineage: UnfinishedIndex) -> str | None:
     """Index the next jobs with their links. The position is a job, and the link of it after which it goes on."""
     uid, kind, digest = json.loads(lineage.position or '["", "", ""]')
     jobs = index.jobs_from(connection, lineage.graph_id, uid, SLICE_JOBS + 1)  # the first one may be done
-    left = SLICE_LINKS
-    position: str | None = lineage.position
-    commands: list[tuple[str, str]] = []
-    programs: list[tuple[str, str]] = []
-    paths: list[tuple[str, str]] = []
-    has_room = index.count_words(connection, lineage.graph_id, "path") < MAX_WORDS["path"]
+    if lineage.position and jobs and jobs[0].uid == uid:
+        if kind != _ALL_LINKS:
+            return _next_links(connection, lineage, jobs[0], (kind, digest))
+        jobs = jobs[1:]
+    if not jobs:
+        return None
+    chosen = _that_fit(jobs)
+    if not chosen:
+        _index_jobs(connection, lineage, jobs[:1])
+        return _next_links(connection, lineage, jobs[0], ("", ""))
+    _index_jobs(connection, lineage, chosen)
+    _index_links(connection, lineage, chosen, index.links_of_jobs(connection, lineage.graph_id, chosen))
+    is_last = len(chosen) == len(jobs) < SLICE_JOBS
+    return None if is_last else json.dumps((chosen[-1].uid, _ALL_LINKS, ""))
+
+
+def _that_fit(jobs: Sequence[IndexedJob]) -> list[IndexedJob]:
+    """Return the first jobs that fit into one slice with their links; none if the first one is too large for that."""
+    last = takewhile(lambda total: total <= SLICE_LINKS, accumulate(job.links for job in jobs[:SLICE_JOBS]))
+    return list(jobs[: len(list(last))])
+
+
+def _next_links(connection: Connection, lineage: UnfinishedIndex, job: IndexedJob, after: tuple[str, str]) -> str:
+    """Index the next links of one job, after a kind and digest. Return the position."""
+    links = index.links_after(connection, lineage.graph_id, job.id, after, SLICE_LINKS)
+    _index_links(connection, lineage, [job], links)
+    place = (_ALL_LINKS, "") if len(links) < SLICE_LINKS else (links[-1].kind, links[-1].digest)
+    return json.dumps((job.uid, *place))
+
+
+def _index_jobs(connection: Connection, lineage: UnfinishedIndex, jobs: Sequence[IndexedJob]) -> None:
+    numbers = _group_numbers(connection, lineage, jobs)
+    by_name: dict[str, list[IndexedJob]] = {}
     for job in jobs:
-        after = (kind, digest) if job.uid == uid and lineage.position else ("", "")
-        if after[0] == _ALL_LINKS:
-            continue
-        number = _group(connection, lineage.graph_id, job, is_new=not after[0])
-        if not after[0]:
-            commands += [(word, job.uid) for word in words_of(job.command)]
-            programs += [(word, job.uid) for word in words_of(group_name(job.command)) if number]
-        links = index.index_links(connection, lineage.graph_id, job.id, number, after, left)
-        paths += [(word, link.digest) for link in links if has_room for word in words_of(link.path)]
-        position = json.dumps(_after(job, links, left))
-        left -= len(links) + 1
-        if left <= 0:
-            break
-    else:
-        position = None if len(jobs) <= SLICE_JOBS else position
+        name = group_name(job.command)
+        by_name.setdefault(name if numbers[job.id] else OTHER_PROGRAMS, []).append(job)
+    groups = [JobGroup(numbers[some[0].id], name, some) for name, some in by_name.items()]
+    index.add_to_groups(connection, lineage.graph_id, groups)
+    programs = [(word, each.jobs[0].uid) for each in groups if each.number for word in words_of(each.name)]
     _add_words(connection, lineage, "command", programs, more=WORDS_OF_PROGRAMS)
-    _add_words(connection, lineage, "command", commands)
-    _add_words(connection, lineage, "path", paths)
-    return position
+    if _has_room(connection, lineage, "command"):
+        _add_words(connection, lineage, "command", _words((job.command, job.uid) for job in jobs))
 
 
-def _after(job: IndexedJob, links: Sequence[IndexedLink], asked: int) -> tuple[str, str, str]:
-    if len(links) < asked:
-        return job.uid, _ALL_LINKS, ""
-    return job.uid, links[-1].kind, links[-1].digest
+def _index_links(
+    connection: Connection, lineage: UnfinishedIndex, jobs: Sequence[IndexedJob], links: Sequence[IndexedLink]
+) -> None:
+    index.add_links(connection, lineage.graph_id, links, _group_numbers(connection, lineage, jobs))
+    if _has_room(connection, lineage, "path"):
+        _add_words(connection, lineage, "path", _words((link.path, link.digest) for link in links))
 
 
-def _group(connection: Connection, graph_id: int, job: IndexedJob, *, is_new: bool) -> int:
-    name = group_name(job.command)
-    number = index.group_number(connection, graph_id, name, MAX_GROUPS)
-    if is_new:
-        index.add_to_group(connection, graph_id, number, name if number else OTHER_PROGRAMS, job)
-    return number
+def _group_numbers(connection: Connection, lineage: UnfinishedIndex, jobs: Sequence[IndexedJob]) -> dict[int, int]:
+    """Return the number of each job's group, by the job's id."""
+    names = {job.id: group_name(job.command) for job in jobs}
+    distinct = list(dict.fromkeys(names.values()))
+    numbers = index.group_numbers(connection, lineage.graph_id, distinct, MAX_GROUPS)
+    return {job: numbers[name] for job, name in names.items()}
+
+
+def _words(texts: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the words of texts, each with the entity that first has the text."""
+    first: dict[str, str] = {}
+    for text, entity in texts:
+        first.setdefault(text, entity)
+    return [(word, entity) for text, entity in first.items() for word in words_of(text)]
+
+
+def _has_room(connection: Connection, lineage: UnfinishedIndex, kind: str) -> bool:
+    return lineage_words.count_words(connection, lineage.graph_id, kind) < MAX_WORDS[kind]
 
 
 def _edges(connection: Connection, lineage: UnfinishedIndex) -> str | None:
@@ -160,7 +193,7 @@ def _edges(connection: Connection, lineage: UnfinishedIndex) -> str | None:
 def _labels(connection: Connection, lineage: UnfinishedIndex) -> str | None:
     """Index the words of the next label documents. The position is the type and name of an entity."""
     if not lineage.position:
-        index.forget_words(connection, lineage.graph_id, "label")
+        lineage_words.forget_words(connection, lineage.graph_id, "label")
     kind, name = json.loads(lineage.position or '["", ""]')
     found = index.labels_from(connection, lineage.graph_id, (kind, name), SLICE_LABELS)
     words = [(word, entity.name) for entity, label in found for word in words_of_label(load_document(label.metadata))]
@@ -175,4 +208,4 @@ def _add_words(
     for word, entity in words:
         first.setdefault(word, entity)
     chosen = [Word(kind, word, entity) for word, entity in first.items()]
-    index.add_words(connection, lineage.graph_id, lineage.space, chosen, MAX_WORDS[kind] + more)
+    lineage_words.add_words(connection, lineage.graph_id, lineage.space, chosen, MAX_WORDS[kind] + more)

@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 LONGEST_WORD, SHORTEST_WORD = 64, 2
 WORDS_OF_TEXT = 40
 """Maximum words of one command, path or label."""
 LONGEST_GROUP = 80
+PIECES = 1024
+"""Pieces of texts whose words are remembered: paths have their folders in common, and commands their options."""
 _SEPARATORS = re.compile(r"[\s/\\=,;:'\"`()\[\]{}<>|&?!*@#$%^~]+")
 _INNER = re.compile(r"[._\-+]+")
 _SCRIPT = re.compile(r"[^\s=]+\.[A-Za-z]\w{0,5}")
@@ -19,12 +22,17 @@ def words_of(text: str) -> list[str]:
     """
     found: dict[str, None] = {}
     for piece in _SEPARATORS.split(text.lower()):
-        for word in (piece.strip("._-+"), *_INNER.split(piece)):
-            if len(word) >= SHORTEST_WORD and not word.isdigit():
-                found[word[:LONGEST_WORD]] = None
+        for word in _words_of_piece(piece):
+            found[word] = None
         if len(found) >= WORDS_OF_TEXT:
             break
     return list(found)[:WORDS_OF_TEXT]
+
+
+@lru_cache(PIECES)
+def _words_of_piece(piece: str) -> list[str]:
+    words = (piece.strip("._-+"), *_INNER.split(piece))
+    return [word[:LONGEST_WORD] for word in words if len(word) >= SHORTEST_WORD and not word.isdigit()]
 
 
 def sought_words(text: str) -> list[str]:

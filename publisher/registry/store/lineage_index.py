@@ -4,7 +4,7 @@ It is built after a lineage was published, in bounded slices (`lineages.indexing
 changes. A graph's artifacts may move to another graph, so a row holds only together with its `graph_id`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from roar_publisher.registry.store.database import Connection
@@ -15,7 +15,10 @@ CLEAR, JOBS, EDGES, LABELS, DONE = range(5)
 """Phases of a lineage's index (`lineages.index_phase`): its old rows are deleted, then each part is built."""
 NAME_READ = 1000
 """Characters of a command and of a path that are read for the index."""
-_AFTER_LINK = "(kind > :kind OR (kind = :kind AND digest > :digest))"
+_LINKS = f"""
+    SELECT links.job_id, artifacts.id, links.kind, links.digest, substr(links.path, 1, {NAME_READ})
+    FROM links LEFT JOIN artifacts ON artifacts.graph_id = :graph AND artifacts.digest = links.digest
+"""
 
 
 class UnfinishedIndex(NamedTuple):
@@ -30,29 +33,32 @@ class UnfinishedIndex(NamedTuple):
 
 
 class IndexedJob(NamedTuple):
-    """What the index needs of a job."""
+    """What the index needs of a job. `links` is how many it has."""
 
     id: int
     uid: str
     step_number: int
     command: str
     failed: bool
+    links: int
 
 
 class IndexedLink(NamedTuple):
     """What the index needs of a link."""
 
+    job_id: int
+    artifact_id: int | None
     kind: str
     digest: str
     path: str
 
 
-class Word(NamedTuple):
-    """A word of a lineage. `entity` is the uid or digest of what has it, or empty for the lineage itself."""
+class JobGroup(NamedTuple):
+    """Jobs of a group. The name of group 0 stands for all that have no group of their own."""
 
-    kind: str
-    word: str
-    entity: str
+    number: int
+    name: str
+    jobs: Sequence[IndexedJob]
 
 
 def next_unfinished(connection: Connection) -> UnfinishedIndex | None:
@@ -113,83 +119,90 @@ def clear_index(connection: Connection, graph_id: int, limit: int) -> bool:
 def jobs_from(connection: Connection, graph_id: int, uid: str, limit: int) -> list[IndexedJob]:
     """Return the jobs of a graph in the order of their uids, from `uid` on."""
     rows = connection.execute(
-        f"SELECT id, uid, step_number, substr(command, 1, {NAME_READ}), coalesce(exit_code, 0) <> 0 FROM jobs"
+        f"SELECT id, uid, step_number, substr(command, 1, {NAME_READ}), coalesce(exit_code, 0) <> 0, inputs + outputs"
+        " FROM jobs JOIN job_sizes ON job_id = jobs.id"
         " WHERE graph_id = :graph AND uid >= :uid ORDER BY uid LIMIT :limit",
         {"graph": graph_id, "uid": uid, "limit": limit},
     )
     return [IndexedJob(*row) for row in rows.fetchall()]
 
 
-def group_number(connection: Connection, graph_id: int, name: str, most: int) -> int:
-    """Return the number of the group with this name, which is added; 0 if there are `most` others already."""
-    row = connection.execute(
-        "SELECT number FROM job_groups WHERE graph_id = :graph AND name = :name", {"graph": graph_id, "name": name}
-    ).fetchone()
-    if row is not None:
-        return int(row["number"])
+def group_numbers(connection: Connection, graph_id: int, names: Sequence[str], most: int) -> dict[str, int]:
+    """Return the numbers of the groups with these names. New ones follow the others; 0 if there are `most` already."""
+    known = connection.execute(
+        "SELECT name, number FROM job_groups WHERE graph_id = :graph AND name IN (:names)",
+        {"graph": graph_id, "names": list(names)},
+    )
+    numbers = {name: int(number) for name, number in known}
     (count,) = connection.execute(
         "SELECT count(*) FROM job_groups WHERE graph_id = :graph AND number > 0", {"graph": graph_id}
     ).fetchone()
-    return int(count) + 1 if count < most else 0
+    for name in names:
+        if name not in numbers:
+            numbers[name] = count + 1 if count < most else 0
+            count += numbers[name] > 0
+    return numbers
 
 
-def add_to_group(connection: Connection, graph_id: int, number: int, name: str, job: IndexedJob) -> None:
-    """Count a job in its group. The name of group 0 stands for all that have no group of their own."""
-    values = {
-        "graph": graph_id,
-        "number": number,
-        "name": name,
-        "failed": int(job.failed),
-        "step": job.step_number,
-        "job": job.id,
-    }
-    connection.execute(
+def add_to_groups(connection: Connection, graph_id: int, groups: Sequence[JobGroup]) -> None:
+    """Count jobs in their groups."""
+    connection.executemany(
         "INSERT INTO job_groups (graph_id, number, name, jobs, failed, first_step, last_step)"
-        " VALUES (:graph, :number, :name, 1, :failed, :step, :step) ON CONFLICT (graph_id, number) DO UPDATE SET"
-        " jobs = job_groups.jobs + 1, failed = job_groups.failed + excluded.failed,"
+        " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (graph_id, number) DO UPDATE SET"
+        " jobs = job_groups.jobs + excluded.jobs, failed = job_groups.failed + excluded.failed,"
         " first_step = CASE WHEN excluded.first_step < job_groups.first_step THEN excluded.first_step"
         " ELSE job_groups.first_step END,"
         " last_step = CASE WHEN excluded.last_step > job_groups.last_step THEN excluded.last_step"
         " ELSE job_groups.last_step END",
-        values,
+        [(graph_id, number, name, *_sums(jobs)) for number, name, jobs in groups],
     )
-    connection.execute(
-        "INSERT INTO group_jobs (graph_id, number, step_number, job_id) VALUES (:graph, :number, :step, :job)"
-        " ON CONFLICT DO NOTHING",
-        values,
+    connection.executemany(
+        "INSERT INTO group_jobs (graph_id, number, step_number, job_id) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        [(graph_id, group.number, job.step_number, job.id) for group in groups for job in group.jobs],
     )
 
 
-def index_links(
-    connection: Connection, graph_id: int, job_id: int, number: int, after: tuple[str, str], limit: int
-) -> list[IndexedLink]:
-    """Index up to `limit` links of a job after a kind and digest, and return them. `number` is the job's group."""
-    place = {"job": job_id, "kind": after[0], "digest": after[1]}
+def _sums(jobs: Sequence[IndexedJob]) -> tuple[int, int, int, int]:
+    steps = [job.step_number for job in jobs]
+    return len(jobs), sum(job.failed for job in jobs), min(steps), max(steps)
+
+
+def links_of_jobs(connection: Connection, graph_id: int, jobs: Sequence[IndexedJob]) -> list[IndexedLink]:
+    """Return the links of jobs, in the order of the jobs, then by kind and digest."""
     rows = connection.execute(
-        f"SELECT kind, digest, substr(path, 1, {NAME_READ}) FROM links WHERE job_id = :job AND {_AFTER_LINK}"
-        " ORDER BY kind, digest LIMIT :limit",
-        {**place, "limit": limit},
-    ).fetchall()
-    if not rows:
-        return []
-    last_kind, last_digest, _ = rows[-1]
-    bounds = {**place, "graph": graph_id, "last_kind": last_kind, "last_digest": last_digest}
-    found = (
-        "FROM links JOIN artifacts ON artifacts.graph_id = :graph AND artifacts.digest = links.digest"
-        " WHERE job_id = :job AND (kind > :kind OR (kind = :kind AND links.digest > :digest))"
-        " AND (kind < :last_kind OR (kind = :last_kind AND links.digest <= :last_digest)) ON CONFLICT DO NOTHING"
+        f"{_LINKS} WHERE links.job_id IN (:jobs) ORDER BY links.job_id, links.kind, links.digest",
+        {"graph": graph_id, "jobs": [job.id for job in jobs]},
     )
-    connection.execute(
-        "INSERT INTO artifact_links (graph_id, artifact_id, kind, job_id)"
-        f" SELECT artifacts.graph_id, artifacts.id, kind, job_id {found}",
-        bounds,
-    )
-    connection.execute(
-        "INSERT INTO artifact_groups (graph_id, artifact_id, kind, number)"
-        f" SELECT artifacts.graph_id, artifacts.id, kind, :number {found}",
-        {**bounds, "number": number},
+    by_job: dict[int, list[IndexedLink]] = {job.id: [] for job in jobs}
+    for row in rows:
+        by_job[row[0]].append(IndexedLink(*row))
+    return [link for links in by_job.values() for link in links]
+
+
+def links_after(
+    connection: Connection, graph_id: int, job_id: int, after: tuple[str, str], limit: int
+) -> list[IndexedLink]:
+    """Return up to `limit` links of a job after a kind and digest, in that order."""
+    rows = connection.execute(
+        f"{_LINKS} WHERE links.job_id = :job"
+        " AND (links.kind > :kind OR (links.kind = :kind AND links.digest > :digest))"
+        " ORDER BY links.kind, links.digest LIMIT :limit",
+        {"graph": graph_id, "job": job_id, "kind": after[0], "digest": after[1], "limit": limit},
     )
     return [IndexedLink(*row) for row in rows]
+
+
+def add_links(connection: Connection, graph_id: int, links: Sequence[IndexedLink], group_of: Mapping[int, int]) -> None:
+    """Index links. `group_of` has the number of each job's group, by the job's id."""
+    known = [(link.artifact_id, link.kind, link.job_id) for link in links if link.artifact_id is not None]
+    connection.executemany(
+        "INSERT INTO artifact_links (graph_id, artifact_id, kind, job_id) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        [(graph_id, *link) for link in sorted(known)],
+    )
+    connection.executemany(
+        "INSERT INTO artifact_groups (graph_id, artifact_id, kind, number) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        [(graph_id, *group) for group in sorted({(artifact, kind, group_of[job]) for artifact, kind, job in known})],
+    )
 
 
 def grouped_artifacts(connection: Connection, graph_id: int, after: int, limit: int) -> list[tuple[int, str, int]]:
@@ -234,27 +247,3 @@ def labels_from(
     entities = [Entity(graph_id, row["entity_type"], row["entity"]) for row in rows]
     found = ((entity, current_label(connection, entity)) for entity in entities)
     return [(entity, label) for entity, label in found if label is not None]
-
-
-def forget_words(connection: Connection, graph_id: int, kind: str) -> None:
-    """Delete the words of one kind, which are bounded in number."""
-    connection.execute("DELETE FROM words WHERE graph_id = :graph AND kind = :kind", {"graph": graph_id, "kind": kind})
-
-
-def count_words(connection: Connection, graph_id: int, kind: str) -> int:
-    """Return the number of words of one kind, which is bounded."""
-    (count,) = connection.execute(
-        "SELECT count(*) FROM words WHERE graph_id = :graph AND kind = :kind", {"graph": graph_id, "kind": kind}
-    ).fetchone()
-    return int(count)
-
-
-def add_words(connection: Connection, graph_id: int, space: str, words: Sequence[Word], most: int) -> None:
-    """Add words of one kind, until the graph has `most` of them. Of several entities with a word, the first stays."""
-    room = most - count_words(connection, graph_id, words[0].kind) if words else 0
-    if room > 0:
-        connection.executemany(
-            "INSERT INTO words (graph_id, kind, word, entity, space) VALUES (:graph, :kind, :word, :entity, :space)"
-            " ON CONFLICT DO NOTHING",
-            [{"graph": graph_id, "space": space, **word._asdict()} for word in words[:room]],
-        )

@@ -12,6 +12,7 @@ from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.graphs import INDEX_TABLES, delete_discarded, discard_graph
 from roar_publisher.registry.store.schema import MIGRATIONS
 from roar_publisher.registry.store.sqlite import connect, migrate
+from tests.support.registry.engines import sqlite_of
 from tests.support.registry.harness import Registry, job, link
 from tests.support.registry.indexing import index_all
 from tests.support.registry.legacy import Legacy
@@ -78,6 +79,30 @@ async def test_a_slice_is_bounded_whatever_the_lineage(registry: Registry, store
             slices += 1
         assert slices > 5
     assert max(most) < 300_000
+
+
+async def test_a_slice_reads_as_often_whatever_it_holds(registry: Registry, store: Store) -> None:
+    reads = []
+    for number, jobs in enumerate((1, 30)):
+        plant(store, number, [Planted(f"python x{n}.py", range(n, n + 5), (100 + n,)) for n in range(jobs)])
+        statements: list[str] = []
+        sqlite_of(store).set_trace_callback(statements.append)
+        slices = index_all(store)
+        sqlite_of(store).set_trace_callback(None)
+        reads.append((slices, sum(statement.lstrip().startswith("SELECT") for statement in statements)))
+    assert reads[0] == reads[1]
+    assert reads[0][1] > 0
+
+
+async def test_known_words_take_no_room_from_new_ones(
+    registry: Registry, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What all paths have in common comes first in each slice."""
+    monkeypatch.setitem(indexing.MAX_WORDS, "path", 10)
+    monkeypatch.setattr(indexing, "SLICE_LINKS", 2)
+    plant(store, 0, [Planted("python x.py", range(n, n + 2)) for n in range(20)])
+    index_all(store)
+    assert sum(kind == "path" for _graph, kind, *_ in rows(store)["words"]) == 10
 
 
 async def test_a_new_lineage_does_not_wait_for_older_ones(registry: Registry, store: Store) -> None:
