@@ -3,21 +3,44 @@
 import asyncio
 import os
 import socket
+from collections.abc import Callable
 from concurrent.futures import Future
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any
 from weakref import WeakSet
 
 _CONNECTIONS = WeakSet[socket.socket]()
 """Of the event loops that run now."""
+_OPENING = Lock()
+"""Held while a connection is added, and by a fork: no process may get a socket that is not known yet."""
 
 
 class EventLoop(asyncio.SelectorEventLoop):
     """An event loop whose connections a forked process drops, and which ends while a name is being looked up."""
 
-    async def sock_connect(self, sock: socket.socket, address: Any) -> None:
-        _CONNECTIONS.add(sock)
-        return await super().sock_connect(sock, address)
+    async def create_connection(  # type: ignore[override]
+        self,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        host: str | None = None,
+        port: int | None = None,
+        **options: Any,
+    ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
+        """Connect to the first address that accepts. asyncio opens sockets itself, unknown to a fork at that moment."""
+        if host is None or options.get("local_addr") is not None:
+            return await super().create_connection(protocol_factory, host, port, **options)  # type: ignore[arg-type]
+        failures: list[OSError] = []
+        for family, kind, protocol, _name, address in await self.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            sock = _opened(family, kind, protocol)
+            try:
+                await self.sock_connect(sock, address)
+                return await super().create_connection(protocol_factory, sock=sock, **options)
+            except OSError as failure:
+                failures.append(failure)
+                sock.close()
+            except BaseException:
+                sock.close()
+                raise
+        raise failures[0]
 
     async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> list[Any]:
         """Look a name up in a thread of its own. The end of a loop, or of the process, would wait for asyncio's."""
@@ -34,6 +57,15 @@ class EventLoop(asyncio.SelectorEventLoop):
         return await asyncio.wrap_future(found, loop=self)
 
 
+def _opened(family: int, kind: int, protocol: int) -> socket.socket:
+    """Return a new socket, which is known before a fork can happen: opening it lets other threads run."""
+    with _OPENING:
+        sock = socket.socket(family, kind, protocol)
+        sock.setblocking(False)
+        _CONNECTIONS.add(sock)
+        return sock
+
+
 def _leave_to_parent() -> None:
     """Drop the connections that a forked child has of its parent's event loops.
 
@@ -46,6 +78,7 @@ def _leave_to_parent() -> None:
             os.dup2(nothing, handle, inheritable=False)
         os.close(nothing)
     _CONNECTIONS.clear()
+    _OPENING.release()
 
 
-os.register_at_fork(after_in_child=_leave_to_parent)
+os.register_at_fork(before=_OPENING.acquire, after_in_parent=_OPENING.release, after_in_child=_leave_to_parent)

@@ -1,0 +1,88 @@
+"""A forked process has no connection of its parent's event loops, whenever it was forked."""
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import anyio
+import pytest
+
+from roar_publisher.net import event_loop
+from roar_publisher.net.event_loop import EventLoop
+
+REACTION_SECONDS = 0.3
+"""How long a fork that does not wait is given to happen."""
+
+
+@contextmanager
+def listening(family: socket.AddressFamily, address: str) -> Iterator[int]:
+    with socket.socket(family) as listener:
+        listener.bind((address, 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+def connected(host: str, port: int) -> list[str]:
+    """Connect, and return the kinds of files that a process has which is forked while the connection is open."""
+
+    async def connect() -> list[str]:
+        async with await anyio.connect_tcp(host, port) as stream:
+            return kinds_in_fork(stream.extra(anyio.abc.SocketAttribute.raw_socket).fileno())
+
+    return anyio.run(connect, backend_options={"loop_factory": EventLoop})
+
+
+def kinds_in_fork(*handles: int) -> list[str]:
+    """Fork, and return what these file descriptors are in the child."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.write(writer, "\n".join(os.readlink(f"/proc/self/fd/{handle}") for handle in handles).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with open(reader) as answer:
+        kinds = answer.read().splitlines()
+    os.waitpid(child, 0)
+    return kinds
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_an_open_connection_is_dropped(host: str) -> None:
+    with listening(socket.AF_INET, "127.0.0.1") as port:
+        assert connected(host, port) == [os.devnull]
+
+
+def test_a_socket_that_was_just_opened_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread forks as soon as the socket exists."""
+    kinds: list[str] = []
+    forking: list[threading.Thread] = []
+
+    class Forked(socket.socket):
+        def __init__(self, *args: int) -> None:
+            super().__init__(*args)
+            thread = threading.Thread(target=lambda: kinds.extend(kinds_in_fork(self.fileno())))
+            forking.append(thread)
+            thread.start()
+            thread.join(REACTION_SECONDS)
+
+    monkeypatch.setattr(socket, "socket", Forked)
+    with event_loop._opened(socket.AF_INET, socket.SOCK_STREAM, 0):
+        monkeypatch.undo()
+        forking[0].join()
+    assert kinds == [os.devnull]
+
+
+def test_an_address_that_refuses_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    with listening(socket.AF_INET, "127.0.0.1") as closed:
+        pass
+    with listening(socket.AF_INET, "127.0.0.1") as port:
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", number)) for number in (closed, port)]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **options: found)
+        assert connected("127.0.0.1", port) == [os.devnull]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **options: found[:1])
+        with pytest.raises(OSError, match="All connection attempts failed"):
+            connected("127.0.0.1", port)
