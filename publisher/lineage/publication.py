@@ -1,13 +1,22 @@
-"""The note about a publication in a session's metadata, `roar.remote_publication.glaas` (`protocol.md §7`).
+"""Write a publication into roar.db, so that roar's other commands see it (`protocol.md §7`).
 
-`roar label sync` and `roar show` find the published jobs through it.
+`roar label sync` and `roar show` find the published jobs through a note in the session's metadata,
+`roar.remote_publication.glaas`.
 """
 
 import json
-from collections.abc import Iterable
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
 from secrets import token_hex
 
+from roar_publisher.lineage.connections import open_writable
+from roar_publisher.lineage.database_errors import DATABASE_ERRORS, database_problem
+from roar_publisher.lineage.guard import long_notes
 from roar_publisher.lineage.jsontext import encode_text
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.reasons import Reason
 
 SCHEMA_VERSION = 1
 
@@ -53,6 +62,124 @@ def with_publication(
     before, after = json.dumps(document, sort_keys=True, separators=(",", ":")).split(f'"{place}"')
     members = ",".join(f"{encode_text(uid)}:{encode_text(remote)}" for uid, remote in jobs)
     return f"{before}{{{members}}}{after}"
+
+
+class PublicationMarks:
+    """The jobs and artifacts that will be marked in roar.db, collected in a temporary database of SQLite.
+
+    roar.db is not opened before something is marked, and its write lock is held only for the updates.
+    jobs: (local, remote) uid of every published job.
+    digests: of every published artifact.
+
+    Threads may use it in turn. Close it. Raises LocalProblem if the temporary folder has no room.
+    """
+
+    def __init__(self, database: Path, jobs: Iterable[tuple[str, str]], digests: Iterable[str]) -> None:
+        self._database = database
+        self._rows = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        try:
+            with self._problems():
+                _insert_rows(self._rows, jobs, ((digest,) for digest in digests))
+        except BaseException:
+            self._rows.close()
+            raise
+
+    def mark_published(self, *, session_id: int, session_hash: str, prepared_hash: str, now: float) -> None:
+        """Stamp `synced_at` on what was published, and note the publication in the session's metadata.
+
+        session_hash: the hash that the server returned.
+        prepared_hash: the provisional hash, from which the remote uids are derived.
+        now: in seconds since the epoch.
+
+        Runs in one short transaction. Repeating it with the same arguments changes nothing. Rows that were deleted
+        since are skipped. Raises LocalProblem if it fails; then nothing was changed.
+        """
+        with self._marking() as connection, long_notes(connection):
+            _stamp(connection, session_id, now)
+            row = connection.execute("SELECT metadata FROM sessions WHERE id = ?", (session_id,)).fetchone()
+            if row is not None:
+                jobs = connection.execute("SELECT uid, remote FROM published_jobs ORDER BY uid")
+                note = with_publication(
+                    row[0], session_hash=session_hash, prepared_hash=prepared_hash, jobs=jobs, now=now
+                )
+                connection.execute("UPDATE sessions SET metadata = ? WHERE id = ?", (note, session_id))
+
+    def mark_labels(self, *, session_id: int, as_of: float, now: float) -> None:
+        """Stamp `synced_at` on the labels of the session, of these jobs and of these artifacts.
+
+        as_of: when the labels were read, in seconds since the epoch. Repetition and errors as for `mark_published`.
+        """
+        with self._marking() as connection:
+            _stamp_labels(connection, session_id, as_of, now)
+
+    def close(self) -> None:
+        """Remove the temporary database. Repetition does nothing."""
+        self._rows.close()
+
+    @contextmanager
+    def _marking(self) -> Iterator[sqlite3.Connection]:
+        """Provide a transaction in roar.db that sees the collected rows, in temporary tables."""
+        if not self._database.exists():
+            raise LocalProblem(f"there is no {self._database} to record the publication in", reason=Reason.NO_DATABASE)
+        with self._problems(), closing(open_writable(self._database)) as connection:
+            jobs = self._rows.execute("SELECT uid, remote FROM published_jobs ORDER BY uid")
+            digests = self._rows.execute("SELECT digest FROM published_digests ORDER BY digest")
+            _insert_rows(connection, jobs, digests)
+            connection.execute("BEGIN IMMEDIATE")
+            with connection:
+                yield connection
+
+    @contextmanager
+    def _problems(self) -> Iterator[None]:
+        """Raise errors of SQLite as LocalProblem."""
+        try:
+            yield
+        except DATABASE_ERRORS as error:
+            cause = database_problem(self._database, error, writing=True)
+            raise LocalProblem(
+                f"the lineage is published, but roar.db could not be updated: {cause.what}",
+                kept="The publication itself is complete.",
+                next_step=cause.next_step,
+                reason=cause.reason,
+                resumable=True,
+            ) from error
+
+
+def _insert_rows(
+    connection: sqlite3.Connection, jobs: Iterable[tuple[str, str]], digests: Iterable[tuple[str]]
+) -> None:
+    connection.execute("CREATE TEMP TABLE published_jobs(uid TEXT PRIMARY KEY, remote TEXT) WITHOUT ROWID")
+    connection.execute("CREATE TEMP TABLE published_digests(digest TEXT PRIMARY KEY) WITHOUT ROWID")
+    connection.execute("BEGIN")
+    connection.executemany("INSERT OR IGNORE INTO published_jobs VALUES (?, ?)", jobs)
+    connection.executemany("INSERT OR IGNORE INTO published_digests VALUES (?)", digests)
+    connection.execute("COMMIT")
+
+
+def _stamp(connection: sqlite3.Connection, session_id: int, now: float) -> None:
+    connection.execute("UPDATE sessions SET synced_at = ? WHERE id = ?", (now, session_id))
+    connection.execute(
+        "UPDATE jobs SET synced_at = ? WHERE job_uid IN (SELECT uid FROM published_jobs) AND synced_at IS NOT ?",
+        (now, now),
+    )
+    connection.execute(
+        "UPDATE artifacts SET synced_at = ? WHERE id IN (SELECT h.artifact_id FROM artifact_hashes h"
+        " CROSS JOIN published_digests p ON p.digest = h.digest)",
+        (now,),
+    )
+
+
+def _stamp_labels(connection: sqlite3.Connection, session_id: int, as_of: float, now: float) -> None:
+    """Stamp the version of each label that was the newest at `as_of`; a later version was not sent."""
+    connection.execute(
+        "UPDATE labels SET synced_at = :now WHERE id IN (SELECT id FROM ("
+        "SELECT id, max(version) FROM labels WHERE created_at <= :as_of AND (session_id = :session"
+        " OR job_id IN (SELECT id FROM jobs WHERE job_uid IN (SELECT uid FROM published_jobs))"
+        " OR artifact_id IN (SELECT h.artifact_id FROM artifact_hashes h"
+        " CROSS JOIN published_digests p ON p.digest = h.digest))"
+        " GROUP BY session_id, job_id, artifact_id))",
+        {"now": now, "as_of": as_of, "session": session_id},
+    )
 
 
 def _parsed(metadata: str | bytes | None) -> dict[str, object]:

@@ -13,7 +13,7 @@ import anyio
 
 from roar_publisher.engine.run import Run
 from roar_publisher.lineage.canonical import remote_job_uid
-from roar_publisher.lineage.marks import PublicationMarks
+from roar_publisher.lineage.publication import PublicationMarks
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.record import ALLOWED_FOLDERS, Plan

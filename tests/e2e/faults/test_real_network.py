@@ -93,6 +93,12 @@ def session_tokens(program: Program) -> list[bytes]:
     return [path.read_bytes() for path in program.state.rglob("session-token")]
 
 
+def wait_until_planned(process: "subprocess.Popen[str]") -> None:
+    assert process.stdout is not None
+    events = (json.loads(line)["event"] for line in process.stdout)
+    assert any(event == "state" for event in events)
+
+
 @pytest.mark.parametrize("how", ["stall", "withhold"])
 @pytest.mark.parametrize("place", PLACES)
 def test_killed_in_every_state_and_resumed(
@@ -101,6 +107,7 @@ def test_killed_in_every_state_and_resumed(
     weather.order(f"{how} {PLACES[place]}")
     with program.started(*PUBLISH) as process:
         weather.wait_until_stalled()
+        wait_until_planned(process)  # the first request is sent before that
         tokens = session_tokens(program)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 import roar_publisher.planning.put.record_writer
 import roar_publisher.planning.put.tags
 import roar_publisher.state.paths
-from roar_publisher.lineage.marks import PublicationMarks
+from roar_publisher.lineage.publication import PublicationMarks
 from roar_publisher.net.exchange import Exchange
 from roar_publisher.state.file import JournalFile
 from roar_publisher.state.paths import PublishPaths

@@ -12,7 +12,7 @@ import pytest
 from anyio import to_thread
 
 from roar_publisher.engine.steps import after_publish
-from roar_publisher.lineage.marks import PublicationMarks
+from roar_publisher.lineage.publication import PublicationMarks
 from roar_publisher.registry.api.app import ALL_BULK_FEATURES, ALL_FEATURES
 from roar_publisher.report import Noted
 from roar_publisher.state.debts import DebtKind

@@ -12,10 +12,9 @@ import pytest
 from roar_publisher.lineage import guard
 from roar_publisher.lineage.database import open_database
 from roar_publisher.lineage.guard import VALUE_LIMIT
-from roar_publisher.lineage.marks import PublicationMarks
 from roar_publisher.lineage.plan import build_plan
 from roar_publisher.lineage.project import find_project
-from roar_publisher.lineage.publication import published_hashes
+from roar_publisher.lineage.publication import PublicationMarks, published_hashes
 from roar_publisher.lineage.targets import pick_target
 from roar_publisher.state import mounts
 from roar_publisher.state.errors import Conclusion, LocalProblem

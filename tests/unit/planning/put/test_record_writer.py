@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from roar_publisher.lineage.marks import PublicationMarks
+from roar_publisher.lineage.publication import PublicationMarks
 from roar_publisher.planning.put.record import PutRecord
 from roar_publisher.planning.put.record_writer import record_put
 from roar_publisher.state.errors import Conclusion, LocalProblem
