@@ -1,7 +1,8 @@
 """The requests of the protocol that stage nodes and links, of which there may be a million (`protocol.md §4`).
 
 They are structs, because pydantic takes four times as long to read them. What holds for the models of `wire` holds for
-them. `decoding` reads them.
+them. `decoding` reads them. The garbage collector leaves out what a request has thousands of (`gc`): nothing that is
+read from JSON refers to itself.
 """
 
 import sys
@@ -25,7 +26,7 @@ T = TypeVar("T")
 Items = Annotated[list[T], Meta(max_length=MOST_ITEMS)]
 
 
-class Job(Struct, omit_defaults=True):
+class Job(Struct, omit_defaults=True, gc=False):
     """A recorded command. `metadata` is a JSON object as text. A `step_number` of None sorts before every number."""
 
     command: Text
@@ -47,7 +48,7 @@ class JobsRequest(Struct):
     jobs: Items[Job]
 
 
-class Hash(Struct):
+class Hash(Struct, gc=False):
     """One digest of an artifact."""
 
     algorithm: Name
@@ -81,7 +82,7 @@ class LegacyArtifactsRequest(Struct):
     artifacts: Items[LegacyArtifact]
 
 
-class Link(Struct):
+class Link(Struct, gc=False):
     """A job's input or output, by the artifact's digest."""
 
     hash: Name

@@ -8,7 +8,7 @@ a body that it refuses is read again by Python's own parser.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from itertools import chain
 from operator import attrgetter
@@ -21,8 +21,8 @@ from msgspec import Struct
 from roar_publisher.glaas.batches import Name, Text
 
 T = TypeVar("T")
-_NUL = b"\\u0000"
-"""How a text with a NUL is written in JSON."""
+_ESCAPE, _NUL = b"\\", b"\\u0000"
+"""How JSON writes control characters, and among them a NUL."""
 
 
 class NotJson(ValueError):
@@ -49,7 +49,8 @@ def decode(body: bytes, kind: type[T]) -> T:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         value = _converted(body, kind)
     roots: Any = value if isinstance(value, list) else [value]
-    if roots and not _are_right(roots, type(roots[0]), nul=_NUL in body):
+    is_name = _is_name if _ESCAPE in body else _is_name_without_escapes
+    if roots and not _are_right(roots, type(roots[0]), is_name, nul=_NUL in body):
         raise WrongShape(next(filter(None, (_fault(root, type(root)) for root in roots))))
     return value
 
@@ -104,21 +105,26 @@ def _item(items: Any) -> type[Struct]:
     return kind
 
 
-def _are_right(items: Sequence[Struct], kind: type[Struct], *, nul: bool) -> bool:
+def _are_right(items: Sequence[Struct], kind: type[Struct], is_name: Callable[[str], bool], *, nul: bool) -> bool:
     """Return whether all names and texts of structs of one kind are. `nul` is whether there may be a NUL."""
     fields = _fields(kind)
     for name in fields.names:
-        if not _is_name("".join(filter(None, map(attrgetter(name), items)))):
+        if not is_name("".join(filter(None, map(attrgetter(name), items)))):
             return False
     for name in fields.texts if nul else ():
         if not all(map(_is_text, map(attrgetter(name), items))):
             return False
     parts = ((list(chain.from_iterable(map(attrgetter(name), items))), inner) for name, inner in fields.lists)
-    return all(_are_right(some, inner, nul=nul) for some, inner in parts)
+    return all(_are_right(some, inner, is_name, nul=nul) for some, inner in parts)
 
 
 def _is_name(text: str) -> bool:
     return text.isascii() and text.isprintable() and " " not in text
+
+
+def _is_name_without_escapes(text: str) -> bool:
+    """The same for what JSON wrote without escapes, in a tenth of the time."""
+    return text.isascii() and " " not in text and "\x7f" not in text
 
 
 def _is_text(value: object) -> bool:

@@ -85,11 +85,12 @@ def canonical_frame(
 
     For a job with too many links to hold in memory at once; see `canonical_page`.
     """
-    kind, fields = _encode(job_type or DEFAULT_JOB_TYPE), metadata_text(metadata)
+    kind, fields = _encode_text(job_type or DEFAULT_JOB_TYPE), metadata_text(metadata)
+    parent, step = _number_or_null(parent_step_number), _number_or_null(step_number)
     return (
-        f'{{"command":{_encode(command)},"inputs":[',
+        f'{{"command":{_encode_text(command)},"inputs":[',
         f'],"job_type":{kind},"metadata":{fields},"outputs":[',
-        "]," + _encode({"parent_step_number": parent_step_number, "step_number": step_number})[1:],
+        f'],"parent_step_number":{parent},"step_number":{step}}}',
     )
 
 
@@ -158,6 +159,10 @@ def remote_job_uid(lineage_hash: str, local_uid: str) -> str:
     """Return a job's uid on the server: stable for the same job of the same lineage, new if the lineage has grown."""
     name = f"{lineage_hash.strip().lower()}\0{local_uid.strip()}"
     return hashlib.sha256(name.encode()).hexdigest()[:REMOTE_UID_LENGTH]
+
+
+def _number_or_null(number: int | None) -> str:
+    return "null" if number is None else str(number)
 
 
 def _text_or_null(text: str) -> str:

@@ -6,7 +6,6 @@ Both apps are called in their own process, `AT_ONCE` requests at a time, with ne
 between: those would cost more than either app.  Prints the seconds from the first node to the last link.
 """
 
-import gc
 import json
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from benchmark.recording import Recording, Sent
 from benchmark.table import Figure, ratio
 from roar_publisher.registry.api.app import create_app
 from roar_publisher.registry.data import Store
+from roar_publisher.registry.server.garbage import collect_rarely
 
 GROUP = "ingest"
 REPETITIONS = 5
@@ -147,7 +147,7 @@ def main() -> None:
     """Measure, and print what it took."""
     name, recording, folder = sys.argv[1:]
     with APPS[name](Path(folder)) as app:
-        gc.freeze()  # as `roar registry serve` does
+        collect_rarely()  # as `roar registry serve` does
         sys.stdout.write(str(anyio.run(stage, app, Recording.read(Path(recording)))))
 
 

@@ -1,7 +1,6 @@
 """The registry as a process: `serve` binds, reports its address, and stops on SIGTERM or SIGINT."""
 
 import contextlib
-import gc
 import logging
 import socket
 import time
@@ -25,6 +24,7 @@ from roar_publisher.registry.http.addresses import Network
 from roar_publisher.registry.http.lifecycle import Lifecycle
 from roar_publisher.registry.http.names import Names
 from roar_publisher.registry.server.connections import DEFAULT_CONNECTIONS, ConnectionTable, allowed_connections
+from roar_publisher.registry.server.garbage import collect_rarely
 from roar_publisher.registry.server.process import BACKLOG, DRAIN_SECONDS, Server, server_config
 from roar_publisher.registry.server.workers import Supervisor, shared_figures
 from roar_publisher.registry.store.errors import StoreError
@@ -129,7 +129,7 @@ def _serve_socket(
             else:
                 server.alive = started
                 config.backlog = 1  # so the connections of a moment are spread over the workers
-            gc.freeze()  # what was imported and built so far stays; searching it again takes a quarter of the time
+            collect_rarely()
             server.run(sockets=[listener])
     finally:
         store.close()

@@ -33,13 +33,8 @@ _GRAPH_TABLES = (
 so these, which may be a million, are deleted first."""
 
 
-class LinkCount(NamedTuple):
-    """New links of a job, and the bytes of all links that were sent for it, new or not."""
-
-    job_id: int
-    inputs: int
-    outputs: int
-    bytes: int
+LinkCount = tuple[int, int, int, int]
+"""New inputs and outputs of a job, the bytes of all links that were sent for it, new or not, and its row id."""
 
 
 def new_graph(connection: Connection) -> int:
@@ -142,11 +137,11 @@ def count_links(connection: Connection, graph_id: int, counts: Sequence[LinkCoun
     """
     connection.executemany(
         "UPDATE job_sizes SET inputs = inputs + ?, outputs = outputs + ?, bytes = bytes + ? WHERE job_id = ?",
-        [(count.inputs, count.outputs, count.bytes, count.job_id) for count in counts],
+        counts,
     )
     connection.execute(
         "UPDATE graphs SET inputs = inputs + ?, outputs = outputs + ? WHERE id = ?",
-        (sum(count.inputs for count in counts), sum(count.outputs for count in counts), graph_id),
+        (sum(inputs for inputs, *_ in counts), sum(outputs for _, outputs, *_ in counts), graph_id),
     )
 
 

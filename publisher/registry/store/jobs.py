@@ -88,7 +88,7 @@ def insert_jobs(connection: Connection, graph_id: int, rows: Sequence[StoredJob]
         "INSERT INTO jobs (graph_id, uid, parent_uid, step_number, command, job_type, timestamp, duration_seconds,"
         " exit_code, git_commit, git_branch, metadata) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (graph_id, uid) DO NOTHING",
-        [(graph_id, *row._replace(step_number=_stored_step(row.step_number))) for row in rows],
+        [(graph_id, *row[:2], _stored_step(row.step_number), *row[3:]) for row in rows],
     ).rowcount
     known = job_ids(connection, graph_id, [row.uid for row in rows])
     ids = [known[row.uid] for row in rows]
@@ -119,7 +119,7 @@ def linked_jobs(connection: Connection, graph_id: int, uids: Iterable[str]) -> d
         " WHERE graph_id = :graph AND uid IN (:uids)",
         {"graph": graph_id, "uids": list(uids)},
     )
-    return {uid: LinkedJob(*numbers) for uid, *numbers in rows}
+    return {uid: LinkedJob(number, inputs, outputs) for uid, number, inputs, outputs in rows}
 
 
 def has_jobs(connection: Connection, graph_id: int) -> bool:
@@ -129,7 +129,7 @@ def has_jobs(connection: Connection, graph_id: int) -> bool:
 
 def insert_links(connection: Connection, graph_id: int, groups: Iterable[LinksOfJob]) -> None:
     """Add links to jobs of a graph. If a link exists, the one with the smaller path stays."""
-    counts: list[LinkCount] = []
+    counts: list[tuple[int, LinksOfJob]] = []
     first: list[LinkRow] = []
     later: list[LinksOfJob] = []
     met: set[tuple[int, str]] = set()
@@ -139,7 +139,7 @@ def insert_links(connection: Connection, graph_id: int, groups: Iterable[LinksOf
             later.append(group)
         else:
             first += group.rows
-            counts.append(_count(group, len(group.rows)))
+            counts.append((len(group.rows), group))
         met.add(place)
     # Most jobs get all links of a kind at once. These are new, so nothing has to be counted one job at a time.
     insert_rows(connection, _INTO_LINKS, _NEW_LINK, first)
@@ -147,8 +147,8 @@ def insert_links(connection: Connection, graph_id: int, groups: Iterable[LinksOf
         new = insert_rows(connection, _INTO_LINKS, _NEW_LINK, group.rows)
         if new < len(group.rows):
             insert_rows(connection, _INTO_LINKS, _SMALLER_PATH, group.rows)
-        counts.append(_count(group, new))
-    count_links(connection, graph_id, counts)
+        counts.append((new, group))
+    count_links(connection, graph_id, _sums(counts))
 
 
 def insert_view_edges(connection: Connection, job_id: int, edges: Iterable[tuple[str, str, str]]) -> None:
@@ -247,9 +247,14 @@ def _names_twice(rows: Sequence[LinkRow]) -> bool:
     return len({row[2] for row in rows}) < len(rows)
 
 
-def _count(group: LinksOfJob, new: int) -> LinkCount:
-    inputs, outputs = (new, 0) if group.kind == "inputs" else (0, new)
-    return LinkCount(group.job.id, inputs, outputs, group.bytes)
+def _sums(counts: Iterable[tuple[int, LinksOfJob]]) -> list[LinkCount]:
+    """Return the counts of each job's new links, given as the number of them and the links that were sent."""
+    sums: dict[int, list[int]] = {}
+    for new, group in counts:
+        job = sums.setdefault(group.job.id, [0, 0, 0])
+        job[0 if group.kind == "inputs" else 1] += new
+        job[2] += group.bytes
+    return [(inputs, outputs, size, job) for job, (inputs, outputs, size) in sums.items()]
 
 
 def _stored_step(step_number: int | None) -> int:

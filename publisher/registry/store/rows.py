@@ -18,8 +18,8 @@ def insert_rows(
     shortest first.
     """
     written = 0
-    for length, statement in statements.items():
-        chosen = [row for row in rows if len(row) == length]
-        if chosen:
-            written += connection.executemany(f"{statement} {conflict}", chosen).rowcount
+    lengths = set(map(len, rows))
+    for length in sorted(lengths):
+        chosen = rows if len(lengths) == 1 else [row for row in rows if len(row) == length]
+        written += connection.executemany(f"{statements[length]} {conflict}", chosen).rowcount
     return written

@@ -37,7 +37,9 @@ def rows(store: Store) -> dict[str, list[tuple[object, ...]]]:
 
 async def published(registry: Registry, jobs: int = 7, links: int = 5) -> str:
     session = await registry.open()
-    await session.add_jobs(*(job(number, command=f"python s{number % 3}.py") for number in range(jobs)))
+    await session.add_jobs(
+        *(job(number, command=f"python s{number % 3}.py --of a{number % 2}") for number in range(jobs))
+    )
     for number in range(jobs):
         first = 1000 - number * 10  # outputs have smaller digests than inputs
         await session.add_links(number, "inputs", *(link(first + n) for n in range(links)))
