@@ -15,8 +15,11 @@ WITHOUT_ROAR_CLI = """
 import sys
 sys.modules["roar"] = None
 from roar_publisher.__main__ import main
+from roar_publisher.net import gate
+gate.FIRST_CONTACT_SECONDS = 1.0
 main()
 """
+"""It does not wait long for a registry that never answered."""
 
 
 @pytest.fixture

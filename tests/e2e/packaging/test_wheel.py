@@ -155,12 +155,13 @@ def registry_of(installed: Installed) -> Iterator[str]:
 
 
 def _install(folder: Path) -> None:
+    """Install what is run here: without pip, and without compiling the modules that nothing imports."""
     venv = folder / "venv"
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     _must([*pip, "wheel", "--no-deps", "--wheel-dir", str(folder), str(CHECKOUT)])
-    _must([sys.executable, "-m", "venv", "--clear", str(venv)])
+    _must([sys.executable, "-m", "venv", "--clear", "--without-pip", str(venv)])
     (wheel,) = folder.glob("*.whl")
-    _must([*pip, "--python", str(venv / "bin" / "python"), "install", f"{wheel}[all]"])
+    _must([*pip, "--python", str(venv / "bin" / "python"), "install", "--no-compile", f"{wheel}[all]"])
 
 
 def _must(command: list[str]) -> None:
