@@ -162,9 +162,9 @@ def test_the_limit_follows_a_changing_capacity() -> None:
         async with anyio.create_task_group() as tasks:
             for _ in range(MOST_REQUESTS):
                 tasks.start_soon(keep_sending)
-            for capacity in (64, 4, 64):
+            for capacity, seconds in ((64, 5), (4, 30), (64, 15)):
                 connection.turns.total_tokens = capacity
-                await anyio.sleep(30)
+                await anyio.sleep(seconds)
                 widths.append(calls.connection.limit.current)
             tasks.cancel_scope.cancel()
         full, narrow, again = widths

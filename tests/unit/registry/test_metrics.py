@@ -4,12 +4,14 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import anyio
 import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.lineages.registration import LIFETIME
+from roar_publisher.registry.lineages.sweeping import INTERVAL_SECONDS
 from roar_publisher.registry.server.metrics import Metrics
 from tests.support import virtual
 from tests.support.registry.harness import GIT, START, job, make_registry, run_inline
@@ -68,14 +70,15 @@ async def test_requests_are_counted_by_route_and_status(store: Store) -> None:
 
 def test_sweeps_are_counted(store: Store) -> None:
     metrics = Metrics()
+    now = START
 
     async def scenario() -> None:
-        import anyio
-
-        registry = make_registry(store, clock=lambda: START + anyio.current_time(), run=run_inline, observer=metrics)
+        nonlocal now
+        registry = make_registry(store, clock=lambda: now, run=run_inline, observer=metrics)
         async with registry.app.router.lifespan_context(registry.app), registry.client:
             await registry.open()
-            await anyio.sleep(2 * LIFETIME)
+            now += 2 * LIFETIME
+            await anyio.sleep(2 * INTERVAL_SECONDS)
 
     virtual.run(scenario)
     swept = metrics.collected.get_sample_value("roar_registry_sweeps_total")

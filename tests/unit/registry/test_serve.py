@@ -204,7 +204,7 @@ def test_a_finalize_that_is_killed_happened_wholly_or_not_at_all(tmp_path: Path,
     with serving(tmp_path / "reference") as process, calling(process) as caller:
         caller.stage(JOBS)
         expected = caller.post("/finalize", GIT)
-    for round_ in range(4):
+    for round_ in range(2):
         data = tmp_path / str(round_)
         with serving(data) as process, calling(process) as caller:
             caller.stage(JOBS)

@@ -19,6 +19,7 @@ from roar_publisher.state.errors import PublisherError, Transient, UsageProblem
 from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.destinations import open_store
 from tests.support.net.servers import HOST, SETTINGS, Asked, Server, authority, serving, socks
+from tests.support.sampling import pairs
 
 pytestmark = pytest.mark.anyio
 
@@ -255,14 +256,13 @@ async def test_no_variable_of_a_library_makes_a_defect(
         server.answer = lambda asked: (404, {}, b"")
         if url == "s3":
             setting.setenv("AWS_ENDPOINT_URL", server.url)
-        for name in botocores() if url == "s3" else googles():
-            for value in ODD:
-                with setting.context() as patched:
-                    patched.setenv(name, value)
-                    error = await problem_of(f"{url}://bucket/run")
-                assert error is None or error.reason in set(Reason) - {Reason.DEFECT}, name
-                if isinstance(error, UsageProblem):
-                    explains(error, name)
+        for name, value in pairs(f"variables for {url}", botocores() if url == "s3" else googles(), ODD):
+            with setting.context() as patched:
+                patched.setenv(name, value)
+                error = await problem_of(f"{url}://bucket/run")
+            assert error is None or error.reason in set(Reason) - {Reason.DEFECT}, name
+            if isinstance(error, UsageProblem):
+                explains(error, name)
     assert "Traceback" not in "".join(capsys.readouterr())
 
 
