@@ -13,12 +13,13 @@ import pytest
 
 from roar_publisher.net.address import is_loopback
 from roar_publisher.state.paths import StateFolder
-from tests.support.order import longest_first
+from tests.support.order import begin_elsewhere, longest_first
 from tests.support.registry.quick_tables import copy_tables
 from tests.support.sampling import EXHAUSTIVE, SEED
 
 INTERNET = (socket.AF_INET, socket.AF_INET6)
 BACKENDS = ("asyncio", "trio")
+TESTS = Path(__file__).parent
 
 
 def _stay_on_this_machine(event: str, arguments: tuple[object, ...]) -> None:
@@ -40,9 +41,16 @@ def pytest_report_header() -> str:
     return "every case of every sweep" if EXHAUSTIVE else f"samples: ROAR_TEST_SAMPLE={SEED}"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the workers of a whole run collect from different places on."""
+    worker = getattr(config, "workerinput", None)
+    if worker is not None and config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        config.args = begin_elsewhere(TESTS, int(worker["workerid"].removeprefix("gw")), worker["workercount"])
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take long."""
-    items[:] = longest_first(items, Path(__file__).parent)
+    items[:] = longest_first(items, TESTS)
 
 
 @pytest.fixture(params=BACKENDS if EXHAUSTIVE else None)

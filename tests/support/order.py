@@ -3,7 +3,7 @@
 `scripts/test` hands whole files to the workers, in this order: what a file shares is made once.
 """
 
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import pytest
 
@@ -37,6 +37,22 @@ LONGEST = (
 
 
 def longest_first(items: list[pytest.Item], tests: PurePath) -> list[pytest.Item]:
-    """Return the tests of the longest files in the order of `LONGEST`, then the others as they are."""
+    """Return the tests of the longest files in the order of `LONGEST`, then the others by the names of their files."""
     rank = {PurePath(tests, name): number for number, name in enumerate(LONGEST)}
-    return sorted(items, key=lambda item: rank.get(item.path, len(rank)))
+    return sorted(items, key=lambda item: (rank.get(item.path, len(rank)), item.path))
+
+
+def begin_elsewhere(tests: Path, worker: int, workers: int) -> list[str]:
+    """Return all that is in the folders of the tests, beginning at another place for each worker.
+
+    The first worker that imports a file of a new checkout rewrites its assertions and keeps the result, which takes
+    longer than all else that is done to collect it: so each does a part of that for the others.
+    """
+    folders = [tests, tests / "e2e", tests / "unit"]
+    found = sorted(path for folder in folders for path in folder.iterdir() if path not in folders and _has_tests(path))
+    first = len(found) * worker // workers
+    return [str(path) for path in found[first:] + found[:first]]
+
+
+def _has_tests(path: Path) -> bool:
+    return path.match("test_*.py") or (path.is_dir() and any(path.rglob("test_*.py")))

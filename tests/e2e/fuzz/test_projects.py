@@ -15,7 +15,7 @@ from tests.support.fuzz.registry import ACCESS, REFRESH, Registry, planned_hash,
 from tests.support.fuzz.wire import Network
 from tests.support.lineage.captured import captured_project
 
-USUAL = 200
+USUAL = 120
 SECRET = "canary-of-a-file-outside-" + "s" * 20
 COMMANDS = (
     ("--dry-run",),

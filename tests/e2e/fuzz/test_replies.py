@@ -36,7 +36,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Exception ignored in. <async_generator:pytest.PytestUnraisableExceptionWarning"),
 ]
 
-USUAL = 160
+USUAL = 120
 FLAGS = {
     "nobody": ("--anonymous",),
     "bearer": ("--private",),

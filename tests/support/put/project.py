@@ -39,7 +39,7 @@ def write(name, content):
         file.write(content)
 for number, size in enumerate({LARGE}):
     write(f"large-{{number}}.bin", random.Random(seed + bytes([number])).randbytes(size))
-for number in range(4):
+for number in range(2):
     write(f"deeper/small-{{number}}.bin", random.Random(number).randbytes(1000 + number))
 write("copy.bin", random.Random(0).randbytes(1000))
 write("größe 测试.txt", b"a name beyond ASCII")

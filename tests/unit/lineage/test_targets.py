@@ -19,7 +19,7 @@ DISTRIBUTED = {"task": "ray_task:work", "noise": "ray_task:poll_status", "submit
 Jobs = list[tuple[str, str | None]]
 
 
-@pytest.mark.parametrize("seed", sample("targets", range(80), 16))
+@pytest.mark.parametrize("seed", sample("targets", range(80), 10))
 def test_targets_pick_the_same_jobs_as_roar(seed: int, tmp_path: Path) -> None:
     chance = random.Random(seed)
     with Recorder(tmp_path) as recorder:

@@ -21,7 +21,7 @@ from tests.support.registry.indexing import index_all
 from tests.support.registry.people import Bearer
 from tests.support.sampling import EXHAUSTIVE, SEED
 
-EXAMPLES = 200 if EXHAUSTIVE else 4
+EXAMPLES = 200 if EXHAUSTIVE else 3
 """Requests to each endpoint."""
 FORM = "application/x-www-form-urlencoded"
 

@@ -1,24 +1,44 @@
 """Listings of more than one page, from real servers."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 from blake3 import blake3
 from msgspec.structs import replace
 
+from roar_publisher.net.exchange import Reply
 from roar_publisher.storage.digest import digest_file
+from roar_publisher.storage.s3_requests import NOTHING, S3Requests
 from roar_publisher.storage.source import Content
 from roar_publisher.storage.store import LOOKUPS_PER_PAGE
+from tests.support.sampling import EXHAUSTIVE
 from tests.support.storage.memory import write_file
 from tests.unit.storage.conftest import Place
 
 pytestmark = pytest.mark.anyio
-MORE_THAN_A_PAGE = 1003
+PAGE = 1000 if EXHAUSTIVE else 20
+"""How many entries a server puts into a page: a thousand, which it is asked to lower."""
+MORE_THAN_A_PAGE = PAGE + 3
 QUESTIONS = 2 * LOOKUPS_PER_PAGE
 """Worth two pages."""
 AT_ONCE = 16
+
+
+@pytest.fixture(autouse=True)
+def _pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = S3Requests.ask
+
+    async def in_pages(
+        requests: S3Requests, method: str, name: str = "", query: Mapping[str, str] = NOTHING, **more: Any
+    ) -> Reply:
+        page = {"list-type": "max-keys", "uploadId": "max-parts"}
+        sizes = {page[listed]: str(PAGE) for listed in page if listed in query} if method == "GET" else {}
+        return await ask(requests, method, name, sizes | dict(query), **more)
+
+    monkeypatch.setattr(S3Requests, "ask", in_pages)
 
 
 async def for_each(work: Callable[[int], Awaitable[object]], count: int = MORE_THAN_A_PAGE) -> None:

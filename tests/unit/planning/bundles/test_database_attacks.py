@@ -109,7 +109,7 @@ def test_a_registry_url_with_a_password_or_without_tls_is_refused(
 # ------------------------------------------------------------------------------------------------------- every column
 
 ESCAPE = "\x1b]0;title\x07\n"
-SOME = 3
+SOME = 2
 """How many values of each list are tried in each column by default."""
 WRONG: dict[str, list[object]] = {
     "TEXT": [b"\x00\xff", 5, 5.5, "x" * 1_000_001, "\0"],
