@@ -75,8 +75,8 @@ def client_of(url: str) -> Any:
 
 @contextmanager
 def moto() -> Iterator[str]:
-    """moto's server with the bucket; gives its URL."""
-    with _serving(sys.executable, "-c", _MOTO, BUCKET) as url:
+    """moto's server with the bucket, which takes parts of any size; gives its URL."""
+    with _serving(sys.executable, "-c", _MOTO, BUCKET, S3_UPLOAD_PART_MIN_SIZE="1") as url:
         yield url
 
 
@@ -98,9 +98,13 @@ def far_away(target: str, seconds: float) -> Iterator[str]:
 
 
 @contextmanager
-def _serving(*command: str) -> Iterator[str]:
+def _serving(*command: str, **more: str) -> Iterator[str]:
     process = subprocess.Popen(
-        command, env=environment(**AWS), stdin=subprocess.PIPE, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+        command,
+        env=environment(**AWS, **more),
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
     )
     with process:
         try:

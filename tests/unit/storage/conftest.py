@@ -10,12 +10,17 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from roar_publisher.storage import parts
 from roar_publisher.storage.destinations import open_store
+from roar_publisher.storage.parts import MIB, SMALLEST_PART_BYTES
 from roar_publisher.storage.store import ObjectStore
+from tests.support.sampling import EXHAUSTIVE
 from tests.support.storage.proxy import Proxy, proxied
 from tests.support.storage.servers import AWS, BUCKET, client_of, gcs_emulator, moto, rclone
 
 PATIENCE_SECONDS = 2.0
+PART_BYTES = SMALLEST_PART_BYTES if EXHAUSTIVE else MIB
+"""The size of the parts in tests that have `small_parts`."""
 _prefixes = count(1)
 
 
@@ -26,6 +31,12 @@ def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_REGION", "STORAGE_EMULATOR_HOST"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts that are smaller than a user's: their hashes take most of the time of a test."""
+    monkeypatch.setattr(parts, "SMALLEST_PART_BYTES", PART_BYTES)
 
 
 @pytest.fixture(scope="session")

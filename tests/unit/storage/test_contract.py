@@ -10,17 +10,16 @@ from msgspec.structs import asdict, replace
 
 from roar_publisher.state.errors import LocalProblem, Rejected, UsageProblem
 from roar_publisher.storage.digest import digest_file
-from roar_publisher.storage.parts import MIB
 from roar_publisher.storage.readable import StoredObject
 from roar_publisher.storage.source import Content
 from roar_publisher.storage.store import LOOKUPS_PER_PAGE, ObjectStore, Part, Upload, UploadVanished
 from roar_publisher.storage.transfer import transfer
 from tests.support.storage.memory import MemoryLedger, nothing, write_file
 from tests.support.storage.proxy import Fault
-from tests.unit.storage.conftest import Place
+from tests.unit.storage.conftest import PART_BYTES, Place
 
-pytestmark = pytest.mark.anyio
-LARGE = 20 * MIB + 12_345
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("small_parts")]
+LARGE = 5 * PART_BYTES // 2 + 12_345
 """Three parts, the last one short."""
 
 
@@ -37,7 +36,7 @@ async def send(store: ObjectStore, key: str, content: Content, ledger: MemoryLed
     assert store.matches(stored, content)
 
 
-@pytest.mark.parametrize("size", [0, 1, 100_000, 8 * MIB, 8 * MIB + 1, LARGE])
+@pytest.mark.parametrize("size", [0, 1, 100_000, PART_BYTES, PART_BYTES + 1, LARGE])
 async def test_what_is_sent_can_be_read_back(place: Place, tmp_path: Path, size: int) -> None:
     path = write_file(tmp_path / "source", size, seed=size)
     async with place.store() as store:
@@ -191,7 +190,7 @@ class Dying(MemoryLedger):
 
 
 async def test_a_resumed_upload_sends_only_what_is_missing(place: Place, tmp_path: Path) -> None:
-    path = write_file(tmp_path / "source", 5 * 8 * MIB)
+    path = write_file(tmp_path / "source", 5 * PART_BYTES)
     ledger = Dying(2)
     async with place.store() as store:
         content = await content_of(path, store)
@@ -204,9 +203,9 @@ async def test_a_resumed_upload_sends_only_what_is_missing(place: Place, tmp_pat
     async with place.store() as store:
         await transfer(store, "object", content, ledger, parts_at_once=1, advance=progress.__setitem__)
     if place.proxy:
-        sent = [seen for seen in place.proxy.seen if seen.body_bytes >= 8 * MIB]
+        sent = [seen for seen in place.proxy.seen if seen.body_bytes >= PART_BYTES]
         assert len(sent) <= 3, "of five parts, two were acknowledged and one was under way"
-    assert progress == dict.fromkeys(range(1, 6), 8 * MIB)
+    assert progress == dict.fromkeys(range(1, 6), PART_BYTES)
     assert place.read("object") == bytes_of(path)
 
 
@@ -303,7 +302,7 @@ async def test_a_copy_has_the_same_content_or_is_not_made(place: Place, tmp_path
         assert place.read("the second ü") == bytes_of(path)
 
 
-@pytest.mark.parametrize("size", [1000, 20 * MIB])
+@pytest.mark.parametrize("size", [1000, LARGE])
 async def test_content_that_cannot_be_copied_is_sent(place: Place, tmp_path: Path, size: int) -> None:
     path = write_file(tmp_path / "source", size)
     async with place.store() as store:

@@ -10,16 +10,15 @@ from msgspec.structs import replace
 
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.storage.digest import confirm, digest_file
-from roar_publisher.storage.parts import MIB
 from roar_publisher.storage.source import Content, FileChanged
 from roar_publisher.storage.store import Part
 from roar_publisher.storage.transfer import transfer
 from tests.support.sampling import sample
 from tests.support.storage.memory import MemoryLedger, nothing, write_file
-from tests.unit.storage.conftest import Place
+from tests.unit.storage.conftest import PART_BYTES, Place
 
-pytestmark = pytest.mark.anyio
-LARGE = 20 * MIB
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("small_parts")]
+LARGE = 5 * PART_BYTES // 2
 PARTS = 3
 SEEDS = sample("changes of files", range(3), 1)
 Mutation = Callable[[Path, random.Random], None]
@@ -122,8 +121,8 @@ async def test_a_change_while_a_part_is_being_sent_is_caught(
     place: Place, tmp_path: Path, mutate: Mutation, seed: int
 ) -> None:
     rng = random.Random(f"{seed} {mutate.__name__} within")
-    path = Path(write_file(tmp_path / "source", LARGE))
-    left = rng.randint(1, 15)  # of the fewest reports, those of parts that are sent from memory
+    path = Path(write_file(tmp_path / "source", 10 * PART_BYTES))
+    left = rng.randint(1, 8)  # of the fewest reports: one of each part that is sent from memory
 
     def advance(part: int, sent: int) -> None:
         nonlocal left
@@ -178,7 +177,7 @@ async def test_nothing_of_a_changed_part_stays_in_a_store(s3_place: Place, tmp_p
         upload = await store.begin("object", content)
         rewrite_at = random.Random(1)
         with path.open("r+b") as file:  # noqa: ASYNC230 - nothing else runs
-            file.seek(8 * MIB + rewrite_at.randrange(8 * MIB))
+            file.seek(PART_BYTES + rewrite_at.randrange(PART_BYTES))
             file.write(b"\0\0\0\0")
         os.utime(path, ns=(content.fence.mtime_ns, content.fence.mtime_ns))
         await store.put_part(upload, 1, content.part(1), lambda sent: None)

@@ -13,7 +13,6 @@ from roar_publisher.state.errors import NeedsUser, PublisherError, Rejected, Tra
 from roar_publisher.storage.destinations import ignore_report, open_store
 from roar_publisher.storage.digest import digest_file
 from roar_publisher.storage.http import StoreConnection
-from roar_publisher.storage.parts import MIB
 from roar_publisher.storage.readable import StoredObject
 from roar_publisher.storage.s3 import S3Store
 from roar_publisher.storage.s3_account import open_account
@@ -22,10 +21,10 @@ from roar_publisher.storage.transfer import transfer
 from tests.support.storage.memory import MemoryLedger, nothing, write_file
 from tests.support.storage.proxy import Fault, Proxy, once
 from tests.support.storage.servers import AWS, BUCKET
-from tests.unit.storage.conftest import Place
+from tests.unit.storage.conftest import PART_BYTES, Place
 
-pytestmark = pytest.mark.anyio
-LARGE = 20 * MIB
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("small_parts")]
+LARGE = 5 * PART_BYTES // 2
 PART, COMPLETION, ALWAYS = "partNumber", "?uploadId", 1_000_000
 
 
@@ -53,7 +52,7 @@ async def send(store: ObjectStore, path: str, ledger: MemoryLedger | None = None
 
 
 def sent_parts(proxy: Proxy) -> int:
-    return sum(seen.method == "PUT" and seen.body_bytes > MIB for seen in proxy.seen)
+    return sum(seen.method == "PUT" and seen.body_bytes > PART_BYTES // 4 for seen in proxy.seen)
 
 
 def bytes_of(path: str) -> bytes:
