@@ -20,13 +20,13 @@ import pytest
 from roar_publisher.state.errors import NeedsUser
 from roar_publisher.storage.destinations import open_store
 from roar_publisher.storage.digest import digest_file
-from roar_publisher.storage.parts import MIB
 from roar_publisher.storage.transfer import transfer
 from tests.support.storage.memory import MemoryLedger, nothing, write_file
 from tests.support.storage.proxy import Proxy
 from tests.support.storage.servers import ACCESS_KEY, BUCKET, SECRET_KEY
+from tests.unit.storage.conftest import PART_BYTES
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("small_parts")]
 ROLE = "arn:aws:iam::123456789012:role/writer"
 IDENTITY_TOKEN = "the-token-of-a-workload"
 SOON, LATER = timedelta(minutes=1), timedelta(hours=1)
@@ -135,7 +135,7 @@ def of_a_program(cloud: Cloud, folder: Path) -> dict[str, str]:
 
 async def send(proxy: Proxy, folder: Path) -> None:
     """Upload a file of three parts to a server that verifies signatures."""
-    path = write_file(folder / "source", 20 * MIB)
+    path = write_file(folder / "source", 5 * PART_BYTES // 2)
     proxy.seen.clear()
     async with await open_store(f"s3://{BUCKET}/{folder.name}", {"AWS_ENDPOINT_URL": proxy.url}) as store:
         content = await digest_file(path)

@@ -16,14 +16,14 @@ from roar_publisher.state.meanings import MEANINGS, Turn
 from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.destinations import open_store
 from roar_publisher.storage.digest import digest_file
-from roar_publisher.storage.parts import MIB
 from roar_publisher.storage.s3_location import BucketLocation, locate
 from roar_publisher.storage.transfer import transfer
 from tests.support.net.servers import Answer, Asked, Server, serving
 from tests.support.storage.memory import MemoryLedger, nothing, write_file
+from tests.unit.storage.conftest import PART_BYTES
 
-pytestmark = pytest.mark.anyio
-LARGE = 20 * MIB
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("small_parts")]
+LARGE = 5 * PART_BYTES // 2
 Refusal = Callable[[Asked], Answer | None]
 
 
