@@ -33,7 +33,7 @@ def test_an_interrupted_put_keeps_its_upload_ids_private(kind: str, given: str, 
     """An upload id lets its bearer write to the store, so only one private file holds it, during the upload."""
     place = signed_in(make_place, kind)
     place.env["ROAR_DEBUG"] = "1"
-    place.destination.weather(after_bodies(8, Fault.RESET))
+    place.destination.weather(after_bodies(6, Fault.RESET))
     interrupted = place.put(given, short_waits=True)
     assert interrupted.code == ExitCode.INTERRUPTED
     journal = place.only_publish()

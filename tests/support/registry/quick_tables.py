@@ -22,5 +22,5 @@ def _copy_or_migrate(connection: SQLiteConnection, migrations: Sequence[str]) ->
         template.backup(connection)
     migrate(connection, migrations)
     if not file and template is None:
-        template = _templates[tuple(migrations)] = sqlite3.connect(":memory:")
+        template = _templates[tuple(migrations)] = sqlite3.connect(":memory:", check_same_thread=False)
         connection.backup(template)
