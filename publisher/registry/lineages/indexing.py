@@ -108,10 +108,11 @@ def _jobs(connection: Connection, lineage: UnfinishedIndex) -> str | None:
         return None
     chosen = _that_fit(jobs)
     if not chosen:
-        _index_jobs(connection, lineage, jobs[:1])
+        _index_jobs(connection, lineage, _grouped(connection, lineage, jobs[:1]))
         return _next_links(connection, lineage, jobs[0], ("", ""))
-    _index_jobs(connection, lineage, chosen)
-    _index_links(connection, lineage, chosen, index.links_of_jobs(connection, lineage.graph_id, chosen))
+    groups = _grouped(connection, lineage, chosen)
+    _index_jobs(connection, lineage, groups)
+    _index_links(connection, lineage, groups, index.links_of_jobs(connection, lineage.graph_id, chosen))
     is_last = len(chosen) == len(jobs) < SLICE_JOBS
     return None if is_last else json.dumps((chosen[-1].uid, _ALL_LINKS, ""))
 
@@ -125,39 +126,38 @@ def _that_fit(jobs: Sequence[IndexedJob]) -> list[IndexedJob]:
 def _next_links(connection: Connection, lineage: UnfinishedIndex, job: IndexedJob, after: tuple[str, str]) -> str:
     """Index the next links of one job, after a kind and digest. Return the position."""
     links = index.links_after(connection, lineage.graph_id, job.id, after, SLICE_LINKS)
-    _index_links(connection, lineage, [job], links)
+    _index_links(connection, lineage, _grouped(connection, lineage, [job]), links)
     place = (_ALL_LINKS, "") if len(links) < SLICE_LINKS else (links[-1].kind, links[-1].digest)
     return json.dumps((job.uid, *place))
 
 
-def _index_jobs(connection: Connection, lineage: UnfinishedIndex, jobs: Sequence[IndexedJob]) -> None:
-    numbers = _group_numbers(connection, lineage, jobs)
-    by_name: dict[str, list[IndexedJob]] = {}
-    for job in jobs:
-        name = group_name(job.command)
-        by_name.setdefault(name if numbers[job.id] else OTHER_PROGRAMS, []).append(job)
-    groups = [JobGroup(numbers[some[0].id], name, some) for name, some in by_name.items()]
+def _index_jobs(connection: Connection, lineage: UnfinishedIndex, groups: Sequence[JobGroup]) -> None:
     index.add_to_groups(connection, lineage.graph_id, groups)
-    programs = [(word, each.jobs[0].uid) for each in groups if each.number for word in words_of(each.name)]
+    programs = [(word, group.jobs[0].uid) for group in groups if group.number for word in words_of(group.name)]
     _add_words(connection, lineage, "command", programs, more=WORDS_OF_PROGRAMS)
     if _has_room(connection, lineage, "command"):
+        jobs = sorted((job for group in groups for job in group.jobs), key=lambda job: job.uid)
         _add_words(connection, lineage, "command", _words((job.command, job.uid) for job in jobs))
 
 
 def _index_links(
-    connection: Connection, lineage: UnfinishedIndex, jobs: Sequence[IndexedJob], links: Sequence[IndexedLink]
+    connection: Connection, lineage: UnfinishedIndex, groups: Sequence[JobGroup], links: Sequence[IndexedLink]
 ) -> None:
-    index.add_links(connection, lineage.graph_id, links, _group_numbers(connection, lineage, jobs))
+    numbers = {job.id: group.number for group in groups for job in group.jobs}
+    index.add_links(connection, lineage.graph_id, links, numbers)
     if _has_room(connection, lineage, "path"):
         _add_words(connection, lineage, "path", _words((link.path, link.digest) for link in links))
 
 
-def _group_numbers(connection: Connection, lineage: UnfinishedIndex, jobs: Sequence[IndexedJob]) -> dict[int, int]:
-    """Return the number of each job's group, by the job's id."""
-    names = {job.id: group_name(job.command) for job in jobs}
-    distinct = list(dict.fromkeys(names.values()))
-    numbers = index.group_numbers(connection, lineage.graph_id, distinct, MAX_GROUPS)
-    return {job: numbers[name] for job, name in names.items()}
+def _grouped(connection: Connection, lineage: UnfinishedIndex, jobs: Sequence[IndexedJob]) -> list[JobGroup]:
+    """Return the groups of these jobs, in the order of their first jobs."""
+    by_program: dict[str, list[IndexedJob]] = {}
+    for job in jobs:
+        by_program.setdefault(group_name(job.command), []).append(job)
+    numbers = index.group_numbers(connection, lineage.graph_id, list(by_program), MAX_GROUPS)
+    groups = [JobGroup(numbers[name], name, some) for name, some in by_program.items() if numbers[name]]
+    others = [job for name, some in by_program.items() if not numbers[name] for job in some]
+    return [*groups, JobGroup(0, OTHER_PROGRAMS, others)] if others else groups
 
 
 def _words(texts: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

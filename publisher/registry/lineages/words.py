@@ -12,6 +12,7 @@ PIECES = 1024
 """Pieces of texts whose words are remembered: paths have their folders in common, and commands their options."""
 _SEPARATORS = re.compile(r"[\s/\\=,;:'\"`()\[\]{}<>|&?!*@#$%^~]+")
 _INNER = re.compile(r"[._\-+]+")
+_ASSIGNMENT = re.compile(r"\w+=\S*")
 _SCRIPT = re.compile(r"[^\s=]+\.[A-Za-z]\w{0,5}")
 
 
@@ -58,7 +59,7 @@ def group_name(command: str) -> str:
     `python -m pkg.train`.
     """
     parts = command.split()[:8]
-    while parts and (parts[0].rpartition("/")[2] == "env" or re.fullmatch(r"\w+=\S*", parts[0])):
+    while parts and (parts[0].rpartition("/")[2] == "env" or _ASSIGNMENT.fullmatch(parts[0])):
         parts = parts[1:]
     if not parts:
         return "(no command)"
