@@ -92,7 +92,7 @@ def explain_unread(reply: Reply, where: str, region: str) -> PublisherError:
         what = f"{shown(where)} is in an archive, from which its store does not read at once"
         return Rejected(what, next_step="have it restored from the archive, then repeat the command")
     found = explain(reply, where, region)
-    return hidden(where, f"{error.code}: {error.message}") if found.reason is Reason.ACCESS_DENIED else found
+    return hidden(where, str(error)) if found.reason is Reason.ACCESS_DENIED else found
 
 
 def explain(reply: Reply, where: str, region: str) -> PublisherError:
@@ -118,7 +118,7 @@ def explain(reply: Reply, where: str, region: str) -> PublisherError:
         )
     if error.code == "NoSuchBucket":
         return no_such_bucket(where)
-    words = f"{error.code}: {error.message}" if error.code else f"HTTP {reply.status}"
+    words = str(error) if error.code else f"HTTP {reply.status}"
     if error.code.endswith(QUOTA):
         return no_room(where, words)
     if reply.status == 403 or error.code.startswith(KMS):

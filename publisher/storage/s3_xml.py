@@ -21,6 +21,10 @@ class S3Error(Struct, frozen=True):
     message: str
     region: str
 
+    def __str__(self) -> str:
+        """Return the code and the message for the user. Ceph sends no message."""
+        return ": ".join(filter(None, (self.code, self.message)))
+
 
 def parse(body: bytes) -> Element:
     """Return the root element, with names without their namespace. Raises NotXml."""
