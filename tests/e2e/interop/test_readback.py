@@ -33,6 +33,7 @@ from tests.support.interop.releases import (
     run_release,
     sign_in,
 )
+from tests.support.sampling import sample
 from tests.support.storage.servers import BUCKET, moto
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="what is reproduced is cloned with git")
@@ -110,7 +111,7 @@ def stranger(folder: Path) -> dict[str, str]:
     return {"HOME": str(folder), "XDG_CONFIG_HOME": str(folder / "config")}
 
 
-@pytest.mark.parametrize("what", ["artifact", "lineage"])
+@pytest.mark.parametrize("what", sample("reproductions", ["artifact", "lineage"], 1))
 def test_a_reproduction_in_an_empty_clone_has_the_same_outputs(scene: Scene, tmp_path: Path, what: str) -> None:
     """The artifact for anybody, from the public lineage; the whole private lineage for Alice."""
     clone = scene.empty_clone(tmp_path / "clone")
