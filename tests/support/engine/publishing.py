@@ -205,6 +205,18 @@ def instead(call: str, response: Callable[[], httpx2.Response], *, number: int |
     return intercept
 
 
+def nth(call: str, number: int, response: Callable[[], httpx2.Response]) -> Intercept:
+    """Answer one request of a kind, counted from 1."""
+    left = number
+
+    def intercept(sent: Sent) -> httpx2.Response | None:
+        nonlocal left
+        left -= sent.call == call
+        return response() if sent.call == call and left == 0 else None
+
+    return intercept
+
+
 def before(call: str, act: Callable[[], object], *, times: int = 1) -> Intercept:
     """Do something right before the registry gets a request of one kind, the first `times` it comes."""
     left = times

@@ -16,7 +16,7 @@ from roar_publisher.state.machine import State
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.units import Kind
-from tests.support.engine.publishing import Publishing, Sent, answer, before, instead
+from tests.support.engine.publishing import Intercept, Publishing, Sent, answer, before, instead, nth
 from tests.support.lineages import chain, cut
 from tests.support.registry.features import SINGLE_LINKS, SMALL_REQUESTS
 
@@ -27,7 +27,6 @@ LINEAGE = cut(chain(JOBS))
 BATCH = "links/batch"
 SMALL = 2000
 """Bytes of a small group."""
-Intercept = Callable[[Sent], httpx2.Response | None]
 
 
 @pytest.fixture
@@ -41,18 +40,6 @@ def singles(publishing: Publishing) -> list[Sent]:
 
 def links(publishing: Publishing) -> list[tuple[str, ...]]:
     return [item for item in publishing.items() if item[0] in ("inputs", "outputs")]
-
-
-def nth(call: str, number: int, response: Callable[[], httpx2.Response]) -> Intercept:
-    """Answer one request of a kind, counted from 1."""
-    left = number
-
-    def intercept(sent: Sent) -> httpx2.Response | None:
-        nonlocal left
-        left -= sent.call == call
-        return response() if sent.call == call and left == 0 else None
-
-    return intercept
 
 
 async def check_published(publishing: Publishing) -> None:
@@ -371,44 +358,3 @@ async def test_the_legacy_endpoint_that_is_gone_is_asked_once(legacy: Publishing
     await check_published(legacy)
     assert len(legacy.calls(BATCH)) == 1
     assert len(singles(legacy)) == 2 * JOBS
-
-
-# ------------------------------------------------------------ compressed bodies
-
-FAR = "https://registry.example"
-MANY = cut(chain(150))
-
-
-def compressed(publishing: Publishing) -> list[bool]:
-    return [sent.body.startswith(b"\x1f\x8b") for sent in publishing.calls(BATCH)]
-
-
-async def test_groups_for_another_machine_are_compressed(folder: StateFolder) -> None:
-    publishing = Publishing(folder, MANY, features=ALL_FEATURES, bulk=BulkFeatures(), registry=FAR)
-    progress = await publishing.run()
-    assert (progress.state, progress.hash) == (State.DONE, MANY.hash)
-    assert publishing.published() == publishing.expected()
-    assert compressed(publishing) == [True]
-
-
-async def test_a_registry_that_reads_no_compressed_bodies_any_more_loses_nothing(folder: StateFolder) -> None:
-    """It was rolled back between two lives, to a release that takes a compressed body for JSON."""
-    publishing = Publishing(folder, MANY, features=ALL_FEATURES, bulk=BulkFeatures(limit=12_000), registry=FAR)
-    publishing.intercept = nth(BATCH, 3, lambda: answer(409, detail="later"))
-    with pytest.raises(Transient):
-        await publishing.run()
-    assert all(compressed(publishing))
-    first = {item for sent in publishing.calls(BATCH)[:2] for item in publishing.items([sent])}
-    publishing.sent.clear()
-
-    def older(sent: Sent) -> httpx2.Response | None:
-        return answer(400, detail="the body is not valid JSON") if sent.body.startswith(b"\x1f\x8b") else None
-
-    publishing.intercept = older
-    progress = await publishing.run()
-    assert (progress.state, progress.epoch, progress.hash) == (State.DONE, 0, MANY.hash)
-    assert publishing.published() == publishing.expected()
-    attempts = compressed(publishing)
-    assert True in attempts
-    assert not attempts[-1]
-    assert not first & set(publishing.items()), "what was acknowledged is not sent again"
