@@ -120,6 +120,18 @@ class Supervisor:
             if worker.silent_looks == MOST_SILENT_LOOKS:
                 logger.error("worker %d hangs, so it is killed", worker.number)
                 os.kill(pid, signal.SIGKILL)
+        self._reap_others()
+
+    def _reap_others(self) -> None:
+        """Reap processes that lost their parents. In a container, the first process gets them as its children.
+
+        A worker that has ended is left to whoever reads its pipe; those behind it are reaped at the next look.
+        """
+        with contextlib.suppress(ChildProcessError):
+            while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                if ended.si_pid in self._workers:
+                    return
+                os.waitpid(ended.si_pid, 0)
 
     def _forget(self, pid: int) -> None:
         os.close(self._workers.pop(pid).alive)

@@ -4,6 +4,8 @@ import contextlib
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -93,6 +95,50 @@ process.TICKS_A_SECOND, workers.LOOK_SECONDS = 1, 0.2
 main()
 """
 """The command line with a tenth of the patience for workers that hang, which still write as often as they can."""
+
+
+WITH_ORPHANS = """
+import ctypes, os, signal, sys, time
+from roar_publisher.registry.server import workers
+
+PR_SET_CHILD_SUBREAPER = 36
+ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+workers.LOOK_SECONDS = 0.05
+
+def be_orphan(parent):
+    while os.getppid() == parent:
+        time.sleep(0.001)
+    os.write(1, b"%d\\n" % os.getpid())
+    os._exit(0)
+
+def work(number, alive, life):
+    for _ in range(3):
+        parent = os.fork()
+        if parent == 0:
+            parent = os.getpid()
+            if os.fork() == 0:
+                be_orphan(parent)
+            os._exit(0)
+        os.waitpid(parent, 0)
+    alive()
+    signal.pause()
+
+workers.Supervisor(work).run(2, lambda: None)
+"""
+"""A supervisor that gets orphans as the first process of a container does, with workers that leave some behind."""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the orphans")
+def test_orphans_are_reaped_and_workers_stay() -> None:
+    with subprocess.Popen([sys.executable, "-c", WITH_ORPHANS], stdout=subprocess.PIPE) as supervisor:
+        assert supervisor.stdout is not None
+        try:
+            orphans = [int(supervisor.stdout.readline()) for _ in range(6)]
+            eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in orphans))
+            supervisor.terminate()
+            assert supervisor.wait(PATIENCE) == 0
+        finally:
+            supervisor.kill()
 
 
 def test_a_worker_that_hangs_is_replaced_and_its_connections_end(tmp_path: Path, postgres: Postgres) -> None:
