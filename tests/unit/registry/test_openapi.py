@@ -5,17 +5,21 @@ That replies are as it says is asked of every registry of these tests (`tests/su
 
 import inspect
 import re
+from collections.abc import Mapping
 
 import pytest
 from openapi_spec_validator import validate
 from starlette.routing import Route
 
 from roar_publisher.registry.api.app import create_app
+from roar_publisher.registry.api.forms import form_token
 from roar_publisher.registry.api.openapi.document import methods_of, openapi_document, shown_path
 from roar_publisher.registry.api.openapi.operations import OPERATIONS
 from roar_publisher.registry.data import Store
 from tests.support.registry.conformance import whole_document
-from tests.support.registry.harness import Registry, make_registry, succeeded
+from tests.support.registry.harness import Json, Registry, make_registry, succeeded
+
+COOKIE = "c" * 43
 
 _BODY = re.compile(r"service\.body\(request, (?:wire\.|batches\.)?(\w+)")
 _QUERY = re.compile(r"""(?:number_in_query\(request, |query_params\.get\()"(\w+)\"""")
@@ -65,3 +69,40 @@ async def test_it_is_served_with_the_base_path_as_the_address_and_without_what_i
     assert "/api/v1/registration-sessions" not in served["paths"]
     assert "/api/v1/sessions" in served["paths"]
     validate(served)
+
+
+CREDENTIALS: tuple[dict[str, str], ...] = (
+    {},
+    {"Authorization": "Bearer unknown"},
+    {"Cookie": f"roar={COOKIE}", "Authorization": "Bearer unknown"},
+)
+"""None, one that nobody knows, and that beside the cookie that a form belongs to."""
+
+
+@pytest.mark.anyio
+async def test_a_401_is_described_exactly_where_a_credential_is_looked_at() -> None:
+    registry: Registry = make_registry(Store.in_memory())
+    wrong = []
+    async with registry.client:
+        for path, methods in whole_document()["paths"].items():
+            for method, operation in methods.items():
+                replies = [await called(registry, method, path, operation, headers) for headers in CREDENTIALS]
+                if (401 in replies) != ("401" in operation["responses"]):
+                    wrong.append((method, path, replies))
+    assert wrong == []
+
+
+async def called(registry: Registry, method: str, path: str, operation: Json, headers: Mapping[str, str]) -> int:
+    """The status of a reply to a request that has what is looked at before a credential."""
+    url = re.sub(r"{\w+}", "a" * 64, path)
+    content = operation.get("requestBody", {}).get("content", {})
+    if "application/x-www-form-urlencoded" in content:
+        form = {"form_token": form_token(COOKIE)}
+        content_type = {"Content-Type": "application/x-www-form-urlencoded"}
+        reply = await registry.client.request(method, url, data=form, headers={**headers, **content_type})
+    elif content:
+        body = {"refresh_token": "unknown", "client_id": "roar"}
+        reply = await registry.client.request(method, url, json=body, headers=headers)
+    else:
+        reply = await registry.client.request(method, url, headers=headers)
+    return reply.status_code

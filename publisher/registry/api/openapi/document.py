@@ -123,10 +123,10 @@ def _statuses(path: str, operation: Operation) -> list[int]:
         statuses.update(ANY_BODY)
     if operation.query or "{" in path:
         statuses.update((404, 409, 422))
-    if operation.callers not in (Callers.ANYBODY, Callers.BROWSER):
+    if operation.callers is not Callers.ANYBODY:
         statuses.add(401)
     if operation.is_page:
-        statuses.update((401, 404, 422))
+        statuses.update((404, 422))
     if operation.body is not None and "signature" in operation.callers.value:
         statuses.update((404, 409, 425))
     return sorted(statuses)

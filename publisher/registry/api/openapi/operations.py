@@ -83,10 +83,14 @@ def _legacy(body: type[BaseModel | Struct], reply: type[BaseModel], successes: t
 
 
 def _page(
-    summary: str, *query: Query | str, form: tuple[str, ...] = (), successes: tuple[int, ...] = (200,)
+    summary: str,
+    *query: Query | str,
+    callers: Callers = Callers.BROWSER,
+    form: tuple[str, ...] = (),
+    successes: tuple[int, ...] = (200,),
 ) -> Operation:
     return Operation(
-        callers=Callers.BROWSER,
+        callers=callers,
         reply=None,
         query=tuple(Query(each) if isinstance(each, str) else each for each in query),
         successes=successes,
@@ -208,10 +212,10 @@ OTHERS = {
     "GET /owner": _page("Lineages of an owner.", "name", "visibility", "at", "after"),
     "GET /project": _page("Lineages of a project.", "name", "visibility", "at", "after"),
     "GET /search": _page("What a search finds.", "q", "kind"),
-    "GET /sign-in": _page("", "next"),
-    "POST /sign-in": _page("", form=("form_token", "next", "code"), successes=(303,)),
+    "GET /sign-in": _page("", "next", callers=Callers.ANYBODY),
+    "POST /sign-in": _page("", callers=Callers.ANYBODY, form=("form_token", "next", "code"), successes=(303,)),
     "GET /account": _page("", successes=(200, 303)),
-    "POST /sign-out": _page("", form=("form_token",), successes=(303,)),
+    "POST /sign-out": _page("", callers=Callers.ANYBODY, form=("form_token",), successes=(303,)),
     "GET /device": _page("", successes=(200, 303)),
     "POST /device": _page("", form=("form_token", "user_code"), successes=(200, 303)),
     "POST /device/decision": _page("", form=("form_token", "user_code", "decision"), successes=(200, 303)),
