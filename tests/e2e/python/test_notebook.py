@@ -31,11 +31,13 @@ def interrupt(event):
     if event.name == "state" and event.state == "probe":
         os.kill(os.getpid(), signal.SIGINT)  # as Jupyter does
 
-roar_publisher.publish(visibility="public", yes=True, on_progress=interrupt)
+# No registry is there: a publish that is nearly over would succeed in spite of the interrupt.
+roar_publisher.publish(visibility="public", yes=True, on_progress=interrupt, registry="http://127.0.0.1:9")
 """
 RESUMED = """
 [stopped] = [each for each in roar_publisher.publishes() if each.status == "interrupted"]
-print(stopped.reason, roar_publisher.resume(stopped.publish_id).hash == first.hash)
+resumed = roar_publisher.resume(stopped.publish_id, registry=os.environ["GLAAS_URL"])
+print(stopped.reason, resumed.hash == first.hash)
 """
 
 
