@@ -100,7 +100,7 @@ class StagedApi(Struct, frozen=True):
             access = await self._access(request, limit)
             jobs = (await self.service.body(request, batches.JobsRequest, limit=limit)).jobs
             check_item_sizes(jobs, request.state.body_size, self.service.body_limit)
-            if understands(request, Since.BINDING_PREPARED):
+            if access.caller.user is not None and understands(request, Since.BINDING_PREPARED):
                 prepared = await self._write(request, access, _prepare, access, jobs)
                 if prepared is not None:
                     return JSONResponse(_jobs_reply(staging.Added([], 0), [prepared], prepared=True))

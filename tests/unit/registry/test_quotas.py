@@ -12,6 +12,7 @@ from roar_publisher.registry.data import Store
 from roar_publisher.registry.http.addresses import networks
 from roar_publisher.registry.server.connections import ConnectionTable
 from roar_publisher.registry.server.process import server_config
+from roar_publisher.registry.store.anonymous_use import use_of
 from tests.support import virtual
 from tests.support.registry.harness import (
     GIT,
@@ -164,6 +165,22 @@ async def test_lineages_named_on_the_older_way_count_as_sessions(town: Settle) -
             succeeded(await here.client.post("/api/v1/sessions", json={**GIT, "hash": name * 64}))
     refused(await here.client.post("/api/v1/sessions", json={**GIT, "hash": "c" * 64}), 429)
     await open_refused(here)
+
+
+async def test_the_bytes_of_jobs_count_once_whatever_the_release_of_the_client(town: Settle) -> None:
+    """Releases that finalize a prepared lineage are asked about one first, which no client without a sign-in has."""
+    uses = []
+    for version in ("0.4.5", "0.4.7"):
+        registry = town()
+        async with registry.at("10.0.0.1").client as client:
+            session = await Registry(registry.app, client, registry.clock, registry.store).open()
+            client.headers["X-Roar-Version"] = version
+            await session.add_jobs(job(1), job(2))
+        uses.append(registry.store.read(use_of, "10.0.0.1"))
+    earlier, both = uses
+    assert earlier is not None
+    assert both is not None
+    assert (both.bytes, both.sessions) == (2 * earlier.bytes, 2 * earlier.sessions)
 
 
 async def test_refused_requests_store_nothing_and_count_nothing(town: Settle, store: Store) -> None:
