@@ -2,6 +2,7 @@
 
 import os
 import pty
+import select
 import sys
 import time
 
@@ -12,6 +13,15 @@ from roar_publisher.cli.display.output import Output
 from roar_publisher.cli.display.terminal import terminal
 from roar_publisher.report import Entered
 from roar_publisher.state.machine import State
+from tests.support.cli.program import PATIENCE
+
+
+def wait_for(screen: int, words: bytes) -> None:
+    """Read until the words have arrived: the system passes on what is written when it has time."""
+    shown = b""
+    while words not in shown:
+        assert select.select([screen], [], [], PATIENCE)[0], shown
+        shown += os.read(screen, 4096)
 
 
 def test_a_terminal_that_is_closed_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,7 +32,7 @@ def test_a_terminal_that_is_closed_stops_nothing(monkeypatch: pytest.MonkeyPatch
         display = LiveDisplay(Output(sys.stdout), terminal(), time.monotonic, verbose=False)
         display.planning()
         display.report(Entered(State.STAGE, None))
-        assert b"Reading the lineage" in os.read(screen, 4096)
+        wait_for(screen, b"Reading the lineage")
         os.close(screen)
         display.tick()
         display.report(Entered(State.FINALIZE, None))
