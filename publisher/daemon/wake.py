@@ -15,6 +15,7 @@ from pathlib import Path
 import anyio
 from anyio.abc import SocketAttribute, SocketStream
 
+from roar_publisher.state.lock import owner
 from roar_publisher.state.paths import StateFolder
 
 ANSWER = b"ok\n"
@@ -24,7 +25,14 @@ LONGEST_ADDRESS = 100
 
 
 def wake(folder: StateFolder) -> bool:
-    """Wake the daemon of this state folder. Return whether a daemon answered."""
+    """Wake the daemon of this state folder. Return whether one runs.
+
+    A daemon that starts, or is slow, does not answer in time. It finds new work by itself.
+    """
+    return _answered(folder) or owner(folder.daemon_lock) is not None
+
+
+def _answered(folder: StateFolder) -> bool:
     with _address(folder.daemon_socket) as address, socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(ANSWER_SECONDS)
         try:

@@ -15,6 +15,7 @@ import pytest
 from anyio import to_thread
 
 from roar_publisher.daemon.wake import ANSWER, serve, wake
+from roar_publisher.state.lock import Lock
 from roar_publisher.state.paths import StateFolder
 from tests.support.daemon.daemons import until
 from tests.support.processes import environment
@@ -60,6 +61,12 @@ async def test_without_a_daemon_no_one_answers(folder: StateFolder) -> None:
     assert not await wakes(folder)
     folder.root.mkdir(parents=True)
     assert not await wakes(folder)
+
+
+async def test_a_daemon_that_does_not_answer_yet_runs_all_the_same(folder: StateFolder) -> None:
+    with Lock(folder.daemon_lock):
+        assert await to_thread.run_sync(wake, folder)
+    assert not await to_thread.run_sync(wake, folder)
 
 
 async def test_the_socket_is_private_and_removed_afterwards(folder: StateFolder) -> None:
