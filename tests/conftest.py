@@ -27,6 +27,7 @@ def _stay_on_this_machine(event: str, arguments: tuple[object, ...]) -> None:
         connection, address = arguments
         if isinstance(connection, socket.socket) and connection.family in INTERNET and isinstance(address, tuple):
             if not is_loopback(str(address[0])):
+                connection.close()  # libraries expect an OSError, and close it after no other
                 raise RuntimeError(f"a test tried to connect to {address[0]}")
 
 

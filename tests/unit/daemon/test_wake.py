@@ -64,6 +64,7 @@ async def test_without_a_daemon_no_one_answers(folder: StateFolder) -> None:
 
 
 async def test_a_daemon_that_does_not_answer_yet_runs_all_the_same(folder: StateFolder) -> None:
+    folder.root.mkdir(parents=True)
     with Lock(folder.daemon_lock):
         assert await to_thread.run_sync(wake, folder)
     assert not await to_thread.run_sync(wake, folder)
