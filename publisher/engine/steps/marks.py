@@ -4,6 +4,7 @@ What is to be marked is read from the journal, which takes most of the time, whi
 """
 
 import json
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
@@ -91,11 +92,15 @@ def _mark_labels(journal: Journal, plan: Plan, *, now: float) -> None:
     if not Path(plan.roar_db).exists():
         return  # this was reported when the jobs were to be marked
     _check_imported(plan)
-    labels = [label for body in journal.units.bodies(Kind.LABELS) for label in json.loads(body)]
-    jobs = {label["job_uid"] for label in labels if label["entity_type"] == "job"}
-    digests = {label["artifact_hash"] for label in labels if label["entity_type"] == "artifact"}
+    jobs, digests = (_labelled(journal, *entity) for entity in (("job", "job_uid"), ("artifact", "artifact_hash")))
     with closing(PublicationMarks(Path(plan.roar_db), ((uid, uid) for uid in jobs), digests)) as marks:
         marks.mark_labels(session_id=plan.local_session, as_of=plan.created_at, now=now)
+
+
+def _labelled(journal: Journal, entity: str, key: str) -> Iterator[str]:
+    """Yield what the labels of one type of entity belong to. A lineage may have as many labels as jobs."""
+    for body in journal.units.bodies(Kind.LABELS):
+        yield from (label[key] for label in json.loads(body) if label["entity_type"] == entity)
 
 
 def _check_imported(plan: Plan) -> None:
