@@ -125,7 +125,7 @@ class Supervisor:
     def _reap_others(self) -> None:
         """Reap processes that lost their parents. In a container, the first process gets them as its children.
 
-        A worker that has ended is left to whoever reads its pipe; those behind it are reaped at the next look.
+        A worker that has ended is reaped when its pipe is read; those behind it are reaped at the next look.
         """
         with contextlib.suppress(ChildProcessError):
             while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):

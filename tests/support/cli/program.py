@@ -77,16 +77,7 @@ class Program:
     @contextmanager
     def started(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         """Start it, for tests that meddle while it runs; killed on leaving if it still does."""
-        popen = subprocess.Popen(
-            [sys.executable, "-m", "roar_publisher", *arguments],
-            cwd=self.cwd,
-            env=self.env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        with popen:
+        with _process(Order("roar_publisher", arguments, str(self.cwd), self.env)) as popen:
             try:
                 yield popen
             finally:
@@ -110,8 +101,20 @@ def run(
     server = server_for(order) if before is None else None
     if server is not None:
         return Ended(*server.run(order, PATIENCE, kill_after))
+    with _process(order, before) as popen:
+        try:
+            if kill_after is not None:
+                kill_after()
+                popen.kill()
+            return ended(popen)
+        finally:
+            popen.kill()
+
+
+def _process(order: Order, before: Callable[[], None] | None = None) -> subprocess.Popen[str]:
+    """Start a command line in a new process, which calls `before` first."""
     safely = ["-P"] if order.program == "roar" else []  # a project may have a folder of that name
-    popen = subprocess.Popen(
+    return subprocess.Popen(
         [sys.executable, *safely, "-m", order.program, *order.arguments],
         cwd=order.cwd,
         env=order.env,
@@ -121,14 +124,6 @@ def run(
         text=True,
         preexec_fn=before,
     )
-    with popen:
-        try:
-            if kill_after is not None:
-                kill_after()
-                popen.kill()
-            return ended(popen)
-        finally:
-            popen.kill()
 
 
 @contextmanager
