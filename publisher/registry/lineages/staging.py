@@ -152,13 +152,11 @@ def _stored_job(job: Job) -> StoredJob:
 
 
 def _artifact_row(digest: str, artifact: Artifact | CompositeRequest) -> ArtifactRow:
-    return (
-        digest,
-        _encode_hashes(artifact.hashes).decode(),
-        artifact.size,
-        artifact.source_type,
-        _text(artifact.metadata),
-    )
+    hashes = _encode_hashes(artifact.hashes).decode()
+    source_type, metadata = artifact.source_type, _text(artifact.metadata)
+    if source_type is None and metadata is None:  # most artifacts have neither
+        return digest, hashes, artifact.size
+    return digest, hashes, artifact.size, source_type, metadata
 
 
 def _members(composite: CompositeRequest) -> str:
