@@ -32,9 +32,9 @@ HELD = (errno.EWOULDBLOCK, errno.EACCES)
 """Error codes if another process holds a lock."""
 NO_FLOCK = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK})
 """Error codes if the file system has no `flock`."""
-RETRIES = 3
 RETRY_SECONDS = 0.01
 WAIT_SECONDS = 10.0
+"""How long a process waits for those that only look at a lock, or that hold it for a short block."""
 FLOCK_FORMAT = "hhqqi4x"
 """`struct flock` with 64-bit offsets: type, whence, start, length, pid."""
 PID_WIDTH = 20
@@ -56,8 +56,8 @@ class Lock:
     def acquire(self) -> Self:
         """Claim the lock, or raise Owned, which names the process that holds it.
 
-        Waits only for a short check by `owner`. Raises LocalProblem if the file system has no locks, or if its locks do
-        not reach the machines that share it.
+        Waits only for processes that look for its owner. Raises LocalProblem if the file system has no locks, or if its
+        locks do not reach the machines that share it.
         """
         if (mount := mount_of(self._path.parent)) is not None and mount.flaw:
             raise _unprotected(f"{self._path.parent} cannot be used: it is on {mount.flaw}")
@@ -203,24 +203,27 @@ def exclusively(path: Path) -> Iterator[None]:
 
 
 def _claim(handle: int) -> bool:
-    """Try to take the lock a few times.
+    """Take the lock. Returns False if another process owns it.
 
-    `owner` holds it for some microseconds, so one refusal does not prove an owner.
+    Processes that look for its owner share it meanwhile. They are waited for: on a busy machine, a look may take as
+    long as its process waits for a processor. A shared lock can be had beside theirs, but not beside an owner's.
     """
-    for _ in range(RETRIES):
-        if try_lock(handle):
-            return True
+    until = time.monotonic() + WAIT_SECONDS
+    while not try_lock(handle):
+        if not try_lock(handle, fcntl.LOCK_SH) or time.monotonic() >= until:
+            return False
+        _lock(handle, fcntl.LOCK_UN)
         time.sleep(RETRY_SECONDS)
-    return try_lock(handle)
+    return True
 
 
-def try_lock(handle: int) -> bool:
-    """Take an exclusive lock on an open file without waiting. Returns False if another process holds it.
+def try_lock(handle: int, kind: int = fcntl.LOCK_EX) -> bool:
+    """Take a lock on an open file without waiting. Returns False if another process holds one that excludes it.
 
     Raises OSError if the file system has no locks.
     """
     try:
-        _lock(handle, fcntl.LOCK_EX)
+        _lock(handle, kind)
     except OSError as error:
         if error.errno not in HELD:
             raise
@@ -229,13 +232,13 @@ def try_lock(handle: int) -> bool:
 
 
 def _lock(handle: int, kind: int) -> None:
-    """Take a lock without waiting, by the method that the file system supports. Raises OSError."""
+    """Take or drop a lock without waiting, by the method that the file system supports. Raises OSError."""
     try:
         fcntl.flock(handle, kind | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno not in NO_FLOCK or not hasattr(fcntl, "F_OFD_SETLK"):
             raise
-        wanted = fcntl.F_WRLCK if kind == fcntl.LOCK_EX else fcntl.F_RDLCK
+        wanted = {fcntl.LOCK_EX: fcntl.F_WRLCK, fcntl.LOCK_SH: fcntl.F_RDLCK, fcntl.LOCK_UN: fcntl.F_UNLCK}[kind]
         fcntl.fcntl(handle, fcntl.F_OFD_SETLK, struct.pack(FLOCK_FORMAT, wanted, os.SEEK_SET, 0, 0, 0))
 
 

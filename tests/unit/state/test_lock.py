@@ -3,13 +3,14 @@
 import errno
 import fcntl
 import os
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from roar_publisher.cli.daemon.views import show_status
 from roar_publisher.state.errors import Conclusion, LocalProblem, Owned
-from roar_publisher.state.lock import Lock, owner
+from roar_publisher.state.lock import WAIT_SECONDS, Lock, owner, try_lock
 from roar_publisher.state.paths import StateFolder
 from tests.support.checkout import TESTS
 from tests.support.processes import line_of, running
@@ -61,18 +62,43 @@ def test_readers_neither_own_nor_disturb(tmp_path: Path) -> None:
     assert owner(path) is None
 
 
+@pytest.mark.parametrize("locks", ["flock", "locks of open file descriptions"])
 def test_a_reader_in_the_middle_of_a_check_does_not_stop_an_owner(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locks: str
 ) -> None:
+    """However long it waits for a processor before it ends its check."""
     path = tmp_path / "lock"
     path.touch()
+    if locks != "flock":
+        without_flock(monkeypatch, errno.ENOSYS)
     check = os.open(path, os.O_RDONLY)
-    fcntl.flock(check, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    monkeypatch.setattr(
-        "roar_publisher.state.lock.time.sleep", lambda seconds: os.close(check)
-    )  # the reader ends its check
+    assert try_lock(check, fcntl.LOCK_SH)
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 100:
+            os.close(check)
+
+    monkeypatch.setattr("roar_publisher.state.lock.time.sleep", wait)
     with Lock(path):
         assert owner(path) == os.getpid()
+        with pytest.raises(Owned):
+            Lock(path).acquire()
+    assert len(waits) == 100, "an owner is not waited for"
+
+
+def test_a_reader_that_stays_is_not_waited_for_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that was stopped."""
+    path = tmp_path / "lock"
+    path.touch()
+    check, now = os.open(path, os.O_RDONLY), count(0.0, WAIT_SECONDS / 10)
+    fcntl.flock(check, fcntl.LOCK_SH)
+    monkeypatch.setattr("roar_publisher.state.lock.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("roar_publisher.state.lock.time.monotonic", lambda: next(now))
+    with pytest.raises(Owned):
+        Lock(path).acquire()
+    os.close(check)
 
 
 def test_a_longer_pid_of_an_earlier_owner_leaves_no_digits_behind(tmp_path: Path) -> None:
@@ -93,14 +119,19 @@ def test_the_lock_file_is_private(tmp_path: Path) -> None:
         assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o600
 
 
+def without_flock(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Let this error say that the file system has no `flock`."""
+
+    def refuse(handle: int, kind: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("roar_publisher.state.lock.fcntl.flock", refuse)
+
+
 @pytest.fixture(params=[errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK])
 def no_flock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file system without `flock`."""
-
-    def refuse(handle: int, kind: int) -> None:
-        raise OSError(request.param, os.strerror(request.param))
-
-    monkeypatch.setattr("roar_publisher.state.lock.fcntl.flock", refuse)
+    without_flock(monkeypatch, request.param)
 
 
 @pytest.mark.usefixtures("no_flock")

@@ -1,6 +1,7 @@
 """What killed processes leave behind is gone after the next look, and nothing else is."""
 
 import os
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -57,7 +58,7 @@ def test_a_publish_that_had_started_to_send_is_kept(folder: StateFolder, trace: 
 def test_a_plan_that_is_being_frozen_is_kept(folder: StateFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """And no process waits for its lock: every publish lists the others while it is planned."""
     waits: list[float] = []
-    monkeypatch.setattr(lock, "time", SimpleNamespace(sleep=waits.append))
+    monkeypatch.setattr(lock, "time", SimpleNamespace(sleep=waits.append, monotonic=time.monotonic))
     with OwnedPublish.create(folder) as planning:
         list(count_all(folder))
         assert waits == []
