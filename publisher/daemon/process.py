@@ -35,9 +35,9 @@ def run_daemon(
     Raises Owned if another daemon runs, LocalProblem if the folder or the configuration cannot be used.
     """
     raise_limit()
+    settings = user_settings(os.environ, home_to_read())  # first: a daemon that holds the lock counts as started
     lock = _only_daemon(folder)
     try:
-        settings = user_settings(os.environ, home_to_read())
         while anyio.run(
             _until_signal,
             Daemon(folder, settings, log=log, dependencies=dependencies or Dependencies(), lock=lock, drain=drain),

@@ -12,6 +12,7 @@ import pytest
 from roar_publisher.daemon import process
 from roar_publisher.daemon.process import LOCK_HANDLE, run_daemon
 from roar_publisher.daemon.settings import DaemonSettings, user_settings
+from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.paths import StateFolder
 
 LOG = logging.getLogger("tests.daemon.process")
@@ -82,3 +83,11 @@ def test_an_invalid_configuration_is_logged_and_the_daemon_stays(
     assert lives == [DaemonSettings(max_active=2)] * 2
     [record] = caplog.records
     assert f"{config}: [publisher] max_active must be a number from 1 to 64" in record.getMessage()
+
+
+def test_a_daemon_that_cannot_start_never_holds_the_lock(folder: StateFolder, config: Path) -> None:
+    """Whoever holds the lock counts as started."""
+    config.write_text("[publisher]\nmax_active = 0\n")
+    with pytest.raises(LocalProblem, match="max_active must be a number from 1 to 64"):
+        run_daemon(folder, log=LOG)
+    assert not folder.daemon_lock.exists()
