@@ -71,9 +71,8 @@ class Reply(Struct, frozen=True):
 class Exchange:
     """Connections to one registry, as an async context manager. Any number of tasks may call `send`.
 
-    Each connection has its own transport, created when it is first needed. The library's pool inspects every idle
-    connection twice per request: with many connections in one pool, that takes up to half of the CPU time of a small
-    request.
+    Each connection has its own transport, created when it is first needed: the library's pool takes up to half of the
+    CPU time of a small request if it holds many connections (`net.transport`).
 
     connections: how many are kept open. A request that finds all of them busy uses one that is closed afterwards.
     route: to the registry, if it is known; otherwise the first request finds it.
@@ -139,7 +138,7 @@ class Exchange:
     async def probe(self, path: str, *, within: float = PROBE_SECONDS) -> None:
         """Request `path` over a new connection. Raises Unreachable unless a whole reply of any kind came."""
         if self._prober is None:
-            self._prober = self._new_transport(kept=0)
+            self._prober = self._new_transport(idle_seconds=0)
         await self._exchange(self._prober, "GET", path, None, {}, within, PROBE_CONNECT_SECONDS)
 
     async def _exchange(
@@ -164,9 +163,8 @@ class Exchange:
         except FAILURES as error:
             self._to_registry().failed(error)
 
-    def _new_transport(self, *, kept: int) -> httpx2.AsyncBaseTransport:
-        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=kept, keepalive_expiry=IDLE_SECONDS)
-        return self._transport or self._to_registry().transport(limits)
+    def _new_transport(self, *, idle_seconds: float) -> httpx2.AsyncBaseTransport:
+        return self._transport or self._to_registry().transport(idle_seconds=idle_seconds)
 
     def _to_registry(self) -> Route:
         self.route = self.route or Route(self.registry, TrustedCertificates.chosen(os.environ))
@@ -175,7 +173,7 @@ class Exchange:
     def _least_busy(self) -> int:
         """Return the index of the transport with the fewest requests: a new one if all are busy and it may be made."""
         if min(self._in_flight, default=1) and len(self._transports) < self._connections:
-            self._transports.append(self._new_transport(kept=1))
+            self._transports.append(self._new_transport(idle_seconds=IDLE_SECONDS))
             self._in_flight.append(0)
         return self._in_flight.index(min(self._in_flight))
 

@@ -15,6 +15,7 @@ import httpx2
 
 from roar_publisher.net.certificates import TrustedCertificates, nothing_trusted
 from roar_publisher.net.proxies import Proxy, proxy_for
+from roar_publisher.net.transport import SingleConnectionTransport
 from roar_publisher.state.errors import NeedsUser, PublisherError
 from roar_publisher.state.reasons import Reason
 
@@ -58,14 +59,25 @@ class Route:
         """Return a client for this host alone, which follows no redirect. options: the library's own."""
         limits = options.get("limits", httpx2.Limits())
         return httpx2.AsyncClient(
-            transport=self.transport(limits),
+            transport=self._pool(limits),
             trust_env=False,  # `proxy_for` and `TrustedCertificates` read the environment
             follow_redirects=False,
             **options,
         )
 
-    def transport(self, limits: httpx2.Limits) -> httpx2.AsyncBaseTransport:
-        """Return connections to this host alone."""
+    def transport(self, *, idle_seconds: float) -> httpx2.AsyncBaseTransport:
+        """Return a transport for one request at a time, which keeps its connection for `idle_seconds`; 0 for none.
+
+        It takes more requests at once, but opens and closes a connection for each of them.
+        """
+        if self._proxy is None:
+            return SingleConnectionTransport(self._tls, idle_seconds=idle_seconds)
+        kept = 1 if idle_seconds else 0
+        return self._pool(
+            httpx2.Limits(max_connections=None, max_keepalive_connections=kept, keepalive_expiry=idle_seconds)
+        )
+
+    def _pool(self, limits: httpx2.Limits) -> httpx2.AsyncBaseTransport:
         if self._proxy is None:
             return httpx2.AsyncHTTPTransport(verify=self._tls, limits=limits)
         proxy = httpx2.Proxy(self._proxy.url, ssl_context=self._tls if self._proxy.over_tls else None)

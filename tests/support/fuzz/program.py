@@ -78,8 +78,8 @@ def roar(
     own = {"HOME": str(place.home), "ROAR_STATE_DIR": str(place.state), "COLUMNS": "100", "GLAAS_URL": REGISTRY}
     kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
 
-    def transport(route: Route, limits: httpx2.Limits) -> httpx2.AsyncBaseTransport:
-        return network.transport(route, limits)
+    def transport(route: Route, *, idle_seconds: float) -> httpx2.AsyncBaseTransport:
+        return network.transport(route, idle_seconds)
 
     with ExitStack() as changed:
         changed.enter_context(mock.patch.dict(os.environ, kept | own | dict(environ or {}), clear=True))

@@ -9,6 +9,7 @@ import httpcore2
 import httpx2
 
 from roar_publisher.net.route import Route
+from roar_publisher.net.transport import SingleConnectionTransport
 
 MOST_REQUESTS = 3_000
 """More in one case is an endless loop."""
@@ -44,16 +45,9 @@ class Network:
     hosts: set[str] = field(default_factory=set)
     requests: list[Request] = field(default_factory=list)
 
-    def transport(self, route: Route, limits: httpx2.Limits) -> httpx2.AsyncBaseTransport:
+    def transport(self, route: Route, idle_seconds: float) -> httpx2.AsyncBaseTransport:
         """What `Route.transport` returns instead of a transport to the real network."""
-        made = httpx2.AsyncHTTPTransport(verify=route._tls, limits=limits)
-        made._pool = httpcore2.AsyncConnectionPool(
-            max_connections=limits.max_connections,
-            max_keepalive_connections=limits.max_keepalive_connections,
-            keepalive_expiry=limits.keepalive_expiry,
-            network_backend=_Backend(self),
-        )
-        return made
+        return SingleConnectionTransport(route._tls, idle_seconds=idle_seconds, network=_Backend(self))
 
     def answer(self, request: Request) -> Reaction:
         self.requests.append(request)
