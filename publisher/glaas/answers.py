@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -89,11 +90,23 @@ def shown(status: int, authorization: str, secret: str) -> set[str]:
 
     secret: a credential in the request's body; empty if there is none.
     """
-    parts = [part for part in re.split(r'[ "]', authorization) if not part.startswith("SHA256:")]
+    hidden = {*_in_header(authorization)}
     if status >= FIRST_ERROR:  # a success may return the same credential again
-        parts.append(secret)
-    credentials = [part for part in parts if len(part) >= SHORTEST_CREDENTIAL]
-    return {form for part in credentials for form in (part, quote(part), quote(part, safe=""))}
+        hidden.update(_forms(secret))
+    return hidden
+
+
+@lru_cache(maxsize=8)
+def _in_header(authorization: str) -> frozenset[str]:
+    """Remembered, because most requests have the same header."""
+    parts = [part for part in re.split(r'[ "]', authorization) if not part.startswith("SHA256:")]
+    return frozenset(form for part in parts for form in _forms(part))
+
+
+def _forms(credential: str) -> tuple[str, ...]:
+    if len(credential) < SHORTEST_CREDENTIAL:
+        return ()
+    return credential, quote(credential), quote(credential, safe="")
 
 
 def no_answer(verdict: Verdict, reply: Reply, registry: str, *, recognised: bool) -> Transient:
