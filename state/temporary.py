@@ -26,10 +26,10 @@ def python_folder() -> str:
         return "a temporary folder"
 
 
-def no_room(folder: str, why: str) -> LocalProblem:
-    """Return the error of a temporary folder that has no room."""
+def no_room(folder: str, why: str, *, work: str = "planning the publish") -> LocalProblem:
+    """Return the error of a temporary folder that has no room. work: what needs it."""
     return LocalProblem(
-        f"planning the publish needs the temporary folder {folder}, which cannot be used: {why}",
+        f"{work} needs the temporary folder {folder}, which cannot be used: {why}",
         kept="roar.db is as it was.",
         next_step="set TMPDIR to a folder with room, or free some there",
         reason=Reason.DISK_FULL,

@@ -17,6 +17,7 @@ from roar_publisher.lineage.guard import long_notes
 from roar_publisher.lineage.jsontext import encode_text
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
+from roar_publisher.state.temporary import no_room, sqlite_folder
 
 SCHEMA_VERSION = 1
 
@@ -78,7 +79,7 @@ class PublicationMarks:
         self._database = database
         self._rows = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         try:
-            with self._problems():
+            with self._database_errors():
                 _insert_rows(self._rows, jobs, ((digest,) for digest in digests))
         except BaseException:
             self._rows.close()
@@ -121,7 +122,7 @@ class PublicationMarks:
         """Provide a transaction in roar.db that sees the collected rows, in temporary tables."""
         if not self._database.exists():
             raise LocalProblem(f"there is no {self._database} to record the publication in", reason=Reason.NO_DATABASE)
-        with self._problems(), closing(open_writable(self._database)) as connection:
+        with self._database_errors(), closing(open_writable(self._database)) as connection:
             jobs = self._rows.execute("SELECT uid, remote FROM published_jobs ORDER BY uid")
             digests = self._rows.execute("SELECT digest FROM published_digests ORDER BY digest")
             _insert_rows(connection, jobs, digests)
@@ -130,30 +131,39 @@ class PublicationMarks:
                 yield connection
 
     @contextmanager
-    def _problems(self) -> Iterator[None]:
-        """Raise errors of SQLite as LocalProblem."""
+    def _database_errors(self) -> Iterator[None]:
+        """Raise errors of roar.db as LocalProblem."""
         try:
             yield
         except DATABASE_ERRORS as error:
-            cause = database_problem(self._database, error, writing=True)
-            raise LocalProblem(
-                f"the lineage is published, but roar.db could not be updated: {cause.what}",
-                kept="The publication itself is complete.",
-                next_step=cause.next_step,
-                reason=cause.reason,
-                resumable=True,
-            ) from error
+            raise _not_updated(database_problem(self._database, error, writing=True)) from error
+
+
+def _not_updated(cause: LocalProblem) -> LocalProblem:
+    return LocalProblem(
+        f"the lineage is published, but roar.db could not be updated: {cause.what}",
+        kept="The publication itself is complete.",
+        next_step=cause.next_step,
+        reason=cause.reason,
+        resumable=True,
+    )
 
 
 def _insert_rows(
     connection: sqlite3.Connection, jobs: Iterable[tuple[str, str]], digests: Iterable[tuple[str]]
 ) -> None:
-    connection.execute("CREATE TEMP TABLE published_jobs(uid TEXT PRIMARY KEY, remote TEXT) WITHOUT ROWID")
-    connection.execute("CREATE TEMP TABLE published_digests(digest TEXT PRIMARY KEY) WITHOUT ROWID")
-    connection.execute("BEGIN")
-    connection.executemany("INSERT OR IGNORE INTO published_jobs VALUES (?, ?)", jobs)
-    connection.executemany("INSERT OR IGNORE INTO published_digests VALUES (?)", digests)
-    connection.execute("COMMIT")
+    """Insert into temporary tables of the connection. Raises LocalProblem if the temporary folder has no room."""
+    try:
+        connection.execute("CREATE TEMP TABLE published_jobs(uid TEXT PRIMARY KEY, remote TEXT) WITHOUT ROWID")
+        connection.execute("CREATE TEMP TABLE published_digests(digest TEXT PRIMARY KEY) WITHOUT ROWID")
+        connection.execute("BEGIN")
+        connection.executemany("INSERT OR IGNORE INTO published_jobs VALUES (?, ?)", jobs)
+        connection.executemany("INSERT OR IGNORE INTO published_digests VALUES (?)", digests)
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_FULL:  # roar.db may be damaged
+            raise
+        raise _not_updated(no_room(sqlite_folder(), str(error), work="recording the publication")) from error
 
 
 def _stamp(connection: sqlite3.Connection, session_id: int, now: float) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from roar_publisher.lineage.publication import PublicationMarks, published_hashe
 from roar_publisher.lineage.targets import pick_target
 from roar_publisher.state import mounts
 from roar_publisher.state.errors import Conclusion, LocalProblem
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.units import Kind, Unit
 from tests.support.lineage import roarcli
 from tests.support.lineage.captured import captured_project
@@ -220,3 +221,21 @@ def test_roars_label_push_finds_the_published_jobs(tmp_path: Path) -> None:
 def dump(database: Path) -> list[str]:
     with closing(sqlite3.connect(database)) as connection:
         return [line for line in connection.iterdump() if "jobs_fts" not in line]
+
+
+def test_a_full_temporary_folder_is_named(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite keeps in memory what is small, so the error comes from a connection that may use few pages."""
+    monkeypatch.setenv("SQLITE_TMPDIR", str(tmp_path))
+    connect: Callable[..., sqlite3.Connection] = sqlite3.connect
+
+    def limited(name: str, **options: Any) -> sqlite3.Connection:
+        connection = connect(name, **options)
+        connection.execute("PRAGMA temp.max_page_count = 10")
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", limited)
+    with pytest.raises(LocalProblem, match=f"recording the publication needs the temporary folder {tmp_path}") as full:
+        PublicationMarks(database, ((f"{number:0100}", "remote") for number in range(1000)), ())
+    assert full.value.reason is Reason.DISK_FULL
+    assert full.value.kept == "The publication itself is complete."
+    assert "TMPDIR" in full.value.next_step
