@@ -256,6 +256,7 @@ def owner(path: Path) -> int | None:
                 return None
             text = os.pread(handle, PID_WIDTH, 0).rstrip()
             return int(text) if text.isdigit() else None
+        _lock(handle, fcntl.LOCK_UN)  # a child that another thread forks meanwhile would keep it beyond the close
         return None
     finally:
         os.close(handle)

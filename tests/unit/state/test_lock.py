@@ -101,6 +101,34 @@ def test_a_reader_that_stays_is_not_waited_for_for_ever(tmp_path: Path, monkeypa
     os.close(check)
 
 
+def test_a_child_that_is_forked_during_a_check_does_not_keep_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As another thread may fork the workers of a training."""
+    path = tmp_path / "lock"
+    path.touch()
+    flock, (reading, writing) = fcntl.flock, os.pipe()
+    children: list[int] = []
+
+    def flock_and_fork(handle: int, kind: int) -> None:
+        flock(handle, kind)
+        if not children:
+            children.append(os.fork())
+            if children == [0]:
+                os.close(writing)
+                os.read(reading, 1)  # outlives the check
+                os._exit(0)
+
+    with monkeypatch.context() as during:
+        during.setattr("roar_publisher.state.lock.fcntl.flock", flock_and_fork)
+        assert owner(path) is None
+    with open(path) as another:
+        assert try_lock(another.fileno())
+    os.close(writing)
+    os.close(reading)
+    assert os.waitpid(children[0], 0)[1] == 0
+
+
 def test_a_longer_pid_of_an_earlier_owner_leaves_no_digits_behind(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     path.write_text("4194304999")
