@@ -24,6 +24,13 @@ def before(registry: str) -> Iterator[Front]:
         yield before
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine is, the answer comes soon enough, and is fresh enough, to be used."""
+    monkeypatch.setattr(early, "LONGEST_WAIT_SECONDS", PATIENCE)
+    monkeypatch.setattr(early, "FRESH_SECONDS", PATIENCE)
+
+
 def asked(before: Front) -> list[str]:
     return [seen.path for seen in before.seen]
 

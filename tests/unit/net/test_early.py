@@ -36,6 +36,12 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reply that is under way is waited for however busy the machine is."""
+    monkeypatch.setattr("roar_publisher.net.early.LONGEST_WAIT_SECONDS", PATIENCE)
+
+
 def reply_of(early: EarlyRequest) -> Reply | None:
     return anyio.run(early.reply)
 
@@ -47,10 +53,11 @@ def silent() -> Iterator[tuple[socket.socket, str]]:
         yield listener, f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-def test_the_reply_is_there_before_it_is_asked_for(server: Server) -> None:
+@pytest.mark.usefixtures("patient")
+def test_the_reply_is_there_before_it_is_asked_for(server: Server, clock: Clock) -> None:
     answered = threading.Event()
     server.answer = lambda asked: answered.set() or (200, {}, b'{"a": 1}')  # type: ignore[func-returns-value]
-    with sent_early(server.url, "/health") as early:
+    with sent_early(server.url, "/health", clock=clock) as early:
         assert answered.wait(PATIENCE)
         for _ in range(2):
             reply = reply_of(early)
@@ -62,7 +69,8 @@ def test_the_reply_is_there_before_it_is_asked_for(server: Server) -> None:
     assert "authorization" not in asked.headers
 
 
-def test_a_reply_that_is_under_way_is_waited_for(server: Server) -> None:
+@pytest.mark.usefixtures("patient")
+def test_a_reply_that_is_under_way_is_waited_for(server: Server, clock: Clock) -> None:
     waiting = threading.Event()
 
     def answer(asked: Asked) -> tuple[int, dict[str, str], bytes]:
@@ -83,10 +91,11 @@ def test_a_reply_that_is_under_way_is_waited_for(server: Server) -> None:
             waiting.set()
         return found[0]
 
-    with sent_early(server.url, "/health", clock=Clock()) as early:
+    with sent_early(server.url, "/health", clock=clock) as early:
         assert anyio.run(ask, early) is not None
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize(("age", "used"), [(FRESH_SECONDS, True), (FRESH_SECONDS + 0.1, False)])
 def test_an_old_reply_is_not_used(server: Server, clock: Clock, age: float, used: bool) -> None:
     with sent_early(server.url, "/health", clock=clock) as early:
