@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from roar_publisher import Published, aio, errors, events
+from tests.e2e.python.conftest import opened_once_stopped
 
 T = TypeVar("T")
 Runs = Callable[[Callable[[], Awaitable[T]]], T]
@@ -60,7 +61,8 @@ def test_a_cancelled_publish_has_stopped_cleanly_and_can_be_resumed(project: Pat
                 if isinstance(event, events.StateEvent) and event.state == "open":
                     scope.cancel()
 
-            await aio.publish(project, visibility="public", registry=registry, yes=True, on_progress=cancel)
+            with opened_once_stopped():
+                await aio.publish(project, visibility="public", registry=registry, yes=True, on_progress=cancel)
         assert scope.cancelled_caught
         [status] = await aio.publishes(project)
         assert (status.status, status.owner, status.reason) == ("interrupted", None, "interrupted")

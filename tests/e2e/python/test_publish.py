@@ -23,6 +23,7 @@ from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
+from tests.e2e.python.conftest import opened_once_stopped
 from tests.support.cli.program import Program
 from tests.support.lineage.captured import captured_project
 
@@ -35,7 +36,7 @@ def published(project: Path, registry: str) -> roar_publisher.Published:
 
 def stopped_when_open(project: Path, registry: str) -> str:
     """Stop a publish when it opens its session, as Ctrl-C does, and return its id."""
-    with pytest.raises(KeyboardInterrupt) as stopped:
+    with pytest.raises(KeyboardInterrupt) as stopped, opened_once_stopped():
         roar_publisher.publish(
             project, visibility="public", registry=registry, yes=True, on_progress=interrupting(KeyboardInterrupt)
         )
