@@ -12,7 +12,6 @@ import pytest
 
 from tests.support.auth.desk import Desk, alices_desk, recorded_hash
 from tests.support.auth.front import Answer, Front, Seen, front
-from tests.support.cli.program import ended
 from tests.support.cli.roar_cli import run_roar_cli
 from tests.support.lineage.captured import captured_project
 
@@ -81,8 +80,7 @@ def test_refused_because_roar_cli_was_first_it_continues_with_the_tokens_of_roar
         turns = fore.rule = Turns(fore)
         with roar_cli(seat, second_project) as theirs:
             assert turns.renewed.wait(SECONDS)
-            with seat.program.started("publish", "--private", "--json") as ours:
-                done = ended(ours)
+            done = seat.program("publish", "--private", "--json")
             said, _ = theirs.communicate(timeout=SECONDS)
     assert done.code == 0, done.out + done.err
     assert theirs.returncode == 0, said
