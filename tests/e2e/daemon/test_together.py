@@ -72,6 +72,7 @@ def test_of_daemons_started_at_the_same_time_one_survives(program: Program) -> N
                 assert lost.code == 5
                 assert f"A daemon is already running for {program.state}" in lost.err
         assert pid_of(program) == living.pid
+        wait_until((program.state / "daemon.sock").exists, SOON_SECONDS)  # until then, a signal may end it at once
         living.send_signal(signal.SIGTERM)
         assert ended(living).code == 0
     assert pid_of(program) is None
@@ -139,7 +140,7 @@ def test_a_publish_that_the_user_stopped_waits_for_the_user(
     assert program("daemon", "start").code == 0
     link.order("stall /links/batch")
     with program.started(*PUBLISH) as person:
-        wait_until(lambda: any(found.owner == person.pid for found in publishes_of(program)), SOON_SECONDS)
+        wait_until(lambda: any(found.progress.remote_session for found in publishes_of(program)), SOON_SECONDS)
         (publish_id,) = program.publishes
         person.send_signal(number)
         stopped = ended(person)
@@ -165,7 +166,7 @@ def test_a_publish_that_the_user_stopped_waits_for_the_user(
 def test_the_same_publish_left_to_the_daemon_continues_there(program: Program, registry: Registry, link: Link) -> None:
     link.order("stall /links/batch")
     with program.started(*PUBLISH) as person:
-        wait_until(lambda: any(found.owner == person.pid for found in publishes_of(program)), SOON_SECONDS)
+        wait_until(lambda: any(found.progress.remote_session for found in publishes_of(program)), SOON_SECONDS)
         person.send_signal(signal.SIGINT)
         assert ended(person).code == 130
     link.order("calm")
