@@ -6,7 +6,6 @@ whether it needs user action.
 
 import http.client
 import json
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -24,6 +23,7 @@ from tests.support.daemon.daemons import program_with_daemons
 from tests.support.daemon.reasons import PATIENCE_SECONDS, SIGN_IN, Why, check_reason, paths_of, queue, why
 from tests.support.daemon.surroundings import Registry, registry_at, wait_until
 from tests.support.lineage.captured import captured_project
+from tests.support.ports import reserved_port
 from tests.support.put.projects import put_project
 
 RETRY_AFTER_SECONDS = 1800
@@ -127,13 +127,6 @@ def detach(program: Program, project: Path, *arguments: str) -> str:
     return left.out.strip()
 
 
-def closed_port() -> tuple[socket.socket, str]:
-    """An address at which nothing answers, for as long as the socket is open."""
-    bound = socket.socket()
-    bound.bind(("127.0.0.1", 0))
-    return bound, f"http://127.0.0.1:{bound.getsockname()[1]}"
-
-
 def settings(home: Path, registry: str) -> None:
     """A sign-in that its registry does not know any more, and room for every condition at once."""
     folder = home / ".config" / "roar"
@@ -151,8 +144,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environmen
         registry = stack.enter_context(registry_at(folder / "data"))
         settings(folder / "home", registry.url)
         store = stack.enter_context(answering(store_answer))
-        bound, nowhere = closed_port()
-        stack.enter_context(bound)
+        nowhere = f"http://127.0.0.1:{reserved_port()}"
         cloud = {"AWS_ENDPOINT_URL": store.url, "AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret"}
         cloud |= {"AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true"}
         program = stack.enter_context(program_with_daemons(folder, folder, **cloud))

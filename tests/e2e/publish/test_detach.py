@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain, repeat
@@ -21,6 +20,7 @@ from tests.support.cli.program import PATIENCE, Program
 from tests.support.cli.servers import answering, http
 from tests.support.daemon.daemons import daemons_of, program_with_daemons, until
 from tests.support.lineage.captured import captured_project, recorded
+from tests.support.ports import reserved_port
 from tests.support.put.projects import put_project
 
 HASH = recorded("linear", "session")["finalized_hash"]
@@ -35,11 +35,9 @@ def program(tmp_path: Path) -> Iterator[Program]:
 
 
 @pytest.fixture
-def unreachable() -> Iterator[str]:
-    """An address at which nothing answers, reserved for the test."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+def unreachable() -> str:
+    """An address at which nothing answers."""
+    return f"http://127.0.0.1:{reserved_port()}"
 
 
 def why(program: Program, publish_id: str) -> dict[str, object]:

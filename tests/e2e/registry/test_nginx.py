@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from roar_publisher.net.address import origin
 from tests.support.cli.program import serving
 from tests.support.interop.clients import TIMEOUT_SECONDS, Workplace
 from tests.support.net.servers import authority
+from tests.support.ports import reserved_port
 
 CONFIGURATION = """
 error_log stderr crit;
@@ -74,17 +74,11 @@ def nginx(folder: Path, port: int, registry: str, location: str = "/") -> Iterat
         os.kill(int((folder / "pid").read_text()), signal.SIGTERM)
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
-
-
 def test_both_clients_publish_through_it_signed_and_read_what_they_get(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(authority().file))
-    port = free_port()
+    port = reserved_port()
     url, data = f"https://127.0.0.1:{port}", tmp_path / "data"
     ours, theirs = Workplace(tmp_path / "ours", "linear"), Workplace(tmp_path / "theirs", "linear")
     for name, workplace in (("alice", ours), ("bob", theirs)):
@@ -118,7 +112,7 @@ def check_receipt_names(file: str, registry: str) -> None:
 def test_below_a_path_that_nginx_keeps_or_removes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Our client, which signs, goes through the one that keeps it, roar-cli through the other one."""
     monkeypatch.setenv("SSL_CERT_FILE", str(authority().file))
-    keeps, removes = free_port(), free_port()
+    keeps, removes = reserved_port(), reserved_port()
     data = tmp_path / "data"
     ours, theirs = Workplace(tmp_path / "ours", "linear"), Workplace(tmp_path / "theirs", "linear")
     keeping, removing = f"https://127.0.0.1:{keeps}/glaas", f"https://127.0.0.1:{removes}/glaas"

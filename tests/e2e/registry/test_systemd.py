@@ -15,9 +15,9 @@ import httpx2
 import pytest
 
 from roar_publisher.registry.server.process import DRAIN_SECONDS
-from tests.e2e.registry.test_nginx import free_port
 from tests.support.checkout import CHECKOUT
 from tests.support.interop.clients import TIMEOUT_SECONDS
+from tests.support.ports import reserved_port
 
 ANALYZE = shutil.which("systemd-analyze")
 PROGRAM, DATA = "/opt/roar/bin/roar", "/var/lib/roar-registry"
@@ -59,7 +59,7 @@ def test_what_it_starts_is_ready_answers_and_ends_with_0_within_the_time_that_it
     settings = service(unit)
     assert int(settings["TimeoutStopSec"]) > DRAIN_SECONDS
     assert settings["StateDirectory"] == Path(DATA).name
-    data, port, figures = tmp_path / "data", free_port(), free_port()
+    data, port, figures = tmp_path / "data", reserved_port(), reserved_port()
     data.mkdir(mode=int(settings["StateDirectoryMode"], 8))
     program, *words = shlex.split(settings["ExecStart"])
     assert program == PROGRAM

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 
+from tests.support.ports import reserved_port
+
 ANSWER_SECONDS = 30
 """Seconds after which a silent connection is closed."""
 
@@ -21,8 +23,11 @@ class Server:
 
 @contextmanager
 def answering(answer: bytes | Callable[[bytes], bytes], port: int = 0) -> Iterator[Server]:
-    """A server that gives the same answer (or one made from the request) to everything, then closes the connection."""
-    listener = socket.create_server(("127.0.0.1", port))
+    """A server that gives the same answer (or one made from the request) to everything, then closes the connection.
+
+    Afterwards, nothing answers at its address.
+    """
+    listener = socket.create_server(("127.0.0.1", port or reserved_port()))
     bound = listener.getsockname()[1]
     server = Server(f"http://127.0.0.1:{bound}", bound)
     thread = threading.Thread(target=_serve, args=(listener, answer, server))

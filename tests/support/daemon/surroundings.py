@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import time
@@ -20,6 +19,7 @@ from roar_publisher.state.status_reader import read_status
 from tests.support.cli.program import Program, serving
 from tests.support.daemon.daemons import daemons_of, pid_of, until
 from tests.support.daemon.worlds import PUBLISHED
+from tests.support.ports import reserved_port
 from tests.support.processes import line_of, running
 
 ENDED_SECONDS = 60.0
@@ -31,9 +31,7 @@ class Registry:
 
     def __init__(self, data: Path) -> None:
         self._data = data
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = reserved_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._running = ExitStack()
 

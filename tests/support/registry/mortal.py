@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,16 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.checkout import CHECKOUT
+from tests.support.ports import reserved_port
 
 PATIENCE = 120
 """Seconds after which a process that should have ended or answered counts as stuck. Draining may take 31 of them."""
-
-
-def free_port() -> int:
-    """A port of loopback that no process listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
 
 
 @dataclass
@@ -29,7 +22,7 @@ class MortalRegistry:
 
     data: Path
     options: Sequence[str] = ()
-    port: int = field(default_factory=free_port)
+    port: int = field(default_factory=reserved_port)
     program: Sequence[str] = ("-m", "roar_publisher")
     """What Python runs in place of the command line."""
     _left: set[int] = field(default_factory=set)

@@ -3,7 +3,6 @@
 import itertools
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
+
+from tests.support.ports import reserved_port
 
 USER = "roar"
 PATIENCE = 60.0
@@ -94,7 +95,7 @@ def running_postgres(*, durable: bool = False) -> Iterator[Postgres]:
     with tempfile.TemporaryDirectory(prefix="roar-postgres-") as folder:
         if os.geteuid() == 0:
             shutil.chown(folder, UNPRIVILEGED, "nogroup")
-        server = Postgres(Path(folder), _programs(), _free_port(), durable)
+        server = Postgres(Path(folder), _programs(), reserved_port(), durable)
         server.create()
         server.start()
         try:
@@ -109,9 +110,3 @@ def _programs() -> Path:
     installed = sorted(Path("/").glob(INSTALLED.removeprefix("/")), key=lambda path: int(path.parts[-3]))
     assert found or installed, MISSING
     return Path(found).parent if found else installed[-1].parent
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

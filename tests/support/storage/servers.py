@@ -10,7 +10,6 @@ No two of them are strict about the same thing; a store must please them all.
 """
 
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from pathlib import Path
 from threading import Thread
 from typing import IO, Any
 
+from tests.support.ports import reserved_port
 from tests.support.processes import environment
 
 BUCKET = "bucket"
@@ -83,10 +83,7 @@ def moto() -> Iterator[str]:
 @contextmanager
 def gcs_emulator() -> Iterator[str]:
     """The GCS emulator with the bucket; gives its URL."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    with _serving(sys.executable, "-c", _GCS, port, BUCKET) as url:
+    with _serving(sys.executable, "-c", _GCS, str(reserved_port()), BUCKET) as url:
         yield url
 
 

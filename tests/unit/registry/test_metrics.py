@@ -14,6 +14,8 @@ from roar_publisher.registry.lineages.registration import LIFETIME
 from roar_publisher.registry.lineages.sweeping import INTERVAL_SECONDS
 from roar_publisher.registry.server.metrics import Metrics
 from tests.support import virtual
+from tests.support.daemon.daemons import until
+from tests.support.ports import reserved_port
 from tests.support.registry.harness import GIT, START, job, make_registry, run_inline
 from tests.support.registry.processes import PATIENCE, serving
 
@@ -86,13 +88,15 @@ def test_sweeps_are_counted(store: Store) -> None:
     assert swept >= 1
 
 
-def test_they_are_at_an_address_of_their_own_that_ends_with_the_registry(data: Path, free_port: int) -> None:
-    url = f"http://127.0.0.1:{free_port}/metrics"
-    program = PROGRAM.replace("sys.argv[3]", str(free_port))
+def test_they_are_at_an_address_of_their_own_that_ends_with_the_registry(data: Path) -> None:
+    port = reserved_port()
+    url = f"http://127.0.0.1:{port}/metrics"
+    program = PROGRAM.replace("sys.argv[3]", str(port))
     with serving(data, program=program) as process:
         assert httpx2.get(f"{process.url}/metrics", timeout=PATIENCE).status_code == 404
-        seen = figures(httpx2.get(url, timeout=PATIENCE).text)
-        assert seen["roar_registry_requests_total GET none 404"] == 1
+        name = "roar_registry_requests_total GET none 404"
+        # A reply may arrive before it is counted.
+        until(lambda: figures(httpx2.get(url, timeout=PATIENCE).text).get(name) == 1)
         assert process.stop() == (0, "", "")
     with pytest.raises(httpx2.ConnectError):
         httpx2.get(url, timeout=PATIENCE)
@@ -101,12 +105,3 @@ def test_they_are_at_an_address_of_their_own_that_ends_with_the_registry(data: P
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
-
-
-@pytest.fixture
-def free_port() -> int:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port

@@ -24,7 +24,8 @@ from roar_publisher.registry.server.workers import SIGNALS, Supervisor, _Worker
 from roar_publisher.registry.store.errors import StoreError
 from roar_publisher.registry.store.postgres_schema import LINEAGES_LOCK
 from roar_publisher.state.errors import UsageProblem
-from tests.support.registry.mortal import PATIENCE, MortalRegistry, free_port
+from tests.support.ports import reserved_port
+from tests.support.registry.mortal import PATIENCE, MortalRegistry
 from tests.support.registry.postgres import Postgres
 from tests.support.sampling import sample
 
@@ -74,7 +75,7 @@ def counted(port: int) -> float:
 
 
 def test_a_dead_worker_is_replaced_and_its_requests_stay_counted(tmp_path: Path, postgres: Postgres) -> None:
-    port = free_port()
+    port = reserved_port()
     with served(tmp_path, postgres.new_database(), "--metrics", f"127.0.0.1:{port}") as registry:
         assert {ask(registry) for _ in range(REQUESTS)} == {200}
         eventually(lambda: counted(port) == REQUESTS)  # a reply may arrive before it is counted
@@ -195,7 +196,7 @@ def answers(port: int) -> bool:
 @pytest.mark.parametrize("number", sample("signals to workers", SIGNALS, 1))
 def test_a_stop_signal_lets_all_workers_finish(tmp_path: Path, postgres: Postgres, number: signal.Signals) -> None:
     """The opening of sessions waits for a lock while the signal comes; it is answered all the same."""
-    database, port = postgres.new_database(), free_port()
+    database, port = postgres.new_database(), reserved_port()
     with (
         served(tmp_path, database, "--metrics", f"127.0.0.1:{port}") as registry,
         ThreadPoolExecutor(OPENINGS) as pool,
