@@ -17,10 +17,11 @@ import pytest
 
 from roar_publisher.registry.accounts.treqs import DEFAULT_CONTEXT_AGE
 from roar_publisher.registry.store.users import Accounts
+from roar_publisher.state.reasons import Reason
 from tests.support.auth.desk import BY_BEARER, SUB, Desk, recorded_hash
 from tests.support.auth.front import Seen, front
 from tests.support.auth.treqs_service import Json, Treqs
-from tests.support.cli.program import Program, ended, serving
+from tests.support.cli.program import Program, ended, read_until_it_waits, serving
 from tests.support.lineage.captured import captured_project
 
 HERS, HIS, OUTSIDE = "token-of-alice", "token-of-bob", "token-of-eve"
@@ -169,7 +170,7 @@ def test_a_token_that_the_service_does_not_know_publishes_nothing(world: World, 
 
 def test_a_returning_service_is_awaited(away: World) -> None:
     with away.desk.program.started("publish", "-y", "--private", "--json") as popen:
-        waits_for_the_service(popen)
+        read_until_it_waits(popen, Reason.THROTTLED)
         with away.treqs.running():
             done = ended(popen)
             assert done.code == 0, done.out + done.err
@@ -179,23 +180,12 @@ def test_a_returning_service_is_awaited(away: World) -> None:
 
 def test_a_publish_that_waits_for_the_service_can_be_stopped_and_stays_signed_in(away: World) -> None:
     with away.desk.program.started("publish", "-y", "--private", "--json") as popen:
-        waits_for_the_service(popen)
+        read_until_it_waits(popen, Reason.THROTTLED)
         popen.send_signal(signal.SIGINT)
         done = ended(popen)
     assert done.code == 130, done.out + done.err
     with away.treqs.running():
         assert away.desk.publish("--private")["hash"] == recorded_hash("bearer")
-
-
-def waits_for_the_service(popen: subprocess.Popen[str]) -> None:
-    """Read what the program says until it says that it waits because the registry asked for it."""
-    assert popen.stdout is not None
-    for line in popen.stdout:
-        event = json.loads(line)
-        if event["event"] == "waiting":
-            assert event["reason"] == "throttled"
-            return
-    raise AssertionError(f"it did not wait: {popen.stderr.read() if popen.stderr else ''}")
 
 
 WITHDRAWN: dict[str, tuple[dict[str, Json], str]] = {

@@ -166,20 +166,14 @@ def test_a_cancelled_job_stops_cleanly(job: Job, token: str) -> None:
         ["sh", str(SCRIPT)], cwd=job.desk.program.cwd, env=environ, stdout=subprocess.PIPE, text=True
     ) as popen:
         assert popen.stdout is not None
-        seen = [line for line in iter(popen.stdout.readline, "") if waits(line, popen)]
-        code = popen.wait(PATIENCE)
-    assert (code, len(seen)) == (130, 1)
+        waiting = next((line for line in popen.stdout if '"reason": "offline"' in line), "")
+        popen.send_signal(signal.SIGTERM)
+        popen.communicate(timeout=PATIENCE)
+    assert '"event": "waiting"' in waiting
+    assert popen.returncode == 130
     assert "stopped, resumable" in job.summary
     assert job.variables["ROAR_PUBLISH_REASON"] == "interrupted"
     assert os.listdir(job.folder / "temp") == []
-
-
-def waits(line: str, popen: "subprocess.Popen[str]") -> bool:
-    """Whether the publish is under way, which is then stopped."""
-    found = '"event": "waiting"' in line and popen.poll() is None
-    if found:
-        popen.send_signal(signal.SIGTERM)
-    return found
 
 
 def test_what_a_server_says_is_no_command_to_the_runner(job: Job, token: str) -> None:

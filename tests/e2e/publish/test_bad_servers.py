@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cli.program import Program, ended
+from roar_publisher.state.reasons import Reason
+from tests.support.cli.program import Program, ended, read_until_it_waits
 from tests.support.cli.servers import answering, http
 from tests.support.lineage.captured import recorded
-from tests.support.registry.processes import serving
+from tests.support.ports import reserved_port
 
 HASH = recorded("linear", "session")["finalized_hash"]
 HEALTH = {"features": {"registration_sessions": {"anonymous_public": True, "finalize_server_authoritative_hash": True}}}
@@ -77,13 +78,9 @@ def test_a_publish_interrupted_by_a_bad_server_resumes_with_a_good_one(program: 
     assert (done.code, done.out.splitlines()[0]) == (0, HASH)
 
 
-def test_waiting_for_an_unreachable_registry_is_shown(program: Program, tmp_path: Path) -> None:
-    with serving(tmp_path / "data") as stopped:
-        pass
-    with program.started("publish", "--public", "-y", "--json", "--registry", stopped.url) as p:
-        assert p.stdout is not None
-        events = (json.loads(line) for line in iter(p.stdout.readline, ""))
-        waiting = next(event for event in events if event["event"] == "waiting")
-        assert waiting["reason"] == "offline"
+def test_waiting_for_an_unreachable_registry_is_shown(program: Program) -> None:
+    unreachable = f"http://127.0.0.1:{reserved_port()}"
+    with program.started("publish", "--public", "-y", "--json", "--registry", unreachable) as p:
+        read_until_it_waits(p, Reason.OFFLINE)
         p.terminate()
         assert ended(p).code == 130

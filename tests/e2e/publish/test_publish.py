@@ -1,6 +1,5 @@
 """`roar publish` and `roar register` as processes, against a real registry."""
 
-import json
 import signal
 import sqlite3
 from contextlib import closing
@@ -9,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from roar_publisher.state.lock import Lock
-from tests.support.cli.program import PATIENCE, Program, ended
+from roar_publisher.state.reasons import Reason
+from tests.support.cli.program import PATIENCE, Program, ended, read_until_it_waits
 from tests.support.cli.servers import answering, http
 from tests.support.lineage.captured import captured_project, recorded
 
@@ -133,9 +133,7 @@ def test_a_signal_stops_cleanly_with_the_command_that_resumes(program: Program, 
         answering(NOT_UP) as server,
         program.started("publish", "--public", "-y", "--json", "--registry", server.url) as p,
     ):
-        assert p.stdout is not None
-        lines = iter(p.stdout.readline, "")
-        assert any(json.loads(line)["event"] == "waiting" for line in lines)
+        read_until_it_waits(p, Reason.THROTTLED)
         p.send_signal(number)
         p.send_signal(number)
         rest = ended(p)

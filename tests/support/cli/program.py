@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from roar_publisher.publishing.emitting import WORKING
+from roar_publisher.state.reasons import Reason
 from tests.support.fork_server import Order, server_for
 from tests.support.processes import environment, line_of, running
 
@@ -124,6 +126,18 @@ def _process(order: Order, before: Callable[[], None] | None = None) -> subproce
         text=True,
         preexec_fn=before,
     )
+
+
+def read_until_it_waits(popen: subprocess.Popen[str], reason: Reason) -> None:
+    """Read the events of a started publish until it waits, which has to be for this reason.
+
+    A publish that says nothing else for a while says that it works: on a busy machine, also before it waits.
+    """
+    assert popen.stdout is not None
+    waits = (event for event in map(json.loads, popen.stdout) if event["event"] == "waiting")
+    found = next((event for event in waits if event["reason"] != WORKING), None)
+    assert found is not None, popen.communicate(timeout=PATIENCE)
+    assert found["reason"] == reason
 
 
 @contextmanager
