@@ -39,9 +39,13 @@ class Watermark:
 
 
 class Window:
-    """The next units of the plan, in order, of which some may be ready."""
+    """The next units of the plan, in order, of which some may be ready.
+
+    size: the bytes of their bodies.
+    """
 
     def __init__(self) -> None:
+        self.size = 0
         self._units: list[Unit] = []
         self._skip = 0  # units before this index were sent; compacted in `extend`, which keeps `take` cheap
 
@@ -50,13 +54,11 @@ class Window:
 
     def extend(self, units: Iterable[Unit]) -> None:
         """Append a page of the plan."""
-        self._units = [*self._units[self._skip :], *units]
-        self._skip = 0
+        self._replace([*self._units[self._skip :], *units])
 
     def put_back(self, units: Iterable[Unit]) -> None:
         """Put units that were taken before the others."""
-        self._units = [*units, *self._units[self._skip :]]
-        self._skip = 0
+        self._replace([*units, *self._units[self._skip :]])
 
     def take(self, level: float, suits: Callable[[Unit], bool] = lambda unit: True) -> Unit | None:
         """Remove and return the first unit that the watermark allows and that suits; None if there is none.
@@ -70,5 +72,10 @@ class Window:
                     self._skip += 1
                 else:
                     del self._units[index]
+                self.size -= len(unit.body)
                 return unit
         return None
+
+    def _replace(self, units: list[Unit]) -> None:
+        self._units, self._skip = units, 0
+        self.size = sum(len(unit.body) for unit in units)

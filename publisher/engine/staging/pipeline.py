@@ -86,7 +86,7 @@ class Pipeline:
         exhausted = False
         while True:
             stopping = self._run.stop.is_set()
-            if not exhausted and not stopping and len(self._window) < PAGE_UNITS // 2:
+            if not exhausted and not stopping and self._runs_low():
                 page = await self._run.journal.units.pending(
                     self._kinds, past=past, limit=PAGE_UNITS, max_bytes=PAGE_BYTES
                 )
@@ -105,6 +105,10 @@ class Pipeline:
             else:
                 await self._changed.wait()
                 self._changed = anyio.Event()
+
+    def _runs_low(self) -> bool:
+        """Return whether the window holds less than half a page."""
+        return len(self._window) < PAGE_UNITS / 2 and self._window.size < PAGE_BYTES / 2
 
     def _take(self) -> list[Unit]:
         """Remove and return the units of the next request; none if it has to wait."""

@@ -65,8 +65,13 @@ def test_as_many_at_once_as_allowed_and_no_more(path: Path) -> None:
     assert max(seen) == 5
 
 
-def test_memory_holds_a_window_of_the_plan_and_not_the_plan(path: Path) -> None:
-    drain = Drain(path, units=large(3000, items=1))
+@pytest.mark.parametrize("page_bytes", [5_000, pipeline.PAGE_BYTES])
+def test_memory_holds_a_window_of_the_plan_and_not_the_plan(
+    page_bytes: int, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "PAGE_BYTES", page_bytes)
+    units = large(3000, items=1)
+    drain = Drain(path, units=units)
     most = 0
 
     async def deliver(unit: Unit) -> None:
@@ -76,7 +81,7 @@ def test_memory_holds_a_window_of_the_plan_and_not_the_plan(path: Path) -> None:
         await drain.take(unit)
 
     virtual.run(lambda: drain.run(deliver))
-    assert 0 < most <= pipeline.PAGE_UNITS * 3 // 2
+    assert 0 < most <= min(pipeline.PAGE_UNITS, page_bytes / len(units[0].body)) * 3 / 2
     assert len(drain.delivered) == 3000
 
 
