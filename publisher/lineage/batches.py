@@ -1,6 +1,6 @@
 """Cut items into units that are limited in items and in bytes (`protocol.md §2`)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 
 from msgspec import Struct, field
@@ -50,6 +50,17 @@ class Batch(Struct):
         return count, body
 
 
+def cut(kind: Kind, items: Iterable[str]) -> Iterator[tuple[int, bytes]]:
+    """Yield the number of items and the body of as many units as these items, as JSON texts, need."""
+    batch = Batch(kind)
+    for item in items:
+        if not batch.has_room(item):
+            yield batch.take()
+        batch.add(item)
+    if batch.items:
+        yield batch.take()
+
+
 class UnitWriter:
     """Numbers units, passes them to the sink in chunks, and computes their digest.
 
@@ -74,17 +85,12 @@ class UnitWriter:
             self._flush()
         return self.seq
 
-    def write_all(self, kind: Kind, items: Iterable[str], *, after: int, job_uid: str | None = None) -> int:
+    def write_all(self, kind: Kind, items: Iterable[str], *, after: int) -> int:
         """Write as many units as these items need and return the number of items."""
-        batch = Batch(kind)
         total = 0
-        for item in items:
-            if not batch.has_room(item):
-                self.write(kind, *batch.take(), after=after, job_uid=job_uid)
-            batch.add(item)
-            total += 1
-        if batch.items:
-            self.write(kind, *batch.take(), after=after, job_uid=job_uid)
+        for count, body in cut(kind, items):
+            self.write(kind, count, body, after=after)
+            total += count
         return total
 
     def finish(self) -> str:

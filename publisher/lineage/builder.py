@@ -1,15 +1,13 @@
 """Turn the chosen jobs of roar.db into units, in bounded memory.
 
-Makes three passes over the same snapshot. The first reads the jobs with their links: it hashes the lineage as captured
-and as sent (`hashing`) and cuts jobs and artifacts into units, each distinct artifact once. The second writes the
-links, which depend on the units of their jobs and artifacts; it reads those that the first could not keep. The third
-writes the labels. Memory holds a `JobHead` and two numbers per job, one number per artifact, and the links that are
-kept.
+Makes two passes over the same snapshot. The first reads the jobs with their links: it hashes the lineage as captured
+and as sent (`hashing`), cuts jobs and artifacts into units, each distinct artifact once, and keeps the links, which
+depend on the units of their jobs and artifacts, until those are written (`kept_links`). The second writes the labels.
+Memory holds a `JobHead` and two numbers per job, and one number per artifact.
 """
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterable, Sequence
 
 from roar_publisher.lineage.artifacts import is_composite
 from roar_publisher.lineage.batches import Batch, UnitWriter
@@ -30,6 +28,7 @@ from roar_publisher.lineage.items import (
     sendable,
 )
 from roar_publisher.lineage.jsontext import encode
+from roar_publisher.lineage.kept_links import KeptLinks
 from roar_publisher.lineage.labels import label_items
 from roar_publisher.lineage.metadata import MetadataRedactor
 from roar_publisher.lineage.redaction.redactor import Redactor
@@ -37,8 +36,6 @@ from roar_publisher.lineage.rows import JobRow, LinkRow, LinkStream
 from roar_publisher.lineage.selection import JobHead
 from roar_publisher.state.units import Kind
 
-KEPT_CHARACTERS = 8 * 1024 * 1024
-"""How many characters of links are kept from the first pass; those of later jobs are read again."""
 _SENT_FIRST = 1
 """A batch number that no artifact batch gets: it marks artifacts that were sent before all others, as composites."""
 
@@ -58,6 +55,7 @@ class UnitBuilder:
         git: GitContext,
         redactor: Redactor,
         writer: UnitWriter,
+        links: KeptLinks,
         described: int | None = None,
     ) -> None:
         self._database = database
@@ -66,6 +64,7 @@ class UnitBuilder:
         self._redactor = redactor
         self._metadata = MetadataRedactor(redactor)
         self._writer = writer
+        self._links = links
         self._described = described
         self._job_batch = Batch(Kind.JOBS)
         self._first_in_batch = 0
@@ -76,9 +75,6 @@ class UnitBuilder:
         # By batch number: the unit that it became. By artifact row: the number of its batch, 0 for none.
         self._unit_of_batch = array("I", [0] * (_SENT_FIRST + 1))
         self._batch_of_artifact = _PagedNumbers()
-        self._redacted_links = bytearray(len(jobs))  # by the job's place: whether a path holds a secret
-        self._kept_links: list[tuple[list[str], list[str]]] = []  # of the first jobs
-        self._room_for_links = KEPT_CHARACTERS
         self.inputs = self.outputs = self.artifacts = 0
 
     def write_composites(self) -> None:
@@ -106,33 +102,9 @@ class UnitBuilder:
 
     def write_links(self) -> None:
         """Write the inputs and outputs of every job, to be sent after its unit and those of its artifacts."""
-        for seq, sides in enumerate(chain(self._kept_links, self._read_links(len(self._kept_links)))):
+        for seq, kind, count, body in self._links.units():
             after = max(self._unit_of_job[seq], self._unit_of_batch[self._batch_for_job[seq]])
-            for kind, items in zip((Kind.INPUTS, Kind.OUTPUTS), sides, strict=True):
-                self._writer.write_all(kind, items, after=after, job_uid=self._jobs[seq].uid)
-
-    def _read_links(self, first: int) -> Iterator[tuple[list[str], list[str]]]:
-        """Yield the items of the links of each job from this place on."""
-        if first == len(self._jobs):
-            return
-        inputs, outputs = (LinkStream(rows(first)) for rows in (self._database.inputs, self._database.outputs))
-        for seq in range(first, len(self._jobs)):
-            sides = sendable(inputs.of(seq)), sendable(outputs.of(seq))
-            if self._redacted_links[seq]:
-                with self._redactor.uncounted():  # `write_nodes` has counted these paths
-                    sides = redacted_sides(*sides, self._redactor)
-            yield self._link_items(seq, sides)
-
-    def _link_items(self, seq: int, sides: tuple[list[LinkRow], list[LinkRow]]) -> tuple[list[str], list[str]]:
-        item = described_link_item if self._jobs[seq].row == self._described else link_item
-        return list(map(item, sides[0])), list(map(item, sides[1]))
-
-    def _keep_links(self, seq: int, sides: tuple[list[LinkRow], list[LinkRow]]) -> None:
-        """Keep the items of a job's links for `write_links` if there is room for all links up to this job."""
-        if self._room_for_links > 0:
-            items = self._link_items(seq, sides)
-            self._kept_links.append(items)
-            self._room_for_links -= sum(map(len, chain(*items)))
+            self._writer.write(kind, count, body, after=after, job_uid=self._jobs[seq].uid)
 
     def write_labels(self, session_id: int) -> int:
         """Write the labels, which are sent after finalize, and return their number."""
@@ -145,8 +117,9 @@ class UnitBuilder:
         before = self._redactor.total
         sent, captured_job = redacted_job(job, self._redactor, self._metadata)
         sides = redacted_sides(inputs, outputs, self._redactor)
-        self._redacted_links[job.seq] = sides != (inputs, outputs)
-        self._keep_links(job.seq, sides)
+        link = described_link_item if head.row == self._described else link_item
+        for kind, links in zip((Kind.INPUTS, Kind.OUTPUTS), sides, strict=True):
+            self._links.add(job.seq, kind, map(link, links))
         captured = canonical_key(head, parent_step, captured_job, inputs, outputs)
         changed = self._redactor.total != before
         hashes.add(captured, canonical_key(head, parent_step, sent, *sides) if changed else None)

@@ -146,13 +146,13 @@ class RoarDatabase:
         )
         return (JobRow(*row) for row in rows)
 
-    def inputs(self, first: int = 0) -> Iterator[LinkRow]:
-        """Stream the inputs of the chosen jobs from the place `first` on, in the order of the jobs."""
-        return self._links("job_inputs", first)
+    def inputs(self) -> Iterator[LinkRow]:
+        """Stream the inputs of the chosen jobs, in the order of the jobs."""
+        return self._links("job_inputs")
 
-    def outputs(self, first: int = 0) -> Iterator[LinkRow]:
-        """Stream the outputs of the chosen jobs from the place `first` on, in the order of the jobs."""
-        return self._links("job_outputs", first)
+    def outputs(self) -> Iterator[LinkRow]:
+        """Stream the outputs of the chosen jobs, in the order of the jobs."""
+        return self._links("job_outputs")
 
     def digest_of(self, artifact: int) -> str:
         """Return the digest that names an artifact, given its row number, or "" if there is none."""
@@ -163,7 +163,7 @@ class RoarDatabase:
         )
         return link_digest(row[0] or "") if row is not None else ""
 
-    def _links(self, table: str, first: int) -> Iterator[LinkRow]:
+    def _links(self, table: str) -> Iterator[LinkRow]:
         # CROSS JOIN fixes SQLite's order of loops, so that the rows come out sorted.
         rows = self.query(
             "SELECT c.seq, a.rowid, coalesce((SELECT lower(group_concat(h.algorithm || ':' || h.digest, ' '))"
@@ -172,8 +172,7 @@ class RoarDatabase:
             " CAST(a.size AS INTEGER), CAST(a.source_type AS TEXT),"  # cast: SQLite stores any type in any column
             " CAST(a.source_url AS TEXT), CAST(a.metadata AS TEXT), CAST(a.kind AS TEXT)"
             f" FROM chosen c CROSS JOIN {table} l ON l.job_id = c.job"
-            " CROSS JOIN artifacts a ON a.id = l.artifact_id WHERE c.seq >= ? ORDER BY c.seq, l.artifact_id, l.path",
-            first,
+            " CROSS JOIN artifacts a ON a.id = l.artifact_id ORDER BY c.seq, l.artifact_id, l.path",
             at_once=LINKS_AT_ONCE,
         )
         for seq, artifact, hashes, path, ranges, size, source, url, metadata, kind in rows:

@@ -9,6 +9,7 @@ from roar_publisher.lineage.batches import Sink, UnitWriter
 from roar_publisher.lineage.builder import UnitBuilder
 from roar_publisher.lineage.database import RoarDatabase, open_database
 from roar_publisher.lineage.git.context import GitContext, read_git_context
+from roar_publisher.lineage.kept_links import KeptLinks
 from roar_publisher.lineage.project import Project
 from roar_publisher.lineage.redaction.redactor import Redactor
 from roar_publisher.lineage.rows import SessionRow
@@ -74,10 +75,11 @@ def write_units(
     jobs = ordered_jobs(database)
     database.choose(head.row for head in jobs)
     writer = UnitWriter(sink, [git.repo, git.commit, git.branch])
-    builder = UnitBuilder(database, jobs, git, redactor, writer, described)
-    builder.write_composites()
-    provisional, published = builder.write_nodes(identities)
-    builder.write_links()
+    with KeptLinks() as links:
+        builder = UnitBuilder(database, jobs, git, redactor, writer, links, described)
+        builder.write_composites()
+        provisional, published = builder.write_nodes(identities)
+        builder.write_links()
     labels = builder.write_labels(session.id)
     return PlanSummary(
         git=git,

@@ -8,7 +8,7 @@ import heapq
 import secrets
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import IO, Self
 
 from roar_publisher.state.temporary import no_room, python_folder
@@ -39,7 +39,8 @@ class ExternalSort:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._files.close()
+        with suppress(OSError):  # what could not be written is not needed any more
+            self._files.close()
 
     def add(self, key: Key) -> None:
         """Add a key."""

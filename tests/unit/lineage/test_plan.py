@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from roar_publisher.lineage import batches, builder
+from roar_publisher.lineage import batches, kept_links
 from roar_publisher.lineage.batches import BODY_LIMIT, ITEM_LIMITS
 from roar_publisher.lineage.database import RoarDatabase
 from roar_publisher.lineage.explain import explain
@@ -179,42 +179,33 @@ def test_the_same_lineage_gives_the_same_plan(synthetic: Project) -> None:
     assert planned(synthetic) == planned(synthetic)
 
 
-@pytest.mark.parametrize("room", [0, 20_000])
-def test_links_that_were_not_kept_are_read_again(
-    synthetic: Project, room: int, monkeypatch: pytest.MonkeyPatch
+def test_links_are_read_once_and_kept_in_memory_or_in_a_file(
+    synthetic: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With and without room, what is sent is the same, and with enough of it each table of links is read once."""
-    first: list[int] = []
+    read: list[str] = []
 
-    def counted(read: Callable[[RoarDatabase, int], Iterator[LinkRow]]) -> Callable[..., Iterator[LinkRow]]:
-        def links(self: RoarDatabase, start: int = 0) -> Iterator[LinkRow]:
-            first.append(start)
-            return read(self, start)
+    def counted(side: str, links: Callable[[RoarDatabase], Iterator[LinkRow]]) -> Callable[..., Iterator[LinkRow]]:
+        def once(self: RoarDatabase) -> Iterator[LinkRow]:
+            read.append(side)
+            return links(self)
 
-        return links
+        return once
 
     for side in ("inputs", "outputs"):
-        monkeypatch.setattr(RoarDatabase, side, counted(getattr(RoarDatabase, side)))
-    summary, units = planned(synthetic)
-    assert first == [0, 0]
-    monkeypatch.setattr(builder, "KEPT_CHARACTERS", room)
-    assert planned(synthetic) == (summary, units)
-    again = set(first[4:])
-    assert (len(first), len(again)) == (6, 1)
-    assert again == {0} if room == 0 else 0 < again.pop() < 700
+        monkeypatch.setattr(RoarDatabase, side, counted(side, getattr(RoarDatabase, side)))
+    in_memory = planned(synthetic)
+    for size in (1, 20_000):
+        monkeypatch.setattr(kept_links, "BYTES_IN_MEMORY", size)
+        assert planned(synthetic) == in_memory
+    assert read == ["inputs", "outputs"] * 3
 
 
-def test_the_secret_in_a_path_is_counted_once_whether_links_are_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_secret_in_a_path_is_counted_once(tmp_path: Path) -> None:
     secret = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
     with Recorder(tmp_path) as recorder:
         recorder.job(1, ("a",), ("b",))
         recorder.insert("job_outputs", job_id=1, artifact_id="b", path=f"/data/{secret}/x")
-    kept = planned(recorder.project())
-    monkeypatch.setattr(builder, "KEPT_CHARACTERS", 0)
-    assert planned(recorder.project()) == kept
-    summary, units = kept
+    summary, units = planned(recorder.project())
     assert sum(summary.redactions.values()) == 1
     assert secret not in json.dumps(items(units, Kind.OUTPUTS))
 

@@ -54,6 +54,13 @@ def test_an_unusable_temporary_folder_is_reported(monkeypatch: pytest.MonkeyPatc
     assert "TMPDIR" in caught.value.next_step
 
 
+def test_a_full_temporary_folder_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: Path("/dev/full").open("w+b"))
+    monkeypatch.setattr(sorting, "RUN_CHARACTERS", 1)
+    with pytest.raises(LocalProblem, match="No space left"), ExternalSort() as sorter:
+        sorter.add((1, 1, "a"))
+
+
 def test_runs_on_disk_are_encrypted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = (tmp_path / "run").open("w+b")
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda: kept)
