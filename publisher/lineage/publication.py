@@ -20,6 +20,13 @@ from roar_publisher.state.reasons import Reason
 from roar_publisher.state.temporary import no_room, sqlite_folder
 
 SCHEMA_VERSION = 1
+# Digests come in random order, in which an index that is larger than SQLite's cache is written many times over. So they
+# are collected without one, and sorted when they are inserted into a table that has one.
+_IN_ANY_ORDER = ("published_jobs(uid TEXT, remote TEXT)", "published_digests(digest TEXT)")
+_BY_KEY = (
+    "published_jobs(uid TEXT PRIMARY KEY, remote TEXT) WITHOUT ROWID",
+    "published_digests(digest TEXT PRIMARY KEY) WITHOUT ROWID",
+)
 
 
 def published_hashes(metadata: str | None) -> list[str]:
@@ -80,7 +87,7 @@ class PublicationMarks:
         self._rows = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         try:
             with self._database_errors():
-                _insert_rows(self._rows, jobs, ((digest,) for digest in digests))
+                _insert_rows(self._rows, _IN_ANY_ORDER, jobs, ((digest,) for digest in digests))
         except BaseException:
             self._rows.close()
             raise
@@ -125,7 +132,7 @@ class PublicationMarks:
         with self._database_errors(), closing(open_writable(self._database)) as connection:
             jobs = self._rows.execute("SELECT uid, remote FROM published_jobs ORDER BY uid")
             digests = self._rows.execute("SELECT digest FROM published_digests ORDER BY digest")
-            _insert_rows(connection, jobs, digests)
+            _insert_rows(connection, _BY_KEY, jobs, digests)
             connection.execute("BEGIN IMMEDIATE")
             with connection:
                 yield connection
@@ -150,12 +157,15 @@ def _not_updated(cause: LocalProblem) -> LocalProblem:
 
 
 def _insert_rows(
-    connection: sqlite3.Connection, jobs: Iterable[tuple[str, str]], digests: Iterable[tuple[str]]
+    connection: sqlite3.Connection,
+    tables: Iterable[str],
+    jobs: Iterable[tuple[str, str]],
+    digests: Iterable[tuple[str]],
 ) -> None:
     """Insert into temporary tables of the connection. Raises LocalProblem if the temporary folder has no room."""
     try:
-        connection.execute("CREATE TEMP TABLE published_jobs(uid TEXT PRIMARY KEY, remote TEXT) WITHOUT ROWID")
-        connection.execute("CREATE TEMP TABLE published_digests(digest TEXT PRIMARY KEY) WITHOUT ROWID")
+        for table in tables:
+            connection.execute(f"CREATE TEMP TABLE {table}")
         connection.execute("BEGIN")
         connection.executemany("INSERT OR IGNORE INTO published_jobs VALUES (?, ?)", jobs)
         connection.executemany("INSERT OR IGNORE INTO published_digests VALUES (?)", digests)

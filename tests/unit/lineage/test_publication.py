@@ -1,6 +1,7 @@
 """After a publish, roar's own commands see it: synced rows and the note in the session."""
 
 import json
+import random
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -23,6 +24,7 @@ from roar_publisher.state.units import Kind, Unit
 from tests.support.lineage import roarcli
 from tests.support.lineage.captured import captured_project
 
+PROCESS_IO = Path("/proc/self/io")
 HASH, PREPARED, NOW = "ab" * 32, "cd" * 32, 1_800_000_000.0
 
 
@@ -100,6 +102,25 @@ def test_only_label_versions_that_were_sent_are_stamped(database: Path) -> None:
 def test_labels_that_were_not_sent_are_not_stamped(database: Path) -> None:
     mark(database)
     assert rows(database, "SELECT count(*) FROM labels WHERE synced_at IS NOT NULL") == [(0,)]
+
+
+@pytest.mark.skipif(not PROCESS_IO.exists(), reason="only Linux counts what a process writes")
+def test_collecting_writes_each_digest_once_or_twice(database: Path) -> None:
+    chance = random.Random(1)
+    digests = [f"{chance.getrandbits(256):064x}" for _ in range(60_000)]  # an index of them is twice SQLite's cache
+    before = written_bytes()
+    with closing(PublicationMarks(database, [], digests)):
+        assert written_bytes() - before < 2 * sum(map(len, digests))
+
+
+def written_bytes() -> int:
+    return next(int(line.split()[1]) for line in PROCESS_IO.read_text().splitlines() if line.startswith("wchar:"))
+
+
+def test_what_is_collected_twice_is_marked_once(database: Path) -> None:
+    mark(database, [*JOBS, *JOBS], [*DIGESTS, *DIGESTS])
+    ((text,),) = rows(database, "SELECT metadata FROM sessions")
+    assert json.loads(text)["roar"]["remote_publication"]["glaas"]["jobs"] == dict(JOBS)
 
 
 def test_session_jobs_and_artifacts_are_stamped(database: Path) -> None:
