@@ -18,11 +18,11 @@ BYTES_IN_MEMORY = 2 * 1024 * 1024
 
 
 class LinksUnit(NamedTuple):
-    """A unit of links of the job at the place `seq`; `count` and `body` are those of `Unit`."""
+    """A unit of links of the job at the place `seq`; `items` and `body` are those of `Unit`."""
 
     seq: int
     kind: Kind
-    count: int
+    items: int
     body: bytes
 
 

@@ -27,12 +27,12 @@ def test_units_come_back_in_order() -> None:
         links.add(0, Kind.OUTPUTS, [LINK] * (most + 1))
         links.add(1, Kind.INPUTS, [LINK, LINK])
         units = list(links.units())
-    assert [(unit.seq, unit.kind, unit.count) for unit in units] == [
+    assert [(unit.seq, unit.kind, unit.items) for unit in units] == [
         (0, Kind.OUTPUTS, most),
         (0, Kind.OUTPUTS, 1),
         (1, Kind.INPUTS, 2),
     ]
-    assert [json.loads(unit.body) for unit in units] == [[json.loads(LINK)] * unit.count for unit in units]
+    assert [json.loads(unit.body) for unit in units] == [[json.loads(LINK)] * unit.items for unit in units]
 
 
 def test_nothing_is_left_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
