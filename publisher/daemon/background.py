@@ -66,8 +66,8 @@ def start(folder: StateFolder, *, patience: float = START_SECONDS) -> Started:
     folder.user_key()  # creates the folder, or raises the reason why it cannot
     log_begins = _size(folder.daemon_log)
     process = _spawn(folder)
-    _poll(lambda: running(folder) is not None or _has_exited(process), patience)
-    pid, code = running(folder), process.poll()
+    pid = _started(folder, process, patience)
+    code = process.poll()
     output = "" if pid is not None or code is None else _last_output(process, folder.daemon_log, log_begins)
     _detach(process)
     if pid is not None:
@@ -151,12 +151,20 @@ def _log_descriptor(log: Path) -> int:
         return subprocess.PIPE  # an unwritable log must not prevent the start
 
 
-def _has_exited(process: subprocess.Popen[bytes]) -> bool:
-    """Return whether the process has exited.
+def _started(folder: StateFolder, process: subprocess.Popen[bytes], patience: float) -> int | None:
+    """Return the pid of the daemon that runs once `process` is that daemon, or has exited. None if none runs.
 
-    An exit because another daemon holds the lock does not count; `start` waits for that daemon.
+    A process that has exited because another daemon holds the lock leaves that one. Until then, the pid in the lock may
+    be stale: a daemon writes its own once it holds the lock.
     """
-    return process.poll() not in (None, ExitCode.OWNED)
+
+    def settled() -> bool:
+        code = process.poll()
+        if code == ExitCode.OWNED:
+            return running(folder) is not None
+        return code is not None or running(folder) == process.pid
+
+    return running(folder) if _poll(settled, patience) and process.poll() in (None, ExitCode.OWNED) else None
 
 
 def _detach(process: subprocess.Popen[bytes]) -> None:

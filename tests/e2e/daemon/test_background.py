@@ -54,6 +54,22 @@ with Lock(Path(sys.argv[1])):
 """
 """Holds the lock visibly only after the other has ended, and was seen to have ended."""
 
+STALE_PID = 4_194_300
+LATE = f"""
+import os, signal, sys, time
+from pathlib import Path
+from roar_publisher.state.lock import Lock
+
+lock, seen = map(Path, sys.argv[1:3])
+held = Lock(lock).acquire()
+lock.write_text("{STALE_PID}")
+while not seen.exists():
+    time.sleep(0.005)
+lock.write_text(str(os.getpid()))
+signal.pause()
+"""
+"""Holds the lock, in which the pid of an earlier daemon stays until it was seen there."""
+
 
 @pytest.fixture
 def program(tmp_path: Path) -> Iterator[Program]:
@@ -119,6 +135,26 @@ def test_the_loser_of_a_race_waits_until_the_winner_is_visible(
     folder.root.mkdir()
     with process("-c", QUICKER, str(folder.daemon_lock), str(lost)) as quicker:
         assert start(folder) == Started(quicker.pid, already_running=True)
+
+
+def test_the_pid_of_an_earlier_daemon_is_not_taken_for_another_one(
+    folder: StateFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = tmp_path / "seen"
+
+    def noted(folder: StateFolder) -> int | None:
+        pid = running(folder)
+        if pid == STALE_PID:
+            seen.touch()
+        return pid
+
+    monkeypatch.setattr(background, "COMMAND", ("-c", LATE, str(folder.daemon_lock), str(seen)))
+    monkeypatch.setattr(background, "running", noted)
+    started = start(folder)
+    os.kill(started.pid, signal.SIGKILL)
+    os.waitpid(started.pid, 0)
+    assert not started.already_running
+    assert seen.exists()
 
 
 def test_each_state_folder_has_its_own_daemon(program: Program, tmp_path: Path) -> None:
