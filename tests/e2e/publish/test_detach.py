@@ -17,8 +17,8 @@ from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.status import JournalStatus
 from roar_publisher.state.status_reader import count_status
 from tests.support.cli.program import PATIENCE, Program
-from tests.support.cli.servers import answering, http
-from tests.support.daemon.daemons import daemons_of, program_with_daemons, until
+from tests.support.cli.servers import answering, holding_up, http
+from tests.support.daemon.daemons import daemons_of, pid_of, program_with_daemons, until
 from tests.support.lineage.captured import captured_project, recorded
 from tests.support.ports import reserved_port
 from tests.support.put.projects import put_project
@@ -105,12 +105,20 @@ def test_an_interrupted_publish_can_be_left_to_the_daemon(program: Program, regi
     until(lambda: why(program, publish_id)["reason"] == "offline")
 
 
-def test_resuming_a_publish_of_the_daemon_watches_it(program: Program, unreachable: str) -> None:
-    publish_id = program("publish", "--public", "-y", "--detach", "-q", "--registry", unreachable).out.strip()
-    until(lambda: why(program, publish_id)["owner"] is not None)
+@pytest.fixture
+def held_up(program: Program) -> Iterator[tuple[str, str]]:
+    """The id of a publish that the daemon works on until the test ends, and its registry."""
+    with holding_up() as registry:
+        publish_id = program("publish", "--public", "-y", "--detach", "-q", "--registry", registry).out.strip()
+        until(lambda: why(program, publish_id)["owner"] == pid_of(program) is not None)
+        yield publish_id, registry
+
+
+def test_resuming_a_publish_of_the_daemon_watches_it(program: Program, held_up: tuple[str, str]) -> None:
+    publish_id, _ = held_up
     with program.started("publish", "--resume", publish_id) as watching:
         assert watching.stderr is not None
-        until(lambda: "the daemon already works on" in (watching.stderr.readline() if watching.stderr else ""))
+        assert any("the daemon already works on" in line for line in watching.stderr)
         watching.send_signal(2)
         out, err = watching.communicate(timeout=PATIENCE)
     assert (watching.returncode, out) == (130, ""), err
@@ -118,10 +126,9 @@ def test_resuming_a_publish_of_the_daemon_watches_it(program: Program, unreachab
     assert len(daemons_of(program)) == 1
 
 
-def test_publishing_the_same_in_the_foreground_watches_it(program: Program, unreachable: str) -> None:
-    publish_id = program("publish", "--public", "-y", "--detach", "-q", "--registry", unreachable).out.strip()
-    until(lambda: why(program, publish_id)["owner"] is not None)
-    again = program("publish", "--public", "-y", "--detach", "--json", "--registry", unreachable)
+def test_publishing_the_same_in_the_foreground_watches_it(program: Program, held_up: tuple[str, str]) -> None:
+    publish_id, registry = held_up
+    again = program("publish", "--public", "-y", "--detach", "--json", "--registry", registry)
     assert (again.code, again.last["publish_id"]) == (0, publish_id)
     assert program.publishes == [publish_id]
 
@@ -210,7 +217,7 @@ def test_a_publish_that_needs_the_user_is_parked_and_notified(registry: str, tmp
     shown = tmp_path / "shown"
     desktop = tmp_path / "bin" / "notify-send"
     desktop.parent.mkdir()
-    desktop.write_text(f'#!/bin/sh\necho "$@" > {shown}\n')
+    desktop.write_text(f'#!/bin/sh\necho "$@" > {shown}.new && mv {shown}.new {shown}\n')
     desktop.chmod(0o755)
     on_desktop = {"PATH": f"{desktop.parent}:{os.environ['PATH']}", "DBUS_SESSION_BUS_ADDRESS": "unix:path=/nowhere"}
     project = put_project(tmp_path)

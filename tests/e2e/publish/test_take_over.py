@@ -1,7 +1,6 @@
 """Taking a publish over from the daemon only."""
 
 import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,10 +12,10 @@ from roar_publisher.state.lock import Lock, owner
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.status_reader import count_status
-from tests.support.cli.program import PATIENCE, Program
+from tests.support.cli.program import Program
 from tests.support.cli.reports import HandClock
-from tests.support.cli.servers import answering, http
-from tests.support.daemon.daemons import program_with_daemons, until
+from tests.support.cli.servers import holding_up
+from tests.support.daemon.daemons import pid_of, program_with_daemons, until
 from tests.support.lineage.captured import captured_project
 from tests.support.lineages import chain, cut, frozen
 
@@ -80,19 +79,12 @@ def program(tmp_path: Path) -> Iterator[Program]:
 @pytest.fixture
 def held_up(program: Program) -> Iterator[str]:
     """The id of a publish that the daemon works on: its registry does not answer before the test ends."""
-    over = threading.Event()
-
-    def late(request: bytes) -> bytes:
-        over.wait(PATIENCE)
-        return http("503 Service Unavailable", b"{}")
-
-    with answering(late) as registry:
-        assert program("publish", "--public", "-y", "--detach", "--registry", registry.url).code == 0
+    with holding_up() as registry:
+        assert program("publish", "--public", "-y", "--detach", "--registry", registry).code == 0
         [publish_id] = program.publishes
         lock = StateFolder(program.state).find(publish_id).lock
-        until(lambda: owner(lock) is not None)
+        until(lambda: owner(lock) == pid_of(program) is not None)
         yield publish_id
-        over.set()
 
 
 def test_a_publish_of_the_daemon_can_be_cancelled(program: Program, held_up: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 
+from tests.support.net.servers import Answer, Asked, serving
 from tests.support.ports import reserved_port
 
 ANSWER_SECONDS = 30
@@ -39,6 +40,28 @@ def answering(answer: bytes | Callable[[bytes], bytes], port: int = 0) -> Iterat
             listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         thread.join()
+
+
+@contextmanager
+def holding_up() -> Iterator[str]:
+    """A registry that says what it can do, and nothing else before the block ends; yields its address.
+
+    Who publishes there goes on for minutes. A registry that says nothing at all is given up after some seconds, which
+    is less than another program may need to start.
+    """
+    over = threading.Event()
+
+    def late(asked: Asked) -> Answer:
+        if not asked.target.endswith("/health"):
+            over.wait()
+        return 200, {}, b'{"features": {"registration_sessions": {"anonymous_public": true}}}'
+
+    with serving() as server:
+        server.answer = late
+        try:
+            yield server.url
+        finally:
+            over.set()
 
 
 def _serve(listener: socket.socket, answer: bytes | Callable[[bytes], bytes], server: Server) -> None:
