@@ -19,19 +19,25 @@ EVENT_MESSAGES = 20
 """Turns of the loop in which what is due happens, sockets included."""
 
 
-class SteppedLoop(asyncio.SelectorEventLoop):
-    """A loop whose clock can be moved on."""
+async def turns() -> None:
+    """Let what is due happen."""
+    for _ in range(EVENT_MESSAGES):
+        await asyncio.sleep(0)
 
-    skipped = 0.0
+
+class SteppedLoop(asyncio.SelectorEventLoop):
+    """A loop whose clock stands still, however long the machine takes, and is moved on by the test."""
+
+    now = 0.0
 
     def time(self) -> float:
-        return super().time() + self.skipped
+        return self.now
 
     async def skip(self, seconds: float) -> None:
-        """Let this many seconds pass at once, and what they bring happen."""
-        self.skipped += seconds
-        for _ in range(EVENT_MESSAGES):
-            await asyncio.sleep(0)
+        """Let what was sent arrive, then this many seconds pass at once, and what they bring happen."""
+        await turns()
+        self.now += seconds
+        await turns()
 
 
 def run_stepped(scenario: Callable[[SteppedLoop], Any]) -> None:
@@ -87,14 +93,16 @@ class Peer:
 
     async def is_closed(self) -> bool:
         """Whether the server has closed the connection by now; what it still sent is dropped."""
-        try:
-            while await asyncio.wait_for(self.reader.read(65536), 0.0001):
-                pass
-        except TimeoutError:
-            return False
-        except ConnectionError:
-            pass
-        return True
+        while True:
+            reading = asyncio.create_task(self.reader.read(65536))
+            await turns()
+            if not reading.done():
+                reading.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await reading
+                return False
+            if reading.exception() is not None or not reading.result():
+                return True
 
 
 @contextlib.asynccontextmanager

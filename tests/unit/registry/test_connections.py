@@ -24,7 +24,7 @@ from roar_publisher.registry.server.connections import RESERVED_DESCRIPTORS, Con
 from roar_publisher.registry.server.protocol import DRAIN_SECONDS, HEAD_SECONDS, IDLE_SECONDS, WRITE_SECONDS
 from tests.support.registry.harness import GIT, run_inline, succeeded
 from tests.support.registry.http_server import HEALTH, Peer, Served, SteppedLoop, run_stepped, served
-from tests.support.registry.processes import PROGRAM, serving
+from tests.support.registry.processes import PATIENCE, PROGRAM, serving
 
 T = TypeVar("T")
 Scenario = Callable[[SteppedLoop, Served], Coroutine[Any, Any, None]]
@@ -314,7 +314,7 @@ def test_more_connections_than_descriptors_leave_no_traceback_and_others_are_ser
         address = ("127.0.0.1", int(process.url.rpartition(":")[2]))
         for _ in range(3 * limit):
             held.enter_context(socket.create_connection(address)).sendall(b"GET / HT")
-        with httpx2.Client(base_url=process.url, timeout=20) as client:
+        with httpx2.Client(base_url=process.url, timeout=PATIENCE) as client:
             opened = client.post("/api/v1/registration-sessions", json={"mode": "anonymous_public"})
             assert succeeded(opened)["created"]
             body = {"hash": "a" * 64, **GIT}
