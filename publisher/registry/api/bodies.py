@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from http import HTTPStatus
+from io import SEEK_END, BytesIO
 from typing import TypeVar
 
 import anyio
@@ -72,7 +73,7 @@ async def _read(request: Request, limit: int) -> bytes:
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and len(declared) < 20 and int(declared) > limit + DRAINED:
         raise too_large
-    body = bytearray()
+    body = BytesIO()
     received = 0
     try:
         with anyio.fail_after(BODY_SECONDS) as scope:
@@ -82,15 +83,18 @@ async def _read(request: Request, limit: int) -> bytes:
                 scope.deadline = deadline + min(received, limit) / MIN_BODY_RATE
                 if received > limit + DRAINED:
                     raise too_large
-                if received <= limit:
-                    body += chunk
+                if received == len(chunk) <= limit:
+                    body = BytesIO(chunk)  # only a body of several chunks is copied
+                    body.seek(0, SEEK_END)
+                elif received <= limit:
+                    body.write(chunk)
     except TimeoutError:
         raise Refusal(HTTPStatus.REQUEST_TIMEOUT, "the body arrived too slowly: send less at once") from None
     except ClientDisconnect:
         raise Refusal(HTTPStatus.BAD_REQUEST, "the body ended early") from None
     if received > limit:
         raise too_large
-    return bytes(body)
+    return body.getvalue()
 
 
 def _is_of(media_type: str, types: Sequence[str]) -> bool:
