@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from roar_publisher.registry.store.database import Connection, Row
 from roar_publisher.registry.store.graphs import LinkCount, count_jobs, count_links
-from roar_publisher.registry.store.rows import insert_rows
+from roar_publisher.registry.store.rows import insert_neighbours, insert_rows
 from roar_publisher.registry.store.schema import NO_STEP
 
 
@@ -74,7 +74,6 @@ _INTO_LINKS = {
     8: "INSERT INTO links (job_id, kind, digest, path, size, source_type, metadata, byte_ranges)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
 }
-_NEW_LINK = "ON CONFLICT (job_id, kind, digest) DO NOTHING"
 _SMALLER_PATH = """
     ON CONFLICT (job_id, kind, digest) DO UPDATE SET path = excluded.path, size = excluded.size,
     source_type = excluded.source_type, metadata = excluded.metadata, byte_ranges = excluded.byte_ranges
@@ -142,9 +141,9 @@ def insert_links(connection: Connection, graph_id: int, groups: Iterable[LinksOf
             counts.append((len(group.rows), group))
         met.add(place)
     # Most jobs get all links of a kind at once. These are new, so nothing has to be counted one job at a time.
-    insert_rows(connection, _INTO_LINKS, _NEW_LINK, first)
+    insert_neighbours(connection, _INTO_LINKS, first)
     for group in later:
-        new = insert_rows(connection, _INTO_LINKS, _NEW_LINK, group.rows)
+        new = insert_neighbours(connection, _INTO_LINKS, group.rows)
         if new < len(group.rows):
             insert_rows(connection, _INTO_LINKS, _SMALLER_PATH, group.rows)
         counts.append((new, group))
