@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from roar_publisher.registry.data import Store
 from tests.support.registry.harness import Json, Registry, artifact, digest, job, link, refused, uid, uids_of
 
 pytestmark = pytest.mark.anyio
@@ -168,3 +169,16 @@ def composite_of(number: int, *members: Json) -> Json:
         "components": components,
         "membership_index": {"total_components": len(members), "bloom_filter_base64": "AA=="},
     }
+
+
+async def test_an_artifact_that_only_links_name_has_the_smallest_of_their_paths(
+    registry: Registry, store: Store
+) -> None:
+    """They arrive one after the other, among links to an artifact that was sent."""
+    session = await registry.open()
+    await session.add_jobs(*(job(number) for number in range(1, 4)))
+    await session.add_artifacts(artifact(1))
+    for number, path in ((1, "/b"), (2, "/a"), (3, "/c")):
+        await session.add_links(number, "inputs", link(1), link(2, path))
+    rows = store.read(lambda db: db.execute("SELECT digest, path FROM artifacts ORDER BY digest").fetchall())
+    assert [tuple(row) for row in rows] == [(digest(1), None), (digest(2), "/a")]
