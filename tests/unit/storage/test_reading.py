@@ -259,7 +259,7 @@ async def test_a_redirect_is_remembered_until_it_is_refused(web: Server, status:
 async def test_reads_at_once_follow_a_redirect_anew_that_is_refused_to_all(web: Server) -> None:
     serve = serves(CONTENT)
     valid = ["/signed1"]
-    refused = Barrier(3, timeout=10)
+    refused = Barrier(3, timeout=60)
 
     def answer(asked: Asked) -> Answer:
         if asked.target == "/x":
