@@ -11,6 +11,7 @@ import pytest
 
 from roar_publisher.net import event_loop
 from roar_publisher.net.event_loop import EventLoop
+from tests.support.ports import reserved_port
 
 REACTION_SECONDS = 0.3
 """How long a fork that does not wait is given to happen."""
@@ -77,8 +78,7 @@ def test_a_socket_that_was_just_opened_is_dropped(monkeypatch: pytest.MonkeyPatc
 
 
 def test_an_address_that_refuses_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    with listening(socket.AF_INET, "127.0.0.1") as closed:
-        pass
+    closed = reserved_port()
     with listening(socket.AF_INET, "127.0.0.1") as port:
         found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", number)) for number in (closed, port)]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **options: found)
