@@ -20,7 +20,6 @@ from tests.support.lineages import chain, cut
 from tests.support.processes import line_of, running
 from tests.support.state.folders import new_publish
 
-SOON_SECONDS = 60.0
 NOBODYS_PID = "4194300"
 """Close to the highest possible pid, so probably unused."""
 
@@ -53,7 +52,7 @@ def test_stale_pids_locks_and_sockets(program: Program, registry: Registry, pid:
     started = program("daemon", "start")
     assert started.code == 0, started.err
     assert "Started the daemon" in started.out
-    wait_until(lambda: publishes_of(program)[0].queued.notified is True, SOON_SECONDS)
+    wait_until(lambda: publishes_of(program)[0].queued.notified is True)
     assert program("daemon", "stop").code == 0
     registry.kill()
     assert registry.published() == wanted_of(publishes_of(program))
@@ -80,7 +79,7 @@ def test_an_interrupted_transaction(program: Program, registry: Registry, tmp_pa
     hot = paths.folder / "journal.db-journal"
     assert hot.stat().st_size > 0, "nothing was cut off"
     assert program("daemon", "start").code == 0
-    wait_until(lambda: publishes_of(program)[0].queued.notified is True, SOON_SECONDS)
+    wait_until(lambda: publishes_of(program)[0].queued.notified is True)
     registry.kill()
     assert registry.published() == wanted_of(publishes_of(program))
 
@@ -96,7 +95,7 @@ def test_an_unplanned_publish_and_foreign_folders_are_ignored(program: Program, 
     publish_id = queue(program, registry.url)
     assert program("daemon", "start").code == 0
     found = folder.find(publish_id)
-    wait_until(lambda: not found.session_token.exists() and _done(found.journal), SOON_SECONDS)
+    wait_until(lambda: not found.session_token.exists() and _done(found.journal))
     assert half.journal.exists()
     assert empty.folder.is_dir()
     assert (folder.publishes / "0123abcd").read_text() == "a file"
@@ -122,4 +121,4 @@ def test_a_daemon_of_before_the_reboot_whose_folder_was_copied(
         assert restored("daemon", "stop").out == "No daemon is running.\n"
         assert pid_of(program) == running_pid, "the other one was stopped"
         assert restored("daemon", "start").code == 0
-        wait_until(lambda: _done(StateFolder(restored.state).find(publish_id).journal), SOON_SECONDS)
+        wait_until(lambda: _done(StateFolder(restored.state).find(publish_id).journal))

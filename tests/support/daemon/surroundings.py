@@ -16,13 +16,12 @@ from roar_publisher.state.machine import State
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.status import JournalStatus
 from roar_publisher.state.status_reader import read_status
-from tests.support.cli.program import Program, serving
+from tests.support.cli.program import PATIENCE, Program, serving
 from tests.support.daemon.daemons import daemons_of, pid_of, until
 from tests.support.daemon.worlds import PUBLISHED
 from tests.support.ports import reserved_port
 from tests.support.processes import line_of, running
 
-ENDED_SECONDS = 60.0
 SERVING = ("registry", "serve", "--port")
 
 
@@ -99,8 +98,11 @@ def kill_daemon(program: Program) -> int | None:
     return pid
 
 
-def wait_until(condition: Callable[[], bool], seconds: float) -> None:
-    """Wait for what other processes do; fails when it has not come about in time."""
+def wait_until(condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
+    """Wait for what other processes do, and look at it seldom, because to look takes time from them.
+
+    Fails when it has not come about in time.
+    """
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not come about"
@@ -124,7 +126,7 @@ def wanted_of(found: list[JournalStatus]) -> list[tuple[object, ...]]:
 
 def check_clean(program: Program) -> None:
     """Every publish is published with nothing held against it; no process, lock or temporary file is left."""
-    wait_until(lambda: not daemons_of(program), ENDED_SECONDS)  # the lock is free an instant before the process is gone
+    wait_until(lambda: not daemons_of(program))  # the lock is free an instant before the process is gone
     folder = StateFolder(program.state)
     for found in publishes_of(program):
         assert found.progress.state is State.DONE, found.progress
