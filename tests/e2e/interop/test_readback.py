@@ -18,7 +18,7 @@ from blake3 import blake3
 from roar_publisher.registry.store import projects
 from roar_publisher.registry.store.users import Accounts
 from tests.support.auth.front import front
-from tests.support.cli.program import run
+from tests.support.cli.program import PATIENCE, run
 from tests.support.fork_server import Order
 from tests.support.interop.clients import published, running_registry
 from tests.support.interop.releases import (
@@ -224,8 +224,8 @@ def test_a_delegated_publish_lands_in_the_scope_of_its_task(scene: Scene, tmp_pa
     assert finalize["scope_request"].items() >= scope.items()
     (receipt,) = [json.loads(answer) for answer in broker.replies("/finalize")]
     address = f"{scene.alice.registry}/api/v1/sessions/{receipt['hash']}"
-    assert httpx2.get(address).status_code == 404
-    hers = httpx2.get(address, headers={"Authorization": f"Bearer {scene.token}"}).json()
+    assert httpx2.get(address, timeout=PATIENCE).status_code == 404
+    hers = httpx2.get(address, headers={"Authorization": f"Bearer {scene.token}"}, timeout=PATIENCE).json()
     assert (hers["visibility"], hers["creator"].partition(":")[0]) == ("private", "treqs")
 
 

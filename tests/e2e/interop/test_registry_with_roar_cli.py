@@ -13,7 +13,7 @@ from tests.support.checkout import PROJECTS
 from tests.support.cli.program import Ended
 from tests.support.cli.roar_cli import run_roar_cli
 from tests.support.registry.harness import RECORDINGS, Json, recording, recording_name, succeeded
-from tests.support.registry.processes import PROGRAM, served, serving
+from tests.support.registry.processes import PATIENCE, PROGRAM, served, serving
 
 LEGACY_PROGRAM = PROGRAM.replace(
     "from roar_publisher.registry.server.serve import serve",
@@ -71,7 +71,7 @@ def published(url: str, output: str) -> Json:
     """The lineage whose address roar printed."""
     found = re.search(r"/dag/([0-9a-f]{64})", output)
     assert found, output
-    return succeeded(httpx2.get(f"{url}/api/v1/sessions/{found[1]}"))
+    return succeeded(httpx2.get(f"{url}/api/v1/sessions/{found[1]}", timeout=PATIENCE))
 
 
 # The files that the projects' jobs wrote are not kept, so targets that are paths cannot be asked for again.
@@ -107,7 +107,11 @@ def test_register_takes_the_legacy_route_where_there_is_no_other(project: Path, 
 def test_register_says_why_it_is_refused_where_too_much_was_published(tmp_path: Path) -> None:
     project = cloned("linear", tmp_path)
     with serving(tmp_path / "registry", program=ONE_SESSION_PROGRAM) as process:
-        succeeded(httpx2.post(f"{process.url}/api/v1/registration-sessions", json={"mode": "anonymous_public"}))
+        succeeded(
+            httpx2.post(
+                f"{process.url}/api/v1/registration-sessions", json={"mode": "anonymous_public"}, timeout=PATIENCE
+            )
+        )
         done = try_to_register(project, process.url)
     assert done.code == 1
     assert "sign in or try again" in done.out + done.err

@@ -21,7 +21,7 @@ from tests.e2e.interop.test_registry_with_roar_cli import cloned
 from tests.support.checkout import DATA
 from tests.support.cli.roar_cli import run_roar_cli
 from tests.support.registry.harness import Json, succeeded
-from tests.support.registry.processes import served
+from tests.support.registry.processes import PATIENCE, served
 
 pytestmark = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="roar-cli signs with ssh-keygen")
 
@@ -98,7 +98,7 @@ def hash_in(output: str) -> str:
 
 def read(url: str, lineage_hash: str, authorization: str | None = None) -> httpx2.Response:
     headers = {"Authorization": authorization} if authorization else {}
-    return httpx2.get(f"{url}/api/v1/sessions/{lineage_hash}", headers=headers)
+    return httpx2.get(f"{url}/api/v1/sessions/{lineage_hash}", headers=headers, timeout=PATIENCE)
 
 
 def test_an_ssh_key_publishes_publicly_under_the_recorded_hash(desk: Desk) -> None:
@@ -130,7 +130,7 @@ def test_a_private_lineage_is_there_for_its_owner_alone(desk: Desk, credential: 
         lineage_hash = hash_in(desk.roar(url, "register", "--private", "-y"))
         assert lineage_hash == recorded_hash(credential)
         assert read(url, lineage_hash).status_code == 404
-        assert httpx2.get(f"{url}/dag/{lineage_hash}").status_code == 404
+        assert httpx2.get(f"{url}/dag/{lineage_hash}", timeout=PATIENCE).status_code == 404
         (desk.home / "config" / "roar" / "auth.json").unlink(missing_ok=True)
         lineage = succeeded(read(url, lineage_hash, desk.sign_in()))
         assert (lineage["visibility"], lineage["jobs_count"]) == ("private", 2)
@@ -170,7 +170,7 @@ def test_a_project_that_may_only_be_read_takes_nothing(desk: Desk) -> None:
         store.write(projects.set_project_member, "acme", "models", "alice", can_write=False)
         store.close()
         desk.roar(url, "register", "-y", status=1)
-        listed = httpx2.get(f"{url}/api/v1/sessions", headers={"Authorization": authorization})
+        listed = httpx2.get(f"{url}/api/v1/sessions", headers={"Authorization": authorization}, timeout=PATIENCE)
         assert succeeded(listed) == {"sessions": []}
 
 
@@ -186,7 +186,7 @@ def test_a_second_register_finds_the_first(desk: Desk) -> None:
     with served(desk.data) as url:
         first = hash_in(desk.roar(url, "register", "--private", "-y"))
         desk.roar(url, "register", "--private", "-y")
-        listed = httpx2.get(f"{url}/api/v1/sessions", headers={"Authorization": authorization})
+        listed = httpx2.get(f"{url}/api/v1/sessions", headers={"Authorization": authorization}, timeout=PATIENCE)
         assert [lineage["hash"] for lineage in succeeded(listed)["sessions"]] == [first]
 
 

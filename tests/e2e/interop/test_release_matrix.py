@@ -16,6 +16,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.support.cli.program import PATIENCE
 from tests.support.interop.clients import published, running_registry
 from tests.support.interop.releases import (
     INSTALLED,
@@ -176,7 +177,9 @@ def test_what_is_published_for_everybody_arrives_with_its_labels(cell: Cell) -> 
     assert any(metadata.get("quality") == "good" for metadata in labels)
     if cell.token is not None:
         headers = {"Authorization": f"Bearer {cell.token}"}
-        assert httpx2.get(f"{cell.desk.registry}/api/v1/auth/me", headers=headers).status_code == 401, "logged out"
+        assert (
+            httpx2.get(f"{cell.desk.registry}/api/v1/auth/me", headers=headers, timeout=PATIENCE).status_code == 401
+        ), "logged out"
 
 
 @cells(BEARER)

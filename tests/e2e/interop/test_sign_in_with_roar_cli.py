@@ -84,7 +84,7 @@ def decide(desk: Desk, url: str, page: str, code: str, decision: str) -> None:
     store = Accounts.open(desk.data)
     sign_in_code = store.write(issue_code, "alice", time.time())
     store.close()
-    with httpx2.Client(base_url=url, follow_redirects=True) as browser:
+    with httpx2.Client(base_url=url, follow_redirects=True, timeout=PATIENCE) as browser:
         opened = browser.get(page)
         assert "Sign-in code" in opened.text
         opened = browser.post("/sign-in", data={**_hidden(opened), "code": sign_in_code})

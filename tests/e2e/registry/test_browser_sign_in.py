@@ -13,7 +13,7 @@ from roar_publisher.registry.store import users
 from roar_publisher.registry.store.users import Accounts
 from tests.support.browser import PROGRAM, Browser, browser
 from tests.support.registry.harness import succeeded
-from tests.support.registry.processes import served
+from tests.support.registry.processes import PATIENCE, served
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="there is no Chromium here")
 
@@ -60,7 +60,9 @@ def visit(tmp_path: Path) -> Iterator[Visit]:
 
 
 def test_a_program_is_allowed_by_a_user_who_signs_in_on_the_way(visit: Visit) -> None:
-    codes = succeeded(httpx2.post(f"{visit.url}/api/v1/auth/device/start", json={"client_name": "roar-cli"}))
+    codes = succeeded(
+        httpx2.post(f"{visit.url}/api/v1/auth/device/start", json={"client_name": "roar-cli"}, timeout=PATIENCE)
+    )
     visit.tab.open(codes["verification_uri"])
     assert visit.path == "/sign-in"
     visit.submit(code=visit.new_code())
@@ -72,7 +74,7 @@ def test_a_program_is_allowed_by_a_user_who_signs_in_on_the_way(visit: Visit) ->
     visit.submit("button[value=allow]")
     assert "roar-cli is signed in" in visit.text
     poll = {"grant_type": DEVICE_GRANT, "device_code": codes["device_code"]}
-    assert succeeded(httpx2.post(f"{visit.url}/api/v1/auth/device/token", json=poll))["access_token"]
+    assert succeeded(httpx2.post(f"{visit.url}/api/v1/auth/device/token", json=poll, timeout=PATIENCE))["access_token"]
     problems = [text for text in visit.tab.problems() if "favicon" not in text and "403" not in text]
     assert problems == []
 

@@ -19,6 +19,7 @@ import pytest
 import roar_publisher
 from roar_publisher import errors, events
 from roar_publisher.registry.data import Store
+from tests.support.cli.program import PATIENCE
 from tests.support.registry.mortal import MortalRegistry
 from tests.support.registry.postgres import Postgres, running_postgres
 from tests.support.sampling import sample
@@ -101,7 +102,10 @@ class Load:
 
     def look(self) -> None:
         """What a reader sees now is whole."""
-        with contextlib.suppress(httpx2.TransportError), httpx2.Client(base_url=self.registry.url) as reader:
+        with (
+            contextlib.suppress(httpx2.TransportError),
+            httpx2.Client(base_url=self.registry.url, timeout=PATIENCE) as reader,
+        ):
             acknowledged = {*self.acknowledged}
             page = reader.get("/")
             if page.status_code != 200:

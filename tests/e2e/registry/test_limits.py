@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx2
 
-from tests.support.cli.program import serving
+from tests.support.cli.program import PATIENCE, serving
 from tests.support.interop.clients import TIMEOUT_SECONDS, Workplace
 from tests.support.processes import environment
 from tests.support.registry.harness import GIT, job, succeeded
@@ -18,7 +18,7 @@ def test_roar_cli_says_what_the_registry_says(tmp_path: Path) -> None:
     place = Workplace(tmp_path / "home", "linear")
     with serving("registry", "serve", "--data", str(tmp_path / "data"), "--open-sessions", "1") as line:
         url = line.split()[-1]
-        session = succeeded(httpx2.post(f"{url}{OPEN}", json={"mode": "anonymous_public"}))
+        session = succeeded(httpx2.post(f"{url}{OPEN}", json={"mode": "anonymous_public"}, timeout=PATIENCE))
         refused = subprocess.run(
             [sys.executable, "-m", "roar", "register", "--public", "-y"],
             cwd=place.root,
@@ -34,6 +34,6 @@ def test_roar_cli_says_what_the_registry_says(tmp_path: Path) -> None:
         assert "Traceback" not in said
         root = f"{url}{OPEN}/{session['registration_session_id']}"
         token = {"Authorization": f"RegistrationSession {session['registration_session_token']}"}
-        succeeded(httpx2.post(f"{root}/jobs/batch", json={"jobs": [job(1)]}, headers=token))
-        succeeded(httpx2.post(f"{root}/finalize", json=GIT, headers=token))
+        succeeded(httpx2.post(f"{root}/jobs/batch", json={"jobs": [job(1)]}, headers=token, timeout=PATIENCE))
+        succeeded(httpx2.post(f"{root}/finalize", json=GIT, headers=token, timeout=PATIENCE))
         place.publish_by_roar_cli(url, [])

@@ -17,7 +17,7 @@ import pytest
 from roar_publisher.glaas.envelope import ReceiptEnvelope
 from roar_publisher.lineage.statement import read_statement
 from roar_publisher.net.address import origin
-from tests.support.cli.program import serving
+from tests.support.cli.program import PATIENCE, serving
 from tests.support.interop.clients import TIMEOUT_SECONDS, Workplace
 from tests.support.net.servers import authority
 from tests.support.ports import reserved_port
@@ -93,7 +93,9 @@ def test_both_clients_publish_through_it_signed_and_read_what_they_get(
         assert published["identity"] != "anonymous"
         check_receipt_names(published["receipt"], url)
         theirs.publish_by_roar_cli(url, [])
-        with httpx2.Client(base_url=url, verify=ssl.create_default_context(cafile=str(authority().file))) as reader:
+        with httpx2.Client(
+            base_url=url, verify=ssl.create_default_context(cafile=str(authority().file)), timeout=PATIENCE
+        ) as reader:
             page = reader.get(published["url"])
             assert (page.status_code, len(page.headers["x-request-id"])) == (200, 32)
             listed = set(re.findall(r'href="/dag/([0-9a-f]{64})', reader.get("/").text))
@@ -137,7 +139,7 @@ def test_below_a_path_that_nginx_keeps_or_removes(tmp_path: Path, monkeypatch: p
             theirs.publish_by_roar_cli(removing, [])
             assert "Proven" in ours.ours(removing, "verify", published["hash"])
             context = ssl.create_default_context(cafile=str(authority().file))
-            with httpx2.Client(verify=context) as reader:
+            with httpx2.Client(verify=context, timeout=PATIENCE) as reader:
                 for at in (keeping, removing):
                     front = reader.get(f"{at}/").text
                     listed = re.findall(r'href="/glaas/dag/([0-9a-f]{64})', front)

@@ -16,6 +16,7 @@ import pytest
 
 from roar_publisher.registry.server.process import DRAIN_SECONDS
 from tests.support.checkout import CHECKOUT
+from tests.support.cli.program import PATIENCE
 from tests.support.interop.clients import TIMEOUT_SECONDS
 from tests.support.ports import reserved_port
 
@@ -78,10 +79,13 @@ def test_what_it_starts_is_ready_answers_and_ends_with_0_within_the_time_that_it
             assert popen.stdout is not None
             assert popen.stdout.readline() == f"http://127.0.0.1:{port}\n"
             url = f"http://127.0.0.1:{port}"
-            assert httpx2.get(f"{url}/readyz").json() == {"status": "ready"}
-            reply = httpx2.get(f"{url}/api/v1/health", headers={"Host": "registry.example"})
+            assert httpx2.get(f"{url}/readyz", timeout=PATIENCE).json() == {"status": "ready"}
+            reply = httpx2.get(f"{url}/api/v1/health", headers={"Host": "registry.example"}, timeout=PATIENCE)
             assert reply.status_code == 200, "the name of --public-url"
-            assert "roar_registry_requests_total" in httpx2.get(f"http://127.0.0.1:{figures}/metrics").text
+            assert (
+                "roar_registry_requests_total"
+                in httpx2.get(f"http://127.0.0.1:{figures}/metrics", timeout=PATIENCE).text
+            )
             popen.send_signal(signal.SIGTERM)
             _, said = popen.communicate(timeout=int(settings["TimeoutStopSec"]))
         finally:

@@ -18,7 +18,7 @@ from roar_publisher.registry.store.sqlite import connect, migrate
 from roar_publisher.registry.store.users import DATABASE_NAME, Accounts
 from tests.support.checkout import DATA
 from tests.support.registry.people import add_person
-from tests.support.registry.processes import served
+from tests.support.registry.processes import PATIENCE, served
 
 EARLIER = DATA / "registry-earlier-release.sql"
 """A store as the first schema left it: one anonymous lineage, one open session."""
@@ -31,9 +31,9 @@ def test_a_user_who_is_added_while_the_registry_runs_can_sign_in_at_once(tmp_pat
         store = Accounts.open(tmp_path)
         alice = add_person(store, "alice", time.time)
         header = {"Authorization": alice.bearer}
-        assert httpx2.get(f"{url}/api/v1/sessions", headers=header).status_code == 200
+        assert httpx2.get(f"{url}/api/v1/sessions", headers=header, timeout=PATIENCE).status_code == 200
         store.write(sign_ins.revoke, alice.tokens.grant_id)
-        assert httpx2.get(f"{url}/api/v1/sessions", headers=header).status_code == 401
+        assert httpx2.get(f"{url}/api/v1/sessions", headers=header, timeout=PATIENCE).status_code == 401
         store.close()
 
 

@@ -16,7 +16,7 @@ from roar_publisher.registry.store.users import Accounts
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from tests.support.auth.openssh import make_key, public_line
 from tests.support.registry.harness import Json, succeeded
-from tests.support.registry.processes import served
+from tests.support.registry.processes import PATIENCE, served
 
 
 class Admin:
@@ -51,11 +51,14 @@ def test_a_token_is_printed_once_and_works_while_the_registry_runs(admin: Admin)
         result = admin.run("token", "issue", "alice", "--ttl", "60")
         token = result.stdout.strip()
         header = {"Authorization": f"Bearer {token}"}
-        assert succeeded(httpx2.get(f"{url}/api/v1/auth/me", headers=header))["data"]["user"]["username"] == "alice"
+        assert (
+            succeeded(httpx2.get(f"{url}/api/v1/auth/me", headers=header, timeout=PATIENCE))["data"]["user"]["username"]
+            == "alice"
+        )
         (grant,) = admin.listed("token")
         assert (grant["user"], grant["id"]) == ("alice", result.stderr.split()[-1])
         admin("token", "revoke", grant["id"])
-        assert httpx2.get(f"{url}/api/v1/auth/me", headers=header).status_code == 401
+        assert httpx2.get(f"{url}/api/v1/auth/me", headers=header, timeout=PATIENCE).status_code == 401
     assert admin.listed("token") == []
     assert token not in admin("token", "list")
     assert token.encode() not in b"".join(path.read_bytes() for path in admin.data.iterdir() if path.is_file())
@@ -179,7 +182,7 @@ def test_a_user_is_linked_to_a_treqs_account_by_its_id(admin: Admin) -> None:
 
 
 def test_a_sign_in_code_is_printed_with_the_page_that_takes_it(admin: Admin) -> None:
-    with served(admin.data) as url, httpx2.Client(base_url=url) as browser:
+    with served(admin.data) as url, httpx2.Client(base_url=url, timeout=PATIENCE) as browser:
         result = admin.run("user", "sign-in", "alice")
         assert "/sign-in" in result.stderr
         page = browser.get("/sign-in").text

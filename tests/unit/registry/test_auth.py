@@ -24,7 +24,7 @@ from tests.support.auth.fake_agent import SoftwareSecurityKey
 from tests.support.auth.openssh import KEY_TYPES, make_key, public_blob, ssh_keygen_signs
 from tests.support.registry.harness import Json, Registry, job, refused, succeeded
 from tests.support.registry.people import Bearer, Ssh, add_person
-from tests.support.registry.processes import served
+from tests.support.registry.processes import PATIENCE, served
 
 pytestmark = pytest.mark.anyio
 
@@ -154,7 +154,7 @@ async def test_below_a_prefix_clients_sign_the_path_without_it(registry: Registr
 
 def test_a_served_reply_has_one_date(tmp_path: Path) -> None:
     with served(tmp_path) as url:
-        assert len(httpx2.get(f"{url}/api/v1/health").headers.get_list("date")) == 1
+        assert len(httpx2.get(f"{url}/api/v1/health", timeout=PATIENCE).headers.get_list("date")) == 1
 
 
 async def refresh(registry: Registry, token: str) -> httpx2.Response:

@@ -13,7 +13,7 @@ from roar_publisher.registry.data import Store
 from roar_publisher.registry.http.names import Names, origin_of
 from tests.support.registry.harness import GIT, NO_AUTH, Json, Registry, job, make_registry, refused, succeeded
 from tests.support.registry.people import Bearer
-from tests.support.registry.processes import served
+from tests.support.registry.processes import PATIENCE, served
 
 pytestmark = pytest.mark.anyio
 
@@ -178,9 +178,9 @@ async def test_no_reply_is_kept_on_its_way(registry: Registry, path: str) -> Non
 
 def test_a_registry_that_serves_on_loopback_knows_its_names(tmp_path: Path) -> None:
     with served(tmp_path / "data") as url:
-        rebound = httpx2.get(f"{url}/", headers={"Host": "evil.test"})
-        by_page = httpx2.post(f"{url}/api/v1/sessions", json=BODY, headers={**EVIL, **CROSS})
-        by_name = httpx2.get(url.replace("127.0.0.1", "localhost") + "/api/v1/health")
+        rebound = httpx2.get(f"{url}/", headers={"Host": "evil.test"}, timeout=PATIENCE)
+        by_page = httpx2.post(f"{url}/api/v1/sessions", json=BODY, headers={**EVIL, **CROSS}, timeout=PATIENCE)
+        by_name = httpx2.get(url.replace("127.0.0.1", "localhost") + "/api/v1/health", timeout=PATIENCE)
         assert (rebound.status_code, by_page.status_code, by_name.status_code) == (421, 403, 200)
 
 

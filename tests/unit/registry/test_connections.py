@@ -332,5 +332,5 @@ def test_a_connection_that_is_gone_before_it_is_accepted_leaves_no_trace(tmp_pat
             with socket.create_connection(address) as connection:
                 reset = b"\x01\x00\x00\x00\x00\x00\x00\x00"  # SO_LINGER of 0 s: closing resets
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
-        assert succeeded(httpx2.get(f"{process.url}/api/v1/health"))["status"] == "healthy"
+        assert succeeded(httpx2.get(f"{process.url}/api/v1/health", timeout=PATIENCE))["status"] == "healthy"
         assert process.stop() == (0, "stopped\n", "")

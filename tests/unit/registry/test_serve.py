@@ -72,7 +72,7 @@ def data(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_announces_itself_and_stops_cleanly(data: Path, number: signal.Signals) -> None:
     with serving(data) as process:
-        assert succeeded(httpx2.get(f"{process.url}/api/v1/health"))["status"] == "healthy"
+        assert succeeded(httpx2.get(f"{process.url}/api/v1/health", timeout=PATIENCE))["status"] == "healthy"
         begun = time.monotonic()
         status, out, err = process.stop(number)
         assert time.monotonic() - begun < STOP_SECONDS
@@ -81,7 +81,7 @@ def test_it_announces_itself_and_stops_cleanly(data: Path, number: signal.Signal
 
 
 def test_an_idle_connection_and_a_request_that_never_ends_do_not_keep_it(data: Path) -> None:
-    with serving(data) as process, httpx2.Client() as idle:
+    with serving(data) as process, httpx2.Client(timeout=PATIENCE) as idle:
         idle.get(f"{process.url}/api/v1/health")
         with connected(process) as endless:
             endless.sendall(b"POST /api/v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
@@ -125,7 +125,7 @@ def test_a_second_registry_on_the_same_data_is_refused(data: Path) -> None:
         assert second.returncode != 0
         assert "another registry runs on this data" in second.stderr
         assert "http" not in second.stdout
-        assert succeeded(httpx2.get(f"{process.url}/api/v1/health"))
+        assert succeeded(httpx2.get(f"{process.url}/api/v1/health", timeout=PATIENCE))
 
 
 def test_a_newer_store_is_not_changed(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_a_port_in_use_is_an_os_error(data: Path) -> None:
 def test_ipv6_is_announced_in_brackets(data: Path) -> None:
     with serving(data, host="::1") as process:
         assert process.url.startswith("http://[::1]:")
-        assert succeeded(httpx2.get(f"{process.url}/api/v1/health"))
+        assert succeeded(httpx2.get(f"{process.url}/api/v1/health", timeout=PATIENCE))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -244,14 +244,14 @@ def test_a_flood_without_a_size_is_cut_off(data: Path) -> None:
             for _ in range((DEFAULT_BODY_LIMIT + DRAINED) // 0x10000 + 1):
                 flood.sendall(chunk)
             assert everything(flood).startswith(b"HTTP/1.1 413")
-        assert succeeded(httpx2.get(f"{process.url}/api/v1/health"))
+        assert succeeded(httpx2.get(f"{process.url}/api/v1/health", timeout=PATIENCE))
 
 
 def test_a_body_a_little_too_large_still_hears_why(data: Path) -> None:
     """A client reads the answer only after it has sent everything; a reset in between would hide it."""
     with serving(data) as process:
         for size in (103_000, 500_000, 1_000_000):
-            response = httpx2.post(f"{process.url}/api/v1/sessions", json="x" * size)
+            response = httpx2.post(f"{process.url}/api/v1/sessions", json="x" * size, timeout=PATIENCE)
             assert (response.status_code, "exceeds" in response.json()["detail"]) == (413, True)
 
 
@@ -275,7 +275,7 @@ def _finalize_until_it_dies(client: httpx2.Client, root: str) -> None:
 
 def _looks(process: Process, lineage_hash: str, number: int) -> Iterator[int]:
     """How many jobs a reader sees under the hash, look by look."""
-    with httpx2.Client(base_url=process.url) as reader:
+    with httpx2.Client(base_url=process.url, timeout=PATIENCE) as reader:
         for _ in range(number):
             response = reader.get(f"/api/v1/sessions/{lineage_hash}?limit=1000")
             yield len(response.json()["jobs"]) if response.status_code == 200 else 0

@@ -13,7 +13,7 @@ from roar_publisher.registry.http.names import Names
 from roar_publisher.registry.store.users import Accounts
 from tests.support.registry.harness import Registry, make_registry, refused, succeeded
 from tests.support.registry.people import add_person
-from tests.support.registry.processes import served
+from tests.support.registry.processes import PATIENCE, served
 
 pytestmark = pytest.mark.anyio
 
@@ -126,11 +126,11 @@ def test_a_served_registry_takes_its_own_address_and_no_other(tmp_path: Path) ->
         accounts = Accounts.open(tmp_path / "data")
         alice = add_person(accounts, "alice", time.time)
         accounts.close()
-        assert succeeded(httpx2.get(f"{url}/api/v1/health"))["features"]["ssh_signature_host"] is True
+        assert succeeded(httpx2.get(f"{url}/api/v1/health", timeout=PATIENCE))["features"]["ssh_signature_host"] is True
 
         def status(host: str | None) -> int:
             header = {"Authorization": alice.signed("GET", ME, host=host)}
-            return httpx2.get(f"{url}{ME}", headers=header).status_code
+            return httpx2.get(f"{url}{ME}", headers=header, timeout=PATIENCE).status_code
 
         port = url.rpartition(":")[2]
         hosts = [signature_host(url), f"localhost:{port}", None, f"evil.example:{port}", "localhost:1"]

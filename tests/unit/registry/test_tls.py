@@ -55,7 +55,10 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
 def test_it_serves_https_and_its_receipts_say_so(certificate: tuple[Path, Path], tmp_path: Path) -> None:
     program = PROGRAM.format(certificate=certificate[0], key=certificate[1])
     trusted = ssl.create_default_context(cafile=str(certificate[0]))
-    with serving(tmp_path / "data", program=program) as process, httpx2.Client(verify=trusted) as client:
+    with (
+        serving(tmp_path / "data", program=program) as process,
+        httpx2.Client(verify=trusted, timeout=PATIENCE) as client,
+    ):
         assert process.url.startswith("https://127.0.0.1:")
         root = f"{process.url}/api/v1/registration-sessions"
         opened = succeeded(client.post(root, json={"mode": "anonymous_public"}, timeout=PATIENCE))
