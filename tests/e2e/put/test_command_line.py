@@ -10,6 +10,7 @@ import pytest
 
 from roar_publisher.text import size
 from tests.e2e.put.conftest import MakePlace
+from tests.support.cli.program import PATIENCE
 from tests.support.put.destinations import KINDS
 from tests.support.put.forked_program import ProgramResult
 from tests.support.put.place import MESSAGE, Place
@@ -21,7 +22,7 @@ FASTEST_SHARE = 0.8
 SMALL_TALK_BYTES = 20_000
 """Bytes of requests for a few files besides their content."""
 COMPANY_SECONDS = 0.05
-"""Seconds that a request waits for another one to come."""
+"""Seconds that a request waits for one too many."""
 
 
 def events(answer: ProgramResult) -> list[dict[str, object]]:
@@ -273,33 +274,44 @@ def test_as_dataset_makes_a_folder_a_dataset(make_place: MakePlace) -> None:
         place.check_published_once()
 
 
-@pytest.mark.parametrize(("given", "most"), [((), 64), (("--jobs", "3"), 3), (("--jobs", "1"), 1)])
-def test_jobs_limits_the_concurrent_requests(given: tuple[str, ...], most: int, make_place: MakePlace) -> None:
+@pytest.mark.parametrize(
+    ("given", "least", "most"), [((), 2, 64), (("--jobs", "3"), 3, 3), (("--jobs", "1"), 1, 1)], ids=["all", "3", "1"]
+)
+def test_jobs_limits_the_concurrent_requests(
+    given: tuple[str, ...], least: int, most: int, make_place: MakePlace
+) -> None:
     place = make_place("s3")
-    company = Company()
+    company = Company(least)
     place.destination.weather(company.wait)
     assert place.put(*given).code == 0
     place.check_published_once()
-    assert company.most <= most
-    assert company.most > 1 or most == 1, "one at a time is not what happens by itself"
+    assert least <= company.most <= most
 
 
 class Company:
-    """Holds each request until another one comes or a timeout, and counts how many wait at the same time."""
+    """Holds bodies until so many wait at the same time, then each request for a moment; counts how many ever waited."""
 
-    def __init__(self) -> None:
+    def __init__(self, least: int) -> None:
         self.most = 0
-        self._waiting = 0
+        self._least = least
+        self._waiting = self._bodies = 0
         self._lock = Lock()
-        self._never = Event()
+        self._complete, self._never = Event(), Event()
 
     def wait(self, seen: Seen) -> Fault | None:
+        is_body = seen.body_bytes > 0
         with self._lock:
             self._waiting += 1
+            self._bodies += is_body
             self.most = max(self.most, self._waiting)
+            if self._bodies >= self._least:
+                self._complete.set()
+        if is_body:
+            self._complete.wait(PATIENCE)
         self._never.wait(COMPANY_SECONDS)
         with self._lock:
             self._waiting -= 1
+            self._bodies -= is_body
         return None
 
 
