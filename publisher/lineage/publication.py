@@ -20,6 +20,8 @@ from roar_publisher.state.reasons import Reason
 from roar_publisher.state.temporary import no_room, sqlite_folder
 
 SCHEMA_VERSION = 1
+SLICE_ROWS = 5_000
+"""The most jobs or artifacts that one statement marks: `guard` aborts a statement that takes too long."""
 # Digests come in random order, in which an index that is larger than SQLite's cache is written many times over. So they
 # are collected without one, and sorted when they are inserted into a table that has one.
 _IN_ANY_ORDER = ("published_jobs(uid TEXT, remote TEXT)", "published_digests(digest TEXT)")
@@ -176,30 +178,55 @@ def _insert_rows(
         raise _not_updated(no_room(sqlite_folder(), str(error), work="recording the publication")) from error
 
 
+_JOBS = "SELECT uid FROM published_jobs WHERE uid BETWEEN :first AND :last"
+_ARTIFACTS = (
+    "SELECT h.artifact_id FROM published_digests p CROSS JOIN artifact_hashes h ON h.digest = p.digest"
+    " WHERE p.digest BETWEEN :first AND :last"
+)
+
+
 def _stamp(connection: sqlite3.Connection, session_id: int, now: float) -> None:
     connection.execute("UPDATE sessions SET synced_at = ? WHERE id = ?", (now, session_id))
-    connection.execute(
-        "UPDATE jobs SET synced_at = ? WHERE job_uid IN (SELECT uid FROM published_jobs) AND synced_at IS NOT ?",
-        (now, now),
-    )
-    connection.execute(
-        "UPDATE artifacts SET synced_at = ? WHERE id IN (SELECT h.artifact_id FROM artifact_hashes h"
-        " CROSS JOIN published_digests p ON p.digest = h.digest)",
-        (now,),
-    )
+    for uids in _slices(connection, "published_jobs", "uid"):
+        connection.execute(
+            f"UPDATE jobs SET synced_at = :now WHERE job_uid IN ({_JOBS}) AND synced_at IS NOT :now",
+            uids | {"now": now},
+        )
+    for digests in _slices(connection, "published_digests", "digest"):
+        connection.execute(f"UPDATE artifacts SET synced_at = :now WHERE id IN ({_ARTIFACTS})", digests | {"now": now})
 
 
 def _stamp_labels(connection: sqlite3.Connection, session_id: int, as_of: float, now: float) -> None:
     """Stamp the version of each label that was the newest at `as_of`; a later version was not sent."""
-    connection.execute(
-        "UPDATE labels SET synced_at = :now WHERE id IN (SELECT id FROM ("
-        "SELECT id, max(version) FROM labels WHERE created_at <= :as_of AND (session_id = :session"
-        " OR job_id IN (SELECT id FROM jobs WHERE job_uid IN (SELECT uid FROM published_jobs))"
-        " OR artifact_id IN (SELECT h.artifact_id FROM artifact_hashes h"
-        " CROSS JOIN published_digests p ON p.digest = h.digest))"
-        " GROUP BY session_id, job_id, artifact_id))",
-        {"now": now, "as_of": as_of, "session": session_id},
-    )
+
+    def stamp(condition: str, **values: object) -> None:
+        connection.execute(
+            "UPDATE labels SET synced_at = :now WHERE id IN (SELECT id FROM ("
+            f"SELECT id, max(version) FROM labels WHERE created_at <= :as_of AND {condition}"
+            " GROUP BY session_id, job_id, artifact_id))",
+            {"now": now, "as_of": as_of, **values},
+        )
+
+    stamp("session_id = :session", session=session_id)
+    for uids in _slices(connection, "published_jobs", "uid"):
+        stamp(f"job_id IN (SELECT id FROM jobs WHERE job_uid IN ({_JOBS}))", **uids)
+    for digests in _slices(connection, "published_digests", "digest"):
+        stamp(f"artifact_id IN ({_ARTIFACTS})", **digests)
+
+
+def _slices(connection: sqlite3.Connection, table: str, key: str) -> Iterator[dict[str, object]]:
+    """Yield the `first` and `last` key of each SLICE_ROWS rows of a temporary table."""
+    after = ""
+    while True:
+        first, last = connection.execute(
+            f"SELECT min({key}), max({key}) FROM"
+            f" (SELECT {key} FROM {table} WHERE {key} > ? ORDER BY {key} LIMIT {SLICE_ROWS})",
+            (after,),
+        ).fetchone()
+        if last is None:
+            return
+        yield {"first": first, "last": last}
+        after = last
 
 
 def _parsed(metadata: str | bytes | None) -> dict[str, object]:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from roar_publisher.lineage import guard
+from roar_publisher.lineage import guard, publication
+from roar_publisher.lineage.connections import open_writable
 from roar_publisher.lineage.database import open_database
 from roar_publisher.lineage.guard import VALUE_LIMIT
 from roar_publisher.lineage.plan import build_plan
@@ -35,6 +36,12 @@ def database(tmp_path: Path) -> Path:
 
 JOBS = (("3e1aa3ee", "remote1"), ("e4e8c149", "remote2"), ("deleted", "remote3"))
 DIGESTS = ("4942a10e54a2c6862e2860869e9a2dfeb6836f395829a8c9ec0ac9efc317c076", "00" * 32)
+
+
+@pytest.fixture(params=[1, 2, publication.SLICE_ROWS])
+def _slices(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One statement marks one row, some of them, or all."""
+    monkeypatch.setattr(publication, "SLICE_ROWS", request.param)
 
 
 def mark(
@@ -72,6 +79,7 @@ def test_a_database_that_another_machine_may_have_open_is_left_alone(
     assert rows(database, "SELECT count(*) FROM jobs WHERE synced_at IS NOT NULL") != [(0,)]
 
 
+@pytest.mark.usefixtures("_slices")
 def test_only_label_versions_that_were_sent_are_stamped(database: Path) -> None:
     (as_of,) = rows(database, "SELECT max(created_at) FROM labels")[0]
     with closing(sqlite3.connect(database)) as connection, connection:
@@ -117,12 +125,14 @@ def written_bytes() -> int:
     return next(int(line.split()[1]) for line in PROCESS_IO.read_text().splitlines() if line.startswith("wchar:"))
 
 
+@pytest.mark.usefixtures("_slices")
 def test_what_is_collected_twice_is_marked_once(database: Path) -> None:
     mark(database, [*JOBS, *JOBS], [*DIGESTS, *DIGESTS])
     ((text,),) = rows(database, "SELECT metadata FROM sessions")
     assert json.loads(text)["roar"]["remote_publication"]["glaas"]["jobs"] == dict(JOBS)
 
 
+@pytest.mark.usefixtures("_slices")
 def test_session_jobs_and_artifacts_are_stamped(database: Path) -> None:
     mark(database)
     assert rows(database, "SELECT synced_at FROM sessions") == [(NOW,)]
@@ -130,6 +140,24 @@ def test_session_jobs_and_artifacts_are_stamped(database: Path) -> None:
     assert rows(database, "SELECT first_seen_path FROM artifacts WHERE synced_at = 1800000000.0") == [
         ("/home/dev/diamond/raw.txt",)
     ]
+
+
+def test_no_statement_marks_more_than_a_slice(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A statement may take a limited time, and a lineage may have a million artifacts on a slow disk."""
+    monkeypatch.setattr(publication, "SLICE_ROWS", 2)
+    digests = [digest for (digest,) in rows(database, "SELECT DISTINCT digest FROM artifact_hashes")]
+    uids = [uid for (uid,) in rows(database, "SELECT job_uid FROM jobs")]
+    updates: set[str] = set()  # a trigger repeats the statement that it belongs to
+
+    def watched(path: Path) -> sqlite3.Connection:
+        connection = open_writable(path)
+        connection.set_trace_callback(lambda text: updates.add(text) if text.startswith("UPDATE") else None)
+        return connection
+
+    monkeypatch.setattr(publication, "open_writable", watched)
+    mark(database, [(uid, uid) for uid in uids], digests)
+    assert [sum(f"UPDATE {table} " in text for text in updates) for table in ("jobs", "artifacts")] == [3, 3]
+    assert rows(database, "SELECT count(*) FROM jobs WHERE synced_at IS NULL") == [(0,)]
 
 
 def test_the_note_is_merged_into_the_session_metadata(database: Path) -> None:
@@ -170,6 +198,7 @@ def test_a_broken_note_is_replaced(database: Path, broken: str) -> None:
     assert published_hashes(rows(database, "SELECT metadata FROM sessions")[0][0]) == [HASH, PREPARED]
 
 
+@pytest.mark.usefixtures("_slices")
 def test_repetition_changes_nothing(database: Path) -> None:
     mark(database)
     once = dump(database)
