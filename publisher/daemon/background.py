@@ -23,8 +23,8 @@ from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import open_own
 
-START_SECONDS = 10.0
-"""How long a new daemon may take to acquire its lock."""
+START_SECONDS = 60.0
+"""How long a new daemon may take to acquire its lock. Its exit ends the wait at once; imports may take long."""
 STOP_SECONDS = 15.0
 """How long the daemon may take to checkpoint everything and exit. It promises ten seconds."""
 PID_SECONDS = 1.0
