@@ -1,7 +1,4 @@
-"""Execution of a finalize: waiting for a turn, hashing in slices, publishing.
-
-The parts are `finalize`, `pairing`, `makers` and `turns` of `lineages`.
-"""
+"""Execution of a finalize: waiting for a turn, hashing in slices, publishing (`finalize`, `pairing`, `turns`)."""
 
 from http import HTTPStatus
 
@@ -11,7 +8,7 @@ from msgspec import Struct
 from roar_publisher.glaas import wire
 from roar_publisher.registry.api.service import RegistryService
 from roar_publisher.registry.http.refusals import Refusal
-from roar_publisher.registry.lineages import makers, pairing
+from roar_publisher.registry.lineages import pairing
 from roar_publisher.registry.lineages.finalize import Hashing, begin, hash_slice, publish, receipt_if_closed, stop
 from roar_publisher.registry.lineages.registration import Access
 from roar_publisher.registry.lineages.turns import Turns
@@ -52,7 +49,6 @@ class Finalizer(Struct, frozen=True):
                 hashing = await self.service.read(begin, access, body)
                 await self.service.scope(access.caller, body.scope_request)  # refused before the work
                 await self._hash(access, hashing)
-                await self._record_makers(access, hashing)
                 # Hashing takes time, in which the user may have lost access, or the project may have become private.
                 scope = await self.service.scope(access.caller, body.scope_request)
                 receipt = await self.service.write_durably(publish, access, body, hashing, scope)
@@ -74,8 +70,3 @@ class Finalizer(Struct, frozen=True):
                 await self.service.write(stop, hashing)
                 if again is not None:
                     await self.service.write(pairing.stop, again)
-
-    async def _record_makers(self, access: Access, hashing: Hashing) -> None:
-        recording = await self.service.read(makers.begin, access, hashing)
-        while recording is not None and await self.service.write_unseen(makers.advance, recording):
-            pass

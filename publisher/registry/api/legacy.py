@@ -92,7 +92,7 @@ class LegacyApi(Struct, frozen=True):
             entries = (await self.service.body(request, batches.LinksBatchRequest, limit=limit)).links
             check_link_count(entries)
             largest = self.service.body_limit
-            errors = await self._into_lineage(request, caller, staging.add_link_batch, entries, largest, visible=True)
+            errors = await self._into_lineage(request, caller, staging.add_link_batch, entries, largest)
         return JSONResponse(links_reply(entries, errors))
 
     async def add_artifacts(self, request: Request) -> JSONResponse:
@@ -125,7 +125,7 @@ class LegacyApi(Struct, frozen=True):
         caller = await self.service.caller(request)
         body = await self.service.body(request, batches.LinksRequest)
         uid = path_text(request, "uid")
-        await self._into_lineage(request, caller, staging.add_links, uid, kind, body.artifacts, visible=True)
+        await self._into_lineage(request, caller, staging.add_links, uid, kind, body.artifacts)
         return JSONResponse({"job_uid": uid, f"{kind}_linked": len(body.artifacts)})
 
     async def _into_lineage(

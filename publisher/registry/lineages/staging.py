@@ -37,7 +37,6 @@ from roar_publisher.registry.store.jobs import (
     job_id,
     linked_jobs,
 )
-from roar_publisher.registry.store.made_artifacts import add_makers
 
 DIGEST_ORDER = ("blake3", "composite-blake3", "composite-sha256")
 """The algorithms whose digest identifies an artifact, in order of preference (`protocol.md §7`). Otherwise it is the
@@ -89,32 +88,22 @@ def add_members(connection: Connection, graph_id: int, composite: CompositeReque
     return set_members(connection, graph_id, _artifact_row(composite.hash, composite), _members(composite))
 
 
-def add_links(
-    connection: Connection,
-    graph_id: int,
-    job_uid: str,
-    kind: LinkKind,
-    links: Sequence[Link],
-    *,
-    visible: bool = False,
-) -> None:
-    """Link artifacts to a job. Raises `Refusal` (404) if the graph has no such job.
-
-    `visible` is whether the graph is published already.
-    """
+def add_links(connection: Connection, graph_id: int, job_uid: str, kind: LinkKind, links: Sequence[Link]) -> None:
+    """Link artifacts to a job. Raises `Refusal` (404) if the graph has no such job."""
     job = linked_jobs(connection, graph_id, [job_uid]).get(job_uid)
     if job is None:
         raise _no_such_job()
-    _insert(connection, graph_id, [_links_of(job, kind.value, links)], visible=visible)
+    group = _links_of(job, kind.value, links)
+    insert_links(connection, graph_id, [group])
+    insert_linked(connection, graph_id, group.rows)
 
 
 def add_link_batch(
-    connection: Connection, graph_id: int, entries: Sequence[JobLinks], largest: int, *, visible: bool = False
+    connection: Connection, graph_id: int, entries: Sequence[JobLinks], largest: int
 ) -> list[str | None]:
     """Link artifacts to several jobs. Return for each entry why it was not linked, or None.
 
     largest: the most characters of one link. A lineage has no links that the endpoints of single jobs do not accept.
-    `visible` is as for `add_links`.
     """
     errors: list[str | None] = []
     linked: list[LinksOfJob] = []
@@ -129,7 +118,8 @@ def add_link_batch(
         else:
             linked.append(group)
             errors.append(None)
-    _insert(connection, graph_id, linked, visible=visible)
+    insert_links(connection, graph_id, linked)
+    insert_linked(connection, graph_id, [row for group in linked for row in group.rows])
     return errors
 
 
@@ -139,15 +129,6 @@ def add_view_edges(connection: Connection, graph_id: int, job_uid: str, edges: S
     if job is None:
         raise _no_such_job()
     insert_view_edges(connection, job, ((edge.relation, edge.target_hash, edge.model_dump_json()) for edge in edges))
-
-
-def _insert(connection: Connection, graph_id: int, groups: Sequence[LinksOfJob], *, visible: bool) -> None:
-    rows = [row for group in groups for row in group.rows]
-    insert_links(connection, graph_id, groups)
-    insert_linked(connection, graph_id, rows)
-    if visible:
-        outputs = LinkKind.OUTPUTS.value
-        add_makers(connection, [(digest, job) for job, kind, digest, *_ in rows if kind == outputs])
 
 
 def _no_such_job() -> Refusal:

@@ -16,8 +16,7 @@ _INTO_ARTIFACTS = {
     4: "INSERT INTO artifacts (graph_id, digest, hashes, size) VALUES (?, ?, ?, ?)",
     6: "INSERT INTO artifacts (graph_id, digest, hashes, size, source_type, metadata) VALUES (?, ?, ?, ?, ?, ?)",
 }
-_KNOWN = "FROM artifacts WHERE graph_id = :graph AND digest IN (:digests)"
-_ONLY_LINKED = "SELECT 1 FROM artifacts WHERE graph_id = :graph AND hashes IS NULL"
+_SENT = "FROM artifacts WHERE graph_id = :graph AND digest IN (:digests) AND hashes IS NOT NULL"
 _IF_NEW = "ON CONFLICT (graph_id, digest) DO NOTHING"
 _IF_ONLY_LINKED = """
     ON CONFLICT (graph_id, digest) DO UPDATE SET hashes = excluded.hashes, size = excluded.size,
@@ -212,9 +211,7 @@ def _whole(row: ArtifactRow) -> Sequence[object]:
 def _not_sent(connection: Connection, graph_id: int, digests: Sequence[str]) -> set[str]:
     """Return the digests that a graph does not know, or knows only from links. Usually there are none."""
     chosen = {"graph": graph_id, "digests": digests}
-    # In a graph without artifacts that only links name, the index of digests alone tells which have been sent.
-    (count,) = connection.execute(f"SELECT count(*) {_KNOWN} AND NOT EXISTS ({_ONLY_LINKED})", chosen).fetchone()
+    (count,) = connection.execute(f"SELECT count(*) {_SENT}", chosen).fetchone()
     if count == len(digests):
         return set()
-    sent = connection.execute(f"SELECT digest {_KNOWN} AND hashes IS NOT NULL", chosen)
-    return set(digests).difference(digest for (digest,) in sent)
+    return set(digests).difference(digest for (digest,) in connection.execute(f"SELECT digest {_SENT}", chosen))

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from roar_publisher.registry.store.database import Connection
-from roar_publisher.registry.store.made_artifacts import delete_makers
 
 INDEX_TABLES = (
     ("artifact_links", ("graph_id", "artifact_id", "kind", "job_id"), "graph_id = :graph"),
@@ -80,8 +79,6 @@ def delete_some(
             f"SELECT {columns} FROM {table} WHERE {place} LIMIT :limit", {"graph": graph_id, "limit": limit}
         ).fetchall()
         connection.executemany(f"DELETE FROM {table} WHERE ({columns}) = ({values})", piece)
-        if table == "links":
-            delete_makers(connection, [(digest, job) for job, kind, digest in piece if kind == "outputs"])
         if len(piece) == limit:
             return True
     return False

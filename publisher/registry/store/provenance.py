@@ -48,7 +48,7 @@ def first_maker(connection: Connection, digest: str, reader: Reader) -> tuple[Li
     """
     row = connection.execute(
         f"SELECT lineages.*, 0 AS set_aside, {_PLACE} FROM"
-        " (SELECT job_id FROM made_artifacts WHERE digest = :digest ORDER BY job_id LIMIT :most) AS made"
+        " (SELECT job_id FROM links WHERE kind = 'outputs' AND digest = :digest ORDER BY job_id LIMIT :most) AS made"
         " JOIN jobs ON jobs.id = made.job_id JOIN lineages ON lineages.graph_id = jobs.graph_id"
         f" WHERE {READABLE} ORDER BY {CREDIBILITY} DESC, published_at, hash, {_PLACE} LIMIT 1",
         {"digest": digest, "most": MOST_MAKERS, **reader_parameters(reader)},
@@ -70,8 +70,9 @@ def makers(connection: Connection, graph_id: int, span: JobSpan, digests: Collec
         values = {f"v{number}": digest for number, digest in enumerate(sought[start : start + LOOKED_UP])}
         places = ", ".join(f":{name}" for name in values)
         rows = connection.execute(
-            f"SELECT digest, {_PLACE} FROM made_artifacts JOIN jobs ON jobs.id = job_id"
-            f" WHERE digest IN ({places}) AND job_id BETWEEN :first AND :last AND graph_id = :graph",
+            f"SELECT links.digest, {_PLACE} FROM links JOIN jobs ON jobs.id = links.job_id"
+            f" WHERE links.kind = 'outputs' AND links.digest IN ({places})"
+            " AND links.job_id BETWEEN :first AND :last AND jobs.graph_id = :graph",
             {**values, "first": span.first, "last": span.last, "graph": graph_id},
         )
         for digest, *place in rows:

@@ -349,19 +349,4 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     CREATE INDEX body_rates_by_age ON body_rates (at);
     """,
-    """
-    -- What made an artifact is recorded when it is published (`made_artifacts`): an index of all staged links took as
-    -- long as the links. A job is deleted after its links, and these with their rows here.
-    DROP INDEX made_artifacts;
-    CREATE TABLE made_artifacts (
-        digest TEXT NOT NULL,
-        job_id INTEGER NOT NULL,
-        PRIMARY KEY (digest, job_id)
-    ) WITHOUT ROWID;
-    INSERT INTO made_artifacts (digest, job_id)
-        SELECT links.digest, links.job_id FROM lineages JOIN jobs ON jobs.graph_id = lineages.graph_id
-        JOIN links ON links.job_id = jobs.id WHERE links.kind = 'outputs' ORDER BY links.digest, links.job_id;
-    -- Whether a graph has artifacts that are known from links alone; most have none.
-    CREATE INDEX linked_artifacts ON artifacts (graph_id) WHERE hashes IS NULL;
-    """,
 )

@@ -32,17 +32,7 @@ from tests.support.registry.harness import (
 
 T = TypeVar("T")
 MANY = SLICE_ROWS + 1
-EVERY_TABLE = (
-    "sessions",
-    "graphs",
-    "links",
-    "made_artifacts",
-    "view_edges",
-    "jobs",
-    "job_sizes",
-    "artifacts",
-    "discarded_graphs",
-)
+EVERY_TABLE = ("sessions", "graphs", "links", "view_edges", "jobs", "job_sizes", "artifacts", "discarded_graphs")
 
 
 def count(store: Store, table: str) -> int:
