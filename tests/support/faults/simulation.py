@@ -44,6 +44,7 @@ from tests.support.faults.weather import FaultyTransport, Weather
 from tests.support.lineages import REGISTRY, Lineage, frozen
 from tests.support.registry.features import SINGLE_LINKS, SMALL_REQUESTS
 from tests.support.send_policies import policy_for
+from tests.support.virtual import without_threads
 
 T = TypeVar("T")
 EPOCH = 1_700_000_000.0
@@ -261,7 +262,7 @@ def deterministic_scheduling(seed: int) -> Iterator[None]:
 
 def run_virtually(scenario: Callable[[], object], seed: int) -> None:
     """Run an async scenario on virtual time: nothing waits, hours pass in milliseconds."""
-    with deterministic_scheduling(seed):
+    with deterministic_scheduling(seed), without_threads():
         trio.run(scenario, clock=MockClock(autojump_threshold=0))  # type: ignore[arg-type]
 
 

@@ -9,7 +9,6 @@ from contextlib import ExitStack, chdir
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NoReturn, TypeVar
 from unittest import mock
 
@@ -20,6 +19,7 @@ from trio.testing import MockClock
 from roar_publisher.__main__ import run
 from roar_publisher.net.route import Route
 from tests.support.fuzz.wire import Network
+from tests.support.virtual import without_threads
 
 T = TypeVar("T")
 TICK_SECONDS = 30.0
@@ -90,8 +90,7 @@ def roar(
         changed.enter_context(mock.patch("roar_publisher.cli.failure._defect", _defect))
         patience = THREADS_SECONDS if threads else 0
         changed.enter_context(mock.patch("anyio.run", partial(_in_virtual_time, patience)))
-        threads_replaced = SimpleNamespace(run_sync=_run_inline)  # virtual time does not wait for threads
-        changed.enter_context(mock.patch("roar_publisher.blocking.to_thread", threads_replaced))
+        changed.enter_context(without_threads())
         changed.enter_context(mock.patch("roar_publisher.cli.publish.signals.TICK_SECONDS", TICK_SECONDS))
         changed.callback(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))
         code = run(arguments)
@@ -102,10 +101,6 @@ def roar(
 
 def _in_virtual_time(patience: float, work: Callable[..., Awaitable[T]], *arguments: Any) -> T:
     return trio.run(work, *arguments, clock=MockClock(autojump_threshold=patience))
-
-
-async def _run_inline(call: Callable[[], T], **_: object) -> T:
-    return call()
 
 
 def _defect(error: BaseException) -> NoReturn:

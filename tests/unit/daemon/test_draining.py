@@ -1,9 +1,11 @@
 """`roar daemon run --drain`: publishes what is due, and ends."""
 
+import threading
 from pathlib import Path
 
 import trio
 
+from roar_publisher.blocking import in_thread
 from roar_publisher.daemon.service import SCAN_INTERVAL_SECONDS
 from roar_publisher.state.machine import State
 from tests.support.daemon.networks import NetworkState, Outage
@@ -41,6 +43,15 @@ def test_a_publish_that_ends_while_the_journals_are_read_is_reported_too(tmp_pat
         machine.leave()
         await drained(machine, 10 * WORK_SECONDS)
         assert machine.reported_times() == dict.fromkeys(machine.queued, 1)
+
+    on(tmp_path, scenario)
+
+
+def test_a_blocking_call_takes_no_virtual_time(tmp_path: Path) -> None:
+    """Such as an import while the registry finalizes: in these worlds, hours would pass until a thread has imported."""
+
+    async def scenario(machine: Machine) -> None:
+        assert await in_thread(threading.get_ident) == threading.get_ident()
 
     on(tmp_path, scenario)
 
