@@ -65,6 +65,17 @@ def database_problem(path: Path, error: Exception, *, writing: bool = False) -> 
     )
 
 
+def not_recorded(cause: LocalProblem, *, kept: str = "The publication itself is complete.") -> LocalProblem:
+    """Return the resumable error for a published lineage that could not be recorded in roar.db because of `cause`."""
+    return LocalProblem(
+        f"the lineage is published, but roar.db could not be updated: {cause.what}",
+        kept=kept,
+        next_step=cause.next_step,
+        reason=cause.reason,
+        resumable=True,
+    )
+
+
 def _owner(path: Path) -> str:
     """Return which job a too large text belongs to, for the error message; "" if that is unknown."""
     try:

@@ -12,7 +12,7 @@ from pathlib import Path
 from secrets import token_hex
 
 from roar_publisher.lineage.connections import open_writable
-from roar_publisher.lineage.database_errors import DATABASE_ERRORS, database_problem
+from roar_publisher.lineage.database_errors import DATABASE_ERRORS, database_problem, not_recorded
 from roar_publisher.lineage.guard import long_notes
 from roar_publisher.lineage.jsontext import encode_text
 from roar_publisher.state.errors import LocalProblem
@@ -145,17 +145,7 @@ class PublicationMarks:
         try:
             yield
         except DATABASE_ERRORS as error:
-            raise _not_updated(database_problem(self._database, error, writing=True)) from error
-
-
-def _not_updated(cause: LocalProblem) -> LocalProblem:
-    return LocalProblem(
-        f"the lineage is published, but roar.db could not be updated: {cause.what}",
-        kept="The publication itself is complete.",
-        next_step=cause.next_step,
-        reason=cause.reason,
-        resumable=True,
-    )
+            raise not_recorded(database_problem(self._database, error, writing=True)) from error
 
 
 def _insert_rows(
@@ -175,7 +165,7 @@ def _insert_rows(
     except sqlite3.Error as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_FULL:  # roar.db may be damaged
             raise
-        raise _not_updated(no_room(sqlite_folder(), str(error), work="recording the publication")) from error
+        raise not_recorded(no_room(sqlite_folder(), str(error), work="recording the publication")) from error
 
 
 _JOBS = "SELECT uid FROM published_jobs WHERE uid BETWEEN :first AND :last"

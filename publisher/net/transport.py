@@ -1,7 +1,7 @@
 """A transport of the HTTP library for one connection to one host, without the library's pool.
 
 `Exchange` chooses the connection of each request itself. A pool of one would inspect its connection twice per request,
-and wrap each request and each reply once more: a tenth of the CPU time of a small request.
+and wrap each request and each reply once more: a tenth of the instructions of a small request.
 """
 
 import ssl

@@ -14,6 +14,7 @@ from anyio import to_thread
 from msgspec import Struct
 
 from roar_publisher.auth.choice import Decision
+from roar_publisher.blocking import in_thread
 from roar_publisher.engine.run import RECEIPTS, Run
 from roar_publisher.engine.staging.delivery import describe_rejected
 from roar_publisher.engine.staging.pipeline import Pipeline
@@ -180,11 +181,11 @@ def _record_put(paths: PublishPaths, plan: Plan) -> None:
     paths.forget_put_record()
 
 
-async def import_receipt_file(run: Run, progress: Progress) -> None:
+async def import_receipt_file(progress: Progress) -> None:
     """Import what makes receipts, if one will be made, in a thread: a caller waits for the registry meanwhile."""
     if progress.capabilities.get(RECEIPTS) or progress.credential == Decision.SSH:
         with suppress(ImportError):  # what is published does not depend on it; the receipt is owed
-            await run.resources.run_blocking(import_module, "roar_publisher.engine.steps.receipt_file")
+            await in_thread(import_module, "roar_publisher.engine.steps.receipt_file")
 
 
 async def make_receipt(run: Run, progress: Progress, published: PublishedLineage, authorize: Authorizer) -> Debt | None:

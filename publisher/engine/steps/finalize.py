@@ -59,7 +59,7 @@ async def _finalize(run: Run, progress: Progress, marks: Marks) -> Outcome:
     if lineage_hash is None:
         await recheck_objects(run)
         try:
-            async with background(partial(import_receipt_file, run, progress), marks.collect_early):
+            async with background(partial(import_receipt_file, progress), marks.collect_early):
                 receipt = await _close_with_access_context(run, progress)
         except Refused as refusal:
             outcome = await _finalize_event(run, progress, refusal)

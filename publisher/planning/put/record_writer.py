@@ -15,10 +15,9 @@ from msgspec.structs import astuple
 
 from roar_publisher.lineage.composites import BLOOM_FIELDS
 from roar_publisher.lineage.connections import open_writable
-from roar_publisher.lineage.database_errors import DATABASE_ERRORS, database_problem
+from roar_publisher.lineage.database_errors import DATABASE_ERRORS, database_problem, not_recorded
 from roar_publisher.lineage.labels import SYSTEM, USER
 from roar_publisher.planning.put.record import Dataset, PutFile, PutRecord
-from roar_publisher.state.errors import LocalProblem
 
 _SCRIPTS = (".py", ".sh")
 
@@ -37,13 +36,7 @@ def record_put(database: Path, record: PutRecord) -> None:
                     write_record(connection, record)
     except DATABASE_ERRORS as error:
         cause = database_problem(database, error, writing=True)
-        raise LocalProblem(
-            f"the lineage is published, but roar.db could not be updated: {cause.what}",
-            kept="The publication itself is complete, and so are the uploads.",
-            next_step=cause.next_step,
-            reason=cause.reason,
-            resumable=True,
-        ) from error
+        raise not_recorded(cause, kept="The publication itself is complete, and so are the uploads.") from error
 
 
 def write_record(connection: sqlite3.Connection, record: PutRecord) -> None:
