@@ -8,6 +8,7 @@ import pytest
 from roar_publisher.registry.data import Store
 from tests.support.registry.harness import Registry, make_registry
 from tests.support.registry.postgres import Postgres, running_postgres
+from tests.support.registry.scene import Scene, private_data
 from tests.support.sampling import sample
 
 ON_POSTGRES = 60
@@ -61,3 +62,9 @@ async def registry(anyio_backend: str, store: Store) -> AsyncIterator[Registry]:
     registry = make_registry(store)
     async with registry.client:
         yield registry
+
+
+@pytest.fixture
+async def scene(registry: Registry) -> Scene:
+    """A registry with the private data of two people."""
+    return await private_data(registry)

@@ -17,6 +17,7 @@ from roar_publisher.storage.store import ObjectStore
 from tests.support.sampling import EXHAUSTIVE
 from tests.support.storage.proxy import Proxy, proxied
 from tests.support.storage.servers import AWS, BUCKET, client_of, gcs_emulator, moto, rclone
+from tests.support.storage.settings import clean_environment
 
 PATIENCE_SECONDS = 2.0
 PART_BYTES = SMALLEST_PART_BYTES if EXHAUSTIVE else MIB
@@ -31,6 +32,12 @@ def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_REGION", "STORAGE_EMULATOR_HOST"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def setting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """An environment with keys and no other setting of a store or of the network."""
+    return clean_environment(monkeypatch, tmp_path)
 
 
 @pytest.fixture
