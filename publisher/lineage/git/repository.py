@@ -17,6 +17,8 @@ from roar_publisher.state.reasons import Reason
 
 _PARTS = ("HEAD", "objects", "refs", "config")
 """The contents of a repository's folder `.git`; if all are missing, git does not take it for a repository."""
+_NOT_SYMBOLIC = 1
+"""git's exit code if HEAD names a commit and no branch."""
 _REMEDY = re.compile(r"git config --global --add safe\.directory \S.*")
 
 
@@ -51,10 +53,18 @@ def commit_and_branch(folder: Path) -> tuple[str, str] | None:
     """Return the commit like `head_of`, with its branch (`HEAD` when detached), or None if there is no commit yet."""
     both = run_git(folder, "rev-parse", "HEAD^{commit}", "--abbrev-ref", "HEAD")
     if both.ok:
-        commit, branch = both.output.strip().split("\n")
-        return commit, branch
+        commit, _newline, branch = both.output.strip().partition("\n")
+        return commit, branch or _branch_by_head_alone(folder)
     _explain_missing_commit(folder)
     return None
+
+
+def _branch_by_head_alone(folder: Path) -> str:
+    """Return the branch, for a repository with a branch or tag named HEAD, of which git finds no short name."""
+    result = run_git(folder, "symbolic-ref", "--quiet", "HEAD")
+    if not result.ok and result.code != _NOT_SYMBOLIC:
+        raise unreadable(folder, result)
+    return result.output.strip().removeprefix("refs/heads/") or "HEAD"
 
 
 def _explain_missing_commit(folder: Path) -> None:

@@ -43,6 +43,16 @@ def test_the_branch_of_a_detached_head_is_head(repo: Path) -> None:
     assert read_git_context(repo).branch == "HEAD"
 
 
+@pytest.mark.parametrize("ref", ["refs/heads/HEAD", "refs/tags/HEAD"])
+@pytest.mark.parametrize("detached", [False, True])
+def test_another_ref_named_head_changes_nothing(repo: Path, ref: str, detached: bool) -> None:
+    if detached:
+        git("checkout", "--quiet", "--detach", cwd=repo)
+    known = read_git_context(repo)
+    git("update-ref", ref, "HEAD", cwd=repo)
+    assert read_git_context(repo) == known
+
+
 def test_files_with_the_names_of_commits_change_nothing(repo: Path) -> None:
     known = read_git_context(repo)
     for name in ("HEAD", "HEAD^{commit}", "main"):
