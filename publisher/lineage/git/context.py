@@ -8,8 +8,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from roar_publisher.lineage.git.repository import commit_and_branch, repository_of, unreadable
-from roar_publisher.lineage.git.run import run_git
+from roar_publisher.lineage.git.repository import commit_and_branch, repository_of
+from roar_publisher.lineage.git.run import run_git, unreadable
 
 _SHAREABLE_SCHEMES = ("http://", "https://", "git://", "ssh://")
 _NO_SUCH_REMOTE = 2

@@ -14,7 +14,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from roar_publisher.lineage.git.run import run_git
+from roar_publisher.lineage.git.run import run_git, unreadable
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import read_bounded
@@ -84,7 +84,7 @@ def _files_with_addresses(folder: Path) -> Iterator[Path]:
     if not result.ok:
         if result.code == _NOT_SET and not result.stderr:
             return
-        raise _foreign_repository(folder, folder)
+        raise unreadable(folder, result)
     fields = result.output.split("\0")
     for scope, origin in zip(fields[::3], fields[1::3], strict=False):
         if scope in _OF_THE_REPOSITORY:

@@ -5,21 +5,16 @@ repository (another owner, a disk failure, git not installed), because lineage w
 """
 
 import os
-import re
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 from roar_publisher.lineage.git.ownership import refuse_foreign_repository
-from roar_publisher.lineage.git.run import GIT_MISSING, NOT_RUN, GitResult, run_git
-from roar_publisher.state.errors import LocalProblem
-from roar_publisher.state.reasons import Reason
+from roar_publisher.lineage.git.run import GIT_TOO_OLD, NOT_RUN, GitResult, run_git, unreadable
 
 _PARTS = ("HEAD", "objects", "refs", "config")
 """The contents of a repository's folder `.git`; if all are missing, git does not take it for a repository."""
 _NOT_SYMBOLIC = 1
 """git's exit code if HEAD names a commit and no branch."""
-_REMEDY = re.compile(r"git config --global --add safe\.directory \S.*")
 
 
 def repository_of(folder: Path) -> Path | None:
@@ -34,6 +29,8 @@ def repository_of(folder: Path) -> Path | None:
     if not result.ok:
         raise unreadable(place, result)
     match result.output.removesuffix("\n").split("\n"):
+        case [_, "--absolute-git-dir", _]:  # git before 2.13 prints an option that it does not know
+            raise unreadable(place, GitResult(NOT_RUN, "", GIT_TOO_OLD))
         case [top, own, common]:
             refuse_foreign_repository(folder, Path(top), folder / own, folder / common)
             return Path(top)
@@ -78,20 +75,6 @@ def _explain_missing_commit(folder: Path) -> None:
             return
         result = there if there.stderr else result
     raise unreadable(folder, result)
-
-
-def unreadable(place: Path, result: GitResult) -> LocalProblem:
-    """Return the error for a repository that git could not read, with git's own message and what to type."""
-    remedy = _REMEDY.search(result.stderr)
-    look = f"type `git -C {shlex.quote(str(place))} status`, and fix what it reports"
-    if result.stderr == GIT_MISSING:
-        look = "install git, or add its folder to PATH"
-    return LocalProblem(
-        f"git cannot read the repository at {place}: {result.why}",
-        kept="Nothing was sent, because a lineage without its commit has another hash.",
-        next_step=f"{remedy[0].strip() if remedy else look}; then repeat the command",
-        reason=Reason.GIT,
-    )
 
 
 def _repositories_above(folder: Path) -> Iterator[Path]:

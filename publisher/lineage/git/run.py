@@ -15,9 +15,10 @@ The user's own configuration (`~/.gitconfig`, the system's) applies, because tha
 import errno
 import os
 import re
+import shlex
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
@@ -25,6 +26,10 @@ from time import sleep
 from types import MappingProxyType
 
 from msgspec import Struct
+from msgspec.structs import replace
+
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.reasons import Reason
 
 LOCAL_SECONDS = 9.0
 """Seconds that a local command may take (a network file system can hang).
@@ -37,6 +42,20 @@ NOT_RUN = -1
 """The exit code if git could not be run, or did not finish."""
 GIT_MISSING = "git is not installed, or not in PATH"
 """The error message if git is not installed."""
+OLDEST_GIT = "2.31"
+"""Earlier ones ignore GIT_CONFIG_COUNT; before 2.26, they do not say from which file a setting comes."""
+GIT_TOO_OLD = f"this git is too old: {OLDEST_GIT} or later is needed"
+"""The error message for a git that lacks what is needed here."""
+_SAFE_DIRECTORY = re.compile(r"git config --global --add safe\.directory \S.*")
+"""The remedy that git itself gives for a repository of another user."""
+_REMEDIES = {
+    GIT_MISSING: "install git, or add its folder to PATH",
+    GIT_TOO_OLD: f"install git {OLDEST_GIT} or later, or put its folder first in PATH",
+}
+_USAGE = 129
+"""git's exit code for an option that it does not know."""
+_NOT_SET = 1
+"""git's exit code if the configuration has no such name."""
 
 _SAFE = (
     "core.fsmonitor=false",
@@ -65,6 +84,8 @@ _MACHINE_FAILED = re.compile(
 )
 _EXHAUSTED = frozenset((errno.EAGAIN, errno.ENOMEM, errno.EIO, errno.EMFILE, errno.ENFILE, errno.EINTR))
 NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
+_PROBE = "roar.probe"
+"""A setting that git does not know."""
 _SHOWN = 300
 """The most characters of git's own error message that are shown."""
 
@@ -122,12 +143,30 @@ def run_git(
         command += ["-c", setting]
     environ = _configured(git_environment(os.environ, access), settings)
     limit = LOCAL_SECONDS if seconds is None else seconds
-    for pause in (*PAUSES, None) if access is GitAccess.LOCAL else (None,):
-        result = _run_once([*command, *arguments], folder, environ, limit)
-        if not result.temporary or pause is None:
-            break
-        sleep(pause)
-    return result
+    pauses = PAUSES if access is GitAccess.LOCAL else ()
+    if settings:
+        # A git that ignores settings in its environment would run what they switch off.
+        unguessable = os.urandom(8).hex()
+        probe = [*command, "config", "--get", _PROBE]
+        taken = _run(probe, folder, _configured(environ, {_PROBE: unguessable}), limit, pauses)
+        if taken.code not in (0, _NOT_SET):
+            return taken
+        if taken.output.strip() != unguessable:
+            return GitResult(NOT_RUN, "", GIT_TOO_OLD)
+    return _run([*command, *arguments], folder, environ, limit, pauses)
+
+
+def unreadable(place: Path, result: GitResult) -> LocalProblem:
+    """Return the error for a repository that git could not read, with git's own message and what to type."""
+    remedy = _SAFE_DIRECTORY.search(result.stderr)
+    look = f"type `git -C {shlex.quote(str(place))} status`, and fix what it reports"
+    next_step = remedy[0].strip() if remedy else _REMEDIES.get(result.stderr, look)
+    return LocalProblem(
+        f"git cannot read the repository at {place}: {result.why}",
+        kept="Nothing was sent, because a lineage without its commit has another hash.",
+        next_step=f"{next_step}; then repeat the command",
+        reason=Reason.GIT,
+    )
 
 
 def git_environment(environ: Mapping[str, str], access: GitAccess) -> dict[str, str]:
@@ -154,6 +193,18 @@ def _configured(environ: dict[str, str], settings: Mapping[str, str]) -> dict[st
     for number, (name, value) in enumerate(settings.items(), start=first):
         environ |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
     return environ | {"GIT_CONFIG_COUNT": str(first + len(settings))}
+
+
+def _run(
+    command: list[str], folder: Path, environ: Mapping[str, str], seconds: float, pauses: Sequence[float]
+) -> GitResult:
+    """Run a command, and after each pause again if the machine failed."""
+    for pause in (*pauses, None):
+        result = _run_once(command, folder, environ, seconds)
+        if not result.temporary or pause is None:
+            break
+        sleep(pause)
+    return replace(result, stderr=GIT_TOO_OLD) if result.code == _USAGE else result
 
 
 def _run_once(command: list[str], folder: Path, environ: Mapping[str, str], seconds: float) -> GitResult:

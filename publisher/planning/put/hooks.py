@@ -8,8 +8,7 @@ are listed first.
 from collections.abc import Iterator
 from pathlib import Path
 
-from roar_publisher.lineage.git.repository import unreadable
-from roar_publisher.lineage.git.run import GitResult, run_git
+from roar_publisher.lineage.git.run import GitResult, run_git, unreadable
 
 _OF_THE_REPOSITORY = ("local", "worktree")
 _LIST = ("config", "--null", "--show-scope", "--get-regexp", r"^hook\..*\.")

@@ -8,8 +8,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from roar_publisher.lineage.git.repository import head_of, repository_of, unreadable
-from roar_publisher.lineage.git.run import NO_SETTINGS, GitResult, run_git
+from roar_publisher.lineage.git.repository import head_of, repository_of
+from roar_publisher.lineage.git.run import NO_SETTINGS, GitResult, run_git, unreadable
 from roar_publisher.planning.put.hooks import hook_settings
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.reasons import Reason

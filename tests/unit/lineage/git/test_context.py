@@ -155,6 +155,21 @@ def test_a_repository_without_git_is_an_error(repo: Path, monkeypatch: pytest.Mo
     assert error.next_step.startswith("install git")
 
 
+@pytest.mark.parametrize(
+    "older",
+    [
+        # 2.25 does not know `config --show-scope`, 2.12 not `rev-parse --absolute-git-dir`, which it prints.
+        'case "$*" in *--show-scope*) echo "error: unknown option show-scope" >&2; exit 129; esac',
+        'case "$*" in *--absolute-git-dir*) pwd; echo --absolute-git-dir; echo .git; exit; esac',
+    ],
+)
+def test_a_git_that_is_too_old_is_named(repo: Path, script: Callable[[str], Path], older: str) -> None:
+    script(f'{older}\nexec "$GIT" "$@"\n')
+    error = refused(repo)
+    assert "this git is too old: 2.31 or later is needed" in error.what
+    assert error.next_step.startswith("install git 2.31 or later")
+
+
 def damage_head(repo: Path) -> None:
     (repo / ".git" / "HEAD").write_bytes(b"")
 

@@ -1,6 +1,7 @@
 """Nothing that a repository configures runs when it is published, put, tagged or pushed."""
 
 import os
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -91,6 +92,25 @@ def test_an_embedded_bare_repository_is_ignored(place: Place) -> None:
         place.config("core.bare", bare, cwd=place.root / "inner")
         with pytest.raises(LocalProblem, match="bare repository"):
             read_git_context(place.root / "inner")
+
+
+def test_a_git_that_takes_no_settings_from_its_environment_runs_nothing(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before 2.31, git ignores those variables, with which a filter of the repository is replaced."""
+    place.config("filter.evil.clean", str(place.program), "roar.probe", "true")
+    place.attributes("* filter=evil\n")
+    place.touch()
+    older = place.root.parent / "bin" / "git"
+    older.parent.mkdir()
+    older.write_text(f'#!/bin/sh\nunset GIT_CONFIG_COUNT\nexec {shutil.which("git")} "$@"\n')
+    older.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{older.parent}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(LocalProblem, match="this git is too old"):
+        clean_commit(place.root)
+    assert not place.note.exists()
+    place.plain("status", "--porcelain")
+    assert place.note.exists(), "plain git does not run it either: this proves nothing"
 
 
 def test_a_shallow_list_that_is_not_a_file_is_not_copied(place: Place) -> None:
