@@ -35,6 +35,12 @@ from roar_publisher.storage.source import Slice
 
 REPLY_SECONDS = 60.0
 """How long a store may take to reply. It needs some time to assemble a large object."""
+LONGEST_WORK_SECONDS = 900.0
+"""How long a store may work on a reply that has begun.
+
+S3 sends the head at once when it assembles or copies an object, and then white space until the result is known, which
+can take minutes.
+"""
 POOL_CONNECTIONS = 2
 """Connections per pool. Each request examines all connections of its pool several times (see `net.exchange`)."""
 PROBER = -1
@@ -232,9 +238,11 @@ class StoreConnection:
         async with client.stream(
             request.method, request.url, headers=headers, content=content, extensions=exactly
         ) as response:
-            paces = self._paces if request.method == "GET" else []
+            reads = request.method == "GET"
             with anyio.fail_after(self._reply_seconds) as limit:  # the client's own limit applies to each read
-                body = await _body(response, limit, paces)
+                body = await _body(
+                    response, limit, self._paces if reads else [], working=0.0 if reads else self._reply_seconds
+                )
             return Reply(response.status_code, response.headers, body)
 
     async def _probe(self) -> None:
@@ -246,12 +254,14 @@ class StoreConnection:
             self._route(url).failed(error)
 
 
-async def _body(response: httpx2.Response, limit: anyio.CancelScope, paces: Sequence[Pace]) -> bytes:
+async def _body(response: httpx2.Response, limit: anyio.CancelScope, paces: Sequence[Pace], *, working: float) -> bytes:
     """Return the body as it is sent, cut off at MAX_REPLY_BYTES.
 
     limit: ends the exchange; its deadline moves as data arrives, and while the rate limit makes it wait.
+    working: seconds that a store which has sent white space may work until it sends more.
     """
     chunks, left = list[bytes](), MAX_REPLY_BYTES  # a buffer that grows would copy large ranges several times
+    latest = anyio.current_time() + LONGEST_WORK_SECONDS
     async with aclosing(response.aiter_raw()) as received:
         async for chunk in received:
             chunks.append(chunk[:left])
@@ -262,6 +272,8 @@ async def _body(response: httpx2.Response, limit: anyio.CancelScope, paces: Sequ
             for pace in paces:
                 await pace.wait(len(chunk))
             limit.deadline = deadline + anyio.current_time() - began + len(chunk) / MIN_BODY_RATE
+            if working and chunk.isspace():
+                limit.deadline = min(anyio.current_time() + working, latest)
     return b"".join(chunks)
 
 

@@ -27,7 +27,10 @@ class S3Error(Struct, frozen=True):
 
 
 def parse(body: bytes) -> Element:
-    """Return the root element, with names without their namespace. Raises NotXml."""
+    """Return the root element, with names without their namespace. Raises NotXml.
+
+    White space may precede the document, with which stores keep a connection alive (`http.LONGEST_WORK_SECONDS`).
+    """
     builder = TreeBuilder()
     parser = expat.ParserCreate(namespace_separator="}")
     parser.buffer_text = True
@@ -36,7 +39,7 @@ def parse(body: bytes) -> Element:
     parser.EndElementHandler = lambda name: builder.end(name.rpartition("}")[2])
     parser.CharacterDataHandler = builder.data
     try:
-        parser.Parse(body, True)
+        parser.Parse(body.lstrip(), True)
     except expat.ExpatError as error:
         raise NotXml(str(error)) from error
     return builder.close()

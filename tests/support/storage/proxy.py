@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 SETTLE_SECONDS = 60.0
 """How long a busy machine may take to notice that a client is gone."""
+SPACES = b"  \r\n "
 CHECKS = ("x-amz-content-sha256", "x-amz-checksum-sha256", "content-md5")
 
 
@@ -45,6 +46,10 @@ class Fault(Enum):
     """400 ExpiredToken."""
     INTERNAL_IN_200 = auto()
     """The store does nothing, and the reply is a 200 that holds an InternalError."""
+    WHITE_SPACE = auto()
+    """The reply begins with white space, as one that took the store long."""
+    INTERNAL_AFTER_WHITE_SPACE = auto()
+    """INTERNAL_IN_200 of a store that has worked for long."""
     DENIED = auto()
     """403 AccessDenied."""
     """301 with another region."""
@@ -238,6 +243,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return 400, {}, b"" if self.command == "HEAD" else _error("ExpiredToken")
             case Fault.INTERNAL_IN_200:
                 return 200, {}, _error("InternalError")
+            case Fault.INTERNAL_AFTER_WHITE_SPACE:
+                return 200, {}, SPACES + _error("InternalError")
             case Fault.DENIED:
                 return 403, {}, b"" if self.command == "HEAD" else _error("AccessDenied")
             case _:
@@ -274,6 +281,9 @@ class _Handler(BaseHTTPRequestHandler):
         if fault is Fault.LOST_REPLY:
             return self._reset()
         headers = {n: v for n, v in response.getheaders() if n.lower() not in ("transfer-encoding", "connection")}
+        if fault is Fault.WHITE_SPACE:
+            content = SPACES + content
+            headers = {name: value for name, value in headers.items() if name.lower() != "content-length"}
         self._answer(response.status, headers, content, cut=fault is Fault.CUT_REPLY)
 
     def _answer(self, status: int, headers: dict[str, str], content: bytes, *, cut: bool = False) -> None:

@@ -14,7 +14,7 @@ from roar_publisher.net.policy import MAX_ATTEMPTS, MAX_OUTAGES
 from roar_publisher.net.route import Unreachable
 from roar_publisher.report import Report, Retrying, Waiting
 from roar_publisher.state.errors import Transient
-from roar_publisher.storage.http import REPLY_SECONDS, StoreConnection, StoreRequest
+from roar_publisher.storage.http import LONGEST_WORK_SECONDS, REPLY_SECONDS, StoreConnection, StoreRequest
 from tests.support import virtual
 
 URL = "https://bucket.example.com/a/key?partNumber=1"
@@ -245,7 +245,9 @@ def test_the_requests_of_all_stores_share_their_slots() -> None:
     assert virtual.run(main) == pytest.approx(1), "two at a time in all"
 
 
-def reply_time(pieces: int, size: int, seconds: float, rate: int | None = None) -> tuple[int, int]:
+def reply_time(
+    pieces: int, size: int, seconds: float, rate: int | None = None, *, method: str = "GET", byte: bytes = b"\0"
+) -> tuple[int, int]:
     """Return when a reply of so many pieces, each after so many seconds, has arrived, and its size."""
 
     class Slow:
@@ -255,7 +257,7 @@ def reply_time(pieces: int, size: int, seconds: float, rate: int | None = None) 
         async def aiter_raw(self) -> AsyncIterator[bytes]:
             for _ in range(pieces):
                 await anyio.sleep(seconds)
-                yield bytes(size)
+                yield byte * size
 
     @asynccontextmanager
     async def stream(*arguments: object, **options: object) -> AsyncIterator[Slow]:
@@ -268,7 +270,7 @@ def reply_time(pieces: int, size: int, seconds: float, rate: int | None = None) 
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(wire._client(URL, 0), "stream", stream)
             with suppress(Unreachable):
-                size = len((await wire.send(StoreRequest("GET", URL, {}, b""))).body)
+                size = len((await wire.send(StoreRequest(method, URL, {}, b""))).body)
         await wire.aclose()
         return round(anyio.current_time()), size
 
@@ -277,6 +279,12 @@ def reply_time(pieces: int, size: int, seconds: float, rate: int | None = None) 
 
 def test_a_reply_that_drips_times_out() -> None:
     assert reply_time(1000, 1, 50.0) == (REPLY_SECONDS, -1)
+
+
+def test_a_store_that_works_on_a_reply_keeps_it_alive_with_white_space() -> None:
+    assert reply_time(20, 1, 20.0, method="POST", byte=b" ") == (400, 20)
+    assert reply_time(1000, 1, 20.0, method="POST", byte=b" ") == (LONGEST_WORK_SECONDS, -1)
+    assert reply_time(20, 1, 20.0, byte=b" ") == (REPLY_SECONDS, -1), "a file may hold white space"
 
 
 def test_a_range_over_a_slow_network_arrives() -> None:

@@ -89,7 +89,16 @@ async def test_a_body_damaged_in_transit_is_sent_again(s3_place: Place, tmp_path
 
 
 @pytest.mark.parametrize(
-    "fault", [Fault.LOST_REPLY, Fault.CUT_REPLY, Fault.RESET, Fault.SLOW_DOWN, Fault.INTERNAL_IN_200]
+    "fault",
+    [
+        Fault.LOST_REPLY,
+        Fault.CUT_REPLY,
+        Fault.RESET,
+        Fault.SLOW_DOWN,
+        Fault.INTERNAL_IN_200,
+        Fault.WHITE_SPACE,
+        Fault.INTERNAL_AFTER_WHITE_SPACE,
+    ],
 )
 async def test_a_completion_without_a_reply_is_recognised(s3_place: Place, tmp_path: Path, fault: Fault) -> None:
     path = write_file(tmp_path / "source", LARGE)
