@@ -59,7 +59,7 @@ class TrustedCertificates(Struct, frozen=True):
         try:
             if self.setting == FOLDERS or Path(self.path).is_dir():
                 return self._of_folders()
-            return ssl.create_default_context(cafile=self.path)
+            return _as_lenient_as_the_systems(ssl.create_default_context(cafile=self.path))
         except (OSError, ValueError) as error:  # ssl.SSLError, for a file without certificates, is an OSError
             why = "it contains no certificates" if isinstance(error, ssl.SSLError) else _words(error)
             raise NeedsUser(
@@ -74,12 +74,22 @@ class TrustedCertificates(Struct, frozen=True):
         names = [name for folder in self.path.split(os.pathsep) for name in os.listdir(folder)]
         if not any(_HASHED.fullmatch(name) for name in names):
             raise OSError(0, "no file in it has a name that OpenSSL requires (openssl rehash)")
-        return ssl.create_default_context(capath=self.path)
+        return _as_lenient_as_the_systems(ssl.create_default_context(capath=self.path))
 
     def __str__(self) -> str:
         if not self.setting:
             return "the system's certificates are trusted"
         return f"the certificates that {self.setting} names are trusted ({self.path})"
+
+
+def _as_lenient_as_the_systems(context: ssl.SSLContext) -> ssl.SSLContext:
+    """Let a context accept what the system's accepts, and what curl and git accept.
+
+    Python 3.13 demands that certificates have every field of RFC 5280. Those of authorities that inspect a company's
+    connections often have no authority key identifier, so the setting that is the remedy for them would not help.
+    """
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context
 
 
 def nothing_trusted() -> ssl.SSLContext:

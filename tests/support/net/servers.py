@@ -109,12 +109,14 @@ def serving(tls: ssl.SSLContext | None = None) -> Iterator[Server]:
 class Authority:
     """A certificate authority that is not trusted by default.
 
-    file: its certificate, PEM.  context, expired: of a server whose certificate is good, or ended a year ago.
+    file: its certificate, PEM.  context, expired, sparing: of a server whose certificate is good, ended a year ago, or
+    does not name the key that signed it.
     """
 
     file: Path
     context: ssl.SSLContext
     expired: ssl.SSLContext
+    sparing: ssl.SSLContext
 
 
 @cache
@@ -125,11 +127,11 @@ def authority() -> Authority:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority of a test")])
     root = _certificate(name, name, key, key, authority=True)
     (folder / "ca.pem").write_bytes(root.public_bytes(serialization.Encoding.PEM))
-    contexts = []
-    for days in (365, -365):
+    contexts: list[ssl.SSLContext] = []
+    for days, names_signer in ((365, True), (-365, True), (365, False)):
         own = ec.generate_private_key(ec.SECP256R1())
-        leaf = _certificate(x509.Name([]), name, own, key, authority=False, days=days)
-        path = folder / f"server{days}.pem"
+        leaf = _certificate(x509.Name([]), name, own, key, authority=False, days=days, names_signer=names_signer)
+        path = folder / f"server{len(contexts)}.pem"
         private = own.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
@@ -148,6 +150,7 @@ def _certificate(
     *,
     authority: bool,
     days: int = 365,
+    names_signer: bool = True,
 ) -> x509.Certificate:
     end = datetime.now(UTC) + timedelta(days=days)
     names = [x509.DNSName("localhost"), x509.DNSName(HOST), x509.IPAddress(ip_address("127.0.0.1"))]
@@ -158,8 +161,10 @@ def _certificate(
         .not_valid_after(end)
         .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
     )
+    if names_signer:
+        signed_by = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
+        builder = builder.add_extension(signed_by, critical=False)
     if not authority:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=True)
     return builder.sign(signer, hashes.SHA256())

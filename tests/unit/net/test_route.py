@@ -59,6 +59,22 @@ async def test_the_authority_of_each_tool_is_trusted(
     assert (await ask(secure.url)).status == 200
 
 
+async def test_the_authority_of_a_setting_is_trusted_as_the_systems_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python 3.13 is stricter in contexts of this function alone."""
+    create = ssl.create_default_context
+
+    def create_strict(*, cafile: str) -> ssl.SSLContext:
+        context = create(cafile=cafile)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", create_strict)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority().file))
+    for context in (authority().context, authority().sparing):
+        with serving(context) as server:
+            assert (await ask(server.url)).status == 200
+
+
 async def test_a_folder_of_authorities_is_trusted(
     secure: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
