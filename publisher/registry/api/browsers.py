@@ -3,7 +3,8 @@
 A browser sends a page's requests with the user's network access. A page from any site could otherwise write to a
 registry on loopback, or read from it under a host name that it has pointed to this machine (DNS rebinding). Therefore:
 
-- A request under a foreign host name is refused (421).
+- A request under a foreign host name is refused (421), except for a probe, which tells nothing: load balancers name any
+  host, or none.
 - A request that a browser makes on behalf of another site is refused (403) with any method, except when the user
   follows a link. Browsers mark such requests with `Sec-Fetch-Site` or `Origin`; other programs send neither.
 - A body must have the media type of JSON (`bodies`). A page cannot send that without a CORS preflight, and preflights
@@ -18,6 +19,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from roar_publisher.registry.http.base_path import path_below
+from roar_publisher.registry.http.lifecycle import PROBES
 from roar_publisher.registry.http.names import Names
 from roar_publisher.registry.http.refusals import Refusal
 
@@ -54,7 +57,8 @@ class BrowserGuard:
             return
         headers = Headers(scope=scope)
         try:
-            host = self._host(headers.getlist("host"))
+            hosts = headers.getlist("host")
+            host = "".join(hosts[:1]) if path_below(scope) in PROBES else self._host(hosts)
             _refuse_other_sites(scope["method"], host, headers)
         except Refusal as refusal:
             await JSONResponse(refusal.body(), refusal.status)(scope, receive, send_guarded)

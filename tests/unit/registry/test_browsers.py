@@ -3,6 +3,7 @@
 The headers are those that Chromium 156 sent to a registry on loopback for a page at http://evil.test:18701.
 """
 
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -120,6 +121,18 @@ async def test_a_page_whose_name_was_pointed_here_reads_and_writes_nothing(regis
 )
 async def test_an_invalid_host_is_not_accepted(registry: Registry, host: str) -> None:
     refused(await registry.client.get("/", headers={"Host": host}), 421)
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_a_probe_may_name_any_host_or_none(tmp_path: Path, path: str) -> None:
+    """HAProxy's own check is a request of HTTP/1.0 without Host."""
+    with served(tmp_path / "data") as url:
+        named = httpx2.get(f"{url}{path}", headers={"Host": "registry.internal:8123"}, timeout=PATIENCE)
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=PATIENCE) as connection:
+            connection.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+            nameless = connection.makefile("rb").readline()
+        by_page = httpx2.get(f"{url}{path}", headers={**EVIL, **CROSS}, timeout=PATIENCE)
+    assert (named.status_code, nameless.split()[1], by_page.status_code) == (200, b"200", 403)
 
 
 @pytest.mark.parametrize(
