@@ -131,7 +131,7 @@ class PublishPaths(Struct, frozen=True):
         path = self.receipt(lineage_hash)
         with _state_problems(self.folder):
             path.parent.mkdir(mode=0o700, exist_ok=True)
-            write_private(path, content, sync_folder=True)
+            write_private(path, content, durable=True)
 
     def receipt(self, lineage_hash: str) -> Path:
         """Return where the receipt of this publish is, once it is made."""

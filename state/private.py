@@ -4,12 +4,16 @@ Each has one writer at a time (the owner of its publish, or a lock's holder), so
 next writer removes what a killed one left behind. Links are not followed.
 """
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from roar_publisher.state.regular import LARGEST_OWN_BYTES, PRIVATE_MODE, open_own, read_bounded
+
+_NOT_KEPT = frozenset({errno.EIO, errno.ENOSPC, errno.EDQUOT})
+"""Errors of fsync for a folder that can be synced and was not."""
 
 
 def read_private(path: Path) -> bytes | None:
@@ -20,18 +24,18 @@ def read_private(path: Path) -> bytes | None:
         return None
 
 
-def write_private(path: Path, content: bytes, *, sync_folder: bool = False) -> None:
-    """Replace the file atomically, with mode 0600. sync_folder: as for `replacing`. Raises OSError."""
+def write_private(path: Path, content: bytes, *, durable: bool = False) -> None:
+    """Replace the file atomically, with mode 0600. durable: as for `replacing`. Raises OSError."""
     _new(path).unlink(missing_ok=True)
-    with replacing(path, sync_folder=sync_folder) as replace:
+    with replacing(path, durable=durable) as replace:
         replace(memoryview(content))
 
 
 @contextmanager
-def replacing(path: Path, *, room: int = 0, sync_folder: bool = False) -> Iterator[Callable[[memoryview], None]]:
+def replacing(path: Path, *, room: int = 0, durable: bool = False) -> Iterator[Callable[[memoryview], None]]:
     """Yield a function that replaces the file atomically, with mode 0600.
 
-    room: bytes to allocate on entry, so that a full disk shows before anything can be lost. sync_folder: whether the
+    room: bytes to allocate on entry, so that a full disk shows before anything can be lost. durable: whether the
     replacement must survive a power failure. It takes a memoryview, whose content no traceback shows.
     Raises OSError on entry and from the function. The old file is then unchanged.
     """
@@ -41,8 +45,8 @@ def replacing(path: Path, *, room: int = 0, sync_folder: bool = False) -> Iterat
     def replace(content: memoryview) -> None:
         _write(descriptor, content)
         os.replace(new, path)
-        if sync_folder:
-            _sync_folder(path.parent)
+        if durable:
+            sync_folder(path.parent)
 
     try:
         os.fchmod(descriptor, PRIVATE_MODE)
@@ -83,9 +87,20 @@ def _write(descriptor: int, content: memoryview) -> None:
     os.fsync(descriptor)
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def sync_folder(folder: Path) -> None:
+    """Let what was renamed in a folder survive a loss of power. Raises OSError if its file system fails to.
+
+    Some can neither open nor sync a folder (CIFS, FUSE, shared folders of virtual machines, a write-only folder). They
+    keep a name as well as they keep any other.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno in _NOT_KEPT:
+            raise
     finally:
         os.close(descriptor)

@@ -31,7 +31,7 @@ def replacing(path: Path, room: int) -> Iterator[Callable[[Secret], None]]:
     with ExitStack() as stack:
         with translated(path):
             target = Path(os.path.realpath(path))
-            replace = stack.enter_context(private.replacing(target, room=room, sync_folder=True))
+            replace = stack.enter_context(private.replacing(target, room=room, durable=True))
 
         def replace_by(content: Secret) -> None:
             with translated(path):

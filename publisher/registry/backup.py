@@ -4,6 +4,7 @@ The lineages are copied first. Accounts that are added meanwhile are in the back
 harmless; the other way round, a lineage could be without its owner.
 """
 
+import errno
 import os
 import shutil
 import tarfile
@@ -23,6 +24,8 @@ MEMBERS = (SECRET_NAME, ACCOUNTS_NAME, DATABASE_NAME)
 """The files of a backup, in the order in which they are restored."""
 IF_THERE = (RECEIPT_KEYS_NAME,)
 """Files that a registry, or the backup of an older release, may not have."""
+_NOT_KEPT = frozenset({errno.EIO, errno.ENOSPC, errno.EDQUOT})
+"""Errors of fsync for a folder that can be synced and was not."""
 _BESIDE = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a file. It belongs to this file alone."""
 
@@ -109,8 +112,12 @@ def _copy_private(source: Path, target: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
+    """Let what was renamed in a folder survive a loss of power, on file systems that can sync one (CIFS cannot)."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno in _NOT_KEPT:
+            raise
     finally:
         os.close(descriptor)

@@ -20,6 +20,7 @@ import blake3 as blake3_package
 from anyio import from_thread
 
 from roar_publisher.state.errors import LocalProblem, PublisherError, UsageProblem
+from roar_publisher.state.private import sync_folder
 from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.digest import digest_file
 from roar_publisher.storage.file_reading import look_at, read_range, tag_in
@@ -31,8 +32,6 @@ from roar_publisher.storage.store import ObjectStore, Part, Upload, UploadVanish
 
 NAME_LENGTH = 16
 """Hex digits of a temporary file's name. Two owners never share one."""
-NOT_KEPT = frozenset({errno.EIO, errno.ENOSPC, errno.EDQUOT})
-"""Errors of fsync for a folder that can be synced and was not."""
 T = TypeVar("T")
 
 
@@ -229,23 +228,12 @@ def _in_the_way(folder: Path) -> Path | None:
 def _publish(temporary: Path, final: Path) -> None:
     """Sync the content, then rename, then sync the folder. After a power loss the object is complete or absent.
 
-    Does not use hard links, which exFAT, sshfs and 9p lack. If a folder cannot be opened or synced (CIFS, FUSE, a
-    write-only folder), its file system preserves the rename as it preserves any other.
+    Does not use hard links, which exFAT, sshfs and 9p lack.
     """
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
     temporary.replace(final)
-    try:
-        folder = os.open(final.parent, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError:
-        return
-    try:
-        os.fsync(folder)
-    except OSError as error:
-        if error.errno in NOT_KEPT:
-            raise
-    finally:
-        os.close(folder)
+    sync_folder(final.parent)
 
 
 def _vanished(upload: Upload) -> UploadVanished:

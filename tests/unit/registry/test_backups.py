@@ -1,7 +1,9 @@
 """Backups: made while the registry serves, checked, and put back."""
 
+import errno
 import io
 import json
+import os
 import sqlite3
 import stat
 import tarfile
@@ -190,6 +192,26 @@ def test_a_backup_that_fails_leaves_the_earlier_one(file: Path, tmp_path: Path) 
     assert file.read_bytes() == before
     assert {path.name for path in tmp_path.iterdir()} == {"data", "a.tar"}
     assert "there is no registry" in problem("backup", file, "--data", tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(("code", "said"), [(errno.EINVAL, ""), (errno.EIO, "Input/output error")])
+def test_a_backup_is_made_where_folders_cannot_be_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, said: str
+) -> None:
+    """CIFS and others answer EINVAL. A disk that fails is reported."""
+    Store.open(tmp_path / "data").close()
+    sync = os.fsync
+
+    def refusing(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(code, os.strerror(code))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refusing)
+    make = problem if said else works
+    assert said in make("backup", tmp_path / "backup", "--data", tmp_path / "data")
+    if not said:
+        works("restore", tmp_path / "backup", "--data", tmp_path / "restored")
 
 
 def test_pruning_counts_and_removes_what_has_expired(tmp_path: Path) -> None:

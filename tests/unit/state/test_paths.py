@@ -1,8 +1,10 @@
 """Where publishes live: private folders, a key that processes agree on, a token that is stored and removed."""
 
+import errno
 import os
 import pwd
-from contextlib import ExitStack
+import stat
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import pytest
@@ -121,6 +123,24 @@ def test_a_private_file_is_on_the_disk_before_it_replaces_the_old_one(
     monkeypatch.setattr("os.replace", noted_replace)
     write_private(tmp_path / "file", b"content")
     assert happened == ["fsync of 7 bytes", "replace"]
+
+
+@pytest.mark.parametrize(("code", "kept"), [(errno.EINVAL, True), (errno.ENOTSUP, True), (errno.EIO, False)])
+def test_a_file_is_replaced_where_folders_cannot_be_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, kept: bool
+) -> None:
+    """CIFS and others answer EINVAL. A disk that fails is reported."""
+    sync = os.fsync
+
+    def refusing(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(code, os.strerror(code))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refusing)
+    with nullcontext() if kept else pytest.raises(OSError, match="Input/output"):
+        write_private(tmp_path / "file", b"content", durable=True)
+    assert (tmp_path / "file").read_bytes() == b"content"
 
 
 def test_what_a_killed_writer_left_goes_with_the_token(folder: StateFolder) -> None:
