@@ -16,6 +16,7 @@ from typing import Any, Self
 from roar_publisher.state import schema
 from roar_publisher.state.damage import damaged, is_damaged, reports_damage
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.forks import deferred
 from roar_publisher.state.paths import ID
 from roar_publisher.state.private import create_private
 from roar_publisher.state.reasons import Reason
@@ -95,7 +96,8 @@ class JournalFile:
 
     def close(self) -> None:
         """Close the file. Closing twice is harmless."""
-        self.db.close()
+        with deferred():
+            self.db.close()
 
     def rows(self, sql: str) -> Iterator[dict[str, Any]]:
         """Yield the rows of a query by column name. Call inside `transaction` or `translated`."""
@@ -130,9 +132,10 @@ class JournalFile:
 
     @contextmanager
     def translated(self) -> Iterator[None]:
-        """Translate SQLite's errors. Only what its integrity check confirms is damage."""
+        """Translate SQLite's errors, and let forks wait. Only what SQLite's integrity check confirms is damage."""
         try:
-            yield
+            with deferred():
+                yield
         except zlib.error as error:
             raise damaged(self.path) from error
         except sqlite3.Error as error:

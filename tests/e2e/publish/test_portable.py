@@ -104,6 +104,7 @@ def test_nothing_is_sent_to_the_address_in_a_file_before_a_person_resumes_it(tmp
         assert here("journal", "retry", owned.paths.id).code == 0
         paths = StateFolder(here.state).find(owned.paths.id)
         until(lambda: count_status(paths).progress.reason == Reason.UNTRUSTED_REGISTRY)
+        until(lambda: count_status(paths).owner is None)
         assert elsewhere.requests == []
         assert here("registry", "trust", elsewhere.url).code == 0
         assert here("journal", "retry", owned.paths.id).code == 0

@@ -1,0 +1,122 @@
+"""Let a process be forked, as data loaders do, while other threads of it use SQLite.
+
+A child has only the thread that forked. A mutex of SQLite that another thread held stays locked in the child, where the
+next use of any database waits for it forever. A transaction of another thread leaves locks that SQLite takes for the
+child's own. So a fork holds the mutexes that all databases share, and waits for the transactions of journals.
+"""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from threading import Condition, Lock, get_ident
+from typing import Any
+
+from msgspec import Struct, field
+
+WAIT_SECONDS = 1.0
+"""How long a fork waits at most: for a reader of a whole large journal, it does not."""
+RETRY_SECONDS = 0.0005
+STATIC_MUTEXES = range(2, 14)
+"""`SQLITE_MUTEX_STATIC_MAIN` to `SQLITE_MUTEX_STATIC_VFS3`: those that do not belong to one database."""
+
+
+class _Blocks(Struct):
+    """The blocks that forks wait for.
+
+    changed: guards the other fields. A fork holds its lock from its beginning to its end.
+    threads: in how many blocks each thread is.
+    """
+
+    changed: Condition = field(default_factory=lambda: Condition(Lock()))
+    threads: Counter[int] = field(default_factory=Counter)
+    forking: bool = False
+
+
+_blocks = _Blocks()
+_held: list[int] = []
+"""The mutexes that a fork holds."""
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Let forks by other threads wait for the end of the block, which should be short."""
+    thread = get_ident()
+    with _blocks.changed:
+        while _blocks.forking and not _blocks.threads[thread]:  # the fork waits for those that are in a block already
+            _blocks.changed.wait()
+        _blocks.threads[thread] += 1
+    try:
+        yield
+    finally:
+        with _blocks.changed:
+            _blocks.threads[thread] -= 1
+            if not _blocks.threads[thread]:
+                del _blocks.threads[thread]
+                _blocks.changed.notify_all()
+
+
+def _before() -> None:
+    end = time.monotonic() + WAIT_SECONDS
+    _blocks.changed.acquire()
+    _blocks.forking = True
+    _blocks.changed.wait_for(lambda: not _blocks.threads.keys() - {get_ident()}, WAIT_SECONDS)
+    while not _hold_mutexes() and time.monotonic() < end:
+        time.sleep(RETRY_SECONDS)
+
+
+def _after_in_parent() -> None:
+    _release_mutexes()
+    _blocks.forking = False
+    _blocks.changed.notify_all()
+    _blocks.changed.release()
+
+
+def _after_in_child() -> None:
+    """Forget the threads that the child does not have."""
+    global _blocks
+    _release_mutexes()
+    thread = get_ident()
+    _blocks = _Blocks(threads=Counter({thread: count} if (count := _blocks.threads[thread]) else {}))
+
+
+def _hold_mutexes() -> bool:
+    """Hold all mutexes, or none of them: SQLite takes several of them in an order of its own."""
+    for mutex in _mutexes():
+        if _library().sqlite3_mutex_try(mutex):
+            _release_mutexes()
+            return False
+        _held.append(mutex)
+    return True
+
+
+def _release_mutexes() -> None:
+    while _held:
+        _library().sqlite3_mutex_leave(_held.pop())
+
+
+@cache
+def _library() -> Any:
+    """Return Python's SQLite, whose calls keep the interpreter's lock: none of those made here waits."""
+    import _sqlite3
+    import ctypes  # only where a process forks: it takes longer to import than a small request
+
+    library = ctypes.PyDLL(getattr(_sqlite3, "__file__", None))
+    library.sqlite3_mutex_alloc.restype = ctypes.c_void_p
+    library.sqlite3_mutex_try.argtypes = [ctypes.c_void_p]
+    library.sqlite3_mutex_leave.argtypes = [ctypes.c_void_p]
+    return library
+
+
+@cache
+def _mutexes() -> list[int]:
+    """Return the mutexes that belong to no single database; none where Python's SQLite does not export them."""
+    try:
+        return [mutex for number in STATIC_MUTEXES if (mutex := _library().sqlite3_mutex_alloc(number))]
+    except (ImportError, OSError, AttributeError):  # SQLite is a part of the interpreter, or there is no ctypes
+        return []
+
+
+os.register_at_fork(before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child)

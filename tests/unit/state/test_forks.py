@@ -1,0 +1,146 @@
+"""A process is forked while other threads of it use SQLite: the child can use it, too."""
+
+import os
+import signal
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from roar_publisher.state import forks
+from roar_publisher.state.file import JournalFile
+from roar_publisher.state.forks import deferred
+
+MEMORY, FILES = 3, 11
+"""`SQLITE_MUTEX_STATIC_MEM` and `SQLITE_MUTEX_STATIC_VFS1`."""
+HUNG_SECONDS = 20
+"""After which a child ends that waits for what nobody releases."""
+
+
+def forked(work: Callable[[], object]) -> int:
+    """Return the exit code of a forked child that does some work; -SIGALRM if it hung."""
+    child = os.fork()
+    if child == 0:
+        signal.alarm(HUNG_SECONDS)
+        try:
+            work()
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@contextmanager
+def thread_in(block: Callable[[], Any]) -> Iterator[Callable[[], None]]:
+    """Have another thread in a block, until the function that this gives is called."""
+    begun, end = threading.Event(), threading.Event()
+
+    def run() -> None:
+        with block():
+            begun.set()
+            end.wait()
+
+    def leave() -> None:
+        end.set()
+        thread.join()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    begun.wait()
+    try:
+        yield leave
+    finally:
+        leave()
+
+
+@contextmanager
+def mutex_held(number: int) -> Iterator[None]:
+    library = forks._library()
+    mutex = library.sqlite3_mutex_alloc(number)
+    assert library.sqlite3_mutex_try(mutex) == 0
+    try:
+        yield
+    finally:
+        library.sqlite3_mutex_leave(mutex)
+
+
+@pytest.mark.parametrize("number", [MEMORY, FILES])
+def test_a_child_gets_no_mutex_that_another_thread_holds(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    with thread_in(lambda: mutex_held(number)) as leave:
+
+        def pause(seconds: float) -> None:
+            pauses.append(seconds)
+            leave()
+
+        monkeypatch.setattr(forks.time, "sleep", pause)
+        assert forked(lambda: sqlite3.connect(tmp_path / "database").execute("CREATE TABLE t (x)")) == 0
+    assert len(pauses) == 1
+
+
+def test_a_fork_waits_for_a_transaction_of_another_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "journal.db"
+    wait_for = forks._blocks.changed.wait_for
+    with JournalFile(path) as file, thread_in(file.transaction) as leave:
+
+        def leaving(*arguments: Any) -> bool:
+            threading.Thread(target=leave).start()  # it has to wait for the lock that this thread holds here
+            return wait_for(*arguments)
+
+        monkeypatch.setattr(forks._blocks.changed, "wait_for", leaving)
+        assert forked(lambda: JournalFile(path).db.execute("CREATE TABLE of_the_child (x)")) == 0
+
+
+def test_a_fork_does_not_wait_for_its_own_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forks._blocks.changed, "wait", lambda timeout=None: pytest.fail("it waits"))
+
+    def uses_blocks() -> None:
+        with deferred():
+            pass
+
+    with deferred(), deferred():
+        assert forked(uses_blocks) == 0
+    assert not forks._blocks.threads
+
+
+def test_a_fork_waits_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forks, "WAIT_SECONDS", 0.0)
+
+    def forks_again() -> None:
+        forks.WAIT_SECONDS = 10.0 * HUNG_SECONDS
+        assert forked(lambda: None) == 0, "the child has no other thread to wait for"
+
+    with thread_in(deferred):
+        assert forked(forks_again) == 0
+    with thread_in(lambda: mutex_held(MEMORY)):
+        assert forked(lambda: None) == 0
+
+
+def test_no_block_begins_while_a_fork_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    entered: list[bool] = []
+    wait = forks._blocks.changed.wait
+
+    def enter() -> None:
+        with deferred():
+            entered.append(True)
+
+    def waiting(timeout: float | None = None) -> bool:
+        if timeout is None:  # the thread that wants to enter waits
+            threading.Thread(target=leave).start()
+        elif not late.is_alive() and late.ident is None:  # the fork waits
+            late.start()
+        return wait(timeout)
+
+    late = threading.Thread(target=enter)
+    monkeypatch.setattr(forks, "WAIT_SECONDS", 10.0 * HUNG_SECONDS)
+    monkeypatch.setattr(forks._blocks.changed, "wait", waiting)
+    with thread_in(deferred) as leave:
+        assert forked(lambda: os._exit(2 if entered else 0)) == 0
+        late.join()
+    assert entered == [True]
