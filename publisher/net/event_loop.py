@@ -5,14 +5,26 @@ import os
 import socket
 from collections.abc import Callable
 from concurrent.futures import Future
-from threading import Lock, Thread
+from threading import RLock, Thread
 from typing import Any
 from weakref import WeakSet
 
 _CONNECTIONS = WeakSet[socket.socket]()
 """Of the event loops that run now."""
-_OPENING = Lock()
-"""Held while a connection is added, and by a fork: no process may get a socket that is not known yet."""
+_CHANGING = RLock()
+"""Held while a connection is opened or closed, and by a fork: a child gets no socket that is not in `_CONNECTIONS`.
+
+Reentrant, because the collector may close a socket in the thread that forks.
+"""
+
+
+class _Connection(socket.socket):
+    """A socket that a fork finds either open and known, or closed."""
+
+    def close(self) -> None:
+        """Close it. The object has no number any more while the system closes it, and other threads run meanwhile."""
+        with _CHANGING:
+            super().close()
 
 
 class EventLoop(asyncio.SelectorEventLoop):
@@ -57,10 +69,10 @@ class EventLoop(asyncio.SelectorEventLoop):
         return await asyncio.wrap_future(found, loop=self)
 
 
-def _opened(family: int, kind: int, protocol: int) -> socket.socket:
+def _opened(family: int, kind: int, protocol: int) -> _Connection:
     """Return a new socket, which is known before a fork can happen: opening it lets other threads run."""
-    with _OPENING:
-        sock = socket.socket(family, kind, protocol)
+    with _CHANGING:
+        sock = _Connection(family, kind, protocol)
         sock.setblocking(False)
         _CONNECTIONS.add(sock)
         return sock
@@ -78,7 +90,7 @@ def _leave_to_parent() -> None:
             os.dup2(nothing, handle, inheritable=False)
         os.close(nothing)
     _CONNECTIONS.clear()
-    _OPENING.release()
+    _CHANGING.release()
 
 
-os.register_at_fork(before=_OPENING.acquire, after_in_parent=_OPENING.release, after_in_child=_leave_to_parent)
+os.register_at_fork(before=_CHANGING.acquire, after_in_parent=_CHANGING.release, after_in_child=_leave_to_parent)

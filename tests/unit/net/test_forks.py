@@ -62,7 +62,7 @@ def test_a_socket_that_was_just_opened_is_dropped(monkeypatch: pytest.MonkeyPatc
     kinds: list[str] = []
     forking: list[threading.Thread] = []
 
-    class Forked(socket.socket):
+    class Forked(event_loop._Connection):
         def __init__(self, *args: int) -> None:
             super().__init__(*args)
             thread = threading.Thread(target=lambda: kinds.extend(kinds_in_fork(self.fileno())))
@@ -70,11 +70,37 @@ def test_a_socket_that_was_just_opened_is_dropped(monkeypatch: pytest.MonkeyPatc
             thread.start()
             thread.join(REACTION_SECONDS)
 
-    monkeypatch.setattr(socket, "socket", Forked)
+    monkeypatch.setattr(event_loop, "_Connection", Forked)
     with event_loop._opened(socket.AF_INET, socket.SOCK_STREAM, 0):
         monkeypatch.undo()
         forking[0].join()
     assert kinds == [os.devnull]
+
+
+def test_a_socket_that_is_being_closed_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread forks while the system closes the socket, whose object has no number any more."""
+    kinds: list[str] = []
+    forking: list[threading.Thread] = []
+    close = socket.socket._real_close  # type: ignore[attr-defined]
+
+    def closing(sock: socket.socket) -> None:
+        handle = os.dup(sock.fileno())
+        close(sock)
+        os.dup2(handle, number)
+        thread = threading.Thread(target=lambda: kinds.extend(kinds_in_fork(number)))
+        forking.append(thread)
+        thread.start()
+        thread.join(REACTION_SECONDS)
+        os.close(number)
+        os.close(handle)
+
+    sock = event_loop._opened(socket.AF_INET, socket.SOCK_STREAM, 0)
+    number = sock.fileno()
+    monkeypatch.setattr(socket.socket, "_real_close", closing)
+    sock.close()
+    monkeypatch.undo()
+    forking[0].join()
+    assert kinds == []
 
 
 def test_an_address_that_refuses_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:

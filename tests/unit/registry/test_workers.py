@@ -207,7 +207,7 @@ def test_a_stop_signal_lets_all_workers_finish(tmp_path: Path, postgres: Postgre
         body = {"mode": "anonymous_public"}
         openings = [pool.submit(httpx2.post, url, json=body, timeout=PATIENCE) for _ in range(OPENINGS)]
         eventually(lambda: figure(port, "store_queue") >= OPENINGS)
-        assert waiting(database) == 2  # one transaction of each worker
+        eventually(lambda: waiting(database) == 2)  # one transaction of each worker
         registry.signal(number)
         eventually(lambda: ask(registry, "/api/v1/health") == 503)  # asks nothing of the store
         locking.commit()

@@ -79,7 +79,7 @@ def test_a_child_gets_no_mutex_that_another_thread_holds(
             pauses.append(seconds)
             leave()
 
-        monkeypatch.setattr(forks.time, "sleep", pause)
+        monkeypatch.setattr("roar_publisher.state.forks.time.sleep", pause)
         assert forked(lambda: sqlite3.connect(tmp_path / "database").execute("CREATE TABLE t (x)")) == 0
     assert len(pauses) == 1
 
@@ -89,9 +89,9 @@ def test_a_fork_waits_for_a_transaction_of_another_thread(tmp_path: Path, monkey
     wait_for = forks._blocks.changed.wait_for
     with JournalFile(path) as file, thread_in(file.transaction) as leave:
 
-        def leaving(*arguments: Any) -> bool:
+        def leaving(condition: Callable[[], bool], timeout: float) -> bool:
             threading.Thread(target=leave).start()  # it has to wait for the lock that this thread holds here
-            return wait_for(*arguments)
+            return wait_for(condition, timeout)
 
         monkeypatch.setattr(forks._blocks.changed, "wait_for", leaving)
         assert forked(lambda: JournalFile(path).db.execute("CREATE TABLE of_the_child (x)")) == 0
