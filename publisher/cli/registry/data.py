@@ -149,7 +149,7 @@ def open_accounts(data: Path, *, new: bool = False) -> Iterator["Accounts"]:
 
 def data_problem(data: Path, part: str, error: Exception) -> LocalProblem:
     """Return the problem for an error of the registry's files in `data`. `part` is the part that cannot be used."""
-    from roar_publisher.registry.store.errors import DataInUse, StoreError
+    from roar_publisher.registry.store.errors import DataInUse, NewerSchemaError, OldSQLiteError, StoreError
     from roar_publisher.registry.store.private_data import UnsafeData
 
     problem = f"the registry's {part} in {data} cannot be used: {error}"
@@ -161,6 +161,10 @@ def data_problem(data: Path, part: str, error: Exception) -> LocalProblem:
             problem, next_step = f"the registry's data is not private: {error}", error.remedy
         case DataInUse():
             next_step = "stop the other registry, or choose another --data"
+        case NewerSchemaError():
+            next_step = "upgrade with `pip install -U roar-publisher`, or choose another --data"
+        case OldSQLiteError():
+            next_step = "use a Python with a later SQLite, or PostgreSQL (--database)"
         case _:
             next_step = "check its permissions and room, or choose another --data"
     return LocalProblem(problem, next_step=next_step, reason=Reason.REGISTRY)

@@ -17,6 +17,10 @@ class NewerSchemaError(StoreError):
     """The file was written by a later release. This release cannot read it."""
 
 
+class OldSQLiteError(StoreError):
+    """The SQLite of this Python does not know the statements of this release."""
+
+
 class AlreadyExists(Exception):
     """The name, key or membership exists already. The text says which, as a sentence without a full stop.
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 from roar_publisher.registry.store.database import Writing
-from roar_publisher.registry.store.errors import NewerSchemaError, StoreError, StoreUnavailable
+from roar_publisher.registry.store.errors import NewerSchemaError, OldSQLiteError, StoreError, StoreUnavailable
 from roar_publisher.registry.store.label_versions import difference_text
 from roar_publisher.registry.store.lists import expanded, has_lists
 
@@ -63,10 +63,15 @@ def translated_errors() -> Iterator[None]:
 
 STATEMENTS = 128
 """Size of a connection's cache of prepared statements."""
+OLDEST_SQLITE = (3, 35, 0)
+"""The first SQLite with `RETURNING`."""
 
 
 def connect(path: str, *, timeout: float) -> SQLiteConnection:
-    """Open a file. `timeout` is how long to wait for another process, in seconds."""
+    """Open a file. `timeout` is how long to wait for another process, in seconds. Raises `OldSQLiteError`."""
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        wanted = ".".join(map(str, OLDEST_SQLITE))
+        raise OldSQLiteError(f"SQLite {wanted} or later is needed, and this Python has {sqlite3.sqlite_version}")
     connection = sqlite3.connect(
         path,
         isolation_level=None,

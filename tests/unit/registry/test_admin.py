@@ -2,7 +2,9 @@
 
 import json
 import re
+import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import httpx2
@@ -12,6 +14,7 @@ from click.testing import CliRunner, Result
 from roar_publisher.auth.signin import Document, TokenState
 from roar_publisher.cli.registry.command import registry
 from roar_publisher.registry.accounts.context import context_of
+from roar_publisher.registry.store.users import DATABASE_NAME as ACCOUNTS_NAME
 from roar_publisher.registry.store.users import Accounts
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from tests.support.auth.openssh import make_key, public_line
@@ -166,6 +169,24 @@ def test_unusable_data_is_a_local_problem(tmp_path: Path) -> None:
     assert isinstance(Admin(tmp_path / "file").run("user", "list").exception, LocalProblem)
     (tmp_path / "accounts.db").write_text("no database, but long enough to be taken for one" * 100)
     assert isinstance(Admin(tmp_path).run("user", "list").exception, LocalProblem)
+
+
+def test_an_sqlite_that_is_too_old_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+    monkeypatch.setattr(sqlite3, "sqlite_version", "3.34.1")
+    problem = Admin(tmp_path / "data").run("user", "add", "alice").exception
+    assert isinstance(problem, LocalProblem)
+    assert "SQLite 3.35.0 or later is needed, and this Python has 3.34.1" in problem.what
+    assert "later SQLite" in problem.next_step
+
+
+def test_the_data_of_a_later_release_calls_for_an_upgrade(admin: Admin) -> None:
+    with closing(sqlite3.connect(admin.data / ACCOUNTS_NAME)) as connection:
+        connection.execute("PRAGMA user_version = 999")
+    problem = admin.run("user", "list").exception
+    assert isinstance(problem, LocalProblem)
+    assert "schema 999" in problem.what
+    assert problem.next_step.startswith("upgrade with")
 
 
 def test_a_missing_key_file_is_a_local_problem(admin: Admin, tmp_path: Path) -> None:
