@@ -44,7 +44,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    from importlib import import_module
+    from roar_publisher.state.forks import import_module  # another thread may fork meanwhile
 
     if name in _MODULES:
         return import_module(f"{__name__}.{name}")

@@ -1,10 +1,12 @@
-"""Let a process be forked, as data loaders do, while other threads of it use SQLite.
+"""Let a process be forked, as data loaders do, while other threads of it use SQLite or import modules.
 
 A child has only the thread that forked. A mutex of SQLite that another thread held stays locked in the child, where the
-next use of any database waits for it forever. A transaction of another thread leaves locks that SQLite takes for the
-child's own. So a fork holds the mutexes that all databases share, and waits for the transactions of journals.
+next use of any database waits for it forever, and so does the import of a module that another thread was importing. A
+transaction of another thread leaves locks that SQLite takes for the child's own. So a fork holds the mutexes that all
+databases share, and waits for the transactions of journals and for imports of several modules at once.
 """
 
+import importlib
 import os
 import time
 from collections import Counter
@@ -12,12 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from threading import Condition, Lock, get_ident
+from types import ModuleType
 from typing import Any
 
 from msgspec import Struct, field
 
 WAIT_SECONDS = 1.0
-"""How long a fork waits at most: for a reader of a whole large journal, it does not."""
+"""How long a fork waits at most. Some blocks read a whole journal, which can take longer."""
 RETRY_SECONDS = 0.0005
 STATIC_MUTEXES = range(2, 14)
 """`SQLITE_MUTEX_STATIC_MAIN` to `SQLITE_MUTEX_STATIC_VFS3`: those that do not belong to one database."""
@@ -56,6 +59,12 @@ def deferred() -> Iterator[None]:
             if not _blocks.threads[thread]:
                 del _blocks.threads[thread]
                 _blocks.changed.notify_all()
+
+
+def import_module(name: str) -> ModuleType:
+    """Import a module and return it, as `importlib.import_module` does, while forks wait."""
+    with deferred():
+        return importlib.import_module(name)
 
 
 def _before() -> None:

@@ -3,6 +3,7 @@
 MAY_IMPORT: dict[str, set[str]] = {
     "state": set(),
     "publisher": {
+        "state",
         "publisher.api",
         "publisher.checkpoints",
         "publisher.errors",

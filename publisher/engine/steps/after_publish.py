@@ -7,7 +7,6 @@ does it, and `debts` does it later.
 from collections.abc import Awaitable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 
 from anyio import to_thread
@@ -29,6 +28,7 @@ from roar_publisher.lineage.git.context import describe_missing_git
 from roar_publisher.report import Noted
 from roar_publisher.state.debts import Debt, DebtKind
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.forks import import_module
 from roar_publisher.state.machine import Event, State
 from roar_publisher.state.paths import PublishPaths
 from roar_publisher.state.reasons import Reason

@@ -1,5 +1,6 @@
-"""A process is forked while other threads of it use SQLite: the child can use it, too."""
+"""A process is forked while other threads of it use SQLite or import modules: the child can do so, too."""
 
+import importlib
 import os
 import signal
 import sqlite3
@@ -7,10 +8,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
+import roar_publisher
 from roar_publisher.state import forks
 from roar_publisher.state.file import JournalFile
 from roar_publisher.state.forks import deferred
@@ -95,6 +98,50 @@ def test_a_fork_waits_for_a_transaction_of_another_thread(tmp_path: Path, monkey
 
         monkeypatch.setattr(forks._blocks.changed, "wait_for", leaving)
         assert forked(lambda: JournalFile(path).db.execute("CREATE TABLE of_the_child (x)")) == 0
+
+
+SLOW = """
+import builtins, threading
+builtins.begun.set()
+builtins.end.wait()
+"""
+
+
+def test_a_fork_waits_for_an_import_of_another_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, end = threading.Event(), threading.Event()
+    (tmp_path / "imported_slowly.py").write_text(SLOW)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("builtins.begun", begun, raising=False)
+    monkeypatch.setattr("builtins.end", end, raising=False)
+    wait_for = forks._blocks.changed.wait_for
+
+    def ending(condition: Callable[[], bool], timeout: float) -> bool:
+        end.set()
+        return wait_for(condition, timeout)
+
+    thread = threading.Thread(target=forks.import_module, args=("imported_slowly",))
+    thread.start()
+    begun.wait()
+    monkeypatch.setattr(forks._blocks.changed, "wait_for", ending)
+    try:
+        assert forked(lambda: __import__("imported_slowly")) == 0
+    finally:
+        end.set()
+        thread.join()
+
+
+def test_forks_wait_for_the_import_behind_a_public_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which imports most of the package, in the thread that publishes first."""
+    waits: list[bool] = []
+    import_module = importlib.import_module
+
+    def importing(name: str) -> ModuleType:
+        waits.append(bool(forks._blocks.threads))
+        return import_module(name)
+
+    monkeypatch.setattr(importlib, "import_module", importing)
+    assert callable(roar_publisher.__getattr__("publish"))
+    assert waits == [True]
 
 
 def test_a_fork_does_not_wait_for_its_own_thread(monkeypatch: pytest.MonkeyPatch) -> None:
