@@ -2,6 +2,7 @@
 
 from roar_publisher.report import Advanced, Entered, ObjectsPlanned, ObjectStored, Planned, Reporter, Sent, Waiting
 from roar_publisher.state.machine import Event, State
+from roar_publisher.state.meanings import Turn
 from roar_publisher.state.objects import ObjectProgress
 from roar_publisher.state.reasons import Reason, reason_of
 from roar_publisher.state.status import CountedStatus
@@ -9,7 +10,7 @@ from roar_publisher.state.status_poller import Observation
 from roar_publisher.state.units import Kind, Tally
 
 RETRY_SECONDS = 4.0
-"""The maximum interval between an owner's attempts while it waits for a network or a server."""
+"""The maximum interval between attempts while an owner or the daemon waits for a network or a server."""
 SENDING: dict[State, frozenset[Kind]] = {
     State.STAGE: frozenset(Kind) - {Kind.LABELS},
     State.FINALIZE: frozenset({Kind.LABELS}),
@@ -84,6 +85,8 @@ class ChangeReporter:
         if status.owner is not None:
             # With a detail, the reason is why an earlier run stopped.
             waits, until = bool(reason) and not status.progress.detail, now + RETRY_SECONDS
+        elif status.by_daemon and status.meaning.turn is Turn.NETWORK:
+            waits, until = True, now + RETRY_SECONDS  # the daemon probes until something answers
         else:
             waits, until = status.next_attempt is not None and not status.parked, status.next_attempt or 0.0
         if not waits:

@@ -140,7 +140,7 @@ class _OwnerCheck:
             return False
         if status.host.daemon is None:
             return True
-        if not self._reported and status.next_attempt is None:
+        if not self._reported and status.next_attempt is None and status.meaning.turn is not Turn.NETWORK:
             self._reported = True
             self._observer.report(Noted("the daemon starts it when a slot is free"))
         return False

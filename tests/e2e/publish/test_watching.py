@@ -291,6 +291,24 @@ def test_a_queued_publish_is_watched_while_a_daemon_runs(watched: Watched) -> No
     ]
 
 
+def test_a_publish_whose_registry_is_away_does_not_wait_for_a_slot(watched: Watched) -> None:
+    """The daemon gave its slot up, and starts it when the registry answers: there is no time of the next attempt."""
+    watched.owned.journal.note(reason=Reason.OFFLINE, detail="the registry cannot be reached: no connection")
+    paths = watched.owned.paths
+    watched.owned.release()
+
+    def daemon_takes_it() -> None:
+        with OwnedPublish.open(paths) as owned:
+            for event in (*STAGING, Event.STAGED, Event.FINALIZED):
+                owned.journal.checkpoint(event)
+
+    with Lock(watched.folder.daemon_lock):
+        assert watched.watch(*[lambda: None] * 12, daemon_takes_it)
+    waits = [report for report in watched.display.reports if isinstance(report, Waiting | Noted)]
+    assert waits
+    assert all(isinstance(report, Waiting) and report.reason is Reason.OFFLINE for report in waits)
+
+
 def test_ctrl_c_stops_only_watching(watched: Watched) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt
