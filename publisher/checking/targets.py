@@ -19,13 +19,17 @@ from roar_publisher.state.status_reader import count_all, read_status
 from roar_publisher.verification.planned import PlannedLineage
 
 HASH = re.compile(r"[0-9a-f]{64}")
+SHORTENED = re.compile(r"[0-9a-f]{8,63}")
+"""The beginning of a hash. One of 8 digits may be the id of a publish, too, which comes first."""
 
 
 def named_target(subject: str, registry: str | None, folder: StateFolder, files: ExitStack) -> VerifyOrder:
     """Return what a hash or the beginning of a publish's id names. Its journal stays open until `files` is closed.
 
-    Raises UsageProblem for an unknown id, or one that is not published.
+    Only the hash of a lineage that this machine has published may be shortened: a registry could choose what it serves
+    for the others. Raises UsageProblem for an unknown id, or one that is not published.
     """
+    subject = _whole_hash(subject.lower(), folder) or subject
     if not HASH.fullmatch(subject.lower()):
         if registry is not None:
             raise UsageProblem(
@@ -62,6 +66,21 @@ def published_here(folder: StateFolder) -> Iterator[CountedStatus]:
             if name not in known:
                 known.add(name)
                 yield each
+
+
+def _whole_hash(prefix: str, folder: StateFolder) -> str | None:
+    """Return the hash that `prefix` begins, if exactly one lineage has it here; None for the beginning of an id.
+
+    Raises UsageProblem if it begins neither an id nor the hash of one lineage.
+    """
+    if not SHORTENED.fullmatch(prefix) or any(paths.id.startswith(prefix) for paths in folder.all_publishes()):
+        return None
+    hashes = {str(each.progress.hash) for each in published_here(folder)}
+    found = [each for each in hashes if each.startswith(prefix)]
+    if len(found) == 1:
+        return found[0]
+    what = "several lineages" if found else "no publish of this machine, and no lineage that it published,"
+    raise UsageProblem(f"{what} begin{'' if found else 's'} with {prefix!r}", next_step="type the whole hash")
 
 
 def _publish_of(lineage_hash: str, folder: StateFolder) -> tuple[PublishPaths, str] | None:

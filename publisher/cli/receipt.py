@@ -14,6 +14,8 @@ from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import Reason
 
 HASH = re.compile(r"[0-9a-f]{64}")
+SHORTEST_HASH = 8
+"""The fewest digits by which a lineage is named."""
 
 
 @click.command()
@@ -63,13 +65,20 @@ def receipt(subject: str, registry: str | None, output: Path | None) -> None:
 
 
 def _find(folder: StateFolder, subject: str) -> Path | None:
-    """Return the newest receipt of a publish, by the beginning of its id, or of a lineage, by its hash; else None."""
-    found = [
-        path
-        for path in folder.receipts.glob("*.json")
-        if subject == path.name.partition(".")[0] or (subject and path.name.partition(".")[2].startswith(subject))
-    ]
-    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+    """Return the newest receipt of a publish or a lineage, by the beginning of its id or its hash; else None.
+
+    Raises UsageProblem if several lineages begin so.
+    """
+    by_id, by_hash = [], []
+    for path in folder.receipts.glob("*.json"):
+        lineage_hash, _, publish = path.name.partition(".")
+        if subject and publish.startswith(subject):
+            by_id.append(path)
+        elif len(subject) >= SHORTEST_HASH and lineage_hash.startswith(subject):
+            by_hash.append(path)
+    if not by_id and len({path.name.partition(".")[0] for path in by_hash}) > 1:
+        raise UsageProblem(f"several lineages begin with {subject!r}", next_step="type the whole hash")
+    return max(by_id or by_hash, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def _content(path: Path) -> bytes:

@@ -32,7 +32,7 @@ blake3 must be the one of the lineage.
 \b
 Examples:
   roar verify 3f9c…                        a lineage and its objects
-  roar verify pub-1a2b --full              read every byte
+  roar verify 1a2b3c4d --full              read every byte
   roar verify 3f9c… --sample 5%            read one object in twenty
   roar verify 3f9c… --full --resume        continue what was interrupted
   roar verify 3f9c… --repair --from DIR    put again what differs

@@ -44,10 +44,15 @@ def test_a_receipt_proves_lineage_and_files(program: Program, tmp_path: Path) ->
     assert (done.code, done.out) == (0, "")
     assert "roar verify --receipt receipt.json" in done.err
     content = (program.cwd / "receipt.json").read_text()
-    for name in (publish_id[:4], HASH, HASH.upper()):
+    for name in (publish_id[:4], HASH, HASH.upper(), HASH[:8]):
         assert program("receipt", name).out == content
     program("receipt", publish_id, "-o", "receipt.json").blames(2, "exists already")
     program("receipt", "nothing").blames(2, "no receipt", "journal list")
+    program("receipt", HASH[:7]).blames(2, "no receipt")
+    of_another = program.state / "receipts" / f"{HASH[:9]}{'0' * 55}.aaaaaaaa.json"
+    of_another.write_text(content)
+    program("receipt", HASH[:8]).blames(2, "several lineages begin with", "the whole hash")
+    of_another.unlink()
 
     done = program("verify", "--receipt", "receipt.json", "out1.txt", "out4.txt")
     first, signer, *files = done.out.splitlines()

@@ -22,7 +22,7 @@ def published(program: Program, registry: str) -> str:
 
 def test_a_published_lineage_is_proven_by_hash_and_by_id(program: Program, registry: str) -> None:
     publish_id = published(program, registry)
-    for arguments in ((HASH, "--registry", registry), (HASH,), (publish_id,), (publish_id[:8],)):
+    for arguments in ((HASH, "--registry", registry), (HASH,), (HASH[:8],), (publish_id,), (publish_id[:8],)):
         done = program("verify", *arguments)
         assert (done.code, done.err) == (0, "")
         assert done.out == f"Proven by its hash: {registry} serves {HASH} (2 jobs, 6 inputs, 6 outputs, 2 labels).\n"
@@ -107,6 +107,7 @@ def test_what_cannot_be_checked_has_its_own_exit_code(program: Program, registry
 
 def test_what_names_no_published_lineage_is_a_usage_error(program: Program, registry: str) -> None:
     program("verify", "nothing").blames(2, "there is no publish 'nothing'")
+    program("verify", HASH[:8]).blames(2, "no publish of this machine, and no lineage", "type the whole hash")
     program("verify", "abc", "--registry", registry).blames(2, "whole hash")
 
 
