@@ -52,6 +52,7 @@ class Lock:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._handle: int | None = None
+        self._shared = False  # whether other machines may use its file system
 
     def acquire(self) -> Self:
         """Claim the lock, or raise Owned, which names the process that holds it.
@@ -59,7 +60,9 @@ class Lock:
         Waits only for processes that look for its owner. Raises LocalProblem if the file system has no locks, or if its
         locks do not reach the machines that share it.
         """
-        if (mount := mount_of(self._path.parent)) is not None and mount.flaw:
+        mount = mount_of(self._path.parent)
+        self._shared = mount is not None and mount.shared
+        if mount is not None and mount.flaw:
             raise _unprotected(f"{self._path.parent} cannot be used: it is on {mount.flaw}")
         try:
             handle = open_own(self._path, os.O_RDWR | os.O_CREAT)
@@ -87,11 +90,18 @@ class Lock:
         self._handle = handle
         _HELD.add(self)
         with suppress(OSError):  # the disk may be full, and the text only serves a message
-            text = f"{os.getpid():<{PID_WIDTH}}{_host():<{HOST_WIDTH}}"
-            os.pwrite(handle, text.encode(), 0)  # overwriting the old text takes no room
-            if mount is not None and mount.shared:
-                os.fsync(handle)  # otherwise other machines see it when the lock is released, and take it for free
+            self.name_holder()
         return self
+
+    def name_holder(self) -> None:
+        """Write who holds the lock into its file. Raises OSError; overwriting an earlier text takes no room."""
+        if self._handle is None:
+            raise RuntimeError("only the holder of a lock is named")
+        text = f"{os.getpid():<{PID_WIDTH}}{_host():<{HOST_WIDTH}}".encode()
+        if os.pwrite(self._handle, text, 0) < len(text):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if self._shared:
+            os.fsync(self._handle)  # otherwise other machines see it when the lock is released, and take it for free
 
     @classmethod
     def inherited(cls, path: Path, handle: int) -> Self:

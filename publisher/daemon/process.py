@@ -21,6 +21,7 @@ from roar_publisher.state.home import home_to_read
 from roar_publisher.state.lock import Lock, name_owner
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import Reason
+from roar_publisher.state.system_errors import explain_os_error
 from roar_publisher.tasks import background
 
 LOCK_HANDLE = "ROAR_DAEMON_LOCK"
@@ -68,8 +69,9 @@ def _only_daemon(folder: StateFolder) -> Lock:
     if handle.isdigit():
         with suppress(OSError):
             return Lock.inherited(folder.daemon_lock, int(handle))
+    lock = Lock(folder.daemon_lock)
     try:
-        return Lock(folder.daemon_lock).acquire()
+        lock.acquire()
     except Owned as owned:
         raise Owned(
             f"a daemon is already running for {folder.root}{name_owner(folder.daemon_lock)}",
@@ -77,6 +79,19 @@ def _only_daemon(folder: StateFolder) -> Lock:
             next_step="roar daemon status",
             reason=Reason.OWNED,
         ) from owned
+    try:
+        lock.name_holder()
+    except OSError as error:  # a daemon without its pid there cannot be found or stopped
+        lock.release()
+        found = explain_os_error(error, Reason.STATE_DIRECTORY)
+        raise LocalProblem(
+            f"the daemon's lock {folder.daemon_lock} cannot be written: {found.what}",
+            kept="Queued publishes stay queued.",
+            next_step=f"{found.remedy}, then: roar daemon start",
+            reason=found.reason,
+            resumable=True,
+        ) from error
+    return lock
 
 
 async def _until_signal(daemon: Daemon) -> bool:

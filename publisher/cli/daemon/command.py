@@ -66,12 +66,12 @@ def run(quiet: bool, drain: bool) -> int:
 
 @daemon.command()
 def start() -> None:
-    """Start the daemon in the background, and return when it is running.
+    """Start the daemon in the background, and return once it runs.
 
     It gets this environment and outlives this terminal. Does nothing if a daemon is already running.
 
     \b
-    Exit codes: 0 it is running, 1 it has not started within 10 s,
+    Exit codes: 0 it is running, 1 it has not started within a minute,
                 3 the state folder cannot be used.
     """
     from roar_publisher.daemon.background import start as start_daemon
@@ -147,7 +147,7 @@ def logs(follow: bool, lines: int) -> None:
 @daemon.command()
 @click.option("--print", "only_print", is_flag=True, help="Print the file and change nothing.")
 def install(only_print: bool) -> None:
-    """Install the daemon as a service: a systemd user unit or a launchd agent.
+    """Install the daemon as a systemd user unit or a launchd agent.
 
     Of this environment, the service gets only the names of its folders. It cannot find credentials that are only in
     variables: sign in (roar login, or a key in ~/.ssh), and use the profiles of the object store.

@@ -1,5 +1,6 @@
 """The daemon that replaces itself."""
 
+import errno
 import logging
 import os
 from collections.abc import Iterator
@@ -13,7 +14,9 @@ from roar_publisher.daemon import process
 from roar_publisher.daemon.process import LOCK_HANDLE, run_daemon
 from roar_publisher.daemon.settings import DaemonSettings, user_settings
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.lock import Lock
 from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.reasons import Reason
 
 LOG = logging.getLogger("tests.daemon.process")
 
@@ -91,3 +94,21 @@ def test_a_daemon_that_cannot_start_never_holds_the_lock(folder: StateFolder, co
     with pytest.raises(LocalProblem, match="max_active must be a number from 1 to 64"):
         run_daemon(folder, log=LOG)
     assert not folder.daemon_lock.exists()
+
+
+def test_a_daemon_whose_pid_cannot_be_written_does_not_run(
+    folder: StateFolder, config: Path, lives: list[DaemonSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk, a new lock file stays empty: `status` would not find the daemon, and `stop` not stop it."""
+
+    def full(*_arguments: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    folder.user_key()  # of an earlier command, when there was room
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "pwrite", full)
+        with pytest.raises(LocalProblem, match=r"lock .* cannot be written: the disk is full") as problem:
+            run_daemon(folder, log=LOG)
+    assert (problem.value.reason, lives) == (Reason.DISK_FULL, [])
+    with Lock(folder.daemon_lock):  # it does not keep the lock either
+        pass
