@@ -74,9 +74,10 @@ def journal() -> None:
 @click.option("--all", "everything", is_flag=True, help="The publishes of every project.")
 @_json
 def list_(project: Path | None, everything: bool, as_json: bool) -> None:
-    """List the publishes of this project, or all of them outside of a project, newest first.
+    """List the publishes of this project, newest first.
 
-    A line on stderr gives the number of others. Publishes that cannot be read are always listed.
+    Outside of a project, those of all projects are listed. A line on stderr gives the number of others. Publishes that
+    cannot be read are always listed.
     """
     from roar_publisher.cli.journal.views import show_list
 
@@ -144,10 +145,10 @@ def retry(publish_id: str, as_json: bool) -> None:
 @click.option("--all", "everything", is_flag=True, help="Remove every publish that has ended, whatever its age.")
 @_json
 def prune(older_than: float, everything: bool, as_json: bool) -> None:
-    """Remove publishes that have ended, and plans that were never finished; with --all what is damaged, too.
+    """Remove publishes that have ended, and unfinished plans.
 
-    Interrupted publishes are kept: cancel them first. So is a put whose store holds an unfinished upload and cannot be
-    reached.
+    With --all, what is damaged is removed, too. Interrupted publishes are kept: cancel them first. So is a put whose
+    store holds an unfinished upload and cannot be reached.
     """
     from roar_publisher.cli.journal.actions import prune as prune_publishes
 
@@ -160,7 +161,7 @@ def prune(older_than: float, everything: bool, as_json: bool) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @_json
 def export(publish_id: str, file: Path, as_json: bool) -> None:
-    """Write an interrupted publish to FILE, to continue it on another machine.
+    """Write an interrupted publish to FILE, for another machine.
 
     It contains neither the files of a put, which are found there by their digests, nor a credential: sign in there.
     Here it is parked from then on, until `roar publish --resume ID` takes it back.

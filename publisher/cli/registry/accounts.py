@@ -88,7 +88,10 @@ def link_user(accounts: "Accounts", name: str, subject: str) -> str:
 @click.argument("name")
 @data_option
 def sign_in(name: str, data: Path) -> None:
-    """Print a code with which NAME signs in to the registry's pages in a browser, once and within an hour."""
+    """Print a code with which NAME signs in to the registry's pages.
+
+    It works in a browser, once and within an hour.
+    """
     import time
 
     from roar_publisher.registry.accounts.browser_sessions import issue_code
@@ -103,7 +106,7 @@ def sign_in(name: str, data: Path) -> None:
 
 @click.group()
 def key() -> None:
-    """Manage the SSH keys that sign for users, and the registry's own key, which signs receipts."""
+    """Manage the SSH keys of users, and the key that signs receipts."""
 
 
 @key.command("add")

@@ -20,10 +20,11 @@ FILE = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @FILE
 @data_option
 def backup(file: Path, data: Path) -> None:
-    """Write lineages, accounts, secret and receipt keys to FILE, also while the registry serves.
+    """Write lineages, accounts, secret and receipt keys to FILE.
 
-    FILE is complete or not there, and readable by you only. Keep it as safe as the registry: it holds the keys that
-    session tokens are derived from and that sign receipts. A registry on PostgreSQL is backed up with pg_dump.
+    The registry may serve meanwhile. FILE is complete or not there, and readable by you only. Keep it as safe as the
+    registry: it holds the keys that session tokens are derived from and that sign receipts. A registry on PostgreSQL is
+    backed up with pg_dump.
 
     \b
       roar registry backup /backups/registry.tar --data ./registry
@@ -52,7 +53,9 @@ def backup(file: Path, data: Path) -> None:
 @click.option("--force", is_flag=True, help="Replace the registry that is in the folder.")
 @data_option
 def restore(file: Path, force: bool, data: Path) -> None:
-    """Put the backup FILE into an empty data folder, after it was checked. Nothing may serve there.
+    """Put the backup FILE into an empty data folder.
+
+    It is checked first. Nothing may serve there.
 
     \b
       roar registry restore /backups/registry.tar --data ./registry

@@ -40,7 +40,10 @@ def add_owner(accounts: "Accounts", name: str) -> str:
 @click.option("--remove", is_flag=True, help="Remove USER from the members.")
 @with_accounts()
 def set_owner_member(accounts: "Accounts", name: str, user: str, remove: bool) -> str:
-    """Make USER a member of the organization NAME, who may write to all its projects."""
+    """Make USER a member of the organization NAME.
+
+    Members may write to all its projects.
+    """
     from roar_publisher.registry.store import projects
 
     accounts.write(projects.set_owner_member, name, user, member=not remove)

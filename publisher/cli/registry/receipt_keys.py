@@ -20,9 +20,10 @@ from roar_publisher.state.reasons import Reason
 @json_option
 @data_option
 def show_key(as_json: bool, data: Path) -> None:
-    """Print the registry's own public keys, which sign its receipts: the current one first, then older ones.
+    """Print the public keys with which the registry signs receipts.
 
-    Each line is one of a .pub file, which `roar verify --receipt FILE --key KEYS` reads.
+    The current one comes first, then older ones. Each line is one of a .pub file, which `roar verify --receipt FILE
+    --key KEYS` reads.
 
     \b
       roar registry key show --data ./registry > registry.pub
@@ -39,10 +40,10 @@ def show_key(as_json: bool, data: Path) -> None:
 @click.command("rotate")
 @data_option
 def rotate_key(data: Path) -> None:
-    """Let a new key sign receipts from now on, also of a registry that serves.
+    """Let a new key sign receipts from now on.
 
-    The public half of the old key stays, so older receipts stay valid. If the private half was stolen, tell those who
-    have pinned it (`~/.config/roar/receipt-keys`): anyone who has it can sign receipts.
+    The registry may serve meanwhile. The public half of the old key stays, so older receipts stay valid. If the private
+    half was stolen, tell those who have pinned it (`~/.config/roar/receipt-keys`): anyone who has it can sign receipts.
     """
     with _keys(data) as keys:
         key = keys.rotate()

@@ -62,18 +62,22 @@ OPTIONS = (
         type=click.IntRange(0),
         default=4096,
         show_default=True,
-        help="MiB that one address may send in a day without a sign-in; ten times that for all together, as"
-        " for the next two.",
+        help="MiB that one address may send in a day without a sign-in; ten times that for all together.",
     ),
     click.option(
-        "--anonymous-jobs", type=click.IntRange(0), default=1_000_000, show_default=True, help="The same for jobs."
+        "--anonymous-jobs",
+        type=click.IntRange(0),
+        default=1_000_000,
+        show_default=True,
+        help="Jobs that one address may send in a day without a sign-in; ten times that for all together.",
     ),
     click.option(
         "--anonymous-sessions",
         type=click.IntRange(0),
         default=1000,
         show_default=True,
-        help="The same for publishes. 0 refuses publishes without a sign-in.",
+        help="Publishes that one address may begin in a day without a sign-in; ten times that for all together. 0"
+        " refuses publishes without a sign-in.",
     ),
     click.option(
         "--open-sessions",

@@ -62,7 +62,7 @@ def untrust(url: str) -> None:
 @click.command()
 @json_option
 def trusted(as_json: bool) -> None:
-    """List the trusted registries, and the one that issued roar's sign-in."""
+    """List the trusted registries, and the one that issued the sign-in."""
     from roar_publisher.publishing.registry_acceptance import user_trust_store
 
     trust = user_trust_store().read()
@@ -75,6 +75,8 @@ def trusted(as_json: bool) -> None:
         click.echo(f"{origin}  since {since}")
     if issuer is not None:
         click.echo(f"{issuer}  issued roar's sign-in")
+    if not trust.accepted and issuer is None:
+        click.echo("No registry is trusted yet, and none is known to have issued a sign-in.", err=True)
 
 
 def _present_sign_in() -> str:

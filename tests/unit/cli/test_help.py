@@ -31,6 +31,11 @@ def test_help_is_at_most_80_columns_wide(context: click.Context) -> None:
     assert [line for line in context.get_help().splitlines() if len(line) > COLUMNS] == []
 
 
+@pytest.mark.parametrize("context", list(contexts()), ids=lambda context: str(context.command_path))
+def test_a_group_shows_the_whole_first_sentence_of_each_command(context: click.Context) -> None:
+    assert [line for line in context.get_help().splitlines()[1:] if line.endswith("...")] == []
+
+
 def test_an_option_of_publish_is_one_of_register_and_put() -> None:
     theirs = {parameter.name for parameter in publish.params}
     assert theirs <= {parameter.name for parameter in register.params}
