@@ -39,7 +39,7 @@ TRANSFER_LIMITS = (
         "--limit-rate",
         type=_Parsed(parse_rate),
         metavar="RATE",
-        help="Bytes per second to the store, such as 500k or 10M.",
+        help="Bytes per second over the network to the store, such as 500k or 10M; a folder has no limit.",
     ),
 )
 

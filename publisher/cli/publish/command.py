@@ -63,7 +63,8 @@ With --json, every line of stdout is an object with "event":
   retrying   what, attempt, seconds
   note       text
   published  hash, url, jobs, inputs, outputs, publish_id, visibility,
-             identity, owner, project, receipt (null: none); of a put also
+             identity, owner, project, receipt (null: none), verification
+             (proven, differs, unchecked; null: not verified); of a put also
              destination, files, bytes
   detached   publish_id, resumed, watch (the command that follows it)
   error      what, kept, next, reason, exit_code, publish_id if it exists
