@@ -35,7 +35,7 @@ PROBE_SECONDS = 5.0
 PROBE_CONNECT_SECONDS = 4.0
 """Connection timeout of a probe. Probes time out sooner than requests, because a caller waits for their result."""
 ANSWER_SECONDS = 20.0
-"""How long a reply may take to begin, and how far its body may fall behind SLOWEST_BODY."""
+"""How long a reply may take to begin, and how far its body may fall behind MIN_BODY_RATE."""
 MIN_BODY_RATE = 1_000
 """The minimum average rate of a reply's body in bytes per second."""
 LONGEST_BODY_SECONDS = 300.0
@@ -117,7 +117,7 @@ class Exchange:
         """Send one request and read its whole reply.
 
         path: below the registry's address, with its query. encoding: that of a compressed body. within: seconds until
-        the reply begins; its body has to arrive at SLOWEST_BODY or faster.
+        the reply begins; its body has to arrive at MIN_BODY_RATE or faster.
 
         Raises Unreachable if no whole reply came, NeedsUser if a certificate, a proxy or their settings prevent the
         request. If cancelled, the server may still have carried out the request.
