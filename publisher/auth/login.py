@@ -35,9 +35,9 @@ def read_token_file(path: Path) -> Document:
     try:
         document = Document.parse(read_bounded(path, MAX_BYTES))
     except OSError as error:
-        raise LocalProblem(f"{path} cannot be read: {error.strerror}") from error
+        raise LocalProblem(f"the token file {path} cannot be read: {error.strerror}") from error
     if document is None:
-        raise LocalProblem(f"{path} does not contain a JSON object", next_step=OTHER_FILE)
+        raise LocalProblem(f"the token file {path} does not contain a JSON object", next_step=OTHER_FILE)
     try:
         document.sign_in()
     except NeedsUser as problem:

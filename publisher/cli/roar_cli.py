@@ -52,14 +52,24 @@ def run_roar_cli(arguments: Sequence[str]) -> int:
     Does not return. Raises UsageProblem if roar-cli is not installed.
     """
     if not roar_cli_installed():
-        raise UsageProblem(
-            f"`roar {arguments[0]}` is a command of roar-cli, which is not installed here",
-            next_step="pip install roar-cli",
-        )
+        raise _missing(arguments[0])
     sys.stdout.flush()
     sys.stderr.flush()
     # `-m roar` could run a `roar` in the current folder or on PYTHONPATH that is not roar-cli.
     os.execv(sys.executable, [sys.executable, "-P", "-m", importpath.__name__, PACKAGE, *arguments])
+
+
+def _missing(command: str) -> UsageProblem:
+    """Return the error for what only roar-cli may know. A command that looks like one of ours may be mistyped."""
+    from difflib import get_close_matches
+
+    from roar_publisher.cli.commands import COMMANDS
+
+    remedy = "pip install roar-cli"
+    what = f"`roar {command}` needs roar-cli, which is not installed here"
+    if command not in COMMANDS and (meant := get_close_matches(command, COMMANDS, n=1)):
+        return UsageProblem(f"there is no command `roar {command}` here", next_step=f"roar {meant[0]}, or: {remedy}")
+    return UsageProblem(what, next_step=remedy)
 
 
 def roar_script_note() -> str | None:

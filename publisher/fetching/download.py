@@ -21,6 +21,7 @@ from roar_publisher.storage.ranges import RANGE_BYTES, ObjectChanged
 from roar_publisher.storage.readable import ReadableStore, StoredObject
 from roar_publisher.storage.source import shown
 from roar_publisher.tasks import for_each
+from roar_publisher.text import size
 
 FILES_AT_ONCE = 16
 RANGES_AT_ONCE = 10
@@ -145,8 +146,9 @@ class Download(Struct, frozen=True):
         needed = sum(one.stored.size for one in found)
         free = await in_thread(self.target.free_bytes)
         if needed - there > free:
+            room = f"has room for {size(free)}, and {size(needed - there)} are to be fetched"
             raise LocalProblem(
-                f"{shown(str(self.target.path))} has room for {free} bytes, and {needed - there} are to be fetched",
+                f"the folder {shown(str(self.target.path))} {room}",
                 kept="What was fetched before is kept.",
                 next_step="free some space, or choose another folder (--to)",
                 reason=Reason.DISK_FULL,

@@ -65,7 +65,7 @@ class TargetFolder:
                 work = _open_work_folder(path, descriptor)
                 opened.callback(os.close, work)
             except OSError as error:
-                raise local_problem(str(path), error) from error
+                raise local_problem(f"the folder {path}", error) from error
             try:
                 yield cls(path, descriptor, work)
             finally:

@@ -13,7 +13,7 @@ from roar_publisher.state.errors import UsageProblem
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _NAME = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9_.])?")
-_NO_URL = "the registry's address is not a http(s) URL"
+_NO_URL = "the registry's address is not an http(s) URL"
 _EXAMPLE = "--registry https://api.glaas.ai"
 
 

@@ -129,7 +129,7 @@ class _Candidates:
                 next_step=f"roar journal retry {last.plan.id}, or start a new one: {again}",
             )
         if last is not None and last.progress.state is State.DONE:
-            what += f"; the newest, {last.plan.id}, is published: {last.progress.url or last.progress.hash}"
+            what += f"; the newest, {last.plan.id}, is published ({last.progress.url or last.progress.hash})"
         return UsageProblem(what, next_step=f"{again}, or list those of all projects: roar journal list --all")
 
 

@@ -164,4 +164,4 @@ def _checked(path: str, *, utf8: bool = True) -> str:
 
 
 def _unknown() -> UsageProblem:
-    return UsageProblem("this kind of destination is not supported", next_step=FORMS)
+    return UsageProblem("the destination is of a kind that is not supported", next_step=FORMS)

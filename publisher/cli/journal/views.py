@@ -134,7 +134,9 @@ def _why(status: CountedStatus) -> str:
 def _rows(status: CountedStatus) -> list[tuple[str, str]]:
     plan, progress = status.plan, status.progress
     done, total = status.items
-    owner = f", pid {status.owner} works on it" if status.owner else ""
+    state = progress.state if progress.state != status.label else ""
+    owner = f"pid {status.owner} works on it" if status.owner else ""
+    more = ", ".join(filter(None, (state, owner)))
     kinds = ", ".join(f"{kind.value} {t.acked_items:,}/{t.items:,}" for kind, t in status.tally.items())
     links = f"{count(plan.inputs, 'input')}, {count(plan.outputs, 'output')}"
     lineage = f"{count(plan.jobs, 'job')}, {links}, {count(plan.artifacts, 'artifact')}, {count(plan.labels, 'label')}"
@@ -143,7 +145,7 @@ def _rows(status: CountedStatus) -> list[tuple[str, str]]:
     files = f"{stored}, in {plan.destination}" if plan.destination else ""
     return [
         ("publish", plan.id),
-        ("status", f"{status.label} ({progress.state}{owner})"),
+        ("status", f"{status.label} ({more})" if more else status.label),
         ("reason", ": ".join(filter(None, (explain(status), as_called(progress.detail))))),
         ("remaining", "; ".join(debt.text for debt in progress.owed)),
         ("next", next_step(status)),

@@ -156,7 +156,7 @@ def test_an_unreachable_registry(desk: Desk) -> None:
 
 @pytest.mark.usefixtures("present")
 def test_a_registry_that_is_not_an_address(desk: Desk) -> None:
-    login(desk, token_file(desk), "--registry", "ftp://x").blames(2, "not a http(s) URL")
+    login(desk, token_file(desk), "--registry", "ftp://x").blames(2, "not an http(s) URL")
 
 
 def test_with_roar_cli_the_command_belongs_to_roar_cli(desk: Desk) -> None:

@@ -157,11 +157,11 @@ def test_an_unknown_target_is_reported(program: Program, registry: str, target: 
 @pytest.mark.parametrize(
     ("registry", "words"),
     [
-        ("nonsense", ["not a http(s) URL"]),
-        ("ftp://host", ["not a http(s) URL"]),
+        ("nonsense", ["not an http(s) URL"]),
+        ("ftp://host", ["not an http(s) URL"]),
         ("http://example.org", ["unencrypted", "ROAR_ALLOW_HTTP=1"]),
         ("https://user:hunter2@example.org", ["more than a host and a path"]),
-        ("http://[::1", ["not a http(s) URL"]),
+        ("http://[::1", ["not an http(s) URL"]),
     ],
 )
 def test_an_invalid_registry_address_is_reported(program: Program, registry: str, words: list[str]) -> None:

@@ -59,8 +59,13 @@ def test_without_roar_cli_the_message_says_how_to_get_it(
     monkeypatch.setattr("roar_publisher.cli.roar_cli.roar_cli_installed", lambda: False)
     assert run(["status", "--verbose"]) == 2
     assert capsys.readouterr().err.splitlines() == [
-        "Error: `roar status` is a command of roar-cli, which is not installed here.",
+        "Error: `roar status` needs roar-cli, which is not installed here.",
         "Next: pip install roar-cli",
+    ]
+    assert run(["publsh", "--public"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "Error: There is no command `roar publsh` here.",
+        "Next: roar publish, or: pip install roar-cli",
     ]
 
 
