@@ -34,7 +34,7 @@ def remove(path: Path) -> None:
 
 
 def _opened(path: Path, script: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         connection.executescript(script)
     except BaseException:

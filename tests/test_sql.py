@@ -74,6 +74,17 @@ def test_the_command_line_runs_no_sql() -> None:
     assert not [module for module, tree in _modules("publisher/cli").items() if _runs_sql(tree)]
 
 
+def test_files_are_opened_as_python_3_15_demands() -> None:
+    """There, sqlite3.connect takes nothing but the file by position."""
+    calls = [
+        f"{path}:{node.lineno}"
+        for path, tree in product_modules().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "sqlite3.connect" and len(node.args) > 1
+    ]
+    assert calls == []
+
+
 WRITES_A_TABLE = re.compile(
     r"(?:INSERT (?:OR REPLACE )?INTO|UPDATE|DELETE FROM) (\w+)|self\.insert\(\s*\"(\w+)\"|_update\(\"(\w+)\""
 )

@@ -61,7 +61,7 @@ def _last_checks(folder: StateFolder) -> dict[tuple[str, str], float]:
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     try:
         check_own(path)
-        with closing(sqlite3.connect(path, BUSY_SECONDS, isolation_level=None)) as connection:
+        with closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
             connection.execute(TABLE)
             yield connection
     except (OSError, sqlite3.Error) as error:
