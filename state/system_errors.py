@@ -48,8 +48,14 @@ _IN_THE_WAY = {
 }
 
 
+_TOO_LARGE = ("a file may not be as large there", "use a file system for larger files, or raise the limit (ulimit -f)")
+"""For a write: FAT has files of up to 4 GiB, and `ulimit -f` is a limit of the process."""
+
+
 def explain_os_error(error: OSError, otherwise: Reason) -> SystemProblem:
     """Return what a system error means. otherwise: the reason of an error without a more specific one."""
+    if error.errno == errno.EFBIG and error.strerror == os.strerror(errno.EFBIG):  # `read_bounded` has words of its own
+        return SystemProblem(otherwise, *_TOO_LARGE)
     if error.errno in _IN_THE_WAY:
         return SystemProblem(otherwise, *_IN_THE_WAY[error.errno])
     known = _KNOWN.get(error.errno or 0)

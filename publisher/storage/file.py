@@ -22,6 +22,7 @@ from anyio import from_thread
 from roar_publisher.state.errors import LocalProblem, PublisherError, UsageProblem
 from roar_publisher.state.private import sync_folder
 from roar_publisher.state.reasons import Reason
+from roar_publisher.state.system_errors import explain_os_error
 from roar_publisher.storage.digest import digest_file
 from roar_publisher.storage.file_reading import look_at, read_range, tag_in
 from roar_publisher.storage.parts import part_count, part_range
@@ -32,6 +33,7 @@ from roar_publisher.storage.store import ObjectStore, Part, Upload, UploadVanish
 
 NAME_LENGTH = 16
 """Hex digits of a temporary file's name. Two owners never share one."""
+IN_THE_WAY = "remove what is in the way, or correct the permissions there"
 T = TypeVar("T")
 
 
@@ -172,13 +174,16 @@ class FileStore(ObjectStore):
         except IsADirectoryError as error:
             raise self._unusable("a folder is in the place of an object", full=False) from error
         except OSError as error:
+            if error.errno == errno.EFBIG:
+                found = explain_os_error(error, Reason.DESTINATION)
+                raise self._unusable(found.what, full=False, remedy=found.remedy) from error
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             raise self._unusable(error.strerror or "it fails", full=full) from error
 
-    def _unusable(self, why: str, *, full: bool) -> LocalProblem:
+    def _unusable(self, why: str, *, full: bool, remedy: str = IN_THE_WAY) -> LocalProblem:
         return LocalProblem(
             f"{shown(str(self._folder))} cannot be written: {why}",
-            next_step="make room" if full else "remove what is in the way, or correct the permissions there",
+            next_step="make room" if full else remedy,
             reason=Reason.DISK_FULL if full else Reason.DESTINATION,
             resumable=True,
         )

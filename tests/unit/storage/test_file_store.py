@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.reasons import Reason
+from roar_publisher.state.system_errors import explain_os_error
 from roar_publisher.storage.destinations import open_store
 from roar_publisher.storage.digest import digest_file
 from roar_publisher.storage.parts import MIB
@@ -65,6 +67,23 @@ async def test_a_folder_in_the_place_of_the_object_is_reported(tmp_path: Path) -
     with pytest.raises(LocalProblem, match="cannot be written"):
         await put(tmp_path / "to", "object", content)
     assert everything_in(tmp_path / "to") == ["object/inside"]
+
+
+async def test_a_file_system_without_files_of_that_size_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FAT has files of up to 4 GiB; a fetch to it says the same."""
+    failure = OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+
+    def too_large(*arguments: object) -> int:
+        raise failure
+
+    content = await digest_file(write_file(tmp_path / "source", 10))
+    monkeypatch.setattr(os, "pwrite", too_large)
+    with pytest.raises(LocalProblem, match="a file may not be as large there") as caught:
+        await put(tmp_path / "to", "object", content)
+    assert "ulimit -f" in caught.value.next_step
+    assert "ulimit -f" in explain_os_error(failure, Reason.LOCAL).remedy
 
 
 @pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.ENOSYS])
