@@ -172,6 +172,16 @@ async def test_a_failed_fallback_continues_where_it_stopped(folder: StateFolder)
     assert publishing.published() == publishing.expected()
 
 
+async def test_consent_is_asked_for_once(folder: StateFolder) -> None:
+    """A publish that was agreed to and then interrupted continues without another question."""
+    publishing = Publishing(folder, LINEAGE)
+    publishing.intercept = instead("finalize", lambda: answer(409, detail="busy"), number=1)
+    with pytest.raises(Transient):
+        await publishing.run()
+    publishing.checkpoint(Event.CREDENTIAL_REJECTED)
+    assert (await publishing.run(confirmed=False)).state is State.DONE
+
+
 async def test_a_conflict_in_the_older_way_is_a_no_unless_the_lineage_is_closed(folder: StateFolder) -> None:
     publishing = Publishing(folder, LINEAGE, features=None)
     publishing.intercept = instead("outputs", lambda: answer(409, detail="concurrent update"), number=1)

@@ -197,6 +197,17 @@ def test_throttling_without_a_time_ends_with_patience() -> None:
     virtual.run(scenario)
 
 
+def test_patience_with_throttling_begins_again_after_another_answer() -> None:
+    """A server that has asked to wait, and then failed, may ask to wait again."""
+
+    async def scenario() -> None:
+        answers = [reply(503, retry_after="80"), reply(500), reply(503, retry_after="80"), reply(200, OK)]
+        assert (await call(Calls(Script(answers), patience=100))).hash == "a" * 64
+        assert anyio.current_time() > 160
+
+    virtual.run(scenario)
+
+
 def test_a_wait_that_patience_does_not_cover_ends_at_once() -> None:
     async def scenario() -> None:
         calls = Calls(Script([], default=lambda: reply(503, retry_after="301")), patience=300)

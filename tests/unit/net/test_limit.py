@@ -116,6 +116,27 @@ async def test_slots_are_limited_and_given_in_fifo_order() -> None:
     assert order == list(range(9))
 
 
+async def test_a_waiter_that_is_cancelled_as_its_turn_comes_passes_the_slot_on() -> None:
+    limit = AdaptiveLimit(1)
+    served: list[str] = []
+
+    async def wait(name: str, scope: anyio.CancelScope) -> None:
+        with scope:
+            async with limit.slot():
+                served.append(name)
+
+    first, second = anyio.CancelScope(), anyio.CancelScope()
+    async with anyio.create_task_group() as tasks:
+        async with limit.slot():
+            for name, scope in (("first", first), ("second", second)):
+                tasks.start_soon(wait, name, scope)
+                await anyio.wait_all_tasks_blocked()
+            first.cancel()  # and before it runs, the end of this block offers it the slot
+        await anyio.wait_all_tasks_blocked()
+        second.cancel()
+    assert served == ["second"]
+
+
 async def test_a_cancelled_waiter_loses_no_slot() -> None:
     limit = AdaptiveLimit(1)
     leave, got_in = anyio.Event(), anyio.Event()

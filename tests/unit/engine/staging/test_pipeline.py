@@ -7,6 +7,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from roar_publisher.engine.staging import pipeline
 from roar_publisher.glaas.client import Refused
@@ -63,6 +64,21 @@ def test_as_many_at_once_as_allowed_and_no_more(path: Path) -> None:
 
     virtual.run(scenario)
     assert max(seen) == 5
+
+
+def test_the_bytes_in_flight_are_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is in flight is sent again after a crash."""
+    units = large(40)
+    monkeypatch.setattr(pipeline, "BYTES_IN_FLIGHT", 3 * len(units[0].body) - 1)
+    drain = Drain(path, units=units)
+    seen: list[int] = []
+
+    async def deliver(unit: Unit) -> None:
+        seen.append(drain.in_flight)
+        await drain.take(unit)
+
+    virtual.run(lambda: drain.run(deliver, most_requests=16))
+    assert (max(seen), len(drain.delivered)) == (3, 40)
 
 
 @pytest.mark.parametrize("page_bytes", [5_000, pipeline.PAGE_BYTES])
@@ -149,6 +165,25 @@ def test_what_was_too_large_once_is_not_tried_again(path: Path) -> None:
 
     virtual.run(scenario)
     assert picky.refused == 1
+
+
+def test_the_smallest_body_that_was_too_large_counts(path: Path) -> None:
+    """The refusals of requests that ran together arrive in any order."""
+    small, big = large(1)[0], large(1, items=16)[0]
+    units = [replace(small, seq=1), replace(big, seq=2), *(replace(small, seq=seq) for seq in range(3, 9))]
+    drain = Drain(path, units=units)
+    whole: list[int] = []
+
+    async def deliver(unit: Unit) -> None:
+        await anyio.sleep(unit.items / 100)  # the larger one is refused later
+        if unit.items >= small.items:
+            whole.append(unit.seq)
+            raise Refused("too large", status=413)
+        drain.delivered.append(unit)
+
+    virtual.run(lambda: drain.run(deliver, most_requests=2))
+    assert [seq for seq in whole if seq > 2] == [], "units of that size are halved before they are sent"
+    assert len(delivered_items(drain)) == len(set(delivered_items(drain))) == 7 * 8 + 16
 
 
 def test_a_single_item_that_is_too_large_is_rejected(path: Path) -> None:
