@@ -104,6 +104,13 @@ def test_a_store_that_lies_about_a_range(store: Server, tmp_path: Path, lie: str
     assert not (tmp_path / "x").exists()
 
 
+def test_other_bytes_are_not_asked_for_again(store: Server, tmp_path: Path) -> None:
+    """Only what an earlier process had written may have been lost by it; a second look would get the same bytes."""
+    store.answer = lambda asked: LIES["other bytes"](asked, honest(asked)) if asked.method == "GET" else honest(asked)
+    assert fetch(tmp_path) is not None
+    assert sum(asked.method == "GET" for asked in store.asked) == 2, "one request a range"
+
+
 @pytest.mark.parametrize("size", ["9" * 15, "9" * 30, "-1", "x"])
 def test_a_store_that_lies_about_the_size(store: Server, tmp_path: Path, size: str) -> None:
     store.answer = lambda asked: (200, {"ETag": '"1"', "Content-Length": size}, b"")

@@ -86,6 +86,19 @@ def one(url: str, destination: object = DEST) -> tuple[list[StoredFile], list[Un
     return read(Registry([put_job({digest: "/p/elsewhere"}, {}, destination)], {digest: url}))
 
 
+def test_an_address_that_several_files_could_have_is_that_of_none() -> None:
+    """Only one of them is there, and its digest would make a fetch of the others fail."""
+    one, other = digest_of("one"), digest_of("other")
+    found = PutJobs(
+        paths={one: "a/model.pt", other: "b/model.pt"},
+        destinations=dict.fromkeys((one, other), DEST),
+        urls={(DEST, "model.pt"): f"{DEST}/model.pt"},
+    )
+    assert by_path(found) == {}
+    del found.paths[other]
+    assert by_path(found) == {one: f"{DEST}/model.pt"}
+
+
 @pytest.mark.parametrize("as_text", [False, True])
 def test_files_are_found_by_their_paths_without_asking_for_labels(as_text: bool) -> None:
     names = ["a/x.pt", "b/x.pt", "x.pt", "50%?#", "naïve name"]

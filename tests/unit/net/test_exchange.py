@@ -76,6 +76,48 @@ def test_connections_are_kept_for_requests_and_not_for_probes(monkeypatch: pytes
     assert asked == [IDLE_SECONDS, 0]
 
 
+class Held(httpx2.AsyncBaseTransport):
+    """Answers each request when it may."""
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.may_answer = anyio.Event()
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        self.running += 1
+        await self.may_answer.wait()
+        self.running -= 1
+        return httpx2.Response(200, content=b"{}")
+
+
+def test_a_request_takes_the_connection_with_the_fewest(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Held] = []
+
+    def transport(route: Route, *, idle_seconds: float) -> Held:
+        made.append(Held())
+        return made[-1]
+
+    monkeypatch.setattr(Route, "transport", transport)
+
+    async def scenario() -> None:
+        async with Exchange(URL, connections=3) as exchange, anyio.create_task_group() as tasks:
+
+            async def send() -> list[int]:
+                tasks.start_soon(exchange.send, "GET", "/", None, None)
+                await anyio.wait_all_tasks_blocked()
+                return [each.running for each in made]
+
+            assert [await send() for _ in range(4)] == [[1], [1, 1], [1, 1, 1], [2, 1, 1]]
+            made[1].may_answer.set()
+            await anyio.wait_all_tasks_blocked()
+            made[1].may_answer = anyio.Event()
+            assert await send() == [2, 1, 1]
+            for each in made:
+                each.may_answer.set()
+
+    anyio.run(scenario)
+
+
 class Endless(httpx2.AsyncByteStream):
     """A body that is never read to its end."""
 
