@@ -36,6 +36,10 @@ class Proxy(Guarded, frozen=True):
         return self.url.startswith("https:")
 
     @property
+    def has_password(self) -> bool:
+        return "@" in self.url
+
+    @property
     def is_socks(self) -> bool:
         return self.url.startswith("socks")
 

@@ -178,6 +178,11 @@ def _refused_by_proxy(host: str, proxy: Proxy | None, answer: str) -> NeedsUser:
     named = f"the proxy that {setting} names" if setting else "a proxy"
     if answer.startswith(str(PROXY_SIGN_IN)) or "username/password" in answer.lower():
         remedy = f"put its user and password into {setting or 'HTTPS_PROXY'} (http://USER:PASSWORD@host:port)"
+        if proxy and proxy.has_password:
+            remedy = (
+                f"correct the user and password in {setting} (special characters as %40); if it takes only Kerberos or"
+                " NTLM, name a proxy on this machine there that signs in to it (px, cntlm)"
+            )
     else:
         remedy = f"allow {host} in the proxy, or add {host} to NO_PROXY"
     return NeedsUser(

@@ -181,6 +181,19 @@ async def test_a_proxy_that_requires_a_sign_in_over_http_needs_the_user(monkeypa
     assert error.reason == Reason.PROXY
 
 
+@pytest.mark.parametrize(
+    ("user", "remedy"), [("", "put its user and password into HTTPS_PROXY"), ("user:secret@", "px, cntlm")]
+)
+async def test_a_password_that_a_proxy_does_not_accept_is_not_asked_for_again(
+    user: str, remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a proxy often takes only the sign-ins of Windows, for which there are local proxies."""
+    with serving() as proxy:
+        proxy.answer = lambda asked: (407, {}, b"")
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("//", f"//{user}"))
+        assert remedy in (await problem(REGISTRY)).next_step
+
+
 @pytest.mark.parametrize("status", [502, 503, 504, 429])
 async def test_a_proxy_that_cannot_reach_the_host_is_a_network_problem(
     status: int, monkeypatch: pytest.MonkeyPatch
