@@ -105,6 +105,21 @@ async def test_without_versions_what_appeared_meanwhile_is_not_written(
     assert (tmp_path / "stored" / "x").read_bytes() == b"another"
 
 
+async def test_what_has_lost_its_version_is_not_written(
+    repair: Repair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its store names no version any more, so it cannot be compared with the one that was inspected."""
+
+    async def opened(place: str, **others: object) -> FileStore:
+        return WithoutVersions(Path(place), "owner")
+
+    monkeypatch.setattr(module, "open_store", opened)
+    (tmp_path / "stored" / "x").write_bytes(b"another")
+    (done,) = await repair.run([missing(tmp_path, finding=Finding.CHANGED, tag="the version before")])
+    assert "written meanwhile" in done.why
+    assert (tmp_path / "stored" / "x").read_bytes() == b"another"
+
+
 async def test_what_may_be_right_is_not_written(repair: Repair, tmp_path: Path) -> None:
     (done,) = await repair.run([missing(tmp_path, finding=Finding.UNREADABLE, why="away")])
     assert done.why.startswith("it is not known to be wrong")
