@@ -1,4 +1,4 @@
-"""Computes the hashes that name and fence a file in one read: blake3 of the whole file and of each part.
+"""Computes the hashes that name a file and show its changes, in one read: blake3 of the whole file and of each part.
 
 blake3 uses all cores (here 4 cores hash 10 GB/s, and one core reads 15 GB/s), so the disk is the bottleneck. The file
 is not mapped into memory: that is no faster (docs/put.md), and a truncation meanwhile would kill the process (SIGBUS).
@@ -52,13 +52,13 @@ def _digest(path: str, progress: OnRead, md5: bool) -> Content:
     whole = _blake3()
     whole_md5 = hashlib.md5(usedforsecurity=False) if md5 else None
     with ExitStack() as open_ones:
-        descriptor, fence = open_ones.enter_context(opened(path))
-        part_bytes = part_size(fence.size)
-        segments = open_ones.enter_context(closing(_segments(descriptor, fence.size, part_bytes)))
-        parts = [whole if fence.size <= part_bytes else _blake3()]
+        descriptor, stamp = open_ones.enter_context(opened(path))
+        part_bytes = part_size(stamp.size)
+        segments = open_ones.enter_context(closing(_segments(descriptor, stamp.size, part_bytes)))
+        parts = [whole if stamp.size <= part_bytes else _blake3()]
         read = 0
         for segment in segments:
-            if read + len(segment) > fence.size:
+            if read + len(segment) > stamp.size:
                 raise FileChanged(path)  # it grows while it is read
             if read == len(parts) * part_bytes:
                 parts.append(_blake3())
@@ -70,11 +70,11 @@ def _digest(path: str, progress: OnRead, md5: bool) -> Content:
             read += len(segment)
             progress(len(segment))
             from_thread.check_cancelled()
-        if read != fence.size or file_stamp(path) != fence:
+        if read != stamp.size or file_stamp(path) != stamp:
             raise FileChanged(path)
     return Content(
         path,
-        fence,
+        stamp,
         whole.hexdigest(),
         part_bytes,
         part_blake3s=tuple(part.hexdigest() for part in parts),

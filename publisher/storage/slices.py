@@ -1,6 +1,6 @@
 """Reads a slice for sending: in bounded chunks, hashed on the way, and not to its end if the file has changed.
 
-The last chunk is yielded only after the hash of the whole slice and the file's fence were compared. A request with a
+The last chunk is yielded only after the hash of the whole slice and the file's stamp were compared. A request with a
 truncated body is incomplete, so no store keeps a part of a changed file.
 
 A slice whose verified bytes are in memory (`HeldSlice`) is sent from there, once; later attempts read the file again.
@@ -54,8 +54,8 @@ def chunks(slice_: Slice, sent: OnSent, *, skip: int = 0, held: HeldSlice | None
 
 
 async def _read_chunks(slice_: Slice, sent: OnSent, skip: int) -> AsyncGenerator[bytes, None]:
-    with opened(slice_.path) as (descriptor, fence):
-        if not slice_.fence.admits(fence):
+    with opened(slice_.path) as (descriptor, stamp):
+        if not slice_.fence.admits(stamp):
             raise FileChanged(slice_.path)
         digest = blake3_package.blake3()
         for offset in range(0, slice_.length, READ_BYTES):

@@ -50,7 +50,11 @@ class FileStamp(Struct, frozen=True):
 
 
 class Slice(Struct, frozen=True):
-    """A range of a file's bytes, with the blake3 (hex) that they must have when they are read for sending."""
+    """A range of a file's bytes.
+
+    fence: the file's stamp when it was digested. blake3: hex, of the bytes, as they must be when they are read for
+    sending.
+    """
 
     path: str
     fence: FileStamp
@@ -63,6 +67,7 @@ class Content(Struct, frozen=True):
     """A file's content as digested. JSON-serialisable with `msgspec.structs.asdict`.
 
     path: absolute or relative; symlinks are followed.
+    fence: its stamp; journals have it under this name.
     blake3: hex, of the whole file.
     part_blake3s: hex, of each part of `part_bytes`; what is sent is compared to it.
     md5: hex, of the whole file; empty unless the store needs it (of the checksums that GCS verifies, the standard
@@ -102,7 +107,7 @@ class Content(Struct, frozen=True):
 
 @contextmanager
 def opened(path: str) -> Iterator[tuple[int, FileStamp]]:
-    """Yield a descriptor of the regular file at `path` (through symlinks) and its fence.
+    """Yield a descriptor of the regular file at `path` (through symlinks) and its stamp.
 
     Raises LocalProblem if it cannot be opened or read, or is not a regular file. Never blocks on a pipe.
     """
@@ -114,7 +119,7 @@ def opened(path: str) -> Iterator[tuple[int, FileStamp]]:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise LocalProblem(f"{shown(path)} is not a regular file", reason=Reason.NOT_A_FILE)
-        yield descriptor, _fence(status)
+        yield descriptor, _stamp(status)
     except OSError as error:
         raise unreadable(path, error) from error
     finally:
@@ -122,28 +127,28 @@ def opened(path: str) -> Iterator[tuple[int, FileStamp]]:
 
 
 def file_stamp(path: str) -> FileStamp:
-    """Return the current fence of a path. Raises LocalProblem if there is none."""
+    """Return the current stamp of a path. Raises LocalProblem if there is none."""
     try:
-        return _fence(os.stat(path))
+        return _stamp(os.stat(path))
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from error
 
 
 def file_stamp_without_links(path: Path) -> FileStamp:
-    """Return the fence of an absolute path, none of whose components may be a link.
+    """Return the stamp of an absolute path, none of whose components may be a link.
 
     Raises OSError if one is a link.
     """
     look = getattr(os, "O_PATH", None)
     if look is None:  # not on macOS, where only the last component is checked for links
-        return _fence(os.stat(path, follow_symlinks=False))
+        return _stamp(os.stat(path, follow_symlinks=False))
     handle = os.open(path.anchor, look | os.O_CLOEXEC)
     try:
         for part in path.parts[1:]:
             below = os.open(part, look | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=handle)
             os.close(handle)
             handle = below
-        return _fence(os.fstat(handle))
+        return _stamp(os.fstat(handle))
     finally:
         os.close(handle)
 
@@ -169,5 +174,5 @@ def unreadable(path: str, error: Exception) -> LocalProblem:
     )
 
 
-def _fence(status: os.stat_result) -> FileStamp:
+def _stamp(status: os.stat_result) -> FileStamp:
     return FileStamp(status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns)
