@@ -88,9 +88,15 @@ class _EncryptedRun:
         """Yield the keys as they were written."""
         self._file.seek(0)
         decryptor = self._cipher.decryptor()
-        rest = b""
+        pieces: list[bytes] = []  # of a line that is longer than a block
         while block := self._file.read(BLOCK_BYTES):
-            *lines, rest = (rest + decryptor.update(block)).split(b"\n")
+            end, *lines = decryptor.update(block).split(b"\n")
+            pieces.append(end)
             for line in lines:
-                known, step, text = line.decode("ascii").split(" ", 2)
-                yield int(known), int(step), text
+                yield _key(b"".join(pieces))
+                pieces = [line]
+
+
+def _key(line: bytes) -> Key:
+    known, step, text = line.decode("ascii").split(" ", 2)
+    return int(known), int(step), text

@@ -61,10 +61,11 @@ def nginx(folder: Path, port: int, registry: str, location: str = "/") -> Iterat
     """
     assert NGINX is not None
     folder.mkdir()
-    certificate = authority().file.parent / "server365.pem"
     file = folder / "nginx.conf"
     file.write_text(
-        CONFIGURATION.format(folder=folder, port=port, registry=registry, location=location, certificate=certificate)
+        CONFIGURATION.format(
+            folder=folder, port=port, registry=registry, location=location, certificate=authority().server
+        )
     )
     command = [NGINX, "-e", "stderr", "-p", str(folder), "-c", str(file)]
     subprocess.run(command, check=True, timeout=TIMEOUT_SECONDS, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -15,7 +15,9 @@ from tests.support.fuzz.program import Ended, Place
 CPU_SECONDS = 20.0
 """Processor time of one case on a slow, busy machine; usual is a hundredth of a second."""
 STUCK_SECONDS = 120
-"""Real time after which a case is ended; no case waits for real time."""
+"""Real time after which a case is ended that uses no processor time; no case waits for real time."""
+IDLE_SECONDS = 1.0
+"""Processor time that one uses at most that waits."""
 MEMORY_KIB = 400 * 1024
 """How far one case may push the process's peak."""
 
@@ -65,7 +67,16 @@ def listing(place: Place) -> dict[str, tuple[int, int, int]]:
 def bounded() -> Iterator[None]:
     """Neither processor time nor memory grow with what a peer sent, and nothing waits for ever."""
     began, before = time.process_time(), _peak()
-    former = signal.signal(signal.SIGALRM, _stuck)
+    looked = began
+
+    def look(*interrupt: object) -> None:
+        nonlocal looked
+        used, looked = time.process_time() - looked, time.process_time()
+        assert used > IDLE_SECONDS, "it waits for something that never comes, such as the other end of a FIFO"
+        assert looked - began < CPU_SECONDS
+        signal.alarm(STUCK_SECONDS)
+
+    former = signal.signal(signal.SIGALRM, look)
     signal.alarm(STUCK_SECONDS)
     try:
         yield
@@ -74,10 +85,6 @@ def bounded() -> Iterator[None]:
         signal.signal(signal.SIGALRM, former)
     assert time.process_time() - began < CPU_SECONDS
     assert _peak() - before < MEMORY_KIB, f"{(_peak() - before) // 1024} MB"
-
-
-def _stuck(*interrupt: object) -> None:
-    raise AssertionError("it waits for something that never comes, such as the other end of a FIFO")
 
 
 def _peak() -> int:

@@ -109,11 +109,12 @@ def serving(tls: ssl.SSLContext | None = None) -> Iterator[Server]:
 class Authority:
     """A certificate authority that is not trusted by default.
 
-    file: its certificate, PEM.  context, expired, sparing: of a server whose certificate is good, ended a year ago, or
-    does not name the key that signed it.
+    file: its certificate, PEM.  server: a good certificate of a server, with its key, PEM.  context, expired, sparing:
+    of a server whose certificate is good, ended a year ago, or does not name the key that signed it.
     """
 
     file: Path
+    server: Path
     context: ssl.SSLContext
     expired: ssl.SSLContext
     sparing: ssl.SSLContext
@@ -131,7 +132,7 @@ def authority() -> Authority:
     for days, names_signer in ((365, True), (-365, True), (365, False)):
         own = ec.generate_private_key(ec.SECP256R1())
         leaf = _certificate(x509.Name([]), name, own, key, authority=False, days=days, names_signer=names_signer)
-        path = folder / f"server{len(contexts)}.pem"
+        path = folder / f"server-{len(contexts)}.pem"
         private = own.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
@@ -139,7 +140,7 @@ def authority() -> Authority:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(path)
         contexts.append(context)
-    return Authority(folder / "ca.pem", *contexts)
+    return Authority(folder / "ca.pem", folder / "server-0.pem", *contexts)
 
 
 def _certificate(

@@ -13,9 +13,12 @@ from roar_publisher.state.errors import LocalProblem
 
 
 @pytest.mark.parametrize("seed", range(10))
-@pytest.mark.parametrize("characters", [1, 60, 10_000])
-def test_runs_on_disk_merge_to_the_order_of_sorted(seed: int, characters: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("characters", "block_bytes"), [(1, 2), (1, 1000), (60, 7), (60, 1000), (10_000, 1000)])
+def test_runs_on_disk_merge_to_the_order_of_sorted(
+    seed: int, characters: int, block_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sorting, "RUN_CHARACTERS", characters)
+    monkeypatch.setattr(sorting, "BLOCK_BYTES", block_bytes)
     chance = random.Random(seed)
     keys = [
         (chance.randrange(2), chance.randrange(-3, 12), chance.choice(["", "a b", '{"x": 1}', "b"])) for _ in range(90)
