@@ -4,7 +4,8 @@ A project may have come with a clone or an archive, so nothing that its reposito
 network:
 
 - `core.fsmonitor` and hooks are switched off, and `ext::` URLs are refused;
-- a bare repository that is embedded in the work tree is not taken for the project's (`safe.bareRepository`);
+- a bare repository that is embedded in the work tree is not taken for the project's (`safe.bareRepository`, which git
+  has since 2.38);
 - git gets a short list of environment variables, none of which holds a secret of ours, and never asks for a password;
 - a command that only reads may use no protocol at all, so that a missing object is not fetched either;
 - every command has a time limit, after which it is killed with all its helpers.
