@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from threading import Condition, Lock, get_ident
+from threading import Condition, get_ident
 from types import ModuleType
 from typing import Any
 
@@ -29,11 +29,12 @@ STATIC_MUTEXES = range(2, 14)
 class _Blocks(Struct):
     """The blocks that forks wait for.
 
-    changed: guards the other fields. A fork holds its lock from its beginning to its end.
+    changed: guards the other fields. A fork holds its lock from its beginning to its end. The lock is reentrant,
+    because a finalizer or a signal handler may begin or end a block in a thread that holds it.
     threads: in how many blocks each thread is.
     """
 
-    changed: Condition = field(default_factory=lambda: Condition(Lock()))
+    changed: Condition = field(default_factory=Condition)
     threads: Counter[int] = field(default_factory=Counter)
     forking: bool = False
 

@@ -156,6 +156,17 @@ def test_a_fork_does_not_wait_for_its_own_thread(monkeypatch: pytest.MonkeyPatch
     assert not forks._blocks.threads
 
 
+def test_a_finalizer_may_use_a_block_at_any_moment() -> None:
+    def finalize() -> None:
+        with forks._blocks.changed, deferred():
+            pass
+
+    thread = threading.Thread(target=finalize, daemon=True)
+    thread.start()
+    thread.join(HUNG_SECONDS)
+    assert not thread.is_alive()
+
+
 def test_a_fork_waits_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forks, "WAIT_SECONDS", 0.0)
 
