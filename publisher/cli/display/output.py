@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 from typing import TextIO
 
 import click
@@ -12,7 +13,8 @@ from roar_publisher.naming import as_called
 class Output:
     """Writes whole lines.
 
-    If the stream can no longer be written (a closed pipe, a full disk), it drops them silently.
+    If the stream can no longer be written, it drops them: silently if its reader has gone, and with one warning on
+    stderr if it is stdout and, for example, a disk is full.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -25,8 +27,13 @@ class Output:
             return
         try:
             click.echo(as_called(text), file=self._stream)
-        except OSError:
+        except BrokenPipeError:
             self.drop()
+        except OSError as error:
+            self.drop()
+            if self._stream is sys.stdout:
+                why = error.strerror or str(error)
+                Output(sys.stderr).line(f"Warning: stdout cannot be written: {why}. The work goes on without it.")
 
     def drop(self) -> None:
         """Stop writing, and redirect the stream to /dev/null, so that the interpreter's final flush succeeds."""

@@ -96,8 +96,15 @@ def test_a_full_stderr_does_not_change_the_exit_code(shell: Shell) -> None:
 
 
 def test_a_publish_without_readable_output_is_published(shell: Shell, registry: str) -> None:
+    """The exit code says that it is published, and stderr what became of the hash."""
     done = shell(["publish", "--public", "-y", "--registry", registry], ">/dev/full")
     assert (done.code, "Published 2 jobs" in done.err) == (0, True)
+    assert done.err.lower().count("stdout cannot be written: no space left") == 1
+
+
+def test_a_reader_that_goes_away_is_not_worth_a_warning(shell: Shell, registry: str) -> None:
+    done = shell(["publish", "--public", "-y", "--json", "--registry", registry], "| head -n 1 > /dev/null")
+    assert (done.code, "cannot be written" in done.err) == (0, False)
 
 
 @pytest.mark.parametrize("arguments", [[], ["journal"], ["registry", "user"]], ids=str)
