@@ -175,6 +175,8 @@ def test_a_full_disk_postpones_the_publish(tmp_path: Path, registry: str) -> Non
     with small_disk(tmp_path / "state"), program_with_daemons(tmp_path, tmp_path) as program:
         publish_id = queue(program, registry)
         StateFolder(program.state).user_key()  # as every earlier publish made it
+        with Lock(StateFolder(program.state).daemon_lock):  # as an earlier daemon left it
+            pass
         filler = program.state / "filler"
         with pytest.raises(OSError, match="No space left"):
             filler.write_bytes(bytes(DISK_BYTES))
