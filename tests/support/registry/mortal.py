@@ -35,17 +35,13 @@ class MortalRegistry:
     def start(self) -> None:
         """Start it, also after a kill."""
         arguments = ["registry", "serve", "--port", str(self.port), "--data", str(self.data), *self.options]
-        hangup = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup, a registry would ignore it, too
-        try:
-            self._popen = subprocess.Popen(
-                [sys.executable, *self.program, *arguments],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
-            )
-        finally:
-            signal.signal(signal.SIGHUP, hangup)
+        self._popen = subprocess.Popen(
+            [sys.executable, *self.program, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        )
         assert self._popen.stdout is not None
         line = self._popen.stdout.readline().strip()
         assert line == self.url, self._popen.communicate(timeout=PATIENCE)

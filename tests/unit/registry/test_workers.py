@@ -38,7 +38,11 @@ BACKGROUND_CALLS = 4
 @contextlib.contextmanager
 def served(tmp_path: Path, database: str, *options: str) -> Iterator[MortalRegistry]:
     registry = MortalRegistry(tmp_path, ("--workers", "2", "--database", database, *options))
-    registry.start()
+    hangup = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup, the registry would ignore it, too
+    try:
+        registry.start()
+    finally:
+        signal.signal(signal.SIGHUP, hangup)
     try:
         yield registry
     finally:
