@@ -1,9 +1,7 @@
 """`roar publish --watch`: what it reports of a journal that another process writes, and how it ends."""
 
 import io
-import json
 import os
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -25,7 +23,6 @@ from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.status_poller import StatusPoller
 from roar_publisher.state.units import Kind, Unit
-from tests.support.cli.program import Program, ended
 from tests.support.cli.reports import HandClock
 from tests.support.lineages import chain, cut, frozen
 
@@ -90,6 +87,12 @@ class Watched:
 
     def acknowledge(self, *units: Unit) -> None:
         self.owned.journal.units.acknowledge([(unit.seq, unit.part) for unit in units])
+
+    def publish_as_daemon(self) -> None:
+        """Take the released publish, and publish it."""
+        with OwnedPublish.open(self.owned.paths) as owned:
+            for event in (*STAGING, Event.STAGED, Event.FINALIZED):
+                owned.journal.checkpoint(event)
 
 
 @pytest.fixture
@@ -275,16 +278,9 @@ def test_a_parked_publish_waits_for_the_user_even_with_a_daemon(watched: Watched
 def test_a_queued_publish_is_watched_while_a_daemon_runs(watched: Watched) -> None:
     watched.owned.journal.note(reason=Reason.THROTTLED, detail="leave me alone")
     watched.owned.journal.queue.postpone(attempts=1, until=watched.clock.now + 10)
-    paths = watched.owned.paths
     watched.owned.release()
-
-    def daemon_takes_it() -> None:
-        with OwnedPublish.open(paths) as owned:
-            for event in (*STAGING, Event.STAGED, Event.FINALIZED):
-                owned.journal.checkpoint(event)
-
     with Lock(watched.folder.daemon_lock):
-        assert watched.watch(*[lambda: None] * 100, daemon_takes_it)
+        assert watched.watch(*[lambda: None] * 100, watched.publish_as_daemon)
     assert [report for report in watched.display.reports if isinstance(report, Waiting | Noted)] == [
         Waiting(Reason.THROTTLED, 10.0),
         Noted("the daemon starts it when a slot is free"),
@@ -294,16 +290,9 @@ def test_a_queued_publish_is_watched_while_a_daemon_runs(watched: Watched) -> No
 def test_a_publish_whose_registry_is_away_does_not_wait_for_a_slot(watched: Watched) -> None:
     """The daemon gave its slot up, and starts it when the registry answers: there is no time of the next attempt."""
     watched.owned.journal.note(reason=Reason.OFFLINE, detail="the registry cannot be reached: no connection")
-    paths = watched.owned.paths
     watched.owned.release()
-
-    def daemon_takes_it() -> None:
-        with OwnedPublish.open(paths) as owned:
-            for event in (*STAGING, Event.STAGED, Event.FINALIZED):
-                owned.journal.checkpoint(event)
-
     with Lock(watched.folder.daemon_lock):
-        assert watched.watch(*[lambda: None] * 12, daemon_takes_it)
+        assert watched.watch(*[lambda: None] * 12, watched.publish_as_daemon)
     waits = [report for report in watched.display.reports if isinstance(report, Waiting | Noted)]
     assert waits
     assert all(isinstance(report, Waiting) and report.reason is Reason.OFFLINE for report in waits)
@@ -350,63 +339,6 @@ def test_a_clock_that_is_set_back_does_not_make_a_watch_wait(watched: Watched) -
 
     with pytest.raises(Halted):
         watched.watch(watched.owned.release, set_back)
-
-
-# -------------------------------------------------------------------------------------------------- as real processes
-
-
-def test_one_process_publishes_and_another_watches(program: Program, registry: str) -> None:
-    program("publish", "--anonymous", "--registry", registry).blames(4)
-    [publish_id] = program.publishes
-    with Lock(StateFolder(program.state).daemon_lock):  # as long as a daemon runs, a watch waits for an owner
-        with program.started("publish", "--watch", publish_id[:4], "--json") as watching:
-            assert watching.stdout is not None
-            planned, entered = (json.loads(watching.stdout.readline()) for _ in range(2))
-            assert program("publish", "--resume", publish_id, "-y", "-q").code == 0
-            done = ended(watching)
-    assert (planned["event"], entered["state"]) == ("planned", "auth-select")
-    assert done.code == 0, done.err
-    assert (done.last["event"], done.last["publish_id"]) == ("published", publish_id)
-    assert "stage" in [event.get("state") for event in done.events]
-
-
-def test_a_signal_ends_a_watch_and_nothing_else(program: Program, registry: str) -> None:
-    program("publish", "--anonymous", "--registry", registry).blames(4)
-    [publish_id] = program.publishes
-    with Lock(StateFolder(program.state).find(publish_id).lock):
-        with program.started("publish", "--watch", "-v") as watching:
-            assert watching.stderr is not None
-            while "auth-select" not in watching.stderr.readline():
-                pass
-            watching.send_signal(signal.SIGTERM)
-            done = ended(watching)
-    assert done.code == 130
-    assert "Stopped watching." in done.err
-    assert f"Publish {publish_id} continues." in done.err
-
-
-def test_the_error_event_of_a_watch_names_its_publish(program: Program, registry: str) -> None:
-    program("publish", "--anonymous", "--registry", registry).blames(4)
-    [publish_id] = program.publishes
-    halted = program("publish", "--watch", "--json")
-    assert (halted.code, halted.last["event"], halted.last["publish_id"]) == (4, "error", publish_id)
-    with Lock(StateFolder(program.state).find(publish_id).lock):
-        with program.started("publish", "--watch", "--json") as watching:
-            assert watching.stdout is not None
-            watching.stdout.readline()
-            watching.send_signal(signal.SIGTERM)
-            stopped = ended(watching)
-    assert (stopped.code, stopped.last["publish_id"]) == (130, publish_id)
-    program("journal", "cancel", publish_id)
-    for command in ("--watch", "--resume"):
-        cancelled = program("publish", command, publish_id[:4], "--json")
-        assert (cancelled.code, cancelled.last["publish_id"]) == (2, publish_id)
-
-
-def test_there_is_nothing_to_watch(program: Program) -> None:
-    program("publish", "--watch").blames(2, "no publish of", "is in progress")
-    program("publish", "--watch", "12ab").blames(2, "there is no publish '12ab'")
-    program("publish", "--resume", "12ab", "--watch", "12ab").blames(2, "--watch does not go with --resume")
 
 
 def test_the_owner_is_reported(watched: Watched) -> None:

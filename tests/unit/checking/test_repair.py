@@ -75,14 +75,20 @@ class WithoutVersions(FileStore):
         return await super().read(key, offset, length, now)
 
 
-@pytest.mark.parametrize(("now", "why"), [(CONTENT, "written meanwhile"), (b"changed", ""), (b"", "")])
-async def test_without_versions_what_is_there_is_read_before_it_is_written(
-    now: bytes, why: str, repair: Repair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def open_without_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let repairs open stores that name no versions."""
+
     async def opened(place: str, **others: object) -> FileStore:
         return WithoutVersions(Path(place), "owner")
 
     monkeypatch.setattr(module, "open_store", opened)
+
+
+@pytest.mark.parametrize(("now", "why"), [(CONTENT, "written meanwhile"), (b"changed", ""), (b"", "")])
+async def test_without_versions_what_is_there_is_read_before_it_is_written(
+    now: bytes, why: str, repair: Repair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_without_versions(monkeypatch)
     stored = tmp_path / "stored" / "x"
     stored.write_bytes(now)
     before = stored.stat().st_ino
@@ -95,10 +101,7 @@ async def test_without_versions_what_is_there_is_read_before_it_is_written(
 async def test_without_versions_what_appeared_meanwhile_is_not_written(
     repair: Repair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def opened(place: str, **others: object) -> FileStore:
-        return WithoutVersions(Path(place), "owner")
-
-    monkeypatch.setattr(module, "open_store", opened)
+    open_without_versions(monkeypatch)
     (tmp_path / "stored" / "x").write_bytes(b"another")
     (done,) = await repair.run([missing(tmp_path)])
     assert "written meanwhile" in done.why
@@ -109,11 +112,7 @@ async def test_what_has_lost_its_version_is_not_written(
     repair: Repair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its store names no version any more, so it cannot be compared with the one that was inspected."""
-
-    async def opened(place: str, **others: object) -> FileStore:
-        return WithoutVersions(Path(place), "owner")
-
-    monkeypatch.setattr(module, "open_store", opened)
+    open_without_versions(monkeypatch)
     (tmp_path / "stored" / "x").write_bytes(b"another")
     (done,) = await repair.run([missing(tmp_path, finding=Finding.CHANGED, tag="the version before")])
     assert "written meanwhile" in done.why

@@ -3,7 +3,6 @@
 import errno
 import io
 import json
-import os
 import sqlite3
 import stat
 import tarfile
@@ -26,6 +25,7 @@ from roar_publisher.registry.store.sqlite import connect
 from roar_publisher.state.errors import LocalProblem
 from tests.support.registry.harness import GIT, Json, job, succeeded
 from tests.support.registry.processes import PATIENCE, Process, serving
+from tests.support.state.syncing import refuse_to_sync_folders
 
 
 def run(*arguments: str | Path) -> Result:
@@ -200,14 +200,7 @@ def test_a_backup_is_made_where_folders_cannot_be_synced(
 ) -> None:
     """CIFS and others answer EINVAL. A disk that fails is reported."""
     Store.open(tmp_path / "data").close()
-    sync = os.fsync
-
-    def refusing(descriptor: int) -> None:
-        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            raise OSError(code, os.strerror(code))
-        sync(descriptor)
-
-    monkeypatch.setattr(os, "fsync", refusing)
+    refuse_to_sync_folders(monkeypatch, code)
     make = problem if said else works
     assert said in make("backup", tmp_path / "backup", "--data", tmp_path / "data")
     if not said:

@@ -3,7 +3,6 @@
 import errno
 import os
 import pwd
-import stat
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from roar_publisher.state.private import write_private
 from tests.support.checkout import TESTS
 from tests.support.processes import line_of, running
 from tests.support.state.folders import new_publish
+from tests.support.state.syncing import refuse_to_sync_folders
 
 WRITER = str(TESTS / "support" / "state" / "writer.py")
 
@@ -130,14 +130,7 @@ def test_a_file_is_replaced_where_folders_cannot_be_synced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, kept: bool
 ) -> None:
     """CIFS and others answer EINVAL. A disk that fails is reported."""
-    sync = os.fsync
-
-    def refusing(descriptor: int) -> None:
-        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            raise OSError(code, os.strerror(code))
-        sync(descriptor)
-
-    monkeypatch.setattr(os, "fsync", refusing)
+    refuse_to_sync_folders(monkeypatch, code)
     with nullcontext() if kept else pytest.raises(OSError, match="Input/output"):
         write_private(tmp_path / "file", b"content", durable=True)
     assert (tmp_path / "file").read_bytes() == b"content"

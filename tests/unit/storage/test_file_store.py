@@ -15,6 +15,7 @@ from roar_publisher.storage.digest import digest_file
 from roar_publisher.storage.parts import MIB
 from roar_publisher.storage.source import Content
 from roar_publisher.storage.transfer import transfer
+from tests.support.state.syncing import refuse_to_sync_folders
 from tests.support.storage.memory import MemoryLedger, nothing, write_file
 
 pytestmark = pytest.mark.anyio
@@ -90,14 +91,7 @@ async def test_a_file_system_without_files_of_that_size_is_named(
 async def test_a_folder_that_cannot_be_synced_still_stores_the_object(
     code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sync = os.fsync
-
-    def refusing(descriptor: int) -> None:
-        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            raise OSError(code, os.strerror(code))
-        sync(descriptor)
-
-    monkeypatch.setattr(os, "fsync", refusing)
+    refuse_to_sync_folders(monkeypatch, code)
     monkeypatch.delattr(os, "link")
     for size in (10, 20 * MIB):
         await put(tmp_path / "to", f"object{size}", await digest_file(write_file(tmp_path / "source", size)))
