@@ -56,7 +56,7 @@ def read_bounded(path: Path, most: int, *, follow: bool = True, private: bool = 
 
     private: the file holds a credential. If it belongs to this user, other users lose access to it (mode 0600), which
     is how `roar login` writes it.
-    Raises OSError: EEXIST for anything but a regular file, EFBIG for a larger one, ELOOP for a link if `follow` is
+    Raises OSError: EEXIST for anything but a regular file, EMSGSIZE for a larger one, ELOOP for a link if `follow` is
     false.
     """
     descriptor = os.open(path, os.O_RDONLY | WITHOUT_WAITING | (0 if follow else os.O_NOFOLLOW))
@@ -71,5 +71,5 @@ def read_bounded(path: Path, most: int, *, follow: bool = True, private: bool = 
     finally:
         os.close(descriptor)
     if len(content) > most:
-        raise OSError(errno.EFBIG, f"it is larger than {most // 1024} kB", str(path))
+        raise OSError(errno.EMSGSIZE, f"it is larger than {most // 1024} kB", str(path))
     return content

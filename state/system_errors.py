@@ -41,23 +41,23 @@ _KNOWN = {
 }
 
 
-_IN_THE_WAY = {
+_WITHOUT_REASON = {
     errno.ELOOP: ("it is a link, which is not followed", "remove the link"),
     errno.EMLINK: ("it has a second name (a hard link)", "remove it"),
     errno.EEXIST: ("something else is in its place", "move that away"),
+    # FAT has files of up to 4 GiB, and `ulimit -f` is a limit of the process.
+    errno.EFBIG: (
+        "a file may not be as large there",
+        "use a file system for larger files, or raise the limit (ulimit -f)",
+    ),
 }
-
-
-_TOO_LARGE = ("a file may not be as large there", "use a file system for larger files, or raise the limit (ulimit -f)")
-"""For a write: FAT has files of up to 4 GiB, and `ulimit -f` is a limit of the process."""
+"""What errors without a reason of their own mean, and what to do first."""
 
 
 def explain_os_error(error: OSError, otherwise: Reason) -> SystemProblem:
     """Return what a system error means. otherwise: the reason of an error without a more specific one."""
-    if error.errno == errno.EFBIG and error.strerror == os.strerror(errno.EFBIG):  # `read_bounded` has words of its own
-        return SystemProblem(otherwise, *_TOO_LARGE)
-    if error.errno in _IN_THE_WAY:
-        return SystemProblem(otherwise, *_IN_THE_WAY[error.errno])
+    if error.errno in _WITHOUT_REASON:
+        return SystemProblem(otherwise, *_WITHOUT_REASON[error.errno])
     known = _KNOWN.get(error.errno or 0)
     return known or SystemProblem(otherwise, error.strerror or str(error), "fix its permissions")
 
