@@ -65,7 +65,10 @@ class Background:
 
     def _run(self) -> None:
         while (task := self._tasks.get()) is not None:
-            task()
+            try:
+                task()
+            except Exception:  # a defect must not keep the next task from being carried out
+                log.exception("a task for checkpoints failed; they are kept")
 
     def _clone(self, record: Record, *, copy: bool) -> None:
         self._wake()
@@ -84,6 +87,8 @@ class Background:
             what, next_step = "no daemon runs here that publishes checkpoints", "roar daemon start, outside of roar run"
         except PublisherError as problem:
             what, next_step = problem.what, problem.next_step
+        except OSError as error:  # no more files may be opened, for example
+            what, next_step = f"the daemon cannot be woken: {error.strerror}", "roar daemon status"
         if not self._warned:
             log.warning("%s; they are kept; next: %s", what, next_step)
             self._warned = True

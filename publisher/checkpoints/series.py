@@ -48,22 +48,24 @@ class Series:
 
     def add(self, record: Record) -> Record:
         """Journal a submitted checkpoint, under a name that no earlier one has. Raises OSError."""
-        name, number = record.name, 1
         new = self.folder / f".{os.getpid()}.new"
+        number = 0
         while True:
+            number += 1
+            name = record.name if number == 1 else f"{record.name}.{number}"
+            # In the direction in which the daemon moves them, so that none escapes. Not after the link: the daemon may
+            # have taken the record by then, or this process be killed before it removes the second one of the name.
+            if any(os.path.exists(self._path(state, name)) for state in (WAITING, TAKEN, DONE)):
+                continue
             named = replace(record, name=name, destination=f"{record.destination}/{name}")
             _write(new, named.as_json())
             try:
                 os.link(new, self._path(WAITING, name))
-                if not any(os.path.exists(self._path(each, name)) for each in (TAKEN, DONE)):
-                    return named
-                os.unlink(self._path(WAITING, name))
-            except FileExistsError:
-                pass
+            except FileExistsError:  # another process was faster
+                continue
             finally:
                 os.unlink(new)
-            number += 1
-            name = f"{record.name}.{number}"
+            return named
 
     def records(self, state: str) -> list[Record]:
         """Return what is in a state, oldest first. What cannot be read is left out."""

@@ -1,5 +1,6 @@
 """The queue as a training loop sees it: what is taken, what is skipped, and what a crash leaves."""
 
+import errno
 import logging
 import os
 import threading
@@ -199,6 +200,73 @@ def test_a_record_of_another_release_is_left_alone(make: Make, model: Path) -> N
     found = publisher.submit(model, step=0, pin=True)
     assert found is not None
     assert found.name == "step-00000000.2"
+
+
+def test_a_second_checkpoint_of_a_step_never_waits_under_the_name_of_the_first(
+    make: Make, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even for a moment, in which the daemon would take it, or the training be killed."""
+    publisher, link, names = make(), os.link, list[str]()
+
+    def linked(source: str, target: Path) -> None:
+        names.append(Path(target).stem)
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", linked)
+    for state in (WAITING, TAKEN, DONE):
+        publisher.submit(model, step=1, pin=True)
+        if state != WAITING:
+            take(publisher, names[-1])
+        if state == DONE:
+            assert series_of(publisher).move(names[-1], TAKEN, DONE)
+    publisher.submit(model, step=1, pin=True)
+    assert names == ["step-00000001", "step-00000001.2", "step-00000001.3", "step-00000001.4"]
+
+
+def test_two_processes_that_choose_a_name_at_once_get_two(
+    make: Make, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher = make()
+    path = series_of(publisher).folder / WAITING / "step-00000001.json"
+    link = os.link
+
+    def faster(source: str, target: Path) -> None:
+        if Path(target) == path:
+            path.write_bytes(b"of the other process")
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", faster)
+    found = publisher.submit(model, step=1)
+    assert found is not None
+    assert found.name == "step-00000001.2"
+    assert path.read_bytes() == b"of the other process"
+    assert not list(series_of(publisher).folder.glob(".*.new"))
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EMFILE, os.strerror(errno.EMFILE)), ZeroDivisionError()])
+def test_what_fails_in_the_background_ends_neither_the_thread_nor_the_training(
+    make: Make, model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    publisher = make()
+    publisher._background.flush()
+    caplog.clear()
+
+    def fails(_: object) -> bool:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(background, "wake", fails)
+        patched.setattr(publisher._background, "_warned", False)
+        publisher.submit(model, step=0)
+        publisher._background.flush()
+    if isinstance(error, OSError):
+        assert "cannot be woken: Too many open files" in caplog.text
+        assert "Traceback" not in caplog.text
+    publisher.submit(model, step=1)
+    publisher._background.flush()
+    (waiting,) = series_of(publisher).records(WAITING)
+    assert waiting.step == 1
+    assert list(series_of(publisher).files.iterdir()) == [waiting.snapshot], "the skipped snapshot was removed"
 
 
 def test_mistakes_are_errors_before_the_training_begins(make: Make, captured: Path, tmp_path: Path) -> None:
