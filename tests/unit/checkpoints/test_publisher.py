@@ -1,6 +1,5 @@
 """The queue as a training loop sees it: what is taken, what is skipped, and what a crash leaves."""
 
-import errno
 import logging
 import os
 import threading
@@ -241,32 +240,6 @@ def test_two_processes_that_choose_a_name_at_once_get_two(
     assert found.name == "step-00000001.2"
     assert path.read_bytes() == b"of the other process"
     assert not list(series_of(publisher).folder.glob(".*.new"))
-
-
-@pytest.mark.parametrize("error", [OSError(errno.EMFILE, os.strerror(errno.EMFILE)), ZeroDivisionError()])
-def test_what_fails_in_the_background_ends_neither_the_thread_nor_the_training(
-    make: Make, model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
-) -> None:
-    publisher = make()
-    publisher._background.flush()
-    caplog.clear()
-
-    def fails(_: object) -> bool:
-        raise error
-
-    with monkeypatch.context() as patched:
-        patched.setattr(background, "wake", fails)
-        patched.setattr(publisher._background, "_warned", False)
-        publisher.submit(model, step=0)
-        publisher._background.flush()
-    if isinstance(error, OSError):
-        assert "cannot be woken: Too many open files" in caplog.text
-        assert "Traceback" not in caplog.text
-    publisher.submit(model, step=1)
-    publisher._background.flush()
-    (waiting,) = series_of(publisher).records(WAITING)
-    assert waiting.step == 1
-    assert list(series_of(publisher).files.iterdir()) == [waiting.snapshot], "the skipped snapshot was removed"
 
 
 def test_mistakes_are_errors_before_the_training_begins(make: Make, captured: Path, tmp_path: Path) -> None:
