@@ -1,5 +1,6 @@
 """What the daemon does with a series when a put is gone, or cannot be planned."""
 
+import errno
 import logging
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from roar_publisher import CheckpointPublisher
 from roar_publisher.checkpoints.feeder import RETRY_SECONDS, CheckpointFeeder
 from roar_publisher.checkpoints.record import Record
 from roar_publisher.checkpoints.series import TAKEN, WAITING
-from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.errors import Interrupted, LocalProblem
 from roar_publisher.state.paths import StateFolder
 from tests.support.lineage.captured import captured_project
 
@@ -39,20 +40,56 @@ def test_a_checkpoint_whose_publish_was_removed_failed(publisher: CheckpointPubl
     assert [(one.state, one.detail) for one in publisher.checkpoints()] == [("failed", "its publish was removed")]
 
 
-def test_what_cannot_be_planned_waits_and_is_tried_again_later(
-    publisher: CheckpointPublisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("error", "state", "problem"),
+    [
+        (LocalProblem("no room", next_step="free some"), "waiting", {"what": "no room", "next": "free some"}),
+        (OSError(errno.EIO, "Input/output error"), "publishing", {"what": "cannot be used", "next": ""}),
+        (ZeroDivisionError(), "publishing", {"what": "the program itself is at fault", "next": "roar daemon logs"}),
+    ],
+)
+def test_what_cannot_be_planned_is_tried_again_later_and_holds_up_no_other_series(
+    publisher: CheckpointPublisher,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    state: str,
+    problem: dict[str, str],
 ) -> None:
-    now, tried = [0.0], []
+    now, tried = [0.0], list[tuple[float, str]]()
+    with CheckpointPublisher(tmp_path / "other", visibility="public", start_daemon=False) as other:
+        other.submit(tmp_path / "model.pt", step=1)
 
     def refuse(_: CheckpointFeeder, record: Record) -> str:
-        tried.append(now[0])
+        tried.append((now[0], Path(record.destination).parent.name))
         assert record.snapshot.exists()
-        raise LocalProblem("no room", next_step="free some")
+        raise error
 
     monkeypatch.setattr(CheckpointFeeder, "_put", refuse)
     feeder = CheckpointFeeder(StateFolder(tmp_path / "state"), log=logging.getLogger(__name__), clock=lambda: now[0])
     for now[0] in (0.0, RETRY_SECONDS - 1, RETRY_SECONDS):
         assert not (feeder.feed() and feeder.feed())
-    assert tried == [0.0, RETRY_SECONDS]
+    assert sorted(tried) == [(moment, name) for moment in (0.0, RETRY_SECONDS) for name in ("other", "store")]
+    for each in (publisher, other):
+        assert [one.state for one in each.checkpoints()] == [state]
+        found = each._series.problem
+        assert found is not None
+        assert found["next"] == problem["next"]
+        assert problem["what"] in found["what"]
+
+
+def test_a_daemon_that_stops_while_it_plans_reports_no_problem(
+    publisher: CheckpointPublisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    feeder = CheckpointFeeder(StateFolder(tmp_path / "state"), log=logging.getLogger(__name__))
+
+    def interrupted(_: CheckpointFeeder, record: Record) -> str:
+        feeder.stop()
+        raise Interrupted("the daemon stops")
+
+    monkeypatch.setattr(CheckpointFeeder, "_put", interrupted)
+    caplog.clear()
+    assert not feeder.feed()
     assert [one.state for one in publisher.checkpoints()] == ["waiting"]
-    assert publisher._series.problem == {"what": "no room", "next": "free some"}
+    assert publisher._series.problem is None
+    assert not caplog.records
