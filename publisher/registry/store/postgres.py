@@ -65,7 +65,7 @@ class PostgresConnection:
         self._address = address
         self._lock = lock
         self._driver: Driver | None = None
-        self._in_transaction = self._closed = False
+        self._closed = False
         self._streams: list[psycopg.ServerCursor[PostgresRow]] = []
 
     def execute(
@@ -90,21 +90,19 @@ class PostgresConnection:
         if writing is None:
             self._do("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         else:
+            # What others commit while this waits for the lock has to be seen, whatever the database's own default is.
             shared = "_shared" if writing is Writing.ALONGSIDE else ""
-            self._do(f"BEGIN; SELECT pg_advisory_xact_lock{shared}({self._lock})")
-        self._in_transaction = True
+            self._do(f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock{shared}({self._lock})")
 
     def commit(self) -> None:
         self._close_streams()
         self._do("COMMIT")
-        self._in_transaction = False
 
     def rollback(self) -> None:
-        begun, self._in_transaction = self._in_transaction, False
         try:
             self._close_streams()
-            if begun and self._driver is not None and not self._driver.closed:
-                self._do("ROLLBACK")
+            if self._driver is not None and not self._driver.closed:
+                self._driver.rollback()  # also of a transaction that has begun, and did not get its lock
         except psycopg.Error:
             self._disconnect()
         if self._driver is not None and self._driver.closed:

@@ -4,14 +4,16 @@ from contextlib import closing
 from importlib import import_module
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.store import accounts_schema, schema, sqlite
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.errors import NewerSchemaError, StoreError, StoreUnavailable
-from roar_publisher.registry.store.graphs import new_graph
+from roar_publisher.registry.store.graphs import new_graph, newest_ids
 from roar_publisher.registry.store.postgres import checked_address, translated
+from roar_publisher.registry.store.postgres_schema import LINEAGES_LOCK
 from tests.support.registry.postgres import Postgres, running_postgres
 
 COLUMNS = (
@@ -71,6 +73,26 @@ def test_nobody_waits_for_ever_for_a_registry_that_hangs(postgres: Postgres, tmp
         for tables in (store, store.accounts):
             (limit,) = tables.read(lambda connection: connection.execute(f"SHOW {setting}").fetchone())
             assert limit in ("30s", "1min")
+
+
+def test_a_store_that_did_not_get_its_lock_in_time_goes_on(postgres: Postgres, tmp_path: Path) -> None:
+    url = postgres.new_database()
+    with closing(Store.open(tmp_path, url)) as store, psycopg.connect(url) as other:
+        store.read(lambda connection: connection.execute("SET lock_timeout = '1ms'"))
+        other.execute(f"SELECT pg_advisory_xact_lock({LINEAGES_LOCK})".encode())
+        with pytest.raises(StoreUnavailable, match="lock timeout"):
+            store.write(new_graph)
+        other.rollback()
+        store.write(new_graph)
+        assert store.read(newest_ids).graphs > 0
+
+
+def test_writes_see_what_they_have_waited_for_whatever_the_default_is(postgres: Postgres, tmp_path: Path) -> None:
+    strict = "options=-cdefault_transaction_isolation%3Dserializable"
+    with closing(Store.open(tmp_path, f"{postgres.new_database()}?{strict}")) as store:
+        for write in (store.write, store.write_alongside, store.write_durably):
+            (level,) = write(lambda connection: connection.execute("SHOW transaction_isolation").fetchone())
+            assert level == "read committed"
 
 
 def test_sums_are_whole_numbers(postgres: Postgres, tmp_path: Path) -> None:
