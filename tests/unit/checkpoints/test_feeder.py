@@ -3,6 +3,7 @@
 import errno
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from msgspec.structs import replace
@@ -11,9 +12,16 @@ from roar_publisher import CheckpointPublisher
 from roar_publisher.checkpoints.feeder import RETRY_SECONDS, CheckpointFeeder
 from roar_publisher.checkpoints.record import Record
 from roar_publisher.checkpoints.series import TAKEN, WAITING
+from roar_publisher.publishing import calls
 from roar_publisher.state.errors import Interrupted, LocalProblem
+from roar_publisher.state.machine import State
 from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.record import Progress
+from roar_publisher.state.reasons import Reason
 from tests.support.lineage.captured import captured_project
+
+PUT = "00000001"
+"""The id of the put of a checkpoint."""
 
 
 @pytest.fixture
@@ -93,3 +101,77 @@ def test_a_daemon_that_stops_while_it_plans_reports_no_problem(
     assert [one.state for one in publisher.checkpoints()] == ["waiting"]
     assert publisher._series.problem is None
     assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("progress", "parked", "reason", "ended"),
+    [
+        (Progress(state=State.DONE, hash="ab", url="http://x/ab"), False, None, ("published", "", "ab", "http://x/ab")),
+        (Progress(state=State.DONE), False, None, ("published", "", "", "")),
+        (Progress(state=State.FAILED, detail="refused"), False, None, ("failed", "refused", "", "")),
+        (Progress(state=State.FAILED), False, None, ("failed", "failed", "", "")),
+        (Progress(state=State.CANCELLED), False, None, ("failed", "cancelled", "", "")),
+        (Progress(state=State.STAGE), True, Reason.FILE_CHANGED, ("changed", "", "", "")),
+        (Progress(state=State.STAGE), True, Reason.UNREADABLE, ("changed", "", "", "")),
+        (Progress(state=State.STAGE), True, Reason.DISK_FULL, ("publishing", "", "", "")),
+        (Progress(state=State.STAGE), False, Reason.FILE_CHANGED, ("publishing", "", "", "")),
+    ],
+)
+def test_a_checkpoint_ends_as_its_put_does(
+    publisher: CheckpointPublisher,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    progress: Progress,
+    parked: bool,
+    reason: Reason | None,
+    ended: tuple[str, str, str, str],
+) -> None:
+    cancelled = follow(publisher, tmp_path, monkeypatch, progress, parked, reason)
+    [one] = publisher.checkpoints()
+    assert (one.state, one.detail, one.hash, one.url) == ended
+    assert cancelled == ([PUT] if one.state == "changed" else [])
+
+
+@pytest.mark.parametrize("cloned", [False, True])
+def test_a_file_that_changed_is_read_from_its_clone_once(
+    publisher: CheckpointPublisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cloned: bool
+) -> None:
+    planned: list[Record] = []
+
+    def plan(_: CheckpointFeeder, record: Record) -> str:
+        planned.append(record)
+        return "00000002"
+
+    monkeypatch.setattr(CheckpointFeeder, "_put", plan)
+    [record] = publisher._series.records(WAITING)
+    (record.snapshot / "clone-0").mkdir()
+    progress = Progress(state=State.STAGE)
+    assert follow(publisher, tmp_path, monkeypatch, progress, True, Reason.FILE_CHANGED, cloned=cloned) == [PUT]
+    assert [one.cloned for one in planned] == ([] if cloned else [True])
+    [one] = publisher.checkpoints()
+    assert (one.state, one.publish_id) == (("changed", "") if cloned else ("publishing", "00000002"))
+
+
+def follow(
+    publisher: CheckpointPublisher,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    progress: Progress,
+    parked: bool,
+    reason: Reason | None,
+    *,
+    cloned: bool = False,
+) -> list[str]:
+    """Let the daemon look once at a checkpoint whose put is in a state. Return the puts that it cancelled."""
+    series = publisher._series
+    [record] = series.records(WAITING)
+    assert series.move(record.name, WAITING, TAKEN)
+    series.update(TAKEN, replace(record, publish_id=PUT, cloned=cloned))
+    status = SimpleNamespace(progress=progress, queued=SimpleNamespace(parked=parked), reason=reason)
+    cancelled: list[str] = []
+    monkeypatch.setattr(CheckpointFeeder, "_status", lambda _, publish_id: status)
+    monkeypatch.setattr(CheckpointFeeder, "_planned", lambda *_: None)
+    monkeypatch.setattr(calls, "cancel_by_id", cancelled.append)
+    feeder = CheckpointFeeder(StateFolder(tmp_path / "state"), log=logging.getLogger(__name__))
+    feeder.feed()
+    return cancelled
