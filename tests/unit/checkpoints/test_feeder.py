@@ -16,8 +16,8 @@ from roar_publisher.publishing import calls
 from roar_publisher.state.errors import Interrupted, LocalProblem
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import StateFolder
-from roar_publisher.state.record import Progress
 from roar_publisher.state.reasons import Reason
+from roar_publisher.state.record import Progress
 from tests.support.lineage.captured import captured_project
 
 PUT = "00000001"
