@@ -24,33 +24,33 @@ async def replay(
 ) -> StreamingResponse:
     """Return a reply with `head`, the place of the code, and these jobs of a lineage, in this order.
 
-    If the lineage is replaced while its jobs are sent, the connection ends early.
+    Without a lineage there are none. If it is replaced while its jobs are sent, the connection ends early. Raises
+    `Refusal` as `git_context`.
     """
     code: Mapping[str, object] = dict.fromkeys(("gitRepo", "gitCommit", "gitBranch"))
     if lineage is not None:
         code = await service.read(git_context, lineage, ids[-1] if ids else None)
-    graph_id = 0 if lineage is None else lineage.graph_id
     return StreamingResponse(
-        _document(service, graph_id, array("q", ids), {**head, **code}), media_type="application/json"
+        _document(service, lineage, array("q", ids), {**head, **code}), media_type="application/json"
     )
 
 
 async def _document(
-    service: RegistryService, graph_id: int, ids: Sequence[int], head: Mapping[str, object]
+    service: RegistryService, lineage: Lineage | None, ids: Sequence[int], head: Mapping[str, object]
 ) -> AsyncIterator[str]:
     yield json.dumps(head)[:-1] + ', "jobs": ['
     sent = 0
-    while sent < len(ids):
-        jobs = await service.read(replayed_jobs, graph_id, ids[sent : sent + JOBS_AT_ONCE], sent + 1)
+    while lineage is not None and sent < len(ids):
+        jobs = await service.read(replayed_jobs, lineage, ids[sent : sent + JOBS_AT_ONCE], sent + 1)
         for job in jobs:
             yield ", " if sent else ""
-            async for piece in _job(service, graph_id, job):
+            async for piece in _job(service, lineage, job):
                 yield piece
             sent += 1
     yield "]}"
 
 
-async def _job(service: RegistryService, graph_id: int, job: ReplayedJob) -> AsyncIterator[str]:
+async def _job(service: RegistryService, lineage: Lineage, job: ReplayedJob) -> AsyncIterator[str]:
     text = json.dumps(job.document)
     if not job.wide:
         yield text
@@ -59,7 +59,7 @@ async def _job(service: RegistryService, graph_id: int, job: ReplayedJob) -> Asy
     for kind in KINDS:
         yield f', "{kind}": ['
         after = ""
-        while page := await service.read(links_page, graph_id, job.id, kind, after):
+        while page := await service.read(links_page, lineage, job.id, kind, after):
             yield (", " if after else "") + json.dumps(page)[1:-1]
             after = str(page[-1]["hash"])
         yield "]"

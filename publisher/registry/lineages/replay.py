@@ -1,13 +1,18 @@
-"""The jobs of a lineage as `roar reproduce` and `roar diff` read them: complete, with all inputs and outputs."""
+"""The jobs of a lineage as `roar reproduce` and `roar diff` read them: complete, with all inputs and outputs.
+
+A reply takes as long as its reader. Each part of it is read only while the lineage is published as it was at the start.
+"""
 
 import json
 from collections.abc import Sequence
+from http import HTTPStatus
 
 from msgspec import Struct
 
 from roar_publisher.registry.http.bounds import REPLY_BYTES, within
+from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages.job_views import shown_metadata
-from roar_publisher.registry.store import provenance
+from roar_publisher.registry.store import lineages, provenance
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.jobs import SizedJob
 from roar_publisher.registry.store.lineages import Lineage
@@ -30,27 +35,33 @@ class ReplayedJob(Struct, frozen=True):
     bytes: int
 
 
-def replayed_jobs(connection: Connection, graph_id: int, ids: Sequence[int], first: int) -> list[ReplayedJob]:
-    """Return jobs with these ids, in this order: as many as fit in `REPLY_BYTES`, but at least one.
+def replayed_jobs(connection: Connection, lineage: Lineage, ids: Sequence[int], first: int) -> list[ReplayedJob]:
+    """Return jobs of a lineage with these ids, in this order: as many as fit in `REPLY_BYTES`, but at least one.
 
     `first` is the number that the reply gives to the first one. Raises `LineageReplaced` if the next job is gone.
     """
+    _check_published(connection, lineage)
     found = provenance.jobs_with_ids(connection, ids)
-    jobs = (_job(connection, graph_id, job, number) for number, job in enumerate(found, first))
+    jobs = (_job(connection, lineage.graph_id, job, number) for number, job in enumerate(found, first))
     taken = within(jobs, REPLY_BYTES, lambda job: job.bytes)
     if not taken or [job.id for job in taken] != list(ids[: len(taken)]):
         raise LineageReplaced
     return taken
 
 
-def links_page(connection: Connection, graph_id: int, job_id: int, kind: str, after: str) -> list[dict[str, object]]:
-    """Return up to `MOST_LINKS` links of a job after a digest, in the order of digests."""
-    links = provenance.links_after(connection, graph_id, job_id, kind, after, MOST_LINKS)
-    return [{"hash": link.digest, "path": link.path, "size": link.size} for link in links]
+def links_page(connection: Connection, lineage: Lineage, job_id: int, kind: str, after: str) -> list[dict[str, object]]:
+    """Return up to `MOST_LINKS` links of a job after a digest, in the order of digests. Raises `LineageReplaced`."""
+    _check_published(connection, lineage)
+    return _links(connection, lineage.graph_id, job_id, kind, after)
 
 
 def git_context(connection: Connection, lineage: Lineage, last_job: int | None) -> dict[str, object]:
-    """Return where the code of a replay is: the commit of its last job, or else the one of the publish."""
+    """Return where the code of a replay is: the commit of its last job, or else the one of the publish.
+
+    Raises `Refusal` (503) if the lineage was replaced since it was looked up.
+    """
+    if not lineages.is_published(connection, lineage):
+        raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "this lineage was replaced just now: try again")
     jobs = [] if last_job is None else list(provenance.jobs_with_ids(connection, [last_job]))
     commit = next((job.stored.git_commit for job in jobs), None)
     return {
@@ -78,5 +89,15 @@ def _job(connection: Connection, graph_id: int, job: SizedJob, number: int) -> R
     }
     wide = max(job.inputs, job.outputs) > MOST_LINKS
     if not wide:
-        document |= {kind: links_page(connection, graph_id, job.id, kind, "") for kind in KINDS}
+        document |= {kind: _links(connection, graph_id, job.id, kind, "") for kind in KINDS}
     return ReplayedJob(job.id, document, wide, len(json.dumps(document)))
+
+
+def _links(connection: Connection, graph_id: int, job_id: int, kind: str, after: str) -> list[dict[str, object]]:
+    links = provenance.links_after(connection, graph_id, job_id, kind, after, MOST_LINKS)
+    return [{"hash": link.digest, "path": link.path, "size": link.size} for link in links]
+
+
+def _check_published(connection: Connection, lineage: Lineage) -> None:
+    if not lineages.is_published(connection, lineage):
+        raise LineageReplaced

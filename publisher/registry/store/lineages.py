@@ -137,6 +137,15 @@ def find_by_graph(connection: Connection, graph_id: int) -> Lineage | None:
     return None if row is None else lineage_of(row)
 
 
+def is_published(connection: Connection, lineage: Lineage) -> bool:
+    """Return whether a lineage still has its hash and its graph.
+
+    If not, what was found by ids of its graph and jobs may be somebody else's: SQLite gives ids of deleted rows again.
+    """
+    found = find_by_graph(connection, lineage.graph_id)
+    return found is not None and found.hash == lineage.hash
+
+
 def find_readable(connection: Connection, lineage_hash: str, reader: Reader) -> Lineage | None:
     """Return the lineage under a hash; None if this reader can see none."""
     row = connection.execute(

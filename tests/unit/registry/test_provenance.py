@@ -9,9 +9,14 @@ import pytest
 from roar_publisher.registry.api import replays
 from roar_publisher.registry.api.artifacts import SEARCHES, SEARCHES_OF_CLIENT
 from roar_publisher.registry.data import Store
+from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages import digest_search, replay, upstream
-from roar_publisher.registry.lineages.replay import LineageReplaced
+from roar_publisher.registry.lineages.reading import readable_lineage
+from roar_publisher.registry.lineages.replay import LineageReplaced, replayed_jobs
+from roar_publisher.registry.lineages.sweeping import sweep_slice
+from roar_publisher.registry.store.access import Reader
 from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.provenance import places_after
 from tests.support.registry.harness import (
     GIT,
     NO_AUTH,
@@ -26,6 +31,7 @@ from tests.support.registry.harness import (
     succeeded,
     uid,
 )
+from tests.support.registry.legacy import Legacy, hash_beforehand, staged
 from tests.support.registry.people import Bearer
 from tests.unit.registry.test_costs import counted
 
@@ -237,6 +243,35 @@ async def test_a_reply_ends_early_if_one_of_its_jobs_is_gone(registry: Registry,
     store.write(lambda connection: connection.execute(gone).rowcount)
     with pytest.raises(LineageReplaced):
         await registry.client.get(f"/api/v1/artifacts/{digest(3)}/dag")
+
+
+async def test_a_slow_reader_does_not_get_jobs_that_have_the_ids_of_deleted_ones(
+    registry: Registry, store: Store
+) -> None:
+    """SQLite gives the ids of deleted rows again, here those of a legacy lineage to what somebody else stages."""
+    person = registry.person("alice")
+    alice, bob = Bearer(person), Bearer(registry.person("bob"))
+    session = await staged(registry, alice)
+    legacy = Legacy(registry, await hash_beforehand(person), alice)
+    await legacy.open()
+    await legacy.add_jobs(job(1), job(2))
+    await legacy.add_links(2, "inputs", link(1))
+    lineage = store.read(readable_lineage, legacy.hash, Reader())
+    ids = [place.id for place in store.read(places_after, lineage.graph_id, None, 10)]
+    assert [each.document["jobUid"] for each in store.read(replayed_jobs, lineage, ids, 1)] == [uid(1), uid(2)]
+
+    assert (await session.finalize())["hash"] == legacy.hash
+    while store.write(sweep_slice, registry.clock()):
+        continue
+    secret = await registry.open(auth=bob)
+    await secret.add_jobs(job(7, command="secret"), job(8, command="secret"))
+    await secret.add_links(8, "inputs", link(7, "secret"))
+    with pytest.raises(LineageReplaced):
+        store.read(replayed_jobs, lineage, ids[1:], 2)
+    with pytest.raises(LineageReplaced):
+        store.read(replay.links_page, lineage, ids[1], "inputs", "")
+    with pytest.raises(Refusal, match="try again"):
+        store.read(replay.git_context, lineage, ids[1])
 
 
 async def test_searches_wait_for_each_other_and_one_client_leaves_room_for_others(
