@@ -61,14 +61,14 @@ class Changes:
 
 
 async def index_forever(write: Write, clock: Callable[[], float], changes: Changes) -> None:
-    """Index until cancelled. Errors of the store (a full disk) are logged, and tried again."""
+    """Index until cancelled. Errors, of the store (a full disk) or any other, are logged, and it is tried again."""
     while True:
         try:
             more = await write(index_slice, clock())
         except IndexedElsewhere:
             more = True
-        except StoreError as error:
-            logger.error("cannot index lineages now: %s", error)
+        except Exception as error:
+            logger.error("cannot index lineages now: %s", error, exc_info=not isinstance(error, StoreError))
             more = False
         if not more:
             await changes.wait(INTERVAL_SECONDS)

@@ -54,15 +54,16 @@ async def sweep_forever(
     """Sweep until cancelled. Cancellation does not interrupt a running slice. `clock` returns Unix seconds. `swept`
     is called after each slice that removed something, `counted` with what is staged after each round.
 
-    Errors of the store (a full disk) are logged, and the next round tries again.
+    Errors, of the store (a full disk) or any other (no thread can be started), are logged, and the next round tries
+    again: nobody would start this anew.
     """
     while True:
         try:
             more = await write(sweep_slice, clock())
             if not more:
                 counted(await write(count_staged, clock()))
-        except StoreError as error:
-            logger.error("cannot delete expired data now: %s", error)
+        except Exception as error:
+            logger.error("cannot delete expired data now: %s", error, exc_info=not isinstance(error, StoreError))
             more = False
         if more:
             swept()

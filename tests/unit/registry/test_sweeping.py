@@ -173,8 +173,11 @@ async def test_quotas_of_inactive_clients_are_forgotten(registry: Registry, stor
     assert count(store, "anonymous_use") == 0
 
 
-def test_a_store_that_cannot_write_is_swept_later(caplog: pytest.LogCaptureFixture) -> None:
-    errors = [StoreUnavailable("database or disk is full")] * 3
+@pytest.mark.parametrize(
+    "error", [StoreUnavailable("database or disk is full"), RuntimeError("can't start new thread")]
+)
+def test_a_store_that_cannot_write_is_swept_later(caplog: pytest.LogCaptureFixture, error: Exception) -> None:
+    errors = [error] * 3
 
     async def stubborn(call: Callable[[], T], /) -> T:
         if errors:
@@ -194,9 +197,8 @@ def test_a_store_that_cannot_write_is_swept_later(caplog: pytest.LogCaptureFixtu
         virtual.run(scenario)
     failed = ("delete expired data", "index lineages")
     assert len(caplog.records) == 3
-    assert {record.getMessage() for record in caplog.records} == {
-        f"cannot {what} now: database or disk is full" for what in failed
-    }
+    assert {record.getMessage() for record in caplog.records} == {f"cannot {what} now: {error}" for what in failed}
+    assert all(bool(record.exc_info) == isinstance(error, RuntimeError) for record in caplog.records)
 
 
 @pytest.mark.anyio
