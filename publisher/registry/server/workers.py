@@ -139,15 +139,10 @@ class Supervisor:
 
     def _start(self, number: int) -> str:
         """Start a worker. Return why it does not serve, or an empty text."""
-        read, write = os.pipe()
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # none may come between the fork and its entry
-        pid = os.fork()
-        if pid == 0:
-            os.close(read)
-            self._be_worker(number, open(write, "wb", buffering=0))
-        self._workers[pid] = _Worker(number, read)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-        os.close(write)
+        try:
+            pid, read = self._fork(number)
+        except OSError as error:  # the other workers go on serving
+            return error.strerror or str(error)
         in_time, _, _ = select.select([read], [], [], START_SECONDS)
         answer = os.read(read, READ_BYTES) if in_time else b"it did not start in time"
         if answer.startswith(ALIVE) or self._stopping:
@@ -156,7 +151,26 @@ class Supervisor:
             os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         self._forget(pid)
-        return answer.decode() or "it ended at once"
+        return answer.decode(errors="replace") or "it ended at once"
+
+    def _fork(self, number: int) -> tuple[int, int]:
+        """Return the id of a new worker and the file descriptor from which its bytes are read. Raises OSError."""
+        read, write = os.pipe()
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # none may come between the fork and its entry
+        try:
+            pid = os.fork()
+        except OSError:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+            os.close(read)
+            os.close(write)
+            raise
+        if pid == 0:
+            os.close(read)
+            self._be_worker(number, open(write, "wb", buffering=0))
+        self._workers[pid] = _Worker(number, read)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        os.close(write)
+        return pid, read
 
     def _be_worker(self, number: int, answers: io.FileIO) -> NoReturn:
         status, problem, serving = 1, "", False
@@ -185,11 +199,13 @@ class Supervisor:
         except BaseException:
             logger.exception("worker %d has failed", number)
         finally:
-            if problem and serving:
-                logger.error("worker %d has failed: %s", number, problem)
-            elif problem:
-                answers.write(problem.encode())
-            os._exit(status)
+            try:
+                if problem and serving:
+                    logger.error("worker %d has failed: %s", number, problem)
+                elif problem:
+                    answers.write(problem.encode(errors="replace"))
+            finally:  # whatever happens, this process must not go on as a second supervisor
+                os._exit(status)
 
     @contextlib.contextmanager
     def _handled_signals(self) -> Iterator[None]:

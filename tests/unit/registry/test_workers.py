@@ -1,6 +1,7 @@
 """Several workers over one socket: they are replaced, summed, drained, and never left alone."""
 
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import NoReturn
 
 import httpx2
 import psycopg
@@ -189,6 +191,47 @@ def test_a_jump_of_the_clock_makes_no_worker_hang(monkeypatch: pytest.MonkeyPatc
     assert killed == [1]
     for descriptor in (read, write, supervisor._life_read, supervisor._life_write):
         os.close(descriptor)
+
+
+@pytest.mark.parametrize("missing", ["fork", "pipe"])
+def test_a_worker_that_cannot_be_started_now_ends_no_other(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    """The supervisor tries again a second later. Until then, it still gets its signals, and keeps no descriptor."""
+
+    def exhausted() -> NoReturn:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    supervisor = Supervisor(lambda number, alive, life: None)
+    blocked, opened = signal.pthread_sigmask(signal.SIG_BLOCK, ()), len(os.listdir("/dev/fd"))
+    with monkeypatch.context() as patched:
+        patched.setattr(f"roar_publisher.registry.server.workers.os.{missing}", exhausted)
+        assert supervisor._start(0) == os.strerror(errno.EAGAIN)
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == blocked
+    assert len(os.listdir("/dev/fd")) == opened
+    assert not supervisor._workers
+    for descriptor in (supervisor._life_read, supervisor._life_write):
+        os.close(descriptor)
+
+
+ALONE = """
+import os
+from roar_publisher.registry.server import workers
+
+def work(number, alive, life):
+    raise OSError("the database is away")
+
+read, write = os.pipe()
+os.close(read)
+try:
+    workers.Supervisor(work)._be_worker(0, open(write, "wb", buffering=0))
+finally:
+    os._exit(42)
+"""
+"""A worker that fails after its supervisor has ended."""
+
+
+def test_a_worker_that_cannot_say_why_it_failed_ends_all_the_same() -> None:
+    """Otherwise it would go on as a second supervisor, and stop the other workers."""
+    assert subprocess.run([sys.executable, "-c", ALONE], timeout=PATIENCE).returncode == 1
 
 
 def answers(port: int) -> bool:
