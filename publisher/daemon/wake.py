@@ -9,7 +9,7 @@ import socket
 import struct
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import anyio
@@ -17,9 +17,12 @@ from anyio.abc import SocketAttribute, SocketStream
 
 from roar_publisher.state.lock import owner
 from roar_publisher.state.paths import StateFolder
+from roar_publisher.tasks import task_group
 
 ANSWER = b"ok\n"
 ANSWER_SECONDS = 2.0
+ACCEPT_PAUSE_SECONDS = 1.0
+"""How long connections wait to be accepted if the system has no file descriptor left for one."""
 LONGEST_ADDRESS = 100
 """Length in bytes that every system accepts for a socket path."""
 
@@ -33,13 +36,13 @@ def wake(folder: StateFolder) -> bool:
 
 
 def _answered(folder: StateFolder) -> bool:
-    with _address(folder.daemon_socket) as address, socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(ANSWER_SECONDS)
-        try:
+    try:
+        with _address(folder.daemon_socket) as address, socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(ANSWER_SECONDS)
             connection.connect(address)
             return connection.recv(len(ANSWER)) == ANSWER
-        except OSError:
-            return False
+    except OSError:
+        return False
 
 
 async def serve(folder: StateFolder, on_wake: Callable[[], None]) -> None:
@@ -65,11 +68,17 @@ async def serve(folder: StateFolder, on_wake: Callable[[], None]) -> None:
         except (OSError, anyio.BrokenResourceError):
             pass  # the client did not wait for the answer
 
-    try:
-        async with listener:
-            await listener.serve(safely)
-    finally:
-        path.unlink(missing_ok=True)
+    async with listener, task_group() as tasks:
+        made = path.lstat()
+        try:
+            while True:
+                with suppress(anyio.BrokenResourceError):
+                    await listener.serve(safely, tasks)
+                await anyio.sleep(ACCEPT_PAUSE_SECONDS)
+        finally:
+            with suppress(OSError):
+                if os.path.samestat(path.lstat(), made):  # not that of a daemon of a new folder there
+                    path.unlink()
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The socket at which the daemon is woken: for this user alone, and for nothing but waking."""
 
+import errno
 import os
 import socket
 import stat
@@ -9,11 +10,13 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import anyio
 import pytest
 from anyio import to_thread
 
+from roar_publisher.daemon import wake as wake_module
 from roar_publisher.daemon.wake import ANSWER, serve, wake
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.paths import StateFolder
@@ -170,3 +173,60 @@ async def test_a_socket_that_cannot_be_created_is_an_error(folder: StateFolder) 
     folder.daemon_socket.mkdir()
     with pytest.raises(OSError):  # noqa: PT011  it is a directory, in the words of each system
         await serve(folder, lambda: None)
+
+
+def fail_once(monkeypatch: pytest.MonkeyPatch, function: str) -> list[str]:
+    """Let sockets fail in this function for lack of a file descriptor, once; the list says that it happened."""
+    real = getattr(socket.socket, function)
+    failed: list[str] = []
+
+    def fails(connection: socket.socket, *arguments: Any, **more: Any) -> Any:
+        if not failed:
+            failed.append(function)
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return real(connection, *arguments, **more)
+
+    monkeypatch.setattr(socket.socket, function, fails)
+    return failed
+
+
+async def test_a_daemon_without_a_descriptor_for_a_client_answers_once_there_is_one(
+    folder: StateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wake_module, "ACCEPT_PAUSE_SECONDS", 0.0)
+    async with daemon(folder) as woken:
+        failed = fail_once(monkeypatch, "_accept")
+        assert await wakes(folder)
+        assert failed
+        assert len(woken) == 1
+
+
+async def test_a_process_without_a_descriptor_for_the_socket_still_sees_the_daemon(
+    folder: StateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.root.mkdir(parents=True)
+    with Lock(folder.daemon_lock):
+        failed = fail_once(monkeypatch, "__init__")
+        assert await wakes(folder)
+        assert failed
+
+
+async def test_the_socket_of_a_later_daemon_is_not_removed(folder: StateFolder) -> None:
+    """A daemon notices only after a while that its folder was removed, and another one may run there by then."""
+    earlier, over = anyio.CancelScope(), anyio.Event()
+
+    async def serve_earlier() -> None:
+        with earlier:
+            await serve(folder, lambda: None)
+        over.set()
+
+    folder.root.mkdir(parents=True)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(serve_earlier)
+        await to_thread.run_sync(until, lambda: folder.daemon_socket.is_socket() and wake(folder))
+        folder.daemon_socket.unlink()
+        async with daemon(folder) as woken:
+            earlier.cancel()
+            await over.wait()
+            assert await wakes(folder)
+            assert len(woken) == 1
