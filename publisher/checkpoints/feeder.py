@@ -6,15 +6,15 @@ kill at any moment. A put that was planned before its id was noted is found by i
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from msgspec.structs import replace
 
 from roar_publisher.checkpoints.record import End, Record
-from roar_publisher.checkpoints.series import TAKEN, WAITING, Series, registered
+from roar_publisher.checkpoints.series import FOLDER, TAKEN, WAITING, Series, registered, series_in
 from roar_publisher.checkpoints.snapshot import has_clone
 from roar_publisher.state.errors import Conclusion, Interrupted, PublisherError, UsageProblem
 from roar_publisher.state.machine import State
@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from roar_publisher.publishing.calls import Call
     from roar_publisher.state.status import JournalStatus
 
+T = TypeVar("T")
+
 RETRY_SECONDS = 60.0
-"""How long a series waits after its next checkpoint could not be planned."""
+"""How long a series waits after its next checkpoint could not be planned, or its folder not be read."""
 GONE = frozenset({Reason.FILE_CHANGED, Reason.UNREADABLE, Reason.NOT_A_FILE})
 """Reasons for which a put cannot read what was submitted."""
 
@@ -44,16 +46,17 @@ class CheckpointFeeder:
         self._folder = folder
         self._log = log
         self._clock = clock
-        self._paused: dict[Path, float] = {}  # until when, by the folder of the series
+        self._paused: dict[Path, float] = {}  # until when, by the folder that could not be used
         self._call: Call | None = None
         self._stopped = False
 
     def feed(self) -> bool:
         """Advance every series. Return whether one did: then there may be more to do. Blocks while files are read."""
         advanced = False
-        for series in registered(self._folder):
-            if not self._stopped and self._clock() >= self._paused.get(series.folder, 0.0):
-                advanced |= self._advance_safely(series)
+        for folder in self._listed(registered, self._folder.root / FOLDER):
+            for series in self._listed(series_in, folder):
+                if not self._stopped and not self._is_paused(series.folder):
+                    advanced |= self._advance_safely(series)
         return advanced
 
     def stop(self) -> None:
@@ -61,6 +64,23 @@ class CheckpointFeeder:
         self._stopped = True
         if self._call is not None:
             self._call.stop()
+
+    def _listed(self, listing: Callable[[Path], Iterator[T]], folder: Path) -> list[T]:
+        """Return what a listing of a folder yields. One that cannot be read hides no other, and is read later."""
+        if self._is_paused(folder):
+            return []
+        try:
+            return list(listing(folder))
+        except OSError as error:
+            self._pause(folder)
+            self._log.warning("the checkpoints in %s cannot be read: %s", folder, error)
+            return []
+
+    def _is_paused(self, folder: Path) -> bool:
+        return self._clock() < self._paused.get(folder, 0.0)
+
+    def _pause(self, folder: Path) -> None:
+        self._paused[folder] = self._clock() + RETRY_SECONDS
 
     def _advance_safely(self, series: Series) -> bool:
         try:
@@ -72,7 +92,7 @@ class CheckpointFeeder:
         except Exception:
             self._log.exception("a defect keeps checkpoints from being published")
             what, next_step = "the program itself is at fault", "roar daemon logs"
-        self._paused[series.folder] = self._clock() + RETRY_SECONDS
+        self._pause(series.folder)
         if not self._stopped:
             self._log.warning("checkpoints of %s: %s; next: %s", series.folder.parents[2], what, next_step)
             with suppress(OSError):

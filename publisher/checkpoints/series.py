@@ -159,11 +159,11 @@ def register(folder: StateFolder, roar_dir: Path) -> None:
         os.symlink(target, known / hashlib.sha256(os.fsencode(target)).hexdigest()[:16])
 
 
-def registered(folder: StateFolder) -> Iterator[Series]:
-    """Yield every series that the daemon of a state folder knows."""
+def registered(known: Path) -> Iterator[Path]:
+    """Yield the folders, each of a project's series, that the daemon of a state folder knows. known: its FOLDER."""
     with suppress(FileNotFoundError):
-        for link in sorted((folder.root / FOLDER).iterdir()):
-            yield from series_in(Path(os.path.realpath(link)))
+        for link in sorted(known.iterdir()):
+            yield Path(os.path.realpath(link))
 
 
 def series_in(folder: Path) -> Iterator[Series]:

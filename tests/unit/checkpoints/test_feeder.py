@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from roar_publisher import CheckpointPublisher
 from roar_publisher.checkpoints.feeder import RETRY_SECONDS, CheckpointFeeder
 from roar_publisher.checkpoints.record import Record
-from roar_publisher.checkpoints.series import TAKEN, WAITING
+from roar_publisher.checkpoints.series import FOLDER, TAKEN, WAITING, Series
 from roar_publisher.publishing import calls
 from roar_publisher.state.errors import Interrupted, LocalProblem
 from roar_publisher.state.machine import State
@@ -101,6 +101,34 @@ def test_a_daemon_that_stops_while_it_plans_reports_no_problem(
     assert [one.state for one in publisher.checkpoints()] == ["waiting"]
     assert publisher._series.problem is None
     assert not caplog.records
+
+
+def test_a_project_that_cannot_be_read_hides_no_other_and_is_read_again_later(
+    publisher: CheckpointPublisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now, advanced = [0.0], []
+
+    def advance(_: CheckpointFeeder, series: Series) -> bool:
+        advanced.append(series.folder)
+        return True
+
+    monkeypatch.setattr(CheckpointFeeder, "_advance", advance)
+    state, readable = StateFolder(tmp_path / "state"), publisher._series.folder
+    unreadable = state.root / FOLDER / "0"  # comes before the other
+    unreadable.symlink_to(unreadable)
+    caplog.clear()
+    feeder = CheckpointFeeder(state, log=logging.getLogger(__name__), clock=lambda: now[0])
+    for _ in range(2):
+        assert feeder.feed()
+    assert advanced == [readable] * 2
+    [record] = caplog.records
+    assert f"the checkpoints in {unreadable} cannot be read: " in record.getMessage()
+
+    unreadable.unlink()
+    unreadable.symlink_to(readable.parent)
+    now[0] = RETRY_SECONDS
+    assert feeder.feed()
+    assert advanced == [readable] * 4
 
 
 @pytest.mark.parametrize(
