@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from roar_publisher.auth.choice import Choice
 from roar_publisher.daemon.dependencies import ActivePublish, Dependencies
 from roar_publisher.daemon.log import Log, about
-from roar_publisher.daemon.schedule import Action, FollowUp, follow_up_of
+from roar_publisher.daemon.schedule import UNUSABLE_PAUSE_SECONDS, Action, FollowUp, follow_up_of
 from roar_publisher.engine.journal import AsyncJournal
 from roar_publisher.engine.loop import SETBACKS
 from roar_publisher.engine.run import Frontend, Resources
@@ -98,16 +98,24 @@ async def _record(
 
 async def park_defect(
     found: JournalStatus, error: Exception, *, log: logging.Logger, dependencies: Dependencies
-) -> None:
-    """Park a publish after an unexpected exception. The exception text is not kept, because it may contain anything."""
-    about(log, found.paths.id).error(DEFECT, exc_info=error)
+) -> FollowUp:
+    """Park a publish after an unexpected exception, and return what follows: a pause if it cannot be parked now.
+
+    The exception text is not kept, because it may contain anything.
+    """
+    publish_log = about(log, found.paths.id)
+    publish_log.error(DEFECT, exc_info=error)
     run_blocking = dependencies.run_blocking()
     try:
         with await run_blocking(OwnedPublish.open, found.paths, clock=dependencies.clock) as owned:
             detail = f"a defect of roar-publisher ({type(error).__name__})"
             await run_blocking(owned.journal.park, reason=Reason.DEFECT, detail=detail)
+        return FollowUp(Action.LEAVE)
     except PublisherError as problem:
-        about(log, found.paths.id).error(problem.what)
+        publish_log.error(problem.what)
+    except Exception as again:  # whatever was met before may be met here, too
+        publish_log.error(DEFECT, exc_info=again)
+    return FollowUp(Action.PAUSE, seconds=UNUSABLE_PAUSE_SECONDS)
 
 
 async def report_end(

@@ -102,7 +102,7 @@ class WorkerPool:
             about(self._log, found.paths.id).error(problem.what)
             follow_up = FollowUp(Action.PAUSE, seconds=UNUSABLE_PAUSE_SECONDS)
         except Exception as error:
-            await park_defect(found, error, log=self._log, dependencies=self._dependencies)
+            follow_up = await park_defect(found, error, log=self._log, dependencies=self._dependencies)
         finally:
             del self.active[found.paths.id]
             self._on_released(found.paths.id, follow_up)

@@ -8,11 +8,13 @@ import pytest
 
 from roar_publisher.daemon import workers as workers_module
 from roar_publisher.daemon.dependencies import Dependencies
-from roar_publisher.daemon.schedule import FollowUp
+from roar_publisher.daemon.schedule import UNUSABLE_PAUSE_SECONDS, Action, FollowUp
 from roar_publisher.daemon.settings import DaemonSettings
 from roar_publisher.daemon.workers import WorkerPool
 from roar_publisher.net.connection import RegistryConnection
+from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.status import JournalStatus
 from roar_publisher.state.status_reader import read_status
 from tests.support.lineages import chain, cut, frozen
@@ -71,3 +73,32 @@ async def test_after_a_suspension_new_publishes_use_new_connections(
         slow.may_release.set()
         tasks.cancel_scope.cancel()
     assert workers.active == {}
+
+
+@pytest.mark.parametrize("problem", [LocalProblem("the lock cannot be opened"), RuntimeError("can't start new thread")])
+async def test_a_publish_that_meets_a_defect_and_cannot_be_parked_is_left_alone_for_a_while(
+    folder: StateFolder, monkeypatch: pytest.MonkeyPatch, problem: Exception
+) -> None:
+    """It neither ends the daemon nor is it tried again at once."""
+
+    async def defect(*_: object, **__: object) -> FollowUp:
+        raise RuntimeError
+
+    def refuse(*_: object, **__: object) -> OwnedPublish:
+        raise problem
+
+    found = publish(folder)
+    released: dict[str, FollowUp | None] = {}
+    monkeypatch.setattr(workers_module, "run_publish", defect)
+    monkeypatch.setattr(OwnedPublish, "open", refuse)
+    async with anyio.create_task_group() as tasks:
+        workers = WorkerPool(
+            tasks,
+            folder,
+            DaemonSettings(),
+            log=logging.getLogger("tests.daemon.workers"),
+            dependencies=Dependencies(),
+            on_released=released.__setitem__,
+        )
+        workers.start(found)
+    assert released == {found.paths.id: FollowUp(Action.PAUSE, seconds=UNUSABLE_PAUSE_SECONDS)}
