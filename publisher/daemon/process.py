@@ -44,10 +44,18 @@ def run_daemon(
             Daemon(folder, settings, log=log, dependencies=dependencies or Dependencies(), lock=lock, drain=drain),
         ):
             if _is_configuration_usable(log):
-                os.environ[LOCK_HANDLE] = str(lock.inheritable())
-                os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+                _replace_program(lock, log)
     finally:
         lock.release()
+
+
+def _replace_program(lock: Lock, log: logging.Logger) -> None:
+    """Execute this program again, with the lock. Return only if that fails: the daemon then continues as it is."""
+    os.environ[LOCK_HANDLE] = str(lock.inheritable())
+    try:
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    except OSError as error:
+        log.warning("%s cannot be executed again (%s), so the daemon keeps its memory", sys.executable, error.strerror)
 
 
 def _is_configuration_usable(log: logging.Logger) -> bool:

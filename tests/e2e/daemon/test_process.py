@@ -13,7 +13,7 @@ import pytest
 from roar_publisher.daemon import process
 from roar_publisher.daemon.process import LOCK_HANDLE, run_daemon
 from roar_publisher.daemon.settings import DaemonSettings, user_settings
-from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.errors import LocalProblem, Owned
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import Reason
@@ -86,6 +86,28 @@ def test_an_invalid_configuration_is_logged_and_the_daemon_stays(
     assert lives == [DaemonSettings(max_active=2)] * 2
     [record] = caplog.records
     assert f"{config}: [publisher] max_active must be a number from 1 to 64" in record.getMessage()
+
+
+def test_a_daemon_that_cannot_be_replaced_continues_and_keeps_its_lock(
+    folder: StateFolder,
+    config: Path,
+    lives: list[DaemonSettings],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Such as while the package manager replaces the interpreter."""
+
+    def missing(program: str, arguments: list[str]) -> None:
+        with pytest.raises(Owned):
+            Lock(folder.daemon_lock).acquire()
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    monkeypatch.setattr(os, "execv", missing)
+    run_daemon(folder, log=LOG)
+
+    assert len(lives) == 2
+    [record] = caplog.records
+    assert "cannot be executed again (No such file or directory)" in record.getMessage()
 
 
 def test_a_daemon_that_cannot_start_never_holds_the_lock(folder: StateFolder, config: Path) -> None:
