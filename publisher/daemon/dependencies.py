@@ -31,10 +31,9 @@ class Feeder(Protocol):
 class Dependencies(Struct, frozen=True, kw_only=True):
     """Real resources by default; tests on virtual time inject others.
 
-    clock: Unix seconds. slept: seconds that the machine has been suspended so far. has_room: whether the disk of a
-    folder has room to work. run_blocking: called for each publish. keyring: provides credentials; None for this
-    user's. feeder: where publishes come from that no other process queues. checks: what is verified again; None as
-    configured.
+    clock: Unix seconds. suspended_seconds: that the machine has been suspended so far. has_room: whether the disk of a
+    folder has room to work. run_blocking: called for each publish. keyring: provides credentials; None for this user's.
+    feeder: where publishes come from that no other process queues. checks: what is verified again; None as configured.
     """
 
     clock: Callable[[], float] = time.time

@@ -91,7 +91,7 @@ async def notify_end(ended: EndedPublish, command: Sequence[str] | None, *, noti
 
 
 def hook_environment(ended: EndedPublish, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of the `on_done` command: the variables of PASSED_ON, and how the publish ended.
+    """Return the environment of the `on_done` command: the PASSED_VARIABLES, and how the publish ended.
 
     These are ROAR_PUBLISH_ID, _STATE (`done` or `failed`), _HASH and _URL (empty unless published), _PROJECT (its
     folder) and _REASON (the code that `roar journal show --why` prints).
