@@ -41,8 +41,8 @@ SITE_FOLDERS = frozenset({"site-packages", "dist-packages"})
 class Started(Struct, frozen=True):
     """The result of `start`.
 
-    pid: of the daemon that is running. already: it was running before, or another process started it at the same
-    time.
+    pid: of the daemon that is running. already_running: it was running before, or another process started it at
+    the same time.
     """
 
     pid: int
@@ -92,6 +92,8 @@ def stop(folder: StateFolder, *, patience: float = STOP_SECONDS) -> int | None:
         os.kill(pid, signal.SIGTERM)
     except ProcessLookupError:
         pass  # it has just exited by itself
+    except PermissionError as error:
+        raise _out_of_reach(pid) from error
     if not _poll(lambda: running(folder) != pid, patience):
         raise LocalProblem(
             f"the daemon (pid {pid}) was asked to stop and is still running after {patience:.0f} s",
@@ -188,12 +190,16 @@ def _lock_holder(folder: StateFolder) -> int | None:
         return found[-1] is None or _has_open(found[-1], folder.daemon_lock)
 
     if not _poll(certain, PID_SECONDS):
-        raise LocalProblem(
-            f"the daemon's lock is held by a process that is not visible here (its pid there is {found[-1]})",
-            next_step="stop it where it runs: on its machine, in its container or as its user",
-            reason=Reason.DAEMON,
-        )
+        raise _out_of_reach(found[-1])
     return found[-1]
+
+
+def _out_of_reach(pid: int | None) -> LocalProblem:
+    return LocalProblem(
+        f"the daemon's lock is held by a process that cannot be signalled from here (its pid there is {pid})",
+        next_step="stop it where it runs: on its machine, in its container or as its user",
+        reason=Reason.DAEMON,
+    )
 
 
 def _has_open(pid: int, path: Path) -> bool:
@@ -201,14 +207,14 @@ def _has_open(pid: int, path: Path) -> bool:
     descriptors = Path(f"/proc/{pid}/fd")
     if not Path("/proc/self/fd").is_dir():
         return True
-    wanted = path.stat()
     try:
+        wanted = path.stat()
         for descriptor in descriptors.iterdir():
             with contextlib.suppress(OSError):  # closed in the meantime
                 if os.path.samestat(descriptor.stat(), wanted):
                     return True
     except OSError:
-        pass  # it has exited, or belongs to another user
+        pass  # it has exited, or belongs to another user; or the folder was removed
     return False
 
 

@@ -1,5 +1,6 @@
 """The daemon as a real process: started once however often, found by its lock, stopped by a signal, never killed."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -221,9 +222,32 @@ def test_a_process_that_does_not_hold_the_lock_is_not_signalled_whatever_the_loc
         line_of(innocent)
         with process("-c", HOLDER, str(folder.daemon_lock), str(innocent.pid)) as elsewhere:
             line_of(elsewhere)
-            with pytest.raises(LocalProblem, match=rf"is not visible here \(its pid there is {innocent.pid}\)"):
+            with pytest.raises(
+                LocalProblem, match=rf"cannot be signalled from here \(its pid there is {innocent.pid}\)"
+            ):
                 stop(folder)
         assert innocent.poll() is None
+
+
+def test_a_daemon_that_may_not_be_signalled_is_named(folder: StateFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(pid: int, number: int) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    folder.root.mkdir()
+    with process("-c", HOLDER, str(folder.daemon_lock)) as foreign:
+        pid = int(line_of(foreign))
+        with monkeypatch.context() as system:
+            system.setattr(os, "kill", refuse)
+            with pytest.raises(LocalProblem, match=rf"cannot be signalled from here \(its pid there is {pid}\)"):
+                stop(folder)
+
+
+def test_a_daemon_whose_folder_is_removed_meanwhile_is_not_there(
+    folder: StateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pids = iter([os.getpid()])  # as if the folder was removed when its lock had been looked at
+    monkeypatch.setattr(background, "running", lambda folder: next(pids, None))
+    assert stop(folder) is None
 
 
 def test_a_daemon_that_does_not_exit_is_reported_and_not_killed(folder: StateFolder) -> None:
