@@ -186,6 +186,8 @@ def _open_work_folder(path: Path, descriptor: int) -> int:
             os.mkdir(WORK_FOLDER, 0o700, dir_fd=descriptor)
         try:
             work = os.open(WORK_FOLDER, FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=descriptor)
+        except FileNotFoundError:  # the process before has removed it
+            continue
         except NotADirectoryError as error:
             raise LocalProblem(f"{where} is not a folder", next_step="remove it") from error
         try:
@@ -193,7 +195,7 @@ def _open_work_folder(path: Path, descriptor: int) -> int:
             if found.st_uid != os.geteuid() or found.st_mode & OTHERS_MAY_WRITE:
                 raise LocalProblem(f"{where} is not yours alone", next_step="remove it, or choose another folder")
             fcntl.flock(work, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _exists(WORK_FOLDER, descriptor):  # the process before may have removed it
+            if _is_there(found, WORK_FOLDER, descriptor):  # the process before may have removed it
                 return work
             os.close(work)
         except BlockingIOError as error:
@@ -202,6 +204,14 @@ def _open_work_folder(path: Path, descriptor: int) -> int:
         except BaseException:
             os.close(work)
             raise
+
+
+def _is_there(expected: os.stat_result, name: str, parent: int) -> bool:
+    """Return whether a name is that of an open folder, and not of another one that was made in its place."""
+    try:
+        return os.path.samestat(expected, os.stat(name, dir_fd=parent, follow_symlinks=False))
+    except FileNotFoundError:
+        return False
 
 
 def _exists(name: str, parent: int) -> bool:

@@ -1,6 +1,9 @@
 """Nothing is written outside of the target folder, whatever names and links there are, nor over what is in it."""
 
+import fcntl
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,3 +101,41 @@ def test_a_file_system_that_ignores_case_is_recognised(tmp_path: Path, monkeypat
         monkeypatch.setattr(folder, "WORK_FOLDER", ".ROAR-FETCH")
         (tmp_path / "target" / ".roar-fetch").rename(tmp_path / "target" / ".ROAR-FETCH")
         assert target.ignores_case()
+
+
+def test_a_work_folder_that_ends_before_it_is_opened_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really_open, ends = os.open, [".roar-fetch"]
+
+    def open_late(name: Any, *arguments: Any, **options: Any) -> int:
+        if name in ends:
+            ends.remove(name)
+            (tmp_path / name).rmdir()  # by the process before, at its end
+        return really_open(name, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", open_late)
+    with TargetFolder.opened(tmp_path) as target:
+        FetchJournal(target.journal).close()
+    assert (ends, list(tmp_path.iterdir())) == ([], [])
+
+
+def test_a_work_folder_that_another_process_has_made_anew_is_that_process_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really_lock, work, others = fcntl.flock, tmp_path / ".roar-fetch", list[int]()
+
+    def lock_late(descriptor: int, operation: int) -> None:
+        if not others:  # the process before ends, and a third one begins
+            work.rmdir()
+            work.mkdir(0o700)
+            others.append(os.open(work, os.O_RDONLY))
+            really_lock(others[0], fcntl.LOCK_EX)
+        really_lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", lock_late)
+    try:
+        with pytest.raises(Owned), TargetFolder.opened(tmp_path):
+            pass
+    finally:
+        os.close(others[0])
