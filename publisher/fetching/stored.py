@@ -87,7 +87,8 @@ def select(
 def _matches(selection: str, name: str) -> bool:
     if STEP.fullmatch(selection):
         return False
-    return fnmatchcase(name, selection) or name.startswith(selection.rstrip("/") + "/")
+    folder = selection.rstrip("/") + "/"
+    return name == selection or fnmatchcase(name, selection) or name.startswith(folder)
 
 
 def _means(selection: str, digest: str, of_step: Mapping[int, frozenset[str]]) -> bool:
