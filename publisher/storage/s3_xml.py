@@ -40,7 +40,7 @@ def parse(body: bytes) -> Element:
     parser.CharacterDataHandler = builder.data
     try:
         parser.Parse(body.lstrip(), True)
-    except expat.ExpatError as error:
+    except (expat.ExpatError, ValueError, LookupError) as error:  # the last two for encodings that it does not have
         raise NotXml(str(error)) from error
     return builder.close()
 

@@ -151,6 +151,14 @@ def test_xml_with_a_document_type_is_not_read(body: bytes) -> None:
     assert error_in(body).code == ""
 
 
+@pytest.mark.parametrize("encoding", ["gb2312", "Shift_JIS", "utf-7", "none"])
+def test_xml_in_an_encoding_that_the_parser_does_not_have_comes_from_no_store(encoding: str) -> None:
+    """Such as the page of a portal, which is waited out."""
+    body = f"<?xml version='1.0' encoding='{encoding}'?><html/>".encode()
+    assert error_in(body).code == ""
+    assert judge_s3(Reply(403, {}, body)) is Verdict.GARBLED
+
+
 def test_an_error_document_is_read_and_shown_on_one_line() -> None:
     body = "<Error xmlns='http://s3.amazonaws.com/doc/'><Code>Odd</Code><Message>a\n\x85 b</Message></Error>".encode()
     assert (error_in(body).code, error_in(body).message) == ("Odd", "a b")
