@@ -73,7 +73,7 @@ class HttpsStore(ReadableStore):
         for _ in range(MOST_REDIRECTS):
             if reply.status not in REDIRECTS:
                 break
-            url = quote(urljoin(url, reply.headers.get("location", "")).partition("#")[0], safe=AS_IN_URLS)
+            url = _redirected(url, reply)
             if not url.startswith(SCHEME) or "@" in url.removeprefix(SCHEME).partition("/")[0]:
                 raise Rejected(f"{shown(self._origin)} redirects to an address that is not read")
             self._places[key] = url
@@ -95,6 +95,14 @@ class HttpsStore(ReadableStore):
         if 300 <= reply.status < 500:
             raise Rejected(f"{shown(self._origin)} refused: HTTP {reply.status}")
         raise Transient(f"{shown(self._origin)} fails: HTTP {reply.status}", reason=Reason.SERVER_FAILING)
+
+
+def _redirected(url: str, reply: Reply) -> str:
+    """Return where a reply leads; empty if that is no address."""
+    try:
+        return quote(urljoin(url, reply.headers.get("location", "")).partition("#")[0], safe=AS_IN_URLS)
+    except ValueError:
+        return ""
 
 
 def _tag_in(reply: Reply) -> str:
