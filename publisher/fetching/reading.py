@@ -44,7 +44,7 @@ def served_job(job: Mapping[str, Any], step: str = "step_number", kind: str = "j
     if isinstance(metadata, str):
         try:
             metadata = json.loads(metadata)
-        except ValueError:
+        except (ValueError, RecursionError):
             metadata = None
     put = as_object(as_object(metadata).get("put")) if job.get(kind) == "put" else None
     number = job.get(step)

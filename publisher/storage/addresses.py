@@ -95,6 +95,7 @@ def parse_object(url: str) -> Destination:
     In a bucket, a name is literal: `?`, `#` and `%` mean nothing. Raises UsageProblem as `parse_destination`, and for
     a web address with a user name.
     """
+    _check_utf8(url)
     scheme, _, rest = url.partition("://")
     if scheme == WEB and not any(character <= " " or character == "\x7f" for character in rest):
         authority, _, path = rest.partition("#")[0].partition("/")
@@ -127,6 +128,7 @@ def _access_point(rest: str) -> Destination:
 
 
 def _file_url(text: str) -> Destination:
+    _check_utf8(text)
     try:
         parts = urlsplit(text)
     except ValueError:
@@ -156,11 +158,15 @@ def _checked(path: str, *, utf8: bool = True) -> str:
         raise UsageProblem(
             "the destination contains an empty segment ('//')", next_step="give the path with single slashes"
         )
+    _check_utf8(path, errors="strict" if utf8 else "surrogateescape")
+    return path
+
+
+def _check_utf8(text: str, errors: str = "strict") -> None:
     try:
-        path.encode() if utf8 else os.fsencode(path)
+        text.encode(errors=errors)
     except UnicodeEncodeError:
         raise UsageProblem("the destination is not valid UTF-8") from None
-    return path
 
 
 def _unknown() -> UsageProblem:

@@ -174,6 +174,10 @@ HOSTILE_URLS = [
     "s3://bucket/run/.roar/config.toml",
     "s3://bucket/run/.roar-fetch/journal.db",
     "s3://bucket/.roar-fetch",
+    "s3://bucket/run/\udcff",
+    "file:///run/\udcff",
+    "/run/\udcff/x",
+    "https://example.org/x?\ud800",
 ]
 
 
@@ -198,6 +202,7 @@ def test_a_hostile_address_is_refused(url: str) -> None:
         (DEST, "https://example.org/a/x.pt?signature=1/2", "x.pt"),
         (["s3://bucket"], "s3://bucket/run/x", "x"),
         ("../..", "s3://bucket/run/x", "x"),
+        ("file:///\udcff", "s3://bucket/run/x", "x"),
     ],
 )
 def test_a_file_is_named_by_its_place_below_the_destination(destination: object, url: str, name: str) -> None:
@@ -232,7 +237,9 @@ def test_digests_and_paths_that_are_none_are_never_asked_about() -> None:
     assert not [path for path in registry.asked if "labels" in path]
     digest = digest_of("1")
     assert read(Registry([put_job({digest: None}, {"i": f"{DEST}/x"})]))[0][0].url == f"{DEST}/x"
-    assert read(Registry([{"jobType": "put", "metadata": "{", "inputs": [7, {"hash": 8}]}, "x"])) == ([], [])  # type: ignore[list-item]
+    for metadata in ("{", "[" * 100_000):
+        jobs = [{"jobType": "put", "metadata": metadata, "inputs": [7, {"hash": 8}]}, "x"]
+        assert read(Registry(jobs)) == ([], [])  # type: ignore[arg-type]
 
 
 def test_a_lineage_is_found_by_its_first_digits_or_by_the_digest_of_a_file() -> None:
@@ -269,6 +276,13 @@ def test_selections() -> None:
         with pytest.raises(UsageProblem, match=selection):
             select(files, [], ["*.pt", selection], of_step)
     assert steps_in(["@4", "@12", "x@3", "@", "@4x"]) == {4, 12}
+
+
+def test_a_path_is_a_selection_also_if_it_reads_as_a_glob() -> None:
+    files = [StoredFile(digest_of(name), f"{DEST}/{name}", name) for name in ("out[1]/x", "out1/x")]
+    assert select(files, [], ["out[1]/x"], {}) == (files, [])
+    assert select(files[:1], [], ["out[1]/x"], {}) == (files[:1], [])
+    assert select(files, [], ["out[1]"], {}) == (files[:1], [])
 
 
 def test_a_selection_that_means_an_unsafe_file_says_so() -> None:

@@ -49,6 +49,7 @@ def test_a_path_that_could_end_up_elsewhere_is_refused(place: str, path: str) ->
         "s3://bucket/x?",
         "s3://bucket/x#",
         "s3://bucket/\udcff",
+        "file:///folder/\udcff",
         "s3://arn:aws:s3:eu-west-1:123:bucket/x",
         "s3://arn:aws:iam::123456789012:role/x",
         f"s3://{POINT}.evil:80/x",
