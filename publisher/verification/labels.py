@@ -156,7 +156,8 @@ async def _was_right(
         if refusal.status == NOT_FOUND:
             return False
         raise
-    versions = [each for each in reply.document.get("labels", ()) if isinstance(each, dict)]
+    history = reply.document.get("labels")
+    versions = [each for each in history if isinstance(each, dict)] if isinstance(history, list) else []
     if served is None and any(each.get("jobUid") == mine.name for each in versions):
         return False  # then the pages should have had it
     documents = ({"metadata": each.get("metadata"), "key_origins": each.get("keyOrigins")} for each in versions)
@@ -201,9 +202,11 @@ def _sorted(labels: ExternalSort) -> Iterator[ReadLabel]:
 
 
 def _label(entry: object) -> ReadLabel:
-    if not isinstance(entry, dict) or entry.get("entity_type") not in NAMES:
+    if not isinstance(entry, dict):
+        raise Unreadable("a label is not an object")
+    kind = typed(entry, "entity_type", str)
+    if kind not in NAMES:
         raise Unreadable("a label is not of a known entity")
-    kind = entry["entity_type"]
     name = NAMES[kind]
     document = {key: typed(entry, key, dict) for key in ("metadata", "key_origins")}
     return ReadLabel(kind, typed(entry, name, str) if name else "", typed(entry, "version", int), document)

@@ -9,12 +9,13 @@ import httpx2
 import pytest
 
 from roar_publisher.glaas.client import ANONYMOUS
+from roar_publisher.glaas.lenient import Unreadable
 from roar_publisher.registry.lineages import readback_labels
 from roar_publisher.state.debts import Debt, DebtKind
 from roar_publisher.state.machine import Event
 from roar_publisher.state.reasons import Reason
 from roar_publisher.verification import labels as checked_labels
-from roar_publisher.verification.labels import LabelCheck, compare_labels
+from roar_publisher.verification.labels import LabelCheck, LabelPage, compare_labels
 from roar_publisher.verification.planned import PlannedLineage
 from tests.support.glaas.scripted import Calls, Script
 from tests.support.registry.harness import Registry, Session, artifact, digest, job, succeeded, uid
@@ -154,6 +155,29 @@ async def test_a_changed_label_is_named(registry: Registry, seed: int) -> None:
     assert found.differences
     assert len({each.job for each in found.differences}) == 1
     assert all(each.field.startswith(expected[0]) and each.ours != each.theirs for each in found.differences)
+
+
+@pytest.mark.parametrize("kind", [[], {}, 7, None, "other"])
+async def test_a_label_of_an_entity_of_any_shape_is_unreadable(kind: object) -> None:
+    with pytest.raises(Unreadable):
+        LabelPage.read({"labels": [{"entity_type": kind, "version": 1, "metadata": {}, "key_origins": {}}]})
+
+
+class WithoutHistory(Proxy):
+    """Says nothing useful of earlier versions."""
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if request.url.path.endswith("/labels/history"):
+            return httpx2.Response(200, json={"labels": 7})
+        return await super().handle_async_request(request)
+
+
+async def test_a_history_of_another_shape_has_no_versions(registry: Registry) -> None:
+    session, lineage_hash = await published(registry)
+    later = {**LABELS[3], "metadata": {"other": 1}, "key_origins": {}}
+    succeeded(await session.post("/labels/batch", {"labels": [later]}))
+    found = await compared(WithoutHistory(registry), lineage_hash)
+    assert {each.job for each in found.differences} == {f"artifact {LABELS[3]['artifact_hash']}"}
 
 
 async def test_most_differences_are_counted_only(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
