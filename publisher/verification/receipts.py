@@ -1,7 +1,7 @@
 """Check a receipt without a network: its signatures, what it states, and the digests of files."""
 
+import re
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -10,6 +10,9 @@ from roar_publisher.glaas.signature import fingerprint
 from roar_publisher.lineage.statement import Statement, read_statement
 from roar_publisher.state.reasons import Reason
 from roar_publisher.verification.errors import CannotCheck
+
+_ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?")
+"""The form of a registry's origin. A receipt may name anything, and this becomes part of a command to type."""
 
 
 class TrustedKey(Struct, frozen=True):
@@ -84,7 +87,5 @@ def _require_trust(keys: list[tuple[ReceiptSignature, TrustedKey | None]], state
 
 
 def _remedy(registry: str) -> str:
-    parts = urlsplit(registry)
-    plain = parts.scheme in ("http", "https") and registry.isprintable() and not set(registry) & set(" '\"\\$`;&|<>")
-    from_registry = f", or, if you trust that registry: roar registry trust {registry} --receipt-keys" if plain else ""
-    return f"--key FILE, with its public key{from_registry}"
+    from_registry = f", or, if you trust that registry: roar registry trust {registry} --receipt-keys"
+    return f"--key FILE, with its public key{from_registry if _ORIGIN.fullmatch(registry) else ''}"

@@ -280,6 +280,16 @@ async def test_a_registry_signs_for_itself_alone(signers: Signers) -> None:
     assert check_receipt(content, named).statement.facts.registry == "https://other.example"
 
 
+@pytest.mark.parametrize(
+    "registry", ["http://[x", "https://a.example/'; rm -rf ~", "https://user:word@a.example", "", "x"]
+)
+async def test_only_the_origin_of_a_registry_becomes_part_of_a_command(signers: Signers, registry: str) -> None:
+    content = signers.by_registry(statement_of(sample_lineage(6), registry=registry)).as_bytes()
+    with pytest.raises(CannotCheck, match="not named") as caught:
+        check_receipt(content, {})
+    assert caught.value.next_step == "--key FILE, with its public key"
+
+
 async def test_a_rotated_key_stays_valid_where_it_is_known(signers: Signers) -> None:
     payload = statement_of(sample_lineage(7))
     before, trusted = signers.by_registry(payload), signers.trusted
