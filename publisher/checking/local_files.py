@@ -1,7 +1,9 @@
 """Finding a local file with the digest of an object: where its put took it from, where roar saw it, in a folder."""
 
 import os
+import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from roar_publisher.inspection.subjects import Subject
@@ -71,6 +73,8 @@ class LocalFiles:
             self._by_size = {}
             for root, _folders, names in os.walk(folder):
                 for path in (Path(root, name) for name in names):
-                    if path.is_file() and not path.is_symlink():
-                        self._by_size.setdefault(path.stat().st_size, []).append(path)
+                    with suppress(OSError):  # gone, or not allowed
+                        found = path.lstat()
+                        if stat.S_ISREG(found.st_mode):
+                            self._by_size.setdefault(found.st_size, []).append(path)
         return self._by_size

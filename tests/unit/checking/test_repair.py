@@ -1,5 +1,7 @@
 """A repair writes only what is wrong, from the very bytes, and continues where it was interrupted."""
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +134,24 @@ async def test_a_file_with_other_bytes_is_not_taken(repair: Repair, tmp_path: Pa
     (done,) = await repair.run([missing(tmp_path)])
     assert "no local file" in done.why
     assert not list((tmp_path / "stored").iterdir())
+
+
+async def test_what_cannot_be_looked_at_does_not_end_the_search(
+    repair: Repair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder may be listed without being searched, and a file may go meanwhile."""
+    really_look = Path.stat
+
+    def look(path: Path, **how: Any) -> os.stat_result:
+        if path.name == "hidden":
+            raise PermissionError(errno.EACCES, "not allowed")
+        return really_look(path, **how)
+
+    (tmp_path / "backup" / "hidden").touch()
+    (tmp_path / "backup" / "link").symlink_to("x")
+    monkeypatch.setattr(Path, "stat", look)  # which `lstat` calls, too
+    (done,) = await repair.run([missing(tmp_path)])
+    assert (done.why, (tmp_path / "stored" / "x").read_bytes()) == ("", CONTENT)
 
 
 async def test_an_interrupted_repair_continues(repair: Repair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
