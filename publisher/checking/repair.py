@@ -4,7 +4,6 @@ Each goes through the upload of a put, with a journal of its own in the state fo
 continues with the parts that the store has. An object whose bytes are right is never written.
 """
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +12,6 @@ from hashlib import sha256
 
 from blake3 import blake3
 from msgspec import Struct, field
-from msgspec.structs import asdict
 
 from roar_publisher.blocking import RunBlocking, in_thread, one_at_a_time
 from roar_publisher.checking.local_files import LocalFiles
@@ -23,7 +21,6 @@ from roar_publisher.inspection.findings import WRONG, Finding, Inspected
 from roar_publisher.net.budget import UploadBudget
 from roar_publisher.state.errors import Interrupted, PublisherError
 from roar_publisher.state.limits import TransferLimits
-from roar_publisher.state.objects import ObjectRow
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.storage.addresses import WEB
@@ -101,15 +98,12 @@ class Repair(Struct, frozen=True):
                 return f"no local file has the digest {subject.digest}"
             if await _was_written(store, address.key, inspected):
                 return "it was written meanwhile; verify again"
-            await self._send(store, address.key, subject.url, content, name)
+            await self._send(store, address.key, content, name)
         return ""
 
-    async def _send(self, store: ObjectStore, key: str, url: str, content: Content, name: str) -> None:
+    async def _send(self, store: ObjectStore, key: str, content: Content, name: str) -> None:
         folder = StateFolder(self.folder.root / "repairs" / name)
-        owned = await in_thread(
-            _journal, folder, ObjectRow(SEQ, key, url, content.size, json.dumps(content, default=asdict))
-        )
-        with owned:
+        with await in_thread(_journal, folder) as owned:
             files = AsyncFiles(owned.paths, self.run_blocking)
             ledger = UploadJournal(_Upload(AsyncJournal(owned.journal, self.run_blocking), files), SEQ, key)
             await transfer(
@@ -141,10 +135,8 @@ async def _was_written(store: ObjectStore, key: str, inspected: Inspected) -> bo
     return inspected.tag != "" or digest.hexdigest() == inspected.subject.digest
 
 
-def _journal(folder: StateFolder, row: ObjectRow) -> OwnedPublish:
+def _journal(folder: StateFolder) -> OwnedPublish:
     """Return the journal of a repair of this object: the one that an interrupted repair left, or a new one."""
     for paths in folder.all_publishes():
         return OwnedPublish.open(paths)
-    owned = OwnedPublish.create(folder)
-    owned.journal.objects.add([row])
-    return owned
+    return OwnedPublish.create(folder)
