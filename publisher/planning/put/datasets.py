@@ -89,7 +89,7 @@ def _by_folder(digested: Sequence[Digested]) -> dict[Path, list[Digested]]:
 def _leaf(one: Digested) -> DatasetComponent:
     path, relative = one.source.path, one.source.key.replace("\\", "/")
     if path.is_symlink():  # the link's text counts, not its target
-        target = os.readlink(path).encode()
+        target = os.fsencode(os.readlink(path))
         return DatasetComponent(
             relative, "symlink", "blake3", blake3_hasher(target).hexdigest(), len(target), "inode/symlink"
         )

@@ -1,11 +1,14 @@
 """Datasets, their digests and their descriptions equal those of roar-cli, for many file listings."""
 
+import os
 import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
+from blake3 import blake3
 from msgspec.structs import asdict
 from roar.application.composite import detect, detect_nested  # type: ignore[import-untyped]
 from roar.application.publish.composite_builder import CompositeArtifactBuilder  # type: ignore[import-untyped]
@@ -24,6 +27,7 @@ from roar_publisher.planning.put.dataset_detection import dataset_identifiers
 from roar_publisher.planning.put.dataset_layout import datasets_below, structure_of
 from roar_publisher.planning.put.dataset_profile import dataset_profile
 from roar_publisher.planning.put.datasets import datasets_in
+from roar_publisher.planning.put.prepare import digest_sources
 from roar_publisher.planning.put.request import Digested, PutRequest, Source
 from roar_publisher.storage.source import Content, FileStamp
 
@@ -151,3 +155,21 @@ def resolved(digested: Sequence[Digested]) -> list[Any]:
 def request(root: Path, typed: list[str]) -> PutRequest:
     project = Project(root, root / ".roar", root / ".roar" / "roar.db", Config())
     return PutRequest(project, tuple(typed), "s3://bucket", "a message")
+
+
+def test_a_link_counts_by_its_text_whatever_bytes_that_has(tmp_path: Path) -> None:
+    target = os.fsencode(tmp_path) + b"/caf\xe9.tar"
+    Path(os.fsdecode(target)).touch()
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "a.tar").symlink_to(os.fsdecode(target))
+    (folder / "b.tar").touch()
+    sources = tuple(Source(path, path.name, folder) for path in sorted(folder.iterdir()))
+    (dataset,) = datasets_in(anyio.run(digest_sources, sources), [], declared=True, source_type=None, artifact_id=str)
+    link, file = dataset.components
+    assert (link.leaf_kind, link.component_digest) == ("symlink", blake3(target).hexdigest())
+    assert file.leaf_kind == "file"
+
+
+def test_a_folder_that_is_named_after_another_sign_than_a_digit_is_no_day(tmp_path: Path) -> None:
+    assert dataset_identifiers(request(tmp_path, ["2024/10/\u00b2/x.csv"]), []) == []
