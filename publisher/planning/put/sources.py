@@ -210,7 +210,7 @@ def _outputs(database: RoarDatabase, condition: str, parameter: object, *, what:
     paths = [Path(row[0]) for row in rows]
     if not paths:
         raise UsageProblem(f"{what} wrote no files", next_step="name the files or folders to upload")
-    gone = [str(path) for path in dict.fromkeys(paths) if not path.is_file()]
+    gone = [str(path) for path in dict.fromkeys(paths) if not _leads_to_file(path)]
     if gone:
         raise UsageProblem(
             f"{what} wrote files that no longer exist: {listed([shown(path) for path in gone])}",
@@ -235,9 +235,17 @@ def _by_digest(database: RoarDatabase, digest: str) -> Source:
         raise UsageProblem(f"{digest} is the beginning of several artifacts' digests", next_step="type more of it")
     artifact, whole = found[0]
     for path in _recorded_paths(database, artifact):
-        if path.is_file():
+        if _leads_to_file(path):
             return Source(path, path.name, digest=whole)
     raise UsageProblem(f"the artifact {digest} no longer exists as a file", next_step="name a copy of it by path")
+
+
+def _leads_to_file(recorded: Path) -> bool:
+    """Return whether there is a file at a path that roar recorded; False if this user may not look."""
+    try:
+        return recorded.is_file()
+    except OSError:
+        return False
 
 
 def _recorded_paths(database: RoarDatabase, artifact: str) -> Iterator[Path]:

@@ -3,6 +3,8 @@
 import errno
 import os
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import anyio
@@ -181,6 +183,16 @@ def test_missing_outputs_are_all_listed(root: Path) -> None:
         (root / f"out{number}.txt").unlink()
     error = refusal(root)
     assert all(f"out{number}.txt" in error for number in range(3))
+
+
+def test_outputs_that_cannot_be_looked_at_are_missing(root: Path) -> None:
+    """As in the folder of another user. The system refuses to look at a name of that length for everyone."""
+    (model,) = digested(*resolve_sources(request(root, "model.bin")))
+    with closing(sqlite3.connect(root / ".roar" / "roar.db")) as database, database:
+        database.execute("UPDATE job_outputs SET path = ?", (str(root / ("x" * 300)),))
+        database.execute("DELETE FROM job_inputs")
+    assert "no longer exist: " in refusal(root)
+    assert "no longer exists as a file" in refusal(root, model.content.blake3)
 
 
 def test_an_artifact_without_a_file_is_refused(root: Path) -> None:
