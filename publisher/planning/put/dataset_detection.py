@@ -169,7 +169,7 @@ def _is_class(name: str) -> bool:
 
 def _is_day(names: Sequence[str]) -> bool:
     """Return whether these are a year, a month and a day."""
-    if len(names) < 3 or not all(name.isdigit() for name in names):
+    if len(names) < 3 or not all(name.isdecimal() for name in names):
         return False
     year, month, day = names
     return len(year) == 4 and 1970 <= int(year) <= 2100 and 1 <= int(month) <= 12 and 1 <= int(day) <= 31
