@@ -10,9 +10,12 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
+from anyio import open_process
+from anyio.abc import Process
 from msgspec.structs import replace
 
 from roar_publisher.daemon import hooks as ended
@@ -188,13 +191,19 @@ async def test_a_hook_that_cannot_be_killed_is_left_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: logging.Logger
 ) -> None:
     """As one that became another user's."""
-    left = []
+    left: list[Process] = []
+    refused: list[int] = []
 
-    def refused(pid: int, number: int) -> None:
-        left.append(pid)
+    async def opened(*arguments: Any, **options: Any) -> Process:
+        left.append(await open_process(*arguments, **options))
+        return left[-1]
+
+    def refuse(pid: int, number: int) -> None:
+        refused.append(pid)
         raise PermissionError
 
-    monkeypatch.setattr(os, "killpg", refused)
+    monkeypatch.setattr(anyio, "open_process", opened)
+    monkeypatch.setattr(os, "killpg", refuse)
     monkeypatch.setattr(ended, "KILLED_SECONDS", 0.05)
     began = tmp_path / "began"
     async with anyio.create_task_group() as tasks:
@@ -208,13 +217,11 @@ async def test_a_hook_that_cannot_be_killed_is_left_behind(
         await until(began.exists)
         tasks.cancel_scope.cancel()
 
-    [pid] = left
-    os.kill(pid, signal.SIGKILL)  # it is still there
-
-    def reaped() -> bool:
-        return not Path(f"/proc/{pid}").exists()
-
-    await until(reaped)
+    [process] = left
+    assert refused == [process.pid]
+    os.kill(process.pid, signal.SIGKILL)  # it is still there
+    # The event loop has to hear of its end, from a thread, or complains of it.
+    await until(lambda: process.returncode is not None)
     await anyio.wait_all_tasks_blocked()
 
 
