@@ -1,7 +1,7 @@
 """Moving of all tables from SQLite to an empty PostgreSQL, in one transaction, with counts and hashes checked."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -51,8 +51,7 @@ def move(target: Connection, source: Connection) -> dict[str, int]:
             raise StoreError(f"the database is not empty: there are rows in {table.name}")
     moved = {}
     for table in tables:
-        _copy(table, target, source)
-        before, after = content(source, table), content(target, table)
+        before, after = _copy(table, target, source), content(target, table)
         if before != after:
             raise StoreError(f"the copy of {table.name} differs: {before.rows} rows were read, {after.rows} are there")
         moved[table.name] = after.rows
@@ -61,17 +60,36 @@ def move(target: Connection, source: Connection) -> dict[str, int]:
 
 def content(connection: Connection, table: Table) -> TableContent:
     """Return the content of a table, which is the same on both engines for the same rows."""
-    digest, count = hashlib.sha256(), 0
-    for row in _rows(connection, table):
-        digest.update(repr(tuple(row)).encode())
-        count += 1
-    return TableContent(count, digest.hexdigest())
+    hashing = _Hashing()
+    for _ in hashing.passed(_rows(connection, table)):
+        continue
+    return hashing.content()
 
 
-def _copy(table: Table, target: Connection, source: Connection) -> None:
+class _Hashing:
+    """The content of rows that pass by, so that those of the source are read once: PostgreSQL ends a transaction in
+    which nothing is done for a minute, and reading a large table again would take longer."""
+
+    def __init__(self) -> None:
+        self._digest, self._count = hashlib.sha256(), 0
+
+    def passed(self, rows: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
+        for row in rows:
+            values = tuple(row)
+            self._digest.update(repr(values).encode())
+            self._count += 1
+            yield values
+
+    def content(self) -> TableContent:
+        return TableContent(self._count, self._digest.hexdigest())
+
+
+def _copy(table: Table, target: Connection, source: Connection) -> TableContent:
+    """Copy a table, and return what was read."""
     columns, places = ", ".join(table.columns), ", ".join("?" * len(table.columns))
-    rows = iter(_rows(source, table))
-    while chunk := [tuple(row) for row in islice(rows, MOVED_AT_ONCE)]:
+    hashing = _Hashing()
+    rows = hashing.passed(_rows(source, table))
+    while chunk := list(islice(rows, MOVED_AT_ONCE)):
         target.executemany(f"INSERT INTO {table.name} ({columns}) VALUES ({places})", chunk)
     if table.is_numbered:
         (key,) = table.key
@@ -79,6 +97,7 @@ def _copy(table: Table, target: Connection, source: Connection) -> None:
             f"SELECT setval(pg_get_serial_sequence(:table, :key), max({key})) FROM {table.name} HAVING max({key}) > 0",
             {"table": table.name, "key": key},
         )
+    return hashing.content()
 
 
 def _rows(connection: Connection, table: Table) -> Iterable[Any]:

@@ -1,5 +1,8 @@
 """`roar registry migrate`: everything arrives, or nothing."""
 
+import sqlite3
+from collections import Counter
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from roar_publisher.registry.store import moving
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.moving import tables_of
 from roar_publisher.registry.store.postgres import PostgresConnection
+from roar_publisher.registry.store.sqlite import SQLiteConnection
 from tests.support.registry.harness import artifact, job, link, make_registry
 from tests.support.registry.people import Bearer
 from tests.support.registry.postgres import Postgres
@@ -66,16 +70,36 @@ async def test_a_copy_that_differs_leaves_nothing(
     url = postgres.new_database()
     copy = moving._copy
 
-    def lose_one(table: moving.Table, target: Connection, source: Connection) -> None:
-        copy(table, target, source)
+    def lose_one(table: moving.Table, target: Connection, source: Connection) -> moving.TableContent:
+        read = copy(table, target, source)
         if table.name == "links":
             target.execute("UPDATE links SET path = path || 'x' WHERE digest = (SELECT min(digest) FROM links)")
+        return read
 
     monkeypatch.setattr(moving, "_copy", lose_one)
     done = CliRunner().invoke(command, ["migrate", "--from", str(data), "--to", url])
     assert "the copy of links differs" in str(done.exception)
     with closing(Store.open(data, url)) as store:
         assert rows(store) == 0
+
+
+async def test_the_files_are_read_once_while_the_rows_are_sent(
+    published: tuple[Path, str], postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL ends a transaction that waits for a minute, which reading a large table without sending it takes."""
+    data, _hash = published
+    read: Counter[str] = Counter()
+    stream = SQLiteConnection.stream
+
+    def counting(connection: SQLiteConnection, sql: str, parameters: Mapping[str, object], /) -> sqlite3.Cursor:
+        read[sql] += 1
+        return stream(connection, sql, parameters)
+
+    monkeypatch.setattr(SQLiteConnection, "stream", counting)
+    with closing(Store.open(data)) as source, closing(Store.open(data, postgres.new_database())) as target:
+        moved = move_store(source, target)
+    assert len(read) == len(moved)
+    assert {*read.values()} == {1}
 
 
 class Died(BaseException):
