@@ -108,10 +108,10 @@ class TreqsService:
         """See `Authority`."""
         digest = _digest(access_token)
         while True:
-            if self._clock() < self._refused.get(digest, 0.0):
+            if self._is_ahead(self._refused.get(digest, 0.0)):
                 return None
             until, user = self._trusted.get(digest, (0.0, None))
-            if user is not None and self._clock() < until:
+            if user is not None and self._is_ahead(until):
                 return user
             pending = self._pending.get(digest)
             if pending is None:
@@ -201,6 +201,10 @@ class TreqsService:
         user = await self._run(lambda: self._accounts.write(link, context, now))
         _remember(self._trusted, digest, (self._clock() + TRUST_SECONDS, user))
         return user, context
+
+    def _is_ahead(self, until: float) -> bool:
+        """Return whether an answer is still good. If the clock was set back meanwhile, it is not."""
+        return 0.0 < until - self._clock() <= TRUST_SECONDS
 
     def _refuse(self, digest: bytes, seconds: float) -> None:
         _remember(self._refused, digest, self._clock() + seconds)

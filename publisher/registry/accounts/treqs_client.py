@@ -1,6 +1,7 @@
 """An HTTP client for a TReqs service, with bounds on the size, the duration and the number of concurrent requests.
 
-It does not follow redirects, so a bearer is sent only to the service's own address.
+It does not follow redirects, so a bearer is sent only to the service's own address. It keeps no cookies: one that the
+service sets for a user would be sent with the bearers of all others.
 """
 
 import json
@@ -9,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from enum import Enum
 from http import HTTPStatus
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING
 
 import anyio
@@ -63,6 +65,7 @@ class TreqsClient:
             limits=httpx2.Limits(max_connections=MAX_CONCURRENT * len(RequestKind)),
             headers={"Accept-Encoding": "identity"},  # the size of a compressed reply is not known in advance
             follow_redirects=False,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         )
 
     async def close(self) -> None:

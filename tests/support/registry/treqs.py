@@ -27,12 +27,14 @@ class Treqs:
     def __init__(self) -> None:
         self.answers: dict[str, Any] = {"Bearer hers": CONTEXT}
         self.asked: list[tuple[str, str]] = []
+        self.cookies: list[str | None] = []
         self.logout = REFUSED
 
     async def __call__(self, request: httpx2.Request) -> httpx2.Response:
         """Answer as `httpx2.MockTransport` asks."""
         token = request.headers.get("authorization", "")
         self.asked.append((request.url.path, token))
+        self.cookies.append(request.headers.get("cookie"))
         if request.url.path.endswith("/logout"):
             return self.logout
         if request.method == "POST":

@@ -53,6 +53,22 @@ async def test_an_answer_is_trusted_for_moments_only(registry: Registry, treqs: 
     refused(await registry.client.get("/api/v1/sessions?limit=1", auth=ByTreqs()), 401)
 
 
+async def test_no_answer_is_trusted_longer_because_the_clock_is_set_back(registry: Registry, treqs: Treqs) -> None:
+    succeeded(await registry.client.get(ME, auth=ByTreqs()))
+    refused(await registry.client.get(ME, auth=ByTreqs("new")), 401)
+    treqs.answers = {"Bearer new": CONTEXT}
+    registry.clock.now -= 3600
+    refused(await registry.client.get(ME, auth=ByTreqs()), 401)
+    succeeded(await registry.client.get(ME, auth=ByTreqs("new")))
+
+
+async def test_a_cookie_of_the_service_is_sent_with_no_other_bearer(registry: Registry, treqs: Treqs) -> None:
+    treqs.answers["Bearer hers"] = httpx2.Response(200, json=CONTEXT, headers={"Set-Cookie": "session=hers; Path=/"})
+    for token in ("hers", "his"):
+        await registry.client.get(ME, auth=ByTreqs(token))
+    assert treqs.cookies == [None, None]
+
+
 async def test_a_finalize_with_a_scope_asks_again(registry: Registry, treqs: Treqs) -> None:
     session = await staged(registry, ByTreqs())
     treqs.answers["Bearer hers"] = {**CONTEXT, "projects_by_owner": {"org-1": [{**PROJECT, "can_write": False}]}}
