@@ -6,7 +6,6 @@ none of them takes more memory than that.
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -97,8 +96,8 @@ class HugeJob(Struct):
         return frame[position.section // 2], following
 
     def _page(self, kind: str, after: str) -> list[tuple[str, str]]:
-        with closing(links_after(self.connection, self.id, kind, after, PIECE_LINKS)) as links:
-            return within(links, PIECE_BYTES + 1, lambda link: len(link[0]) + len(link[1]))
+        links = links_after(self.connection, self.id, kind, after, PIECE_LINKS)
+        return within(links, PIECE_BYTES + 1, lambda link: len(link[0]) + len(link[1]))
 
 
 def in_order(jobs: Sequence[HugeJob]) -> Iterator[HugeJob | None]:

@@ -4,7 +4,6 @@ Jobs are in the order of their steps. The links of a job may continue on the nex
 """
 
 from collections.abc import Sequence
-from contextlib import closing
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -71,12 +70,11 @@ def _page(
         start = place if job.id == place.job else ReadbackPlace(job.stored_step, job.id, "inputs", "")
         for kind in KINDS[KINDS.index(start.kind) :]:
             after = start.digest if kind == start.kind else ""
-            with closing(links_after(connection, job.id, kind, after, REPLY_BYTES // LINK_BYTES + 1)) as found:
-                for digest, path in found:
-                    links[kind].append({"hash": digest, "path": path})
-                    room -= LINK_BYTES + len(digest) + len(path)
-                    if room <= 0:
-                        return page, ReadbackPlace(job.stored_step, job.id, kind, digest)
+            for digest, path in links_after(connection, job.id, kind, after, REPLY_BYTES // LINK_BYTES + 1):
+                links[kind].append({"hash": digest, "path": path})
+                room -= LINK_BYTES + len(digest) + len(path)
+                if room <= 0:
+                    return page, ReadbackPlace(job.stored_step, job.id, kind, digest)
     return page, None
 
 

@@ -19,7 +19,7 @@ from roar_publisher.registry.store.lineages import Lineage
 
 KINDS = ("inputs", "outputs")
 MOST_LINKS = 2000
-"""Maximum links that are read at once. A job with more of one kind is wide."""
+"""Maximum links that are read at once, if they take no more than `REPLY_BYTES`. A job with more of them is wide."""
 
 
 class LineageReplaced(Exception):
@@ -50,7 +50,10 @@ def replayed_jobs(connection: Connection, lineage: Lineage, ids: Sequence[int], 
 
 
 def links_page(connection: Connection, lineage: Lineage, job_id: int, kind: str, after: str) -> list[dict[str, object]]:
-    """Return up to `MOST_LINKS` links of a job after a digest, in the order of digests. Raises `LineageReplaced`."""
+    """Return links of a job after a digest, in the order of digests, at least one if there is any.
+
+    There are up to `MOST_LINKS`, as many as fit in `REPLY_BYTES`. Raises `LineageReplaced`.
+    """
     _check_published(connection, lineage)
     return _links(connection, lineage.graph_id, job_id, kind, after)
 
@@ -87,14 +90,15 @@ def _job(connection: Connection, graph_id: int, job: SizedJob, number: int) -> R
         "gitBranch": stored.git_branch,
         "metadata": shown_metadata(stored.metadata),
     }
-    wide = max(job.inputs, job.outputs) > MOST_LINKS
+    wide = max(job.inputs, job.outputs) > MOST_LINKS or job.bytes > REPLY_BYTES
     if not wide:
         document |= {kind: _links(connection, graph_id, job.id, kind, "") for kind in KINDS}
     return ReplayedJob(job.id, document, wide, len(json.dumps(document)))
 
 
 def _links(connection: Connection, graph_id: int, job_id: int, kind: str, after: str) -> list[dict[str, object]]:
-    links = provenance.links_after(connection, graph_id, job_id, kind, after, MOST_LINKS)
+    found = provenance.links_after(connection, graph_id, job_id, kind, after, MOST_LINKS)
+    links = within(found, REPLY_BYTES + 1, lambda link: len(link.path))
     return [{"hash": link.digest, "path": link.path, "size": link.size} for link in links]
 
 

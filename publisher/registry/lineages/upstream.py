@@ -10,12 +10,13 @@ from http import HTTPStatus
 
 from msgspec import Struct, field
 
+from roar_publisher.registry.http.bounds import REPLY_BYTES, within
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.store import provenance
 from roar_publisher.registry.store.access import Reader
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.lineages import Lineage
-from roar_publisher.registry.store.provenance import JobPlace, JobSpan
+from roar_publisher.registry.store.provenance import JobPlace, JobSpan, LinkedArtifact
 
 MOST_JOBS = 200_000
 """Maximum jobs of one reply."""
@@ -24,7 +25,7 @@ SLICE_JOBS, SLICE_INPUTS = 500, 1000
 SLICE_PLACES = 10_000
 """Maximum jobs of a whole lineage that one slice lists."""
 EXTERNAL_LISTED = 1000
-"""Maximum inputs that are listed as coming from outside the lineage."""
+"""Maximum inputs that are listed as coming from outside the lineage, if their paths take no more than `REPLY_BYTES`."""
 
 
 class _Visit(Struct):
@@ -48,6 +49,7 @@ class Upstream(Struct):
     depth: int | None
     found: dict[int, JobPlace] = field(default_factory=dict)
     external: dict[str, str] = field(default_factory=dict)
+    external_bytes: int = 0
     waiting: deque[_Visit] = field(default_factory=deque)
 
     @property
@@ -66,6 +68,13 @@ class Upstream(Struct):
             _check_number(len(self.found))
             if self.depth is None or level < self.depth:
                 self.waiting.append(_Visit(place, level))
+
+    def add_external(self, link: LinkedArtifact) -> None:
+        """Add an input that no job of the lineage made before it was used, as long as there is room."""
+        if len(self.external) < EXTERNAL_LISTED and self.external_bytes < REPLY_BYTES:
+            if link.digest not in self.external:
+                self.external[link.digest] = link.path
+                self.external_bytes += len(link.path)
 
 
 def begin(connection: Connection, digest: str, reader: Reader, depth: int | None) -> Upstream | None:
@@ -94,8 +103,8 @@ def follow_slice(connection: Connection, upstream: Upstream) -> None:
         maker = makers.get(link.digest)
         if maker is not None and maker.id != visit.place.id and maker.step <= visit.place.step:
             upstream.add(maker, visit.level + 1)
-        elif len(upstream.external) < EXTERNAL_LISTED:
-            upstream.external.setdefault(link.digest, link.path)
+        else:
+            upstream.add_external(link)
 
 
 def view_maker(connection: Connection, upstream: Upstream) -> dict[str, object] | None:
@@ -127,16 +136,18 @@ def _check_number(jobs: int) -> None:
         raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
 
 
-def _next_inputs(connection: Connection, upstream: Upstream) -> list[tuple[_Visit, provenance.LinkedArtifact]]:
-    used: list[tuple[_Visit, provenance.LinkedArtifact]] = []
-    jobs = 0
-    while upstream.waiting and jobs < SLICE_JOBS and len(used) < SLICE_INPUTS:
+def _next_inputs(connection: Connection, upstream: Upstream) -> list[tuple[_Visit, LinkedArtifact]]:
+    used: list[tuple[_Visit, LinkedArtifact]] = []
+    jobs = size = 0
+    while upstream.waiting and jobs < SLICE_JOBS and len(used) < SLICE_INPUTS and size < REPLY_BYTES:
         visit, room = upstream.waiting[0], SLICE_INPUTS - len(used)
-        links = provenance.links_after(
+        found = provenance.links_after(
             connection, upstream.lineage.graph_id, visit.place.id, "inputs", visit.after, room
         )
+        links = within(found, REPLY_BYTES - size, lambda link: len(link.path))
         used += [(visit, link) for link in links]
-        if len(links) < room:
+        size += sum(len(link.path) for link in links)
+        if len(links) < room and size < REPLY_BYTES:
             upstream.waiting.popleft()
         else:
             visit.after = links[-1].digest

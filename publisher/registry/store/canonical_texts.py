@@ -1,10 +1,11 @@
 """Canonical texts of jobs (`protocol.md §6`), made of the tables in the order of the lineage hash."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from roar_publisher.lineage.canonical import canonical_frame, canonical_job
 from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.pieces import in_pieces
 from roar_publisher.registry.store.schema import NO_STEP
 
 BEFORE_ALL_STEPS = NO_STEP - 1
@@ -23,8 +24,8 @@ _JOBS_WITH_PARENTS = """
     FROM jobs AS job LEFT JOIN jobs AS parent ON parent.graph_id = job.graph_id AND parent.uid = job.parent_uid
 """
 _JOBS_FROM = f"""
-    {_JOBS_WITH_PARENTS} WHERE job.graph_id = ? AND (job.step_number, job.id) >= (?, ?)
-    ORDER BY job.step_number, job.id LIMIT ?
+    {_JOBS_WITH_PARENTS} WHERE job.graph_id = :graph AND (job.step_number, job.id) >= (:step, :job)
+    ORDER BY job.step_number, job.id LIMIT :limit
 """
 _OF_STEPS = "job.graph_id = :graph AND job.step_number > :after AND job.step_number <= :last"
 _LINKS_OF_STEPS = f"SELECT job_id, kind, digest, path FROM jobs AS job JOIN links ON job_id = job.id WHERE {_OF_STEPS}"
@@ -51,7 +52,8 @@ class HashedJob(NamedTuple):
 
 def jobs_from(connection: Connection, graph_id: int, step: int, job_id: int, limit: int) -> Iterator[HashedJob]:
     """Yield up to `limit` jobs by step and id, from the place of a step and an id on. They are read lazily."""
-    for row in connection.execute(_JOBS_FROM, (graph_id, step, job_id, limit)):
+    place = {"graph": graph_id, "step": step, "job": job_id, "limit": limit}
+    for row in connection.stream(_JOBS_FROM, place):
         job = HashedJob(*row)
         yield job._replace(parent_step=_number(job.parent_step))
 
@@ -110,18 +112,13 @@ def frame_of_job(connection: Connection, job_id: int) -> tuple[str, str, str] | 
     )
 
 
-def links_after(
-    connection: Connection, job_id: int, kind: str, digest: str, limit: int
-) -> Generator[tuple[str, str], None, None]:
-    """Yield digest and path of up to `limit` links of a job after a digest, in order.
+def links_after(connection: Connection, job_id: int, kind: str, digest: str, limit: int) -> Iterator[tuple[str, str]]:
+    """Yield digest and path of up to `limit` links of a job after a digest, in order. They are read lazily."""
 
-    They are read lazily; close the generator.
-    """
-    result = connection.execute(_LINKS, (job_id, kind, digest, limit))
-    try:
-        yield from result
-    finally:
-        result.close()
+    def read(after: str, most: int) -> list[tuple[str, str]]:
+        return [(digest, path) for digest, path in connection.execute(_LINKS, (job_id, kind, after, most))]
+
+    return in_pieces(read, digest, limit)
 
 
 def _texts(jobs: Sequence[Sequence[Any]], links: Sequence[Sequence[Any]]) -> list[tuple[int, str, str]]:

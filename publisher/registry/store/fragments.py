@@ -1,8 +1,10 @@
 """The tables of fragment sessions, and of the encrypted batches in them."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.pieces import in_pieces
 
 
 class FragmentSession(NamedTuple):
@@ -66,14 +68,18 @@ def insert_batch(connection: Connection, session: FragmentSession, sequence: int
     )
 
 
-def batches_after(connection: Connection, session_id: int, number: int, limit: int) -> list[FragmentBatch]:
-    """Return up to `limit` batches of a session after a number, in the order in which they came."""
-    rows = connection.execute(
-        "SELECT number, sequence, text FROM fragment_batches WHERE session_id = :id AND number > :number"
-        " ORDER BY number LIMIT :most",
-        {"id": session_id, "number": number, "most": limit},
-    )
-    return [FragmentBatch(*row) for row in rows]
+def batches_after(connection: Connection, session_id: int, number: int, limit: int) -> Iterator[FragmentBatch]:
+    """Yield up to `limit` batches of a session after a number, in the order in which they came, lazily."""
+
+    def read(after: int, most: int) -> list[FragmentBatch]:
+        rows = connection.execute(
+            "SELECT number, sequence, text FROM fragment_batches WHERE session_id = :id AND number > :number"
+            " ORDER BY number LIMIT :most",
+            {"id": session_id, "number": after, "most": most},
+        )
+        return [FragmentBatch(*row) for row in rows]
+
+    return in_pieces(read, number, limit)
 
 
 def count_expired(connection: Connection, before: float) -> int:

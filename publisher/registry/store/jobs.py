@@ -160,11 +160,12 @@ def insert_view_edges(connection: Connection, job_id: int, edges: Iterable[tuple
 
 def page_of_jobs(connection: Connection, graph_id: int, *, offset: int, limit: int) -> Iterator[SizedJob]:
     """Yield jobs in step order. They are read lazily."""
-    rows = connection.execute(
-        "WITH page (id) AS (SELECT id FROM jobs WHERE graph_id = ? ORDER BY step_number, id LIMIT ? OFFSET ?)"
+    rows = connection.stream(
+        "WITH page (id) AS"
+        " (SELECT id FROM jobs WHERE graph_id = :graph ORDER BY step_number, id LIMIT :limit OFFSET :offset)"
         f" SELECT {SIZED_JOB}"
         " FROM page JOIN jobs USING (id) JOIN job_sizes ON job_id = page.id ORDER BY step_number, page.id",
-        (graph_id, limit, offset),
+        {"graph": graph_id, "limit": limit, "offset": offset},
     )
     for row in rows:
         yield sized_job_of(row)

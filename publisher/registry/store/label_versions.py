@@ -19,6 +19,8 @@ from roar_publisher.registry.store.documents import dump_document, load_document
 FULL_VERSION_INTERVAL = 100
 """Migrations rely on this value, so changing it needs a migration."""
 HISTORY_BYTES = 16 * 1024 * 1024
+VERSIONS_AT_ONCE = 10
+"""Versions of an entity that are in memory at once, as stored. Those of a hundred lineages are merged."""
 
 _OF_ENTITY = "graph_id = ? AND entity_type = ? AND entity = ?"
 _NEWEST_IN_LINEAGE = """
@@ -158,17 +160,26 @@ def versions_before(connection: Connection, entity: Entity, before: int | None =
     """Yield the versions before the number `before`, or all of them, newest first. They are read lazily."""
     metadata: dict[str, Any] = {}
     origins: dict[str, Any] = {}
-    rows = connection.execute(
-        f"SELECT * FROM labels WHERE {_OF_ENTITY} AND version <= ? ORDER BY version DESC",
-        (*entity.key, _whole_from(connection, entity, before)),
-    )
-    for row in rows:
+    for row in _rows_from(connection, entity, _whole_from(connection, entity, before)):
         read, other = load_document(row["metadata"]), load_document(row["key_origins"])
         if row["is_difference"]:
             read, other = restored(metadata, read), restored(origins, other)
         metadata, origins = read, other
         if before is None or row["version"] < before:
             yield Version(row["version"], metadata, origins, row["written_at"])
+
+
+def _rows_from(connection: Connection, entity: Entity, number: int) -> Iterator[Row]:
+    """Yield the rows of a version and of the older ones, newest first, a few at a time."""
+    while True:
+        rows = connection.execute(
+            f"SELECT * FROM labels WHERE {_OF_ENTITY} AND version <= ? ORDER BY version DESC LIMIT ?",
+            (*entity.key, number, VERSIONS_AT_ONCE),
+        ).fetchall()
+        yield from rows
+        if len(rows) < VERSIONS_AT_ONCE:
+            return
+        number = rows[-1]["version"] - 1
 
 
 def has_version_before(connection: Connection, entity: Entity, number: int) -> bool:

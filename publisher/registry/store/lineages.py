@@ -175,7 +175,7 @@ def find_set_aside(connection: Connection, lineage_hash: str, owner: str) -> Lin
 
 def newest_of_owner(connection: Connection, reader: Reader, limit: int) -> Iterator[ListedLineage]:
     """Yield the newest lineages of a user that the user may read, and those that were set aside, lazily."""
-    rows = connection.execute(
+    rows = connection.stream(
         f"SELECT {_LISTED}, 0 AS set_aside FROM lineages WHERE owner = :reader AND {READABLE}"
         f" UNION ALL SELECT {_LISTED}, 1 FROM set_aside_lineages WHERE owner = :reader"
         " ORDER BY published_at DESC, hash LIMIT :limit",

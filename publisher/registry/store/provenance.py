@@ -7,6 +7,7 @@ from roar_publisher.registry.store.access import CREDIBILITY, READABLE, Reader, 
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.jobs import SIZED_JOB, SizedJob, sized_job_of
 from roar_publisher.registry.store.lineages import Lineage, lineage_of
+from roar_publisher.registry.store.pieces import in_pieces
 from roar_publisher.registry.store.schema import NO_STEP
 
 MOST_MAKERS = 10_000
@@ -83,18 +84,23 @@ def makers(connection: Connection, graph_id: int, span: JobSpan, digests: Collec
 
 def links_after(
     connection: Connection, graph_id: int, job_id: int, kind: str, digest: str, limit: int
-) -> list[LinkedArtifact]:
-    """Return up to `limit` links of a job after a digest, in the order of digests. `kind` is `inputs` or `outputs`.
+) -> Iterator[LinkedArtifact]:
+    """Yield up to `limit` links of a job after a digest, in the order of digests. `kind` is `inputs` or `outputs`.
 
-    The size is that of the link, or else that of the graph's artifact.
+    They are read lazily. The size is that of the link, or else that of the graph's artifact.
     """
-    rows = connection.execute(
-        "SELECT links.digest, links.path, coalesce(links.size, artifacts.size) FROM links"
-        " LEFT JOIN artifacts ON artifacts.graph_id = :graph AND artifacts.digest = links.digest"
-        " WHERE links.job_id = :job AND links.kind = :kind AND links.digest > :after ORDER BY links.digest LIMIT :most",
-        {"graph": graph_id, "job": job_id, "kind": kind, "after": digest, "most": limit},
-    )
-    return [LinkedArtifact(*row) for row in rows]
+
+    def read(after: str, most: int) -> list[LinkedArtifact]:
+        rows = connection.execute(
+            "SELECT links.digest, links.path, coalesce(links.size, artifacts.size) FROM links"
+            " LEFT JOIN artifacts ON artifacts.graph_id = :graph AND artifacts.digest = links.digest"
+            " WHERE links.job_id = :job AND links.kind = :kind AND links.digest > :after"
+            " ORDER BY links.digest LIMIT :most",
+            {"graph": graph_id, "job": job_id, "kind": kind, "after": after, "most": most},
+        )
+        return [LinkedArtifact(*row) for row in rows]
+
+    return in_pieces(read, digest, limit)
 
 
 def build_jobs(connection: Connection, graph_id: int, limit: int) -> list[JobPlace]:

@@ -1,19 +1,25 @@
 """PostgreSQL alone: its schema, its settings, and what happens when it goes away."""
 
+import json
 from contextlib import closing
 from importlib import import_module
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
 from roar_publisher.registry.data import Store
+from roar_publisher.registry.http.bounds import REPLY_BYTES
 from roar_publisher.registry.store import accounts_schema, schema, sqlite
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.errors import NewerSchemaError, StoreError, StoreUnavailable
 from roar_publisher.registry.store.graphs import new_graph, newest_ids
-from roar_publisher.registry.store.postgres import checked_address, translated
+from roar_publisher.registry.store.postgres import PostgresConnection, checked_address, translated
 from roar_publisher.registry.store.postgres_schema import LINEAGES_LOCK
+from tests.support.registry.harness import Json, digest, job, link, make_registry, succeeded, uid
+from tests.support.registry.people import Bearer
 from tests.support.registry.postgres import Postgres, running_postgres
 
 COLUMNS = (
@@ -115,6 +121,56 @@ def test_a_read_sees_one_moment(postgres: Postgres, tmp_path: Path) -> None:
 
         assert reader.read(graphs_twice) == [0, 0]
         assert reader.read(graphs_twice) == [2, 2]
+
+
+@pytest.mark.anyio
+async def test_no_result_in_memory_is_larger_than_a_reply_needs(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """psycopg keeps whatever a statement returns: thousands of rows, of 100 kB each, for a reply of a megabyte."""
+    sizes: list[int] = []
+    execute = PostgresConnection.execute
+
+    def measured(connection: PostgresConnection, *arguments: Any) -> Any:
+        cursor = execute(connection, *arguments)
+        if (found := cursor.pgresult) is not None:
+            places = product(range(found.ntuples), range(found.nfields))
+            sizes.append(sum(len(found.get_value(*place) or b"") for place in places))
+        return cursor
+
+    monkeypatch.setattr(PostgresConnection, "execute", measured)
+    long = "x" * 10_000
+    with closing(Store.open(tmp_path, postgres.new_database())) as store:
+        registry = make_registry(store)
+        alice = Bearer(registry.person("alice"))
+        session = await registry.open(auth=alice)
+        for first in range(0, 240, 60):
+            numbers = range(first, first + 60)
+            await session.add_jobs(*(job(number, metadata=json.dumps({"long": long})) for number in numbers))
+            links = [link(number, f"/{number}{long}") for number in range(first, first + 60)]
+            for kind in ("inputs", "outputs"):
+                succeeded(await session.post("/links/batch", {"links": [linked(kind, links)]}))
+        published = (await session.finalize())["hash"]
+        for number in range(30):
+            label = {"entity_type": "artifact", "artifact_hash": digest(1), "metadata": {str(number): long * 6}}
+            succeeded(await session.post("/labels/batch", {"labels": [label]}))
+        for path in (
+            f"sessions/{published}?limit=1000",
+            f"sessions/{published}/readback",
+            f"public/sessions/{published}/reproduction",
+            f"artifacts/{digest(1)}/dag",
+            f"labels/history?entity_type=artifact&artifact_hash={digest(1)}",
+            f"labels/history?entity_type=artifact&artifact_hash={digest(1)}&session_hash={published}",
+            "sessions",
+        ):
+            sizes.clear()
+            succeeded(await registry.client.get(f"/api/v1/{path}", auth=alice))
+            assert max(sizes) < 1.2 * REPLY_BYTES, path
+
+
+def linked(kind: str, links: list[Json]) -> Json:
+    """Links of the first job."""
+    return {"job_uid": uid(0), "kind": kind, "artifacts": links}
 
 
 def test_the_store_connects_again_after_a_restart(tmp_path: Path) -> None:

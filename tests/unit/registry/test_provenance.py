@@ -9,6 +9,7 @@ import pytest
 from roar_publisher.registry.api import replays
 from roar_publisher.registry.api.artifacts import SEARCHES, SEARCHES_OF_CLIENT
 from roar_publisher.registry.data import Store
+from roar_publisher.registry.http.bounds import REPLY_BYTES
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages import digest_search, replay, upstream
 from roar_publisher.registry.lineages.reading import readable_lineage
@@ -220,6 +221,26 @@ async def test_the_size_of_the_slices_does_not_show(registry: Registry, monkeypa
     ):
         monkeypatch.setattr(module, name, value)
         assert [await read(registry, path) for path in paths] == whole, name
+
+
+async def test_long_paths_are_read_a_reply_at_a_time(registry: Registry, store: Store) -> None:
+    """A job may have two thousand links of 100 kB, which would be in memory together."""
+    session = await registry.open()
+    await session.add_jobs(job(1), job(2))
+    for number in range(100, 140):
+        await session.add_links(2, "inputs", link(number, f"/{number}" + "x" * 50_000))
+    await session.add_links(2, "outputs", link(2))
+    lineage_hash = (await session.finalize())["hash"]
+    lineage = store.read(readable_lineage, lineage_hash, Reader())
+    ids = [place.id for place in store.read(places_after, lineage.graph_id, None, 10)]
+    assert [each.wide for each in store.read(replayed_jobs, lineage, ids, 1)] == [False, True]
+    page = store.read(replay.links_page, lineage, ids[1], "inputs", "")
+    assert sum(len(str(each["path"])) for each in page) < REPLY_BYTES + 60_000
+    reproduced = await read(registry, f"public/sessions/{lineage_hash}/reproduction")
+    assert [each["hash"] for each in reproduced["jobs"][1]["inputs"]] == [digest(number) for number in range(100, 140)]
+    dag = await read(registry, f"artifacts/{digest(2)}/dag")
+    assert dag["jobs"] == [{**reproduced["jobs"][1], "id": 1}]
+    assert sum(len(each["path"]) for each in dag["external_deps"]) < REPLY_BYTES + 60_000
 
 
 async def test_more_jobs_than_one_reply_holds_are_refused(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
