@@ -143,9 +143,10 @@ def _expiry(answer: Mapping[str, object], now: float) -> str | None:
     if not 0 <= seconds <= MAX_LIFETIME_S:
         at = _unix_seconds(_text(answer, "expires_at"))
         seconds = math.nan if at is None else at - now
-    if math.isnan(seconds):
+    try:
+        return datetime.fromtimestamp(now + seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except ValueError:  # NaN, or the last moment of the year 9999, with which some servers say "never"
         return None
-    return datetime.fromtimestamp(now + seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _unix_seconds(text: str) -> float | None:

@@ -82,6 +82,8 @@ def test_a_rotated_refresh_token_is_kept_even_without_an_access_token() -> None:
         ({"expires_in": "NaN"}, None),
         ({"expires_in": 1e300}, None),
         ({"expires_in": [], "expires_at": "soon"}, None),
+        ({"expires_at": "9999-12-31T23:59:59.9999999Z"}, None),
+        ({"expires_at": "0001-01-01T00:00:00+01:00"}, None),
     ],
 )
 def test_the_end_of_the_new_token_is_counted_or_left_open(lifetime: dict[str, object], expires_at: str | None) -> None:
