@@ -21,7 +21,7 @@ def clock_skew(server_date: str | None, now: float) -> str | None:
 
     try:
         date = parsedate_to_datetime(server_date or "")
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     ahead = now - date.replace(tzinfo=date.tzinfo or UTC).timestamp()
     if abs(ahead) < TOLERANCE_S:
