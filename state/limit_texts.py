@@ -4,6 +4,8 @@ import re
 
 MOST_JOBS = 64
 """The largest number of concurrent requests that a user may ask for."""
+FASTEST = 10**18
+"""Bytes per second. Faster rates are the same, and too large for a column of the journal."""
 _RATE = re.compile(r"(\d+(?:\.\d+)?)([kMG]?)(?:B(?:/s)?)?")
 _SCALE = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 
@@ -22,7 +24,7 @@ def parse_rate(text: str) -> int:
     Raises ValueError if it is not one.
     """
     match = _RATE.fullmatch(text)
-    rate = round(float(match[1]) * _SCALE[match[2]]) if match else 0
+    rate = round(min(float(match[1]) * _SCALE[match[2]], FASTEST)) if match else 0
     if rate < 1:
         raise ValueError(f"{text!r} is not a rate; write it as 500k or 10M")
     return rate

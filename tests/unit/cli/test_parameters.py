@@ -12,6 +12,8 @@ from roar_publisher.cli.publish.parameters import FURTHER, MAIN, PUT, TARGET, WA
 from roar_publisher.publishing.order import PutOrder
 from roar_publisher.state.errors import UsageProblem
 from roar_publisher.state.limits import TransferLimits
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.publish import OwnedPublish
 
 
 def parse(*words: str) -> dict[str, Any]:
@@ -85,3 +87,11 @@ def test_parameters_are_declared_in_their_order() -> None:
 def test_options_that_contradict_each_other_cannot_be_built(given: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageProblem, match=message):
         Options(**given)
+
+
+@pytest.mark.parametrize("typed", ["10000000000G", "9" * 400])
+def test_a_rate_beyond_all_networks_can_be_kept(typed: str, folder: StateFolder) -> None:
+    limits = take_limits(parse("-m", "a", "--limit-rate", typed))
+    with OwnedPublish.create(folder) as publish:
+        publish.journal.queue.configure(limits=limits)
+        assert publish.journal.queue.read().limits == limits
