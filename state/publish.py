@@ -41,16 +41,16 @@ class OwnedPublish:
     @classmethod
     def create(cls, folder: StateFolder, *, clock: Callable[[], float] = time) -> Self:
         """Create a publish without a plan. Raises LocalProblem if the state folder cannot be written."""
-        planning = folder.new_planning()
-        lock = Lock(planning.lock)
+        paths = folder.new_planning()
+        lock = Lock(paths.lock)
         try:
             lock.acquire()
-            paths = folder.make_visible(planning)
+            paths = folder.make_visible(paths)
             lock.moved(paths.lock)
             return cls._opened(paths, lock, clock, draft=True)
         except BaseException:
-            for name in (planning.folder, folder.publishes / planning.id.removeprefix(".")):
-                shutil.rmtree(name, ignore_errors=True)
+            shutil.rmtree(paths.folder, ignore_errors=True)
+            lock.release()
             raise
 
     @classmethod

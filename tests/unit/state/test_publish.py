@@ -37,6 +37,18 @@ def test_a_discarded_publish_is_gone(folder: StateFolder) -> None:
     assert list(folder.all_publishes()) == []
 
 
+def test_a_new_publish_removes_no_other_that_has_its_id(folder: StateFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    with frozen(folder, cut(chain(2))) as other:
+        pass
+    open_files = len(os.listdir("/dev/fd"))
+    monkeypatch.setattr(os, "urandom", lambda size: bytes.fromhex(other.paths.id))
+    with pytest.raises(LocalProblem):
+        OwnedPublish.create(folder)
+    assert [path.name for path in folder.publishes.iterdir()] == [other.paths.id]
+    assert count_status(other.paths).plan.id == other.paths.id
+    assert len(os.listdir("/dev/fd")) == open_files
+
+
 def test_a_journal_that_cannot_be_opened_gives_the_lock_back(folder: StateFolder) -> None:
     paths = new_publish(folder)
     paths.journal.write_bytes(b"no database at all, but long enough" * 9)
