@@ -87,7 +87,8 @@ def remove_folder_leftovers(folder: StateFolder, *, now: Callable[[], float] = t
 
 def _remove_planning(path: Path, now: float) -> None:
     lock = path / "lock"
-    if owner(lock) is None and (_was_locked(lock) or now - path.stat().st_mtime >= YOUNG_SECONDS):
+    # In this order: whoever locks it between the two questions is its owner.
+    if (_was_locked(lock) or now - path.stat().st_mtime >= YOUNG_SECONDS) and owner(lock) is None:
         import shutil
 
         shutil.rmtree(path, ignore_errors=True)

@@ -2,12 +2,13 @@
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from roar_publisher.state import lock
+from roar_publisher.state import lock, sweep
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import PublishPaths, StateFolder
@@ -139,3 +140,27 @@ def test_what_cannot_be_removed_now_raises_no_error(folder: StateFolder, monkeyp
 
     monkeypatch.setattr(Path, "unlink", refuse)
     assert len(list(count_all(folder))) == 1
+
+
+@pytest.mark.parametrize("seconds", [0.0, 2 * YOUNG_SECONDS])
+def test_a_folder_that_is_locked_while_it_is_looked_at_is_kept(
+    folder: StateFolder, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    """A process that makes a new publish locks its folder just when another one lists all publishes."""
+    planning = folder.new_planning()
+    held = Lock(planning.lock)
+
+    def then_lock(ask: Callable[[Path], object]) -> Callable[[Path], object]:
+        def asked(path: Path) -> object:
+            answer = ask(path)
+            if not held.in_place:
+                held.acquire()
+            return answer
+
+        return asked
+
+    for question in ("owner", "_was_locked"):
+        monkeypatch.setattr(sweep, question, then_lock(getattr(sweep, question)))
+    remove_folder_leftovers(folder, now=lambda: time.time() + seconds)
+    assert held.in_place
+    held.release()
