@@ -21,7 +21,7 @@ from roar_publisher.state.machine import LIVE, State
 from roar_publisher.state.meanings import ELSEWHERE
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
-from roar_publisher.state.record import LOCAL_SETTINGS, NAMED_BY_USER, Plan, Progress
+from roar_publisher.state.record import LOCAL_SETTINGS, NAMED_BY_USER, NamedBy, Plan, Progress
 from roar_publisher.state.status import CountedStatus
 from roar_publisher.state.status_reader import count_all
 
@@ -78,9 +78,7 @@ def freeze(
                 plan = _plan(publish, request, intent, draft, began)
                 _save(publish, plan, draft.put, agreed=agreed)
                 return FrozenPlan(publish, plan, resumed=False)
-        reused = _open_earlier(earlier, clock)
-        if request.named_by in NAMED_BY_USER:
-            reused.journal.name_registry(request.named_by)
+        reused = _open_earlier(earlier, clock, request.named_by)
     except BaseException:
         publish.discard()
         raise
@@ -122,12 +120,19 @@ def _draft(planner: Planner, identities: Sequence[str], sink: Sink) -> Draft:
     return replace(draft, summary=replace(draft.summary, provisional=provisional, published=published))
 
 
-def _open_earlier(earlier: CountedStatus, clock: Callable[[], float]) -> OwnedPublish:
+def _open_earlier(earlier: CountedStatus, clock: Callable[[], float], named_by: NamedBy) -> OwnedPublish:
     try:
-        return OwnedPublish.open(earlier.paths, clock=clock)
+        reused = OwnedPublish.open(earlier.paths, clock=clock)
     except Owned as owned:
         owned.publish_id = earlier.paths.id
         raise
+    try:
+        if named_by in NAMED_BY_USER:
+            reused.journal.name_registry(named_by)
+    except BaseException:
+        reused.release()
+        raise
+    return reused
 
 
 def _plan(publish: OwnedPublish, request: PublishRequest, intent: dict[str, Any], draft: Draft, began: float) -> Plan:

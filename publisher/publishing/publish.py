@@ -73,19 +73,17 @@ class Publishing:
             owned = OwnedPublish.open(found.paths)
         except Owned:  # acquired by another process since it was read
             return self._watch_if_daemon(found.paths)
-        frozen = self._accept_to_continue(owned)
-        return self._continue(frozen, self._keyring(frozen.plan.registry, frozen.plan.intent), agreed=self._order.yes)
+        with owned:
+            frozen = self._accept_to_continue(owned)
+            keyring = self._keyring(frozen.plan.registry, frozen.plan.intent)
+            return self._continue(frozen, keyring, agreed=self._order.yes)
 
     def _accept_to_continue(self, owned: OwnedPublish) -> FrozenPlan:
         """Return the owned publish to continue, after checking that the user accepts its registry."""
-        try:
-            if self._order.registry is not None:
-                owned.journal.name_registry(NamedBy.OPTION)
-            plan = owned.journal.plan()
-            accept_registry_of_plan(plan, self._consent)
-        except BaseException:
-            owned.release()
-            raise
+        if self._order.registry is not None:
+            owned.journal.name_registry(NamedBy.OPTION)
+        plan = owned.journal.plan()
+        accept_registry_of_plan(plan, self._consent)
         return FrozenPlan(owned, plan, resumed=True)
 
     def _start_new(self, request: PublishRequest) -> Result | Plan:
@@ -121,9 +119,10 @@ class Publishing:
             if not owned.publish_id:
                 raise
             return self._watch_if_daemon(self._folder.find(owned.publish_id))
-        if frozen.finished is not None:
-            return self._show_finished(frozen, frozen.finished, keyring)
-        return self._continue(frozen, keyring, agreed=prepared.agreed)
+        with frozen.publish:
+            if frozen.finished is not None:
+                return self._show_finished(frozen, frozen.finished, keyring)
+            return self._continue(frozen, keyring, agreed=prepared.agreed)
 
     def _show_finished(self, frozen: FrozenPlan, progress: Progress, keyring: Keyring) -> Result:
         """Handle a put that is already published: pay what it owes, if anything, and report where it is."""
@@ -139,7 +138,7 @@ class Publishing:
         return self._published(frozen, progress, again=True)
 
     def _continue(self, frozen: FrozenPlan, keyring: Keyring, *, agreed: bool) -> Result | Plan:
-        """Run the publish here or leave it to the daemon.
+        """Run the publish here or leave it to the daemon. Either releases it; the caller does if this fails.
 
         Record the options that apply to whichever process continues it.
         """

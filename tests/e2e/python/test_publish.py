@@ -19,10 +19,12 @@ import roar_publisher
 from roar_publisher import aio, errors, events
 from roar_publisher.publishing import detaching
 from roar_publisher.state import mounts
+from roar_publisher.state.journal import Journal
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.queue import Queue
 from tests.e2e.python.conftest import opened_once_stopped
 from tests.support.cli.program import Program
 from tests.support.lineage.captured import captured_project
@@ -319,3 +321,22 @@ def test_another_owner_is_an_error_that_names_the_publish(project: Path, registr
     with Lock(tmp_path / "state" / "publishes" / publish_id / "lock"), pytest.raises(errors.Owned):
         roar_publisher.resume(publish_id)
     assert roar_publisher.resume(publish_id).publish_id == publish_id
+
+
+@pytest.mark.parametrize(("writer", "name"), [(Journal, "name_registry"), (Queue, "configure")])
+def test_a_publish_that_cannot_be_continued_now_is_released(
+    project: Path, registry: str, monkeypatch: pytest.MonkeyPatch, writer: type, name: str
+) -> None:
+    """A daemon or a notebook that kept its lock would keep it from everyone, itself included."""
+    publish_id = stopped_when_open(project, registry)
+
+    def full(*_arguments: object, **_given: object) -> None:
+        raise errors.LocalProblem("the disk is full")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(writer, name, full)
+        with pytest.raises(errors.LocalProblem, match="the disk is full"):
+            roar_publisher.publish(project, visibility="public", registry=registry, yes=True)
+        with pytest.raises(errors.LocalProblem, match="the disk is full"):
+            roar_publisher.resume(publish_id, registry=registry, yes=True)
+    assert roar_publisher.resume(publish_id, yes=True).publish_id == publish_id
