@@ -254,6 +254,16 @@ def _lock(handle: int, kind: int) -> None:
 
 def owner(path: Path) -> int | None:
     """Return the pid that holds the lock at `path`, or None if no process does or it is unknown. Changes nothing."""
+    return _holder(path) or None
+
+
+def is_held(path: Path) -> bool:
+    """Return whether a process holds the lock at `path`, also if it could not write its pid. Changes nothing."""
+    return _holder(path) is not None
+
+
+def _holder(path: Path) -> int | None:
+    """Return the pid that holds the lock at `path`, 0 if it is unknown, or None if no process does."""
     try:
         handle = open_own(path, os.O_RDONLY)
     except OSError:
@@ -265,7 +275,7 @@ def owner(path: Path) -> int | None:
             if error.errno not in HELD:  # this file system has no locks, so there is no owner
                 return None
             text = os.pread(handle, PID_WIDTH, 0).rstrip()
-            return int(text) if text.isdigit() else None
+            return int(text) if text.isdigit() else 0
         _lock(handle, fcntl.LOCK_UN)  # a child that another thread forks meanwhile would keep it beyond the close
         return None
     finally:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from msgspec import Struct
 
 from roar_publisher.state.errors import Conclusion, LocalProblem
-from roar_publisher.state.lock import owner
+from roar_publisher.state.lock import is_held
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.status import JournalStatus
@@ -104,4 +104,4 @@ def _has_work(found: JournalStatus) -> bool:
 
 
 def _free(paths: PublishPaths) -> bool:
-    return owner(paths.lock) is None and owner(paths.claim) is None
+    return not is_held(paths.lock) and not is_held(paths.claim)

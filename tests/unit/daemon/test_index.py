@@ -1,5 +1,6 @@
 """What the daemon knows of the journals: never older than they are, and read again only where they changed."""
 
+import errno
 import os
 import sqlite3
 from contextlib import closing
@@ -10,7 +11,7 @@ import pytest
 from roar_publisher.daemon import index as roster_module
 from roar_publisher.daemon.index import SETTLED_SECONDS, PublishIndex
 from roar_publisher.state.errors import LocalProblem, Owned
-from roar_publisher.state.lock import Lock
+from roar_publisher.state.lock import Lock, owner
 from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.publish import OwnedPublish
@@ -140,6 +141,21 @@ def test_a_claimed_publish_is_ignored_until_the_claim_ends(folder: StateFolder, 
     with Lock(paths.claim):
         assert not index.waiting(NONE)
     assert ids(index.waiting(NONE)) == {paths.id}
+
+
+def test_a_claim_counts_although_its_process_could_not_write_its_pid(
+    folder: StateFolder, index: PublishIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk, the new file of the claim stays empty. A publish is cancelled there to make room."""
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    paths = queued(folder)
+    monkeypatch.setattr(os, "pwrite", full)
+    with Lock(paths.claim):
+        assert owner(paths.claim) is None
+        assert not index.waiting(NONE)
 
 
 def test_a_skipped_publish_is_not_read(folder: StateFolder, index: PublishIndex, readings: list[str]) -> None:
