@@ -159,6 +159,14 @@ def test_each_exit_code_has_a_sentence_on_the_page(job: Job, inputs: dict[str, s
     assert os.listdir(job.folder / "temp") == []
 
 
+def test_a_page_that_cannot_be_written_does_not_change_how_it_ended(job: Job, token: str) -> None:
+    away = str(job.folder / "away" / "file")
+    done = job.run(ROAR_ACCESS_TOKEN=token, GITHUB_STEP_SUMMARY=away, GITHUB_OUTPUT=away)
+    assert done.returncode == 0, done.stdout
+    assert f"::error title=roar::{away} cannot be written" in done.stdout
+    assert os.listdir(job.folder / "temp") == []
+
+
 def test_a_cancelled_job_stops_cleanly(job: Job, token: str) -> None:
     """The runner signals the script, and nothing else."""
     environ = job.environ(ROAR_ACCESS_TOKEN=token, ROAR_CI_REGISTRY="http://127.0.0.1:9")
