@@ -52,8 +52,7 @@ def receipt(subject: str, registry: str | None, output: Path | None) -> None:
             sys.stdout.buffer.write(content)
             sys.stdout.buffer.flush()
             return
-        with output.open("xb") as file:
-            file.write(content)
+        _write_new(output, content)
     except FileExistsError:
         raise UsageProblem(f"{output} exists already", next_step="name another file") from None
     except BrokenPipeError:
@@ -79,6 +78,17 @@ def _find(folder: StateFolder, subject: str) -> Path | None:
     if not by_id and len({path.name.partition(".")[0] for path in by_hash}) > 1:
         raise UsageProblem(f"several lineages begin with {subject!r}", next_step="type the whole hash")
     return max(by_id or by_hash, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    """Write a new file, completely or not at all. Raises OSError."""
+    file = path.open("xb")
+    try:
+        with file:
+            file.write(content)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _content(path: Path) -> bytes:

@@ -1,6 +1,8 @@
 """`roar receipt` and `roar verify --receipt` as processes: from a publish to a proof on a machine without a network."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 from tests.support.auth.openssh import make_key, public_line
@@ -94,6 +96,26 @@ def test_a_receipt_stays_when_its_publish_is_pruned(program: Program, registry: 
     pruned = program("journal", "prune", "--all")
     assert (pruned.code, list(program.publishes)) == (0, []), pruned.err
     assert program("receipt", HASH).out == content != ""
+
+
+def test_a_receipt_that_cannot_be_written_leaves_no_half_of_one(program: Program) -> None:
+    """The same command, repeated when there is room, would refuse to write over it."""
+    receipts = program.state / "receipts"
+    receipts.mkdir(mode=0o700, parents=True)
+    (receipts / f"{HASH}.00000000.json").write_bytes(bytes(1 << 20))
+    limited = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16)); "
+    limited += "os.execv(sys.executable, [sys.executable, '-m', 'roar_publisher', *sys.argv[1:]])"
+    done = subprocess.run(
+        [sys.executable, "-c", limited, "receipt", HASH, "-o", "receipt.json"],
+        cwd=program.cwd,
+        env=dict(program.env),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, "receipt cannot be written to receipt.json" in done.stderr) == (1, True), done.stderr
+    assert not (program.cwd / "receipt.json").exists()
+    assert program("receipt", HASH, "-o", "receipt.json").code == 0
 
 
 def test_verify_without_a_subject_says_what_to_name(program: Program) -> None:
