@@ -53,9 +53,9 @@ def write_bundle(file: Path, publish_id: str, members: Mapping[str, IO[bytes]]) 
     members: by name, seekable, from their beginnings. Raises UsageProblem if the file exists, LocalProblem if it cannot
     be written.
     """
-    if file.exists():
-        raise UsageProblem(f"{file} exists already", next_step="name another file")
     try:
+        if file.exists():
+            raise UsageProblem(f"{file} exists already", next_step="name another file")
         handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)  # 0600
         try:
             with open(handle, "wb") as out:

@@ -119,10 +119,11 @@ def test_a_file_that_exists_is_not_written_over(folder: StateFolder, packed: Pat
     assert packed.read_bytes() == before
 
 
-def test_a_file_that_can_not_be_written_leaves_nothing(folder: StateFolder, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["no folder/file", "n" * 300])
+def test_a_file_that_can_not_be_written_leaves_nothing(folder: StateFolder, tmp_path: Path, name: str) -> None:
     with frozen(folder, LINEAGE) as owned:
         with pytest.raises(LocalProblem, match="cannot be written"):
-            pack(owned.paths, owned.journal, None, tmp_path / "no folder" / "file")
+            pack(owned.paths, owned.journal, None, tmp_path / name)
         assert "export" not in os.listdir(owned.paths.folder)
 
 
