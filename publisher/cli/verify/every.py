@@ -9,7 +9,7 @@ import click
 from msgspec.structs import replace
 
 from roar_publisher.checking.checks import due_again, record_check
-from roar_publisher.checking.service import ObjectOrder, Verified, VerifyOrder, verify
+from roar_publisher.checking.service import ObjectOrder, Verified, verify
 from roar_publisher.checking.targets import own_target
 from roar_publisher.cli.verify.progress import reading_line
 from roar_publisher.cli.verify.running import run
@@ -28,11 +28,10 @@ def verify_all(folder: StateFolder, age: float, objects: ObjectOrder | None, *, 
     """
     codes = []
     for found in due_again(folder, age, time.time()):
-        with ExitStack() as journals:
-            order = own_target(found.paths, journals)
-            if order is not None:
-                codes.append(_verify_one(folder, found, replace(order, objects=objects), as_json=as_json))
-        record_check(folder, found, codes[-1] if codes else 0, time.time())
+        verified = _verify_one(folder, found, objects, as_json=as_json)
+        if verified is not None:
+            codes.append(verified)
+            record_check(folder, found, verified, time.time())
     numbers = {code: codes.count(code) for code in (ExitCode.PUBLISHED, ExitCode.FAILED, ExitCode.UNCHECKED)}
     proven, differing, unchecked = numbers.values()
     code = next((code for code in (ExitCode.FAILED, ExitCode.UNCHECKED) if numbers[code]), ExitCode.PUBLISHED)
@@ -46,18 +45,27 @@ def verify_all(folder: StateFolder, age: float, objects: ObjectOrder | None, *, 
     return code
 
 
-def _verify_one(folder: StateFolder, found: CountedStatus, order: VerifyOrder, *, as_json: bool) -> ExitCode:
+def _verify_one(
+    folder: StateFolder, found: CountedStatus, objects: ObjectOrder | None, *, as_json: bool
+) -> ExitCode | None:
+    """Verify a lineage and print the verdict. Return None if it is not published any more."""
     try:
-        progress = reading_line(as_json=as_json)
-        verdict: Verified = run(partial(verify, order, folder, watch=progress.begin), progress)
+        with ExitStack() as journals:
+            order = own_target(found.paths, journals)
+            if order is None:
+                return None
+            order = replace(order, objects=objects)
+            progress = reading_line(as_json=as_json)
+            verdict: Verified = run(partial(verify, order, folder, watch=progress.begin), progress)
+            show(verdict, order, as_json=as_json)
+            return verdict.exit_code
     except Interrupted:
         raise
     except PublisherError as problem:
+        lineage, registry = found.progress.hash, found.plan.registry
         if as_json:
-            event = {"event": "unchecked", "publish_id": found.plan.id, "hash": order.hash, "registry": order.registry}
+            event = {"event": "unchecked", "publish_id": found.plan.id, "hash": lineage, "registry": registry}
             click.echo(json.dumps(event | {"reason": problem.reason, "why": problem.what, "next": problem.next_step}))
         else:
-            click.echo(printable(f"Not checked: {order.hash} at {order.registry}: {problem.what}"))
+            click.echo(printable(f"Not checked: {lineage} at {registry}: {problem.what}"))
         return ExitCode.UNCHECKED
-    show(verdict, order, as_json=as_json)
-    return verdict.exit_code
