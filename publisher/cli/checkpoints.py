@@ -27,6 +27,7 @@ def checkpoints(everything: bool, as_json: bool) -> None:
             publishing  the daemon works on it: roar journal show PUBLISH_ID
             published
             superseded  by a newer one, before it was its turn
+            full        more waited than the training allows (max_pending_bytes)
             changed     rewritten in place or removed before it was read
             failed      roar journal show PUBLISH_ID --why
 
