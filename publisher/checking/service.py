@@ -27,7 +27,7 @@ from roar_publisher.state.limits import TransferLimits
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.storage.destinations import open_readable
 from roar_publisher.tasks import until_stopped
-from roar_publisher.verification.check import Verification, verify_lineage
+from roar_publisher.verification.check import Verification, uncheckable, verify_lineage
 from roar_publisher.verification.planned import PlannedLineage
 
 PATIENCE_SECONDS = 60.0
@@ -116,7 +116,8 @@ async def _verify(order: VerifyOrder, folder: StateFolder, watch: Watch) -> Veri
         if order.objects is None:
             return Verified(lineage)
         journal = order.planned.journal if order.planned else None
-        subjects, nowhere = await located.subjects(reader, order.hash, journal)
+        with uncheckable():
+            subjects, nowhere = await located.subjects(reader, order.hash, journal)
     drawn = order.objects.percent is not None
     seed = (secrets.randbelow(10**9) if order.objects.seed is None else order.objects.seed) if drawn else None
     if order.objects.percent is not None and seed is not None:

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -56,7 +57,7 @@ async def verify_lineage(
     the largest job and, with a plan, with the number of its jobs, as it did in planning. Raises CannotCheck,
     LocalProblem, Interrupted, and NeedsUser for a credential that only the user can unlock.
     """
-    try:
+    with uncheckable():
         features = await require_readback(caller)
         try:
             return await _verify(caller, lineage_hash, ANONYMOUS, planned, features, seen)
@@ -68,6 +69,13 @@ async def verify_lineage(
                 what = "it is private, or it is not published there; you are not signed in"
                 raise CannotCheck(what, next_step="sign in: roar login", reason=Reason.AUTH) from refusal
         return await _verify(caller, lineage_hash, authorizer, planned, features, seen)
+
+
+@contextmanager
+def uncheckable() -> Iterator[None]:
+    """Raise CannotCheck for what a registry refuses to say, and for a registry that stays away."""
+    try:
+        yield
     except Refused as refusal:
         reason = Reason.AUTH if refusal.status in (UNAUTHORIZED, FORBIDDEN, NOT_FOUND) else Reason.REJECTED
         raise CannotCheck(f"you cannot read it: {refusal.what}", reason=reason) from refusal
