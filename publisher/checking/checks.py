@@ -13,14 +13,13 @@ from roar_publisher.checking.targets import published_here
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.regular import check_own
+from roar_publisher.state.rebuildable import open_rebuildable
 from roar_publisher.state.status import CountedStatus
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS checks (registry TEXT NOT NULL, hash TEXT NOT NULL, at REAL NOT NULL,
     exit_code INTEGER NOT NULL, PRIMARY KEY (registry, hash)) WITHOUT ROWID
 """
-BUSY_SECONDS = 30.0
 
 
 def due_again(folder: StateFolder, age: float, now: float) -> list[CountedStatus]:
@@ -60,9 +59,7 @@ def _last_checks(folder: StateFolder) -> dict[tuple[str, str], float]:
 @contextmanager
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     try:
-        check_own(path)
-        with closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
-            connection.execute(TABLE)
+        with closing(open_rebuildable(path, TABLE)) as connection:
             yield connection
     except (OSError, sqlite3.Error) as error:
         what = f"the record {path} cannot be used: {error}"

@@ -101,6 +101,16 @@ def test_what_is_verified_is_due_again_after_its_age(tmp_path: Path) -> None:
     assert due(at + 350) == [second.paths, first.paths], "a time ahead does not count"
 
 
+def test_a_damaged_record_costs_verifying_everything_once_more(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path / "state")
+    now = published(folder, "aaaa") + 200
+    for _ in range(2):
+        (found,) = due_again(folder, 100.0, now)
+        record_check(folder, found, 0, now)
+        assert due_again(folder, 100.0, now) == []
+        folder.inspections.write_bytes(b"damaged" * 1000)
+
+
 def test_what_cannot_be_checked_waits_and_what_is_interrupted_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
