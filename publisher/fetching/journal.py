@@ -9,10 +9,12 @@ import json
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
-from roar_publisher.fetching.stored import StoredFile
+from roar_publisher.fetching.stored import StoredFile, Unsafe
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.rebuildable import open_rebuildable, remove
@@ -58,24 +60,28 @@ class FetchJournal:
 
     def request(self) -> FetchRequest | None:
         """Return what an interrupted fetch was asked for, or None."""
-        row = self._connection.execute("SELECT text FROM request").fetchone()
-        if row is None:
+        found = self._request()
+        if not found:
             return None
-        found = json.loads(row[0])
         return FetchRequest(found["lineage"], tuple(found["selections"]), found["registry"], found["force"])
+
+    def unsafe(self) -> list[Unsafe]:
+        """Return the files of that request that are not fetched; earlier releases did not keep them."""
+        return [Unsafe(*each) for each in self._request().get("unsafe", ())]
 
     def files(self) -> list[StoredFile]:
         """Return the files of that request, in the order of their names."""
         rows = self._connection.execute("SELECT digest, url, name FROM files ORDER BY name")
         return [StoredFile(*row) for row in rows]
 
-    def begin(self, request: FetchRequest, files: Iterable[StoredFile]) -> None:
+    def begin(self, request: FetchRequest, files: Iterable[StoredFile], unsafe: Iterable[Unsafe] = ()) -> None:
         """Record a request and its files, in the place of an earlier one. Ranges that are there stay."""
         text = {
             "lineage": request.lineage,
             "selections": request.selections,
             "registry": request.registry,
             "force": request.force,
+            "unsafe": [astuple(each) for each in unsafe],
         }
         with self._transaction():
             self._connection.execute("DELETE FROM request")
@@ -129,6 +135,10 @@ class FetchJournal:
             self._connection.close()
             if not needed:
                 remove(self._path)
+
+    def _request(self) -> dict[str, Any]:
+        row = self._connection.execute("SELECT text FROM request").fetchone()
+        return {} if row is None else json.loads(row[0])
 
     def _transaction(self) -> sqlite3.Connection:
         self._connection.execute("BEGIN IMMEDIATE")

@@ -128,13 +128,13 @@ async def _fetch(
             target.discard(name)
     if order.lineage:
         request, files, unsafe = await _located(order, target, report)
-        journal.begin(request, files)
+        journal.begin(request, files, unsafe)
     else:
         found = journal.request()
         if found is None:
             journal.end()
             raise UsageProblem(f"no fetch into {order.folder} was interrupted", next_step="roar fetch --help")
-        request, files, unsafe = found, journal.files(), []
+        request, files, unsafe = found, journal.files(), journal.unsafe()
     for each in unsafe:
         on_outcome(NotFetched(each, Rejected(each.why)))
     budget = UploadBudget.of(order.limits.uploads, order.limits.limit_rate)

@@ -10,8 +10,8 @@ from blake3 import blake3
 from roar_publisher.fetching import service
 from roar_publisher.fetching.folder import TargetFolder
 from roar_publisher.fetching.journal import FetchJournal, FetchRequest
-from roar_publisher.fetching.service import FetchOrder, fetch
-from roar_publisher.fetching.stored import StoredFile
+from roar_publisher.fetching.service import FetchCounts, FetchOrder, fetch
+from roar_publisher.fetching.stored import StoredFile, Unsafe
 from roar_publisher.net.budget import UploadBudget
 from roar_publisher.report import Reporter
 from roar_publisher.state.errors import Conclusion, LocalProblem
@@ -37,15 +37,16 @@ def interrupted(tmp_path: Path) -> Path:
     return folder
 
 
-def resume(folder: Path, limits: TransferLimits = DEFAULT_LIMITS) -> None:
+def resume(folder: Path, limits: TransferLimits = DEFAULT_LIMITS) -> FetchCounts:
     """Continue the fetch."""
 
-    async def again() -> None:
+    async def again() -> FetchCounts:
         order = FetchOrder(folder, limits=limits)
-        await fetch(order, anyio.Event(), on_outcome=lambda outcome: None, report=lambda report: None)
+        return await fetch(order, anyio.Event(), on_outcome=lambda outcome: None, report=lambda report: None)
 
-    anyio.run(again)
+    counts = anyio.run(again)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"x": CONTENT}
+    return counts
 
 
 @pytest.mark.parametrize(
@@ -75,6 +76,19 @@ def test_a_journal_that_cannot_be_written_is_no_defect(
 def test_an_incomplete_file_that_the_journal_does_not_know_is_removed(interrupted: Path) -> None:
     (interrupted / ".roar-fetch" / ("cd" * 32)).write_bytes(b"left")
     resume(interrupted)
+
+
+def test_what_the_lineage_does_not_allow_is_not_there_after_a_resume_either(interrupted: Path) -> None:
+    unsafe = [Unsafe("cd" * 32, "s3://bucket/\udcff", "it is not valid UTF-8"), Unsafe("ef" * 32, "", "it is nowhere")]
+    with TargetFolder.opened(interrupted) as target:
+        journal = FetchJournal(target.journal)
+        request = journal.request()
+        assert request is not None
+        journal.begin(request, journal.files(), unsafe)
+        journal.close()
+    counts = resume(interrupted)
+    assert [each.file for each in counts.failures] == unsafe
+    assert (counts.fetched, counts.present) == (1, 0)
 
 
 def test_the_limits_reach_the_stores(interrupted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
