@@ -3,6 +3,7 @@
 import os
 import time
 from contextlib import ExitStack
+from functools import partial
 
 import anyio
 import click
@@ -55,7 +56,8 @@ async def _ask(order: VerifyOrder) -> ReceiptReply:
     keyring = user_keyring(order.registry, order.intent)
     keyring.policy.check()
     async with registry_client(order.registry, patience=PATIENCE_SECONDS) as caller:
-        return ReceiptReply.read(await LineageReader(caller, keyring).find(f"/api/v1/sessions/{order.hash}/receipt"))
+        reader = LineageReader(caller, keyring)
+        return ReceiptReply.read(await reader.find(partial(reader.ask, f"/api/v1/sessions/{order.hash}/receipt")))
 
 
 def _meet_key(registry: str, key: str) -> None:

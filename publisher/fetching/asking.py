@@ -1,7 +1,7 @@
 """Reads from a registry: without a credential first, and with this user's if that shows nothing."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
 
 from roar_publisher.auth.choice import Decision, Flag, Key
 from roar_publisher.auth.keyring import Keyring
@@ -10,6 +10,7 @@ from roar_publisher.glaas.client import ANONYMOUS, HEALTH, Authorizer, Refused, 
 from roar_publisher.glaas.features import Health
 from roar_publisher.glaas.replies import DocumentReply
 
+T = TypeVar("T")
 HIDDEN = frozenset({401, 403, 404})
 """Statuses for what a reader may not see."""
 
@@ -25,20 +26,20 @@ class LineageReader:
         self.authorizer: Authorizer = ANONYMOUS
         self._keyring = keyring
 
-    async def find(self, path: str) -> Mapping[str, Any]:
-        """Return the reply to the first question; if it is refused, ask again with a credential, if there is one.
+    async def find(self, question: Callable[[], Awaitable[T]]) -> T:
+        """Return the answer to the first question; if it is refused, ask again with a credential, if there is one.
 
-        Raises Refused.
+        question: calls `ask`, once or several times. Raises Refused.
         """
         try:
-            return await self.ask(path)
+            return await question()
         except Refused as refusal:
             authorizer = await self.credential() if refusal.status in HIDDEN else None
             if authorizer is None:
                 raise
         before, self.authorizer = self.authorizer, authorizer
         try:
-            return await self.ask(path)
+            return await question()
         except Refused:
             self.authorizer = before
             raise

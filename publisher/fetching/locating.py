@@ -9,6 +9,7 @@ objects in a folder. Nothing of this is trusted: what is fetched has the digest 
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -79,13 +80,17 @@ async def whole_hash(reader: LineageReader, typed: str) -> tuple[str, str]:
     If there is none, but an artifact whose digest begins so: its lineage, and its digest.
     Raises Refused, and Rejected if the registry answers with another lineage.
     """
+    return await reader.find(partial(_whole_hash, reader, typed))
+
+
+async def _whole_hash(reader: LineageReader, typed: str) -> tuple[str, str]:
     try:
-        lineage = await reader.find(f"{API_ROOT}/sessions/{typed}?limit=1")
+        lineage = await reader.ask(f"{API_ROOT}/sessions/{typed}?limit=1")
     except Refused as refusal:
         if refusal.status != NOT_FOUND:
             raise
         try:
-            artifact = await reader.find(f"{API_ROOT}/artifacts/{typed}")
+            artifact = await reader.ask(f"{API_ROOT}/artifacts/{typed}")
         except Refused:
             raise refusal from None
         if not _is_digest(artifact.get("hash"), typed) or not _is_digest(artifact.get("original_session_hash"), ""):

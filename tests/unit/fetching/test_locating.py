@@ -1,22 +1,26 @@
 """What is made of what a lineage says: where its files are, how they are named, and what is refused."""
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from types import SimpleNamespace
+from typing import Any, TypeVar
 
 import anyio
 import pytest
 from blake3 import blake3
 
 from roar_publisher.fetching import locating, reading
+from roar_publisher.fetching.asking import LineageReader
 from roar_publisher.fetching.locating import MOST_SEGMENTS, PutJobs, by_path
 from roar_publisher.fetching.names import shared_names
 from roar_publisher.fetching.stored import StoredFile, Unsafe, check_lineage, select, steps_in
-from roar_publisher.glaas.client import Refused
+from roar_publisher.glaas.client import ANONYMOUS, Authorizer, Refused
+from roar_publisher.glaas.replies import DocumentReply
 from roar_publisher.state.errors import Rejected, UsageProblem
 
 HASH = "ab" * 32
 DEST = "s3://bucket/run"
+T = TypeVar("T")
 
 
 def digest_of(text: str) -> str:
@@ -35,8 +39,8 @@ class Registry:
     async def serves_pages(self) -> bool:
         return False
 
-    async def find(self, path: str) -> Mapping[str, Any]:
-        return await self.ask(path)
+    async def find(self, question: Callable[[], Awaitable[T]]) -> T:
+        return await question()
 
     async def ask(self, path: str) -> Mapping[str, Any]:
         self.asked.append(path)
@@ -251,6 +255,21 @@ def test_a_lineage_is_found_by_its_first_digits_or_by_the_digest_of_a_file() -> 
     assert whole_hash(registry, digest[:8]) == (HASH, digest)
     with pytest.raises(Refused):
         whole_hash(registry, "0" * 8)
+
+
+def test_a_public_file_is_found_without_any_credential() -> None:
+    """Its digest is that of no lineage; nobody has to sign in, or to unlock a key, because of that."""
+    digest = digest_of("1")
+
+    class Caller:
+        async def call(self, _method: str, path: str, *, authorize: Authorizer, **_options: object) -> DocumentReply:
+            assert authorize is ANONYMOUS
+            if path.endswith(f"/artifacts/{digest}"):
+                return DocumentReply({"hash": digest, "original_session_hash": HASH})
+            raise Refused("no such lineage", status=404)
+
+    reader = LineageReader(Caller(), SimpleNamespace())  # type: ignore[arg-type]
+    assert anyio.run(locating.whole_hash, reader, digest) == (HASH, digest)
 
 
 @pytest.mark.parametrize("reply", [{"hash": "cd" * 32}, {"hash": HASH[:8]}, {"hash": f"{HASH[:8]}/../x"}, {}])
