@@ -24,11 +24,11 @@ from roar_publisher.state.private import sync_folder
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.system_errors import explain_os_error
 from roar_publisher.storage.digest import digest_file
-from roar_publisher.storage.file_reading import look_at, read_range, tag_in
+from roar_publisher.storage.file_reading import look_at, read_range, tag_of
 from roar_publisher.storage.parts import part_count, part_range
 from roar_publisher.storage.readable import StoredObject
 from roar_publisher.storage.slices import OnSent, chunks
-from roar_publisher.storage.source import READ_BYTES, Content, Slice, shown
+from roar_publisher.storage.source import READ_BYTES, Content, FileStamp, Slice, shown, stamp_in
 from roar_publisher.storage.store import ObjectStore, Part, Upload, UploadVanished, check_key
 
 NAME_LENGTH = 16
@@ -69,7 +69,7 @@ class FileStore(ObjectStore):
         if not await self._disk(path.is_file):
             return None
         found = await digest_file(str(path))
-        return StoredObject(found.size, f"blake3:{found.blake3}", found.blake3, await self._disk(_tag_of, path))
+        return StoredObject(found.size, f"blake3:{found.blake3}", found.blake3, tag_of(found.fence))
 
     async def look(self, key: str) -> StoredObject | None:
         return await anyio.to_thread.run_sync(look_at, self._path(key))
@@ -79,7 +79,7 @@ class FileStore(ObjectStore):
 
     async def is_lost(self, key: str, content: Content, tag: str) -> bool:
         """Return whether the object is lost. Reads it only if it was written since."""
-        if tag and tag == await self._disk(_tag_of, self._path(key)):
+        if tag and tag == await self._disk(_tag_at, self._path(key)):
             return False
         stored = await self.stat(key)
         return stored is None or not self.is_unchanged(stored, content, tag)
@@ -135,9 +135,8 @@ class FileStore(ObjectStore):
         if [part.tag for part in found.values()] != list(content.part_blake3s):
             await self.abort(upload)
             raise _vanished(upload)
-        await self._disk(_publish, self._temporary(upload), final)
+        tag = await self._disk(_publish, self._temporary(upload), final)
         # All parts read back above had their hashes, so the content has this blake3.
-        tag = await self._disk(_tag_of, final)
         return StoredObject(content.size, self.checksum_of(content), content.blake3, tag)
 
     async def abort(self, upload: Upload) -> None:
@@ -204,12 +203,13 @@ def _parts_in(temporary: Path, upload: Upload) -> dict[int, Part]:
     return found
 
 
-def _tag_of(path: Path) -> str:
-    """Return a value that identifies the file and its last write; empty if there is none."""
+def _tag_at(path: Path, expected: FileStamp | None = None) -> str:
+    """Return the tag of the file at a path; empty if there is none, or another one than `expected`."""
     try:
-        return tag_in(path.stat())
+        found = stamp_in(path.stat())
     except FileNotFoundError:
         return ""
+    return tag_of(found) if expected is None or expected.admits(found) else ""
 
 
 def _write(descriptor: int, chunk: bytes, offset: int) -> None:
@@ -230,15 +230,18 @@ def _in_the_way(folder: Path) -> Path | None:
     return None
 
 
-def _publish(temporary: Path, final: Path) -> None:
+def _publish(temporary: Path, final: Path) -> str:
     """Sync the content, then rename, then sync the folder. After a power loss the object is complete or absent.
 
-    Does not use hard links, which exFAT, sshfs and 9p lack.
+    Does not use hard links, which exFAT, sshfs and 9p lack. Returns the tag of the object; empty if another process has
+    replaced it already.
     """
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
+        stamp = stamp_in(os.fstat(file.fileno()))
     temporary.replace(final)
     sync_folder(final.parent)
+    return _tag_at(final, stamp)
 
 
 def _vanished(upload: Upload) -> UploadVanished:

@@ -8,12 +8,17 @@ from roar_publisher.state.errors import Rejected
 from roar_publisher.state.regular import WITHOUT_WAITING
 from roar_publisher.storage.ranges import ObjectChanged
 from roar_publisher.storage.readable import StoredObject
-from roar_publisher.storage.source import shown, unreadable
+from roar_publisher.storage.source import FileStamp, shown, stamp_in, unreadable
+
+
+def tag_of(stamp: FileStamp) -> str:
+    """Return a value that identifies a file and its last write."""
+    return f"{stamp.inode}-{stamp.size}-{stamp.mtime_ns}-{stamp.ctime_ns}"
 
 
 def tag_in(found: os.stat_result) -> str:
-    """Return a value that identifies a file and its last write."""
-    return f"{found.st_ino}-{found.st_size}-{found.st_mtime_ns}-{found.st_ctime_ns}"
+    """Return the tag of a file that was looked at."""
+    return tag_of(stamp_in(found))
 
 
 def look_at(path: Path) -> StoredObject | None:

@@ -119,7 +119,7 @@ def opened(path: str) -> Iterator[tuple[int, FileStamp]]:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise LocalProblem(f"{shown(path)} is not a regular file", reason=Reason.NOT_A_FILE)
-        yield descriptor, _stamp(status)
+        yield descriptor, stamp_in(status)
     except OSError as error:
         raise unreadable(path, error) from error
     finally:
@@ -129,7 +129,7 @@ def opened(path: str) -> Iterator[tuple[int, FileStamp]]:
 def file_stamp(path: str) -> FileStamp:
     """Return the current stamp of a path. Raises LocalProblem if there is none."""
     try:
-        return _stamp(os.stat(path))
+        return stamp_in(os.stat(path))
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from error
 
@@ -141,14 +141,14 @@ def file_stamp_without_links(path: Path) -> FileStamp:
     """
     look = getattr(os, "O_PATH", None)
     if look is None:  # not on macOS, where only the last component is checked for links
-        return _stamp(os.stat(path, follow_symlinks=False))
+        return stamp_in(os.stat(path, follow_symlinks=False))
     handle = os.open(path.anchor, look | os.O_CLOEXEC)
     try:
         for part in path.parts[1:]:
             below = os.open(part, look | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=handle)
             os.close(handle)
             handle = below
-        return _stamp(os.fstat(handle))
+        return stamp_in(os.fstat(handle))
     finally:
         os.close(handle)
 
@@ -174,5 +174,6 @@ def unreadable(path: str, error: Exception) -> LocalProblem:
     )
 
 
-def _stamp(status: os.stat_result) -> FileStamp:
+def stamp_in(status: os.stat_result) -> FileStamp:
+    """Return the stamp of a file that was looked at."""
     return FileStamp(status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns)

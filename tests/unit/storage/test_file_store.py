@@ -10,6 +10,7 @@ import pytest
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.system_errors import explain_os_error
+from roar_publisher.storage import file
 from roar_publisher.storage.destinations import open_store
 from roar_publisher.storage.digest import digest_file
 from roar_publisher.storage.parts import MIB
@@ -138,6 +139,39 @@ async def test_a_failed_sync_of_the_folder_is_reported(
     with pytest.raises(LocalProblem) as caught:
         await put(tmp_path / "to", "object", await digest_file(write_file(tmp_path / "source", 10)))
     assert caught.value.reason == reason
+
+
+async def test_a_file_that_replaces_the_object_at_once_does_not_pass_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process writes to the same address, right after the object has its name, or was read."""
+    content, place = await digest_file(write_file(tmp_path / "source", 10)), tmp_path / "to" / "object"
+
+    def replace(*_: object) -> None:
+        write_file(tmp_path / "other", 10, seed=2)
+        (tmp_path / "other").replace(place)
+
+    async with await open_store(str(tmp_path / "to"), {}) as store:
+        with monkeypatch.context() as patch:
+            patch.setattr(file, "sync_folder", replace)
+            stored = await store.put("object", content, lambda sent: None)
+        assert await store.is_lost("object", content, stored.tag)
+
+        stored = await store.put("object", content, lambda sent: None)
+        assert not await store.is_lost("object", content, stored.tag)
+        really_digest = digest_file
+
+        async def digest_and_replace(path: str) -> Content:
+            found = await really_digest(path)
+            replace()
+            return found
+
+        with monkeypatch.context() as patch:
+            patch.setattr(file, "digest_file", digest_and_replace)
+            found = await store.stat("object")
+        assert found is not None
+        assert store.matches(found, content)
+        assert await store.is_lost("object", content, found.tag)
 
 
 async def test_a_folder_that_cannot_be_created_is_a_wrong_destination(tmp_path: Path) -> None:
