@@ -12,7 +12,7 @@ from functools import partial
 
 import anyio
 
-from roar_publisher.state.errors import NeedsUser, Rejected
+from roar_publisher.state.errors import LocalProblem, NeedsUser, Rejected
 from roar_publisher.storage.checksums import checksums_of
 from roar_publisher.storage.digest import confirm
 from roar_publisher.storage.readable import StoredObject
@@ -132,7 +132,7 @@ async def usable_parts(content: Content, listed: Mapping[int, Part], remembered:
 
 async def _abort_unneeded(store: ObjectStore, key: str, ledger: Ledger) -> None:
     """Abort the upload of an object that is already stored, which would only use space."""
-    with suppress(Rejected, NeedsUser):  # storing may be allowed without aborting
+    with suppress(Rejected, NeedsUser, LocalProblem):  # reading may be allowed without aborting, or a folder read-only
         if upload := await ledger.upload():
             await store.abort(upload)
         else:

@@ -174,6 +174,20 @@ async def test_a_file_that_replaces_the_object_at_once_does_not_pass_for_it(
         assert await store.is_lost("object", content, found.tag)
 
 
+@pytest.mark.parametrize("size", [10, 20 * MIB])
+async def test_what_a_read_only_folder_has_already_is_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    content = await digest_file(write_file(tmp_path / "source", size))
+    await put(tmp_path / "to", "object", content)
+    for name in ("unlink", "open", "mkdir"):
+        monkeypatch.setattr(Path, name, refuse)  # Linux says so before it looks for the file
+    await put(tmp_path / "to", "object", content)
+
+
 async def test_a_folder_that_cannot_be_created_is_a_wrong_destination(tmp_path: Path) -> None:
     content = await digest_file(write_file(tmp_path / "source", 10))
     with pytest.raises(LocalProblem, match="cannot be written") as caught:
