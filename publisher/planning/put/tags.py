@@ -136,7 +136,10 @@ def push_tag(root: Path, tag: Tag) -> TagFailure | None:
         return TagFailure("the remote is a folder of the project itself", command)
     if os.path.isabs(target) and configures_hooks(target):
         return TagFailure("the configuration of the remote's folder names programs that a push would run", command)
-    pushed = _push(root, target, ref, tag.commit)
+    try:
+        pushed = _push(root, target, ref, tag.commit)
+    except OSError as error:
+        return TagFailure(f"no temporary folder can be used: {error.strerror}", command)
     return None if pushed.ok else TagFailure(redact_url(pushed.why), command)
 
 
@@ -181,7 +184,7 @@ def _absolute(root: Path, url: str) -> str | None:
 def _push(root: Path, url: str, ref: str, commit: str) -> GitResult:
     """Push the commit as `ref` from an empty repository that has the project's objects but none of its settings."""
     kind = "sha256" if len(commit) == _SHA256_DIGITS else "sha1"
-    with tempfile.TemporaryDirectory(prefix="roar-push-") as name:
+    with tempfile.TemporaryDirectory(prefix="roar-push-", ignore_cleanup_errors=True) as name:
         folder, here = Path(name), f"--git-dir={name}"
         made = run_git(folder, "init", "--quiet", "--bare", "--template=", f"--object-format={kind}", ".")
         if made.ok:

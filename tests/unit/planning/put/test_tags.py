@@ -1,8 +1,10 @@
 """Tags are made and pushed; a failure is returned with the command to type."""
 
+import errno
 import os
 import select
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +104,25 @@ def test_the_tag_is_pushed_to_the_only_remote_and_again(root: Path, tmp_path: Pa
     for _ in range(2):
         assert push_tag(root, tag(root)) is None
         assert tags_in(remote) == tags_in(root) != []
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.ENOENT])
+def test_a_push_without_a_temporary_folder_fails_with_the_command(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def full(*_: object, **_options: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    remote = bare(tmp_path / "remote")
+    git("remote", "add", "upstream", str(remote), cwd=root)
+    wanted = tag(root)
+    make_tag(root, wanted)
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "mkdtemp", full)
+        failure = push_tag(root, wanted)
+    assert failure is not None
+    assert (os.strerror(code) in failure.why, failure.command) == (True, f"git push upstream refs/tags/{wanted.name}")
+    assert push_tag(root, wanted) is None
 
 
 def test_a_clone_without_its_history_can_push(root: Path, tmp_path: Path) -> None:
