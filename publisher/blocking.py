@@ -6,6 +6,9 @@ from typing import ParamSpec, Protocol, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.reasons import Reason
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -16,12 +19,16 @@ class RunBlocking(Protocol):
     async def __call__(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T: ...
 
 
+NO_THREAD = "can't start new thread"
+"""The text of Python's RuntimeError if the system has no thread left for this user or this control group."""
+
+
 async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a blocking call in a worker thread, so that the network continues meanwhile.
 
-    The call finishes even if its caller is cancelled.
+    The call finishes even if its caller is cancelled. Raises LocalProblem if no thread can be started.
     """
-    return await to_thread.run_sync(functools.partial(call, *args, **kwargs))
+    return await _in_thread(functools.partial(call, *args, **kwargs), None)
 
 
 def one_at_a_time() -> RunBlocking:
@@ -29,6 +36,20 @@ def one_at_a_time() -> RunBlocking:
     limiter = CapacityLimiter(1)
 
     async def run(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await to_thread.run_sync(functools.partial(call, *args, **kwargs), limiter=limiter)
+        return await _in_thread(functools.partial(call, *args, **kwargs), limiter)
 
     return run
+
+
+async def _in_thread(call: Callable[[], T], limiter: CapacityLimiter | None) -> T:
+    try:
+        return await to_thread.run_sync(call, limiter=limiter)
+    except RuntimeError as error:
+        if str(error) != NO_THREAD:
+            raise
+        raise LocalProblem(
+            "this machine may not start more threads",
+            next_step="end programs that have many, or raise the limit (ulimit -u)",
+            reason=Reason.LOCAL,
+            resumable=True,
+        ) from error

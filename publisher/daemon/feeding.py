@@ -1,11 +1,13 @@
 """Runs the feeder, which queues new publishes, beside the daemon's loop."""
 
+import logging
 from collections.abc import Callable
 
-import anyio
 from anyio.abc import TaskGroup
 
+from roar_publisher.blocking import in_thread
 from roar_publisher.daemon.dependencies import Feeder
+from roar_publisher.state.errors import PublisherError
 
 
 class Feeding:
@@ -14,8 +16,9 @@ class Feeding:
     drain: the daemon ends as soon as nothing is due. wake: lets the daemon scan the journals.
     """
 
-    def __init__(self, feeder: Feeder | None, *, drain: bool, wake: Callable[[], None]) -> None:
+    def __init__(self, feeder: Feeder | None, *, drain: bool, log: logging.Logger, wake: Callable[[], None]) -> None:
         self._feeder = feeder
+        self._log = log
         self._drain = drain
         self._wake = wake
         self.active = False
@@ -35,7 +38,9 @@ class Feeding:
 
     async def _run(self, feeder: Feeder) -> None:
         try:
-            self.due |= await anyio.to_thread.run_sync(feeder.feed)
+            self.due |= await in_thread(feeder.feed)
+        except PublisherError as problem:
+            self._log.error("%s", problem.what)
         finally:
             self.active = False
         if self.due or self._drain:

@@ -77,7 +77,7 @@ class Daemon:
         self._served: dict[str, float] = {}  # when each project's last publish was started, in anyio time
         self._full_disk_logged = False  # whether the full disk has been logged
         self._verifying = Verifying(self._checks, log, self.wake)
-        self._feeding = Feeding(dependencies.feeder, drain=drain, wake=self.wake)
+        self._feeding = Feeding(dependencies.feeder, drain=drain, log=log, wake=self.wake)
 
     async def run(self, stop: anyio.Event) -> bool:
         """Serve until `stop` is set, or if it drains, until everything due is published or postponed.

@@ -15,7 +15,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "publisher.errors": {"state", "publisher.publishing"},
     "publisher.report": {"state"},
     "publisher.guarded": set(),
-    "publisher.blocking": set(),
+    "publisher.blocking": {"state"},
     "publisher.exit_codes": {"state"},
     "publisher.events": set(),
     "publisher.extras": {"state"},

@@ -1,0 +1,47 @@
+"""Blocking calls in threads, also where the system has none left."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from roar_publisher.blocking import RunBlocking, in_thread, one_at_a_time
+from roar_publisher.state.errors import Conclusion, LocalProblem
+
+LARGER_THAN_ALL_MEMORY = 1 << 50
+"""Bytes of a stack. The system refuses a thread with it as it does one too many."""
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """A new loop of asyncio has no idle threads; trio keeps some beyond a test."""
+    return "asyncio"
+
+
+@contextmanager
+def no_more_threads() -> Iterator[None]:
+    usual = threading.stack_size(LARGER_THAN_ALL_MEMORY)
+    try:
+        yield
+    finally:
+        threading.stack_size(usual)
+
+
+@pytest.mark.parametrize("one", [False, True])
+async def test_a_thread_that_cannot_be_started_is_a_problem_of_this_machine(one: bool) -> None:
+    run: RunBlocking = one_at_a_time() if one else in_thread
+    with no_more_threads(), pytest.raises(LocalProblem, match="may not start more threads") as problem:
+        await run(int, "7")
+    assert problem.value.conclusion is Conclusion.INTERRUPTED
+    assert await run(int, "7") == 7
+
+
+async def test_an_error_of_the_call_stays_its_own() -> None:
+    def fail() -> None:
+        raise RuntimeError("of another kind")
+
+    with pytest.raises(RuntimeError, match="of another kind"):
+        await in_thread(fail)
