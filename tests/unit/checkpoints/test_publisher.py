@@ -1,10 +1,13 @@
 """The queue as a training loop sees it: what is taken, what is skipped, and what a crash leaves."""
 
+import atexit
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -32,7 +35,8 @@ def make(captured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mak
     monkeypatch.chdir(captured)
 
     def publisher(destination: str = str(tmp_path / "store"), **options: object) -> CheckpointPublisher:
-        return CheckpointPublisher(destination, visibility="public", start_daemon=False, **options)  # type: ignore[arg-type]
+        values: dict[str, Any] = {"visibility": "public", "start_daemon": False} | options
+        return CheckpointPublisher(destination, **values)
 
     return publisher
 
@@ -243,7 +247,7 @@ def test_two_processes_that_choose_a_name_at_once_get_two(
 
 
 def test_mistakes_are_errors_before_the_training_begins(make: Make, captured: Path, tmp_path: Path) -> None:
-    for options in ({"every": 0}, {"keep": -1}, {"mode": "best"}, {"message": " "}):
+    for options in ({"every": 0}, {"keep": -1}, {"mode": "best"}, {"message": " "}, {"visibility": "secret"}):
         with pytest.raises(UsageProblem):
             make(**options)
     with pytest.raises(UsageProblem, match="destination"):
@@ -256,6 +260,60 @@ def test_mistakes_are_errors_before_the_training_begins(make: Make, captured: Pa
             make()
     finally:
         (captured / "untracked.py").unlink()
+
+
+def test_a_record_says_what_a_put_has_to_know(make: Make, captured: Path, model: Path, tmp_path: Path) -> None:
+    inside = captured / "outputs" / "model.pt"
+    inside.parent.mkdir(exist_ok=True)
+    inside.write_bytes(b"weights")
+    options = {"message": "baseline", "visibility": None, "yes": True, "keep": 2, "registry": "https://x.example"}
+    try:
+        make(**options).submit([inside, model], step=3)
+    finally:
+        inside.unlink()
+    (record,) = series_of(make()).records(WAITING)
+    assert (record.message, record.visibility, record.yes, record.keep) == ("baseline, step 3", None, True, 2)
+    assert record.registry == "https://x.example"
+    assert [source.typed for source in record.sources] == ["outputs/model.pt", str(model)]
+    assert record.destination == str(tmp_path / "store" / "step-00000003")
+
+
+@pytest.mark.parametrize(
+    ("destination", "found"),
+    [("store", "{project}/store"), ("~/store/", "{home}/store"), ("{home}/a/../b/", "{home}/b")],
+)
+def test_a_destination_does_not_depend_on_the_current_folder(
+    make: Make, captured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, destination: str, found: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    publisher = make(destination.format(home=tmp_path), project=captured)
+    assert publisher._settings.destination == found.format(project=captured, home=tmp_path)
+
+
+def test_a_store_with_and_without_a_last_slash_is_one_series(make: Make) -> None:
+    assert series_of(make("s3://bucket/run/")).folder == series_of(make("s3://bucket/run")).folder
+
+
+def test_a_store_without_its_extra_is_refused_before_the_training(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "botocore", None)
+    with pytest.raises(UsageProblem, match="s3"):
+        make("s3://bucket/run")
+
+
+def test_the_end_of_the_process_closes_the_publisher(make: Make, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registered: list[Callable[[], object]] = []
+    monkeypatch.setattr(atexit, "register", registered.append)
+    skipped: list[CheckpointStatus] = []
+    publisher = make(on_skip=skipped.append)
+    publisher.submit(model, step=1)
+    take(publisher, "step-00000001")
+    series = series_of(publisher)
+    series.finish(replace(series.records(TAKEN)[0], end=End.FAILED.value, detail="refused"))
+    [close] = registered
+    assert not skipped
+    assert close() is True
+    assert [(one.state, one.detail) for one in skipped] == [("failed", "refused")]
+    assert not publisher._background._thread.is_alive()
 
 
 def test_files_that_cannot_be_submitted_leave_nothing(make: Make, model: Path, tmp_path: Path) -> None:
