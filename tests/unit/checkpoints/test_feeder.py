@@ -2,6 +2,7 @@
 
 import errno
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,13 +10,15 @@ import pytest
 from msgspec.structs import replace
 
 from roar_publisher import CheckpointPublisher
+from roar_publisher.checkpoints import feeder as feeder_module
 from roar_publisher.checkpoints.feeder import RETRY_SECONDS, CheckpointFeeder
 from roar_publisher.checkpoints.record import Record
 from roar_publisher.checkpoints.series import FOLDER, TAKEN, WAITING, Series
 from roar_publisher.publishing import calls
+from roar_publisher.publishing.order import Order
 from roar_publisher.state.errors import Interrupted, LocalProblem
 from roar_publisher.state.machine import State
-from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Progress
 from tests.support.lineage.captured import captured_project
@@ -178,6 +181,101 @@ def test_a_file_that_changed_is_read_from_its_clone_once(
     assert [one.cloned for one in planned] == ([] if cloned else [True])
     [one] = publisher.checkpoints()
     assert (one.state, one.publish_id) == (("changed", "") if cloned else ("publishing", "00000002"))
+
+
+class StoppedCall:
+    """A call that is asked to stop while it runs."""
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self._stop = stop
+        self.stopped = 0
+
+    def __call__(self, order: Order, on_progress: None) -> "StoppedCall":
+        return self
+
+    def run(self) -> None:
+        self._stop()
+        assert self.stopped
+        raise Interrupted("it was asked to stop")
+
+    def stop(self) -> None:
+        self.stopped += 1
+
+
+def test_a_daemon_that_stops_stops_the_put_that_it_plans_and_begins_no_other(
+    publisher: CheckpointPublisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with CheckpointPublisher(tmp_path / "other", visibility="public", start_daemon=False) as other:
+        other.submit(tmp_path / "model.pt", step=1)
+    feeder = CheckpointFeeder(StateFolder(tmp_path / "state"), log=logging.getLogger(__name__))
+    call = StoppedCall(feeder.stop)
+    monkeypatch.setattr(calls, "Call", call)
+    assert not feeder.feed()
+    assert call.stopped == 1
+    assert not feeder.feed()
+    assert [one.state for each in (publisher, other) for one in each.checkpoints()] == ["waiting", "waiting"]
+
+
+def test_a_daemon_that_was_asked_to_stop_while_it_prepared_a_put_does_not_begin_it(
+    publisher: CheckpointPublisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feeder = CheckpointFeeder(StateFolder(tmp_path / "state"), log=logging.getLogger(__name__))
+    call = StoppedCall(lambda: pytest.fail("the put began"))
+
+    def make(order: Order, on_progress: None) -> StoppedCall:
+        feeder.stop()
+        return call
+
+    monkeypatch.setattr(calls, "Call", make)
+    assert not feeder.feed()
+    assert [one.state for one in publisher.checkpoints()] == ["waiting"]
+
+
+def test_a_put_that_ended_by_a_signal_stops_the_feeder(
+    publisher: CheckpointPublisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with CheckpointPublisher(tmp_path / "other", visibility="public", start_daemon=False) as other:
+        other.submit(tmp_path / "model.pt", step=1)
+    begun: list[Order] = []
+
+    def interrupted(order: Order, on_progress: None) -> StoppedCall:
+        begun.append(order)
+        call = StoppedCall(lambda: None)
+        call.stop()
+        return call
+
+    monkeypatch.setattr(calls, "Call", interrupted)
+    feeder = CheckpointFeeder(StateFolder(tmp_path / "state"), log=logging.getLogger(__name__))
+    assert not feeder.feed()
+    assert len(begun) == 1
+    assert [one.state for each in (publisher, other) for one in each.checkpoints()] == ["waiting", "waiting"]
+    assert publisher._series.problem is other._series.problem is None
+
+
+def test_the_put_of_an_earlier_daemon_is_found_beside_a_journal_that_cannot_be_read(
+    publisher: CheckpointPublisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    series = publisher._series
+    [record] = series.records(WAITING)
+    assert series.move(record.name, WAITING, TAKEN)
+    folder = StateFolder(tmp_path / "state")
+    for name in ("00000001", "00000002", "00000003"):
+        (folder.publishes / name).mkdir(parents=True)
+    seen = {
+        "00000002": (State.CANCELLED, record.destination),
+        "00000003": (State.STAGE, record.destination),
+    }
+
+    def read(paths: PublishPaths) -> object:
+        if paths.id not in seen:
+            raise LocalProblem("the journal is damaged", next_step="")
+        state, destination = seen[paths.id]
+        return SimpleNamespace(plan=SimpleNamespace(destination=destination), progress=Progress(state=state))
+
+    monkeypatch.setattr(feeder_module, "read_status", read)
+    feeder = CheckpointFeeder(folder, log=logging.getLogger(__name__))
+    assert feeder.feed()
+    assert [one.publish_id for one in publisher.checkpoints()] == ["00000003"]
 
 
 def follow(
