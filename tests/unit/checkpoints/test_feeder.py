@@ -56,7 +56,7 @@ def test_a_checkpoint_whose_publish_was_removed_failed(publisher: CheckpointPubl
     [
         (LocalProblem("no room", next_step="free some"), "waiting", {"what": "no room", "next": "free some"}),
         (OSError(errno.EIO, "Input/output error"), "publishing", {"what": "cannot be used", "next": ""}),
-        (ZeroDivisionError(), "publishing", {"what": "the program itself is at fault", "next": "roar daemon logs"}),
+        (KeyError("x"), "publishing", {"what": "the program itself is at fault", "next": "roar daemon logs"}),
     ],
 )
 def test_what_cannot_be_planned_is_tried_again_later_and_holds_up_no_other_series(
@@ -181,6 +181,15 @@ def test_a_file_that_changed_is_read_from_its_clone_once(
     assert [one.cloned for one in planned] == ([] if cloned else [True])
     [one] = publisher.checkpoints()
     assert (one.state, one.publish_id) == (("changed", "") if cloned else ("publishing", "00000002"))
+
+
+def test_there_may_be_more_to_do_after_one_was_planned(
+    publisher: CheckpointPublisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CheckpointFeeder, "_put", lambda *_: PUT)
+    feeder = CheckpointFeeder(StateFolder(tmp_path / "state"), log=logging.getLogger(__name__))
+    assert feeder.feed()
+    assert [one.publish_id for one in publisher.checkpoints()] == [PUT]
 
 
 class StoppedCall:
