@@ -4,7 +4,6 @@ The lineages are copied first. Accounts that are added meanwhile are in the back
 harmless; the other way round, a lineage could be without its owner.
 """
 
-import errno
 import os
 import shutil
 import tarfile
@@ -17,15 +16,13 @@ from roar_publisher.registry.receipt_keys import RECEIPT_KEYS_NAME
 from roar_publisher.registry.store import accounts_schema, schema, users
 from roar_publisher.registry.store.copies import check_copy, copy_file, refuse_if_in_use
 from roar_publisher.registry.store.errors import StoreError, StoreUnavailable
-from roar_publisher.registry.store.private_data import make_private_file, secure_folder
+from roar_publisher.registry.store.private_data import make_private_file, secure_folder, sync_folder
 
 ACCOUNTS_NAME = users.DATABASE_NAME
 MEMBERS = (SECRET_NAME, ACCOUNTS_NAME, DATABASE_NAME)
 """The files of a backup, in the order in which they are restored."""
 IF_THERE = (RECEIPT_KEYS_NAME,)
 """Files that a registry, or the backup of an older release, may not have."""
-_NOT_KEPT = frozenset({errno.EIO, errno.ENOSPC, errno.EDQUOT})
-"""Errors of fsync for a folder that can be synced and was not."""
 _BESIDE = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a file. It belongs to this file alone."""
 
@@ -54,7 +51,7 @@ def make_backup(data: Path, file: Path, copy_lineages: Callable[[Path], None]) -
             written.flush()
             os.fsync(written.fileno())
         draft.replace(file)
-        _sync_folder(file.absolute().parent)
+        sync_folder(file.absolute().parent)
 
 
 def restore_backup(file: Path, data: Path, *, force: bool) -> None:
@@ -79,7 +76,7 @@ def restore_backup(file: Path, data: Path, *, force: bool) -> None:
         for name in IF_THERE:
             if (parts / name).exists():
                 (parts / name).replace(data / name)
-        _sync_folder(data)
+        sync_folder(data)
 
 
 def _unpack(file: Path, folder: Path) -> None:
@@ -109,15 +106,3 @@ def _check(folder: Path, name: str) -> None:
 def _copy_private(source: Path, target: Path) -> None:
     make_private_file(target)
     target.write_bytes(source.read_bytes())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Let what was renamed in a folder survive a loss of power, on file systems that can sync one (CIFS cannot)."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno in _NOT_KEPT:
-            raise
-    finally:
-        os.close(descriptor)

@@ -1,6 +1,7 @@
 """A registry's data: lineages and sessions in one file, accounts in another (`store.files`), a secret in a third."""
 
 import secrets
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Self
 
@@ -8,7 +9,12 @@ from roar_publisher.registry.receipt_keys import ReceiptKeys
 from roar_publisher.registry.store.copies import copy_database
 from roar_publisher.registry.store.database import EngineConnection, StoreDatabase
 from roar_publisher.registry.store.files import IN_MEMORY, connect_lineages
-from roar_publisher.registry.store.private_data import make_private_file, replace_private_file, secure_folder
+from roar_publisher.registry.store.private_data import (
+    locked,
+    make_private_file,
+    replace_private_file,
+    secure_folder,
+)
 from roar_publisher.registry.store.users import Accounts
 
 DATABASE_NAME = "registry.db"
@@ -53,8 +59,7 @@ class Store(StoreDatabase):
     @classmethod
     def _opened(cls, connection: EngineConnection, directory: Path, database: str | None) -> Self:
         try:
-            # Only after connecting: if two registries start at once, the one that holds the tables creates the secret.
-            secret = _secret(directory / SECRET_NAME)
+            secret = _secret(directory / SECRET_NAME, shared=database is not None)
             return cls(connection, Accounts.open(directory, database), secret, ReceiptKeys(directory))
         except BaseException:
             connection.close()
@@ -76,10 +81,17 @@ class Store(StoreDatabase):
         super().close()
 
 
-def _secret(path: Path) -> bytes:
-    """Return the key in `path`. If the file is missing, create it, readable only by its owner."""
+def _secret(path: Path, *, shared: bool) -> bytes:
+    """Return the key in `path`. If the file is missing, create it, readable only by its owner.
+
+    Of two registries on files, the one that holds them gets here. Those that share a database may also share the
+    folder, and start at once.
+    """
     if not path.exists():
-        replace_private_file(path, secrets.token_bytes(SECRET_SIZE))
+        fresh = secrets.token_bytes(SECRET_SIZE)
+        with locked(path) if shared else nullcontext():
+            if not path.exists():
+                replace_private_file(path, fresh)
     secret = path.read_bytes()
     if len(secret) != SECRET_SIZE:
         raise OSError(f"{path} is damaged; open sessions cannot continue without it: remove it to create a new one")

@@ -5,11 +5,8 @@ a key that the command line rotates is used at once by a registry that serves. R
 folder, and so a key, each, unless its operator gives all the same file.
 """
 
-import fcntl
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +16,7 @@ from msgspec.structs import asdict
 from roar_publisher.glaas.envelope import ReceiptSignature, ed25519_public, key_blob
 from roar_publisher.glaas.signature import fingerprint
 from roar_publisher.guarded import Guarded
-from roar_publisher.registry.store.private_data import FILE_MODE, replace_private_file
+from roar_publisher.registry.store.private_data import locked, replace_private_file
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -104,19 +101,8 @@ class ReceiptKeys:
             replace_private_file(self._folder / RECEIPT_KEYS_NAME, json.dumps(asdict(kept), indent=1).encode())
         return kept
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Hold the lock for making a key; the kernel releases that of a process that dies."""
-        if self._folder is None:
-            yield
-            return
-        path = self._folder / f"{RECEIPT_KEYS_NAME}.lock"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+    def _locked(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._folder is None else locked(self._folder / RECEIPT_KEYS_NAME)
 
 
 def _new(older: tuple[str, ...]) -> _Kept:

@@ -5,12 +5,17 @@ folder that others can write to, is never used, because its content cannot be tr
 """
 
 import contextlib
+import errno
+import fcntl
 import os
 import shlex
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
+_NOT_KEPT = frozenset({errno.EIO, errno.ENOSPC, errno.EDQUOT})
+"""Errors of fsync for a folder that can be synced and was not."""
 
 
 class UnsafeData(PermissionError):
@@ -56,7 +61,8 @@ def make_private_file(path: Path) -> None:
 def replace_private_file(path: Path, content: bytes) -> None:
     """Write a file that only its owner can read, completely or not at all. Raises OSError.
 
-    A link in its place is replaced, not followed.
+    Once this returns, a loss of power does not undo it. A link in its place is replaced, not followed. Of several
+    processes, only one may do this at a time (`locked`).
     """
     draft = path.with_name(f"{path.name}.draft")
     draft.unlink(missing_ok=True)  # left by a killed process
@@ -65,6 +71,31 @@ def replace_private_file(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Let what was renamed in a folder survive a loss of power, on file systems that can sync one (CIFS cannot)."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno in _NOT_KEPT:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock for making a file, which is a file beside it. The kernel releases that of a process that dies."""
+    lock = path.with_name(f"{path.name}.lock")
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _check_owner(path: Path, found: os.stat_result) -> None:

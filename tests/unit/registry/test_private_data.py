@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.registry.data import DATABASE_NAME, Store
+from roar_publisher.registry import data
+from roar_publisher.registry.data import DATABASE_NAME, SECRET_NAME, Store
 from roar_publisher.registry.store import private_data
 from roar_publisher.registry.store.graphs import new_graph
 from roar_publisher.registry.store.private_data import UnsafeData
@@ -50,6 +51,22 @@ def test_files_of_the_registry_are_private(tmp_path: Path) -> None:
     data = tmp_path / "deep" / "registry"
     used(data)
     assert modes(tmp_path / "deep") == private(tmp_path / "deep")
+
+
+def test_registries_that_start_at_once_in_one_folder_have_one_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two that share a database may share the folder, too. The other one makes the secret just before this one does."""
+    others: list[bytes] = []
+
+    def make_another(size: int) -> bytes:
+        monkeypatch.undo()
+        others.append(data._secret(tmp_path / SECRET_NAME, shared=True))
+        return os.urandom(size)
+
+    monkeypatch.setattr("roar_publisher.registry.data.secrets.token_bytes", make_another)
+    assert [data._secret(tmp_path / SECRET_NAME, shared=True)] == others
+    assert modes(tmp_path) == {**private(tmp_path), ".": stat.S_IMODE(tmp_path.stat().st_mode)}
 
 
 @pytest.mark.usefixtures("umask")

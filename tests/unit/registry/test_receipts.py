@@ -1,9 +1,11 @@
 """The registry's receipts: what it signs, for whom, and the key that it signs with."""
 
+import errno
 import json
 import stat
 import tarfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ from roar_publisher.registry.store.database import Connection
 from roar_publisher.state.errors import LocalProblem
 from tests.support.registry.harness import Json, Registry, artifact, digest, job, link, make_registry, succeeded
 from tests.support.registry.people import Bearer
+from tests.support.state.syncing import refuse_to_sync_folders
 
 pytestmark = pytest.mark.anyio
 PRIVATE = {"owner_resolution": "current_user", "owner_type": "user", "visibility": "private"}
@@ -151,6 +154,16 @@ def test_commands_show_and_rotate_the_key_of_a_registry(tmp_path: Path) -> None:
     shown = json.loads(works("show", "--json"))
     assert (shown[0]["keyid"], [each["current"] for each in shown]) == (keyid, [True, False])
     assert works("show").splitlines()[1] == first.replace("current", "retired").strip()
+
+
+@pytest.mark.parametrize(("code", "kept"), [(errno.EINVAL, True), (errno.EIO, False)])
+def test_nothing_is_signed_with_a_key_that_a_loss_of_power_may_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, kept: bool
+) -> None:
+    """Publishers pin it at first sight. CIFS and others, which answer EINVAL, cannot do more."""
+    refuse_to_sync_folders(monkeypatch, code)
+    with nullcontext() if kept else pytest.raises(OSError, match="Input/output error"):
+        ReceiptKeys(tmp_path).sign(b"statement")
 
 
 def test_a_backup_brings_the_key_back(tmp_path: Path) -> None:
