@@ -13,6 +13,7 @@ from roar_publisher.registry.data import Store
 from roar_publisher.registry.lineages import huge_jobs, slices, staging, wide_steps
 from roar_publisher.registry.lineages.staging import LinkKind
 from roar_publisher.registry.store import canonical_texts
+from roar_publisher.registry.store.errors import StoreUnavailable
 from roar_publisher.registry.store.graphs import new_graph
 from roar_publisher.registry.store.sorting import Sort
 from tests.support.registry.harness import GIT, Session, digest, job, link, make_registry, refused, uid
@@ -165,6 +166,15 @@ def test_sorted_texts_are_dropped_when_hashing_stops_early(
     parts.close()
     assert len(left) == 1
     assert left[0] > 0
+
+
+def test_a_sort_that_finds_no_room_is_a_store_that_cannot_write_now() -> None:
+    """Beside PostgreSQL, too, so a finalize gets a 503 and not a 500."""
+    sort = Sort()
+    sort._file.execute("PRAGMA max_page_count = 2")
+    with pytest.raises(StoreUnavailable, match="full"):
+        sort.add(("x" * 10_000, uid(number)) for number in range(100))
+    sort.close()
 
 
 @pytest.mark.anyio
