@@ -1,6 +1,7 @@
 """Checkpoints from a training to the registry: what is published, and under which lineage."""
 
 import logging
+import math
 import os
 import subprocess
 import sys
@@ -153,6 +154,15 @@ def test_a_put_that_was_planned_before_a_kill_is_found_again(
     assert in_fork(partial(drain, program.state))
     assert [one.publish_id for one in publisher.checkpoints()] == [record.publish_id]
     assert program.publishes == [record.publish_id]
+
+
+def test_a_metric_that_is_no_number_is_null_in_json(
+    publisher: CheckpointPublisher, project: Path, program: Program
+) -> None:
+    publisher.submit(save(project / "model.bin", 1), step=1, metrics={"loss": math.nan, "top": -math.inf, "lr": 0.5})
+    listed = program("checkpoints", "--json")
+    assert "NaN" not in listed.out
+    assert [one["metrics"] for one in listed.events] == [{"loss": None, "top": None, "lr": 0.5}]
 
 
 def test_what_keeps_checkpoints_back_is_told_and_they_wait(
