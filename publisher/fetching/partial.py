@@ -1,10 +1,11 @@
-"""A file that is being fetched, under its digest in the work folder. Blocking."""
+"""A file that is being fetched, under its digest in the work folder. Blocking, in worker threads."""
 
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from anyio import from_thread
 from blake3 import blake3
 from msgspec import Struct, field
 
@@ -50,7 +51,7 @@ class _DigestFromBegin:
                 self._turn.release()
 
     def of_whole(self, descriptor: int) -> str:
-        """Return the digest of the whole file. The rest of it is read."""
+        """Return the digest of the whole file. The rest of it is read; cancellation takes effect after a block."""
         with self._turn:
             self._read_back(descriptor, os.fstat(descriptor).st_size)
             return self._digest.hexdigest()
@@ -64,6 +65,7 @@ class _DigestFromBegin:
                 return  # it was truncated, so the digest will differ
             self._digest.update(self._buffer[:read])
             self._end += read
+            from_thread.check_cancelled()
 
 
 class PartialFile(Struct, frozen=True):

@@ -1,0 +1,49 @@
+"""Work in a thread of its own, whose caller may be interrupted at any moment."""
+
+import queue
+from collections.abc import Callable
+
+import anyio
+import pytest
+
+from roar_publisher.publishing import threads
+from roar_publisher.publishing.observer import PublishObserver
+from roar_publisher.publishing.threads import ThreadRunner
+
+
+class Ticking(PublishObserver):
+    """Gives up on a runner that waits for nothing."""
+
+    def __init__(self) -> None:
+        self.ticks = 0
+
+    def tick(self) -> None:
+        self.ticks += 1
+        assert self.ticks < 1000, "it still waits"
+
+
+class InterruptedAtTheEnd:
+    """The queue of a runner whose user presses Ctrl-C when it has taken the last item, the end of the work."""
+
+    def __init__(self) -> None:
+        self._items: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self.put = self._items.put
+
+    def get(self, timeout: float) -> Callable[[], None] | None:
+        item = self._items.get(timeout=timeout)
+        if item is None:
+            raise KeyboardInterrupt
+        return item
+
+
+def test_an_interrupt_at_the_very_end_is_not_waited_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "TICK_SECONDS", 0.01)
+    runner = ThreadRunner()
+    runner.attach(Ticking())
+    monkeypatch.setattr(runner, "_calls", InterruptedAtTheEnd())
+
+    async def work(stop: anyio.Event) -> str:
+        return "done"
+
+    assert runner(work) == "done"
+    assert runner.interrupted
