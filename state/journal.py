@@ -124,16 +124,8 @@ class Journal(JournalFile):
         if event is Event.COUNTS_DIFFER:
             changes["recounts"] = before.recounts + 1
         self._update("progress", changes)
-        self.insert(
-            "events",
-            {
-                "at": changes["updated_at"],
-                "event": event.value,
-                "source": before.state.value,
-                "target": target.value,
-                "detail": changes["detail"],
-            },
-        )
+        row = {"at": changes["updated_at"], "event": event.value, "source": before.state.value, "target": target.value}
+        self.insert("events", _to_row(row | {"detail": changes["detail"]}))
 
     @property
     def opened(self) -> bool:
@@ -253,9 +245,12 @@ class Journal(JournalFile):
 
 
 def _to_row(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: json.dumps(value, sort_keys=True, default=asdict)
-        if name in _JSON_COLUMNS and value is not None
-        else value
-        for name, value in values.items()
-    }
+    return {name: _to_column(name, value) for name, value in values.items()}
+
+
+def _to_column(name: str, value: Any) -> Any:
+    if name in _JSON_COLUMNS and value is not None:
+        return json.dumps(value, sort_keys=True, default=asdict)
+    if name == "detail":  # an error may name a file whose name is not UTF-8, and SQLite's texts are
+        return str(value).encode(errors="backslashreplace").decode()
+    return value

@@ -55,6 +55,13 @@ def test_both_say_what_they_did_and_what_to_type(
     assert done.out.split()[0] == recorded("linear", "session")["finalized_hash"]
 
 
+def test_a_file_may_have_any_name(program: Program, interrupted: str, there: Program) -> None:
+    name = os.fsdecode(b"caf\xe9.tar")
+    assert program("journal", "export", interrupted, name, "--json").last["file"] == name
+    assert program("journal", "show", interrupted, "--why", "--json").last["reason"] == "exported"
+    assert there("journal", "import", str(program.cwd / name), "--yes").code == 0
+
+
 def test_it_belongs_to_the_project_that_is_named_or_is_around_and_to_none_that_the_file_names(
     program: Program, file: Path, there: Program, tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """The journal: every fact is one transaction, and no crash or full disk leaves half of one."""
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -118,6 +119,17 @@ def test_an_impossible_event_writes_nothing(journal: Journal) -> None:
         journal.checkpoint(Event.FINALIZED, hash="f" * 64)
     assert journal.progress() == before
     assert journal.history() == []
+
+
+def test_a_note_may_name_a_file_whose_name_is_no_utf_8(journal: Journal) -> None:
+    """Such as the user's SSH key, or the file of an export."""
+    name, shown = os.fsdecode(b"/home/caf\xe9"), r"/home/caf\udce9"
+    journal.note(reason=Reason.LOCAL, detail=f"{name} is full")
+    assert journal.progress().detail == f"{shown} is full"
+    journal.park(reason=Reason.SSH_KEY, detail=f"{name} cannot be read")
+    assert journal.progress().detail == f"{shown} cannot be read"
+    journal.checkpoint(Event.REJECTED, reason=Reason.LOCAL, detail=name)
+    assert journal.progress().detail == journal.history()[-1].detail == shown
 
 
 def test_a_note_keeps_the_state_and_the_next_checkpoint_clears_it(journal: Journal) -> None:
