@@ -138,13 +138,21 @@ def _record_url(connection: sqlite3.Connection, artifact: str, url: str, now: fl
     row = connection.execute(
         "SELECT metadata FROM labels WHERE artifact_id = ? ORDER BY version DESC LIMIT 1", (artifact,)
     ).fetchone()
-    label = _object(json.loads(row[0]) if row is not None else None)
+    label = {} if row is None else _label(row[0])
     own = _object(label.get("roar"))
     distribution = _object(own.get("distribution"))
     if distribution.get("url") == url:
         return
     updated = label | {"roar": own | {"distribution": distribution | {"url": url}}}
     _add_label(connection, "artifact", artifact, updated, SYSTEM, now)
+
+
+def _label(text: str) -> dict[str, object]:
+    """Return a label; an empty one for what is none, which is not published either."""
+    try:
+        return _object(json.loads(text))
+    except (ValueError, RecursionError):
+        return {}
 
 
 def _add_label(

@@ -89,6 +89,19 @@ def test_user_labels_stay_and_a_known_url_makes_no_new_version(database: Path, r
     assert rows(database, newest, shard.artifact)[0][0] == 4
 
 
+@pytest.mark.parametrize("metadata", ["", "{", "7", "[" * 100_000])
+def test_what_is_no_label_gets_a_version_that_is_one(database: Path, record: PutRecord, metadata: str) -> None:
+    model = next(file for file in record.files if file.path.endswith("model.bin"))
+    insert = (
+        "INSERT INTO labels(entity_type, artifact_id, version, metadata, created_at) VALUES ('artifact', ?, 4, ?, 1)"
+    )
+    change(database, insert, model.artifact, metadata)
+    record_put(database, record)
+    newest = "SELECT metadata FROM labels WHERE artifact_id = ? AND version = 5"
+    ((label,),) = rows(database, newest, model.artifact)
+    assert json.loads(label) == {"roar": {"distribution": {"url": model.url}}}
+
+
 def test_the_name_is_a_user_label_over_the_system_label(database: Path, record: PutRecord) -> None:
     record_put(database, record)
     found = rows(
