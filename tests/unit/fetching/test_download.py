@@ -4,12 +4,17 @@ import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from typing import Any
 
+import anyio
 import pytest
+from anyio import from_thread
 
+from roar_publisher.blocking import in_thread
 from roar_publisher.fetching import download
 from roar_publisher.fetching.download import NotFetched
-from roar_publisher.fetching.folder import TargetFolder
+from roar_publisher.fetching.folder import READ_BYTES, TargetFolder
+from roar_publisher.fetching.partial import PartialFile
 from roar_publisher.fetching.stored import StoredFile
 from roar_publisher.report import ObjectsPlanned
 from roar_publisher.state.errors import Conclusion, LocalProblem, Rejected, Transient
@@ -206,6 +211,35 @@ def test_one_file_that_fails_does_not_stop_the_others(fetching: Fetching) -> Non
     outcomes = fetching.run(files)
     assert isinstance(outcomes["a"], NotFetched)
     assert fetching.there() == {"b": LARGE, "c": b"c"}
+
+
+def test_a_stop_waits_for_no_digest_of_a_whole_file(fetching: Fetching, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one that is there, and of one whose ranges an earlier process has fetched."""
+    content = bytes(3 * READ_BYTES)
+    (file,) = fetching.files(x=content)
+
+    async def reads_of(name: str, work: Callable[[], object]) -> int:
+        read, really_read = 0, getattr(os, name)
+        with anyio.CancelScope() as stopped, monkeypatch.context() as patch:
+
+            def stop(*arguments: Any) -> Any:
+                nonlocal read
+                read += 1
+                from_thread.run_sync(stopped.cancel)
+                return really_read(*arguments)
+
+            patch.setattr(os, name, stop)
+            await in_thread(work)
+        return read
+
+    async def main() -> None:
+        with TargetFolder.opened(fetching.target) as target:
+            (fetching.target / "x").write_bytes(content)
+            assert await reads_of("pread", lambda: target.present("x", file.digest)) == 1
+            with PartialFile.opened(target, file, len(content), anew=True) as partial:
+                assert await reads_of("preadv", lambda: partial.finish(resumed=True, force=True)) == 1
+
+    anyio.run(main)
 
 
 def test_what_is_there_is_not_fetched_again_and_what_differs_stays(fetching: Fetching) -> None:
