@@ -1,6 +1,7 @@
 """`roar checkpoints`: what became of the checkpoints that trainings of a project submitted."""
 
 import json
+import math
 from dataclasses import asdict
 
 import click
@@ -32,8 +33,9 @@ def checkpoints(everything: bool, as_json: bool) -> None:
             failed      roar journal show PUBLISH_ID --why
 
     \b
-    With --json: name, step, state, metrics, pinned, size (bytes), destination,
-                 publish_id, detail, hash, url.
+    With --json: name, step, state, metrics (null: not a number, or infinite),
+                 pinned, size (bytes), destination, publish_id, detail, hash,
+                 url.
 
     \b
     Exit codes: 0 listed, 1 there is no project here.
@@ -48,7 +50,9 @@ def checkpoints(everything: bool, as_json: bool) -> None:
     found = [one for series in every for one in checkpoints_of(series) if everything or one.state != ENDED_SILENTLY]
     if as_json:
         for one in found:
-            click.echo(json.dumps(asdict(one)))
+            # JSON has no NaN, which is what a loss becomes when a training fails.
+            metrics = {name: value if math.isfinite(value) else None for name, value in one.metrics.items()}
+            click.echo(json.dumps(asdict(one) | {"metrics": metrics}))
     elif found:
         rows = [
             (
