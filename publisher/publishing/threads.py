@@ -50,7 +50,7 @@ class ThreadRunner:
         thread.start()
         while True:
             try:
-                self._take_calls()
+                self._take_calls(result)
                 break
             except KeyboardInterrupt:
                 if self._stopping:
@@ -79,11 +79,13 @@ class ThreadRunner:
         else:
             self._calls.put(function)
 
-    def _take_calls(self) -> None:
+    def _take_calls(self, result: "Future[T]") -> None:
         while True:
             try:
                 call = self._calls.get(timeout=TICK_SECONDS)
             except queue.Empty:
+                if result.done():  # a KeyboardInterrupt came between the end and taking note of it
+                    return
                 call = self._observer.tick
             if call is None:
                 return
