@@ -56,7 +56,8 @@ async def locked(path: Path) -> AsyncIterator[None]:
                 break
             await anyio.sleep(LOCK_POLL_S)
         else:
-            raise Transient(f"another process has been changing {path} for {LOCK_ATTEMPTS * LOCK_POLL_S:.0f} s")
+            what = f"another process has been changing {path} for {LOCK_ATTEMPTS * LOCK_POLL_S:.0f} s"
+            raise Transient(what, reason=Reason.LOCAL)
         yield
     finally:
         os.close(descriptor)

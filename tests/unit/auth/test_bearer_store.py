@@ -19,6 +19,7 @@ from roar_publisher.auth.bearer_store import BearerStore, Post, RefreshRefused
 from roar_publisher.auth.secret import Secret
 from roar_publisher.auth.signin import Document, SignIn
 from roar_publisher.state.errors import Conclusion, LocalProblem, NeedsUser, Rejected, Transient
+from roar_publisher.state.reasons import Reason
 from tests.support.auth.signed_in import ACCESS, NOW, REFRESH, STATE, Renewing, auth_json, saved, store
 from tests.support.checkout import CHECKOUT
 
@@ -330,8 +331,9 @@ async def test_a_lock_that_is_held_for_too_long_is_reported(tmp_path: Path, monk
     monkeypatch.setattr(private_file, "LOCK_POLL_S", 0)
     bearer, server = store(tmp_path), Renewing()
     async with private_file.locked(tmp_path / "roar" / "auth.json"):
-        with pytest.raises(Transient, match="another process"):
+        with pytest.raises(Transient, match="another process") as problem:
             await bearer.refresh(server, FIRST, NOW)
+    assert problem.value.reason is Reason.LOCAL, "and not that the registry is away"
     assert server.asked == []
     assert isinstance(await bearer.refresh(server, FIRST, NOW), SignIn)
 
