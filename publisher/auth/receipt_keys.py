@@ -81,7 +81,8 @@ class KnownReceiptKeys:
 
     def _append(self, origin: str, public: str, now: float) -> None:
         when = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        write_private(self.path, f"{self._text()}{origin} {public} {when}\n".encode())
+        target = Path(os.path.realpath(self.path))  # a link stays one
+        write_private(target, f"{self._text()}{origin} {public} {when}\n".encode())
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

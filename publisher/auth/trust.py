@@ -121,7 +121,8 @@ class TrustStore:
         document: dict[str, object] = {"version": VERSION, "accepted": dict(sorted(trust.accepted.items()))}
         if trust.issuer is not None:
             document["sign_in"] = {"origin": trust.issuer.origin, "of": trust.issuer.sign_in}
-        write_private(self.path, (json.dumps(document, indent=2) + "\n").encode())
+        # A link stays one: the file that it leads to is the user's, and what is removed there must not stay here.
+        write_private(Path(os.path.realpath(self.path)), (json.dumps(document, indent=2) + "\n").encode())
 
     def _unwritable(self, why: str) -> LocalProblem:
         return LocalProblem(

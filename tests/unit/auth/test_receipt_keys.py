@@ -83,3 +83,13 @@ def test_of_programs_that_meet_a_registry_at_once_one_pins_its_key(
     known.path.unlink()
     assert not known.add(ORIGIN, KEY, 0.0)
     assert known.all() == [KnownKey(ORIGIN, KEY)]
+
+
+def test_a_linked_file_stays_a_link(known: KnownReceiptKeys, tmp_path: Path) -> None:
+    """As of users who keep their configuration in a repository."""
+    known.add(ORIGIN, KEY, 0.0)
+    real = known.path.rename(tmp_path / "kept")
+    known.path.symlink_to(real)
+    known.add(ORIGIN, NEWER, 0.0)
+    assert known.path.is_symlink()
+    assert NEWER in real.read_text()

@@ -158,3 +158,15 @@ def test_a_file_that_others_can_change_accepts_nothing(tmp_path: Path, mode: int
     path.chmod(mode)
     with pytest.raises(LocalProblem, match="another user can change it"):
         _ = policy(tmp_path, THEIRS).accepted
+
+
+def test_a_linked_file_stays_a_link_so_that_what_is_removed_there_is_not_trusted(tmp_path: Path) -> None:
+    store, real = known(tmp_path), tmp_path / "repository" / "registries.json"
+    store.accept(OWN, NOW)
+    real.parent.mkdir()
+    before = store.path.rename(real).read_bytes()
+    store.path.symlink_to(real)
+    store.accept(THEIRS, NOW)
+    assert store.path.is_symlink()
+    real.write_bytes(before)
+    assert list(store.read().accepted) == [OWN]
