@@ -40,7 +40,7 @@ class HeldCredentials(Struct, frozen=True):
 
     bearer: whether there is one that is valid or can be refreshed.
     key: the SSH key; NONE without a check if it cannot matter.
-    lapsed: whether there is an unusable bearer, so the user meant to publish under a name.
+    bearer_unusable: whether there is an unusable bearer, so the user meant to publish under a name.
     """
 
     bearer: bool
