@@ -1,4 +1,7 @@
-"""Words that a search finds a lineage by, and the names of groups of jobs. Nothing here reads the store."""
+"""Words that a search finds a lineage by, and the names of groups of jobs. Nothing here reads the store.
+
+A NUL, which a label may hold, is in no word: PostgreSQL stores none.
+"""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +13,7 @@ WORDS_OF_TEXT = 40
 LONGEST_GROUP = 80
 PIECES = 1024
 """Pieces of texts whose words are remembered: paths have their folders in common, and commands their options."""
-_SEPARATORS = re.compile(r"[\s/\\=,;:'\"`()\[\]{}<>|&?!*@#$%^~]+")
+_SEPARATORS = re.compile(r"[\s\0/\\=,;:'\"`()\[\]{}<>|&?!*@#$%^~]+")
 _INNER = re.compile(r"[._\-+]+")
 _ASSIGNMENT = re.compile(r"\w+=\S*")
 _SCRIPT = re.compile(r"[^\s=]+\.[A-Za-z]\w{0,5}")

@@ -1,22 +1,27 @@
 """The index of published lineages: built in bounded slices, once, and anew when a lineage changes."""
 
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.lineages import indexing
+from roar_publisher.registry.lineages.finding import KINDS, search
 from roar_publisher.registry.lineages.indexing import IndexedElsewhere, index_slice
 from roar_publisher.registry.lineages.words import group_name, sought_words, words_of
 from roar_publisher.registry.store import lineage_index
-from roar_publisher.registry.store.access import LineageScope, space_of
+from roar_publisher.registry.store.access import LineageScope, Reader, space_of
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.graphs import INDEX_TABLES, delete_discarded, discard_graph
 from roar_publisher.registry.store.schema import MIGRATIONS
 from roar_publisher.registry.store.sqlite import connect, migrate
 from tests.support.registry.engines import sqlite_of
-from tests.support.registry.harness import Registry, job, link
+from tests.support.registry.harness import Registry, job, link, make_registry, succeeded
 from tests.support.registry.indexing import index_all
 from tests.support.registry.legacy import Legacy
 from tests.support.registry.planted import Planted, plant
+from tests.support.registry.postgres import Postgres
 from tests.unit.registry.test_costs import counted
 
 BEFORE_INDEX = next(number for number, script in enumerate(MIGRATIONS) if "index_phase" in script)
@@ -214,6 +219,23 @@ def test_words_are_found_by_their_parts_and_beginnings() -> None:
     assert sought_words("Data/Train_v2.par x") == ["data", "train_v2.par"]
     assert len(words_of(" ".join(f"word{number}" for number in range(1000)))) <= 40
     assert all(len(word) <= 64 for word in words_of("x" * 1000))
+
+
+async def test_a_label_with_a_nul_is_indexed_on_every_engine(
+    registry: Registry, postgres: Postgres, tmp_path: Path
+) -> None:
+    """PostgreSQL stores no NUL in a text; the error came again for ever, and no lineage was indexed any more."""
+    with closing(Store.open(tmp_path, postgres.new_database())) as store:
+        for each in (registry, make_registry(store)):
+            session = await each.open()
+            await session.add_jobs(job(1))
+            lineage_hash = (await session.finalize())["hash"]
+            label = {"entity_type": "dag", "session_hash": lineage_hash, "metadata": {"a\0nul": "seven\0eight"}}
+            succeeded(await session.post("/labels/batch", {"labels": [label]}))
+            index_all(each.store)
+            for word in ("nul", "seven", "eight", "seven\0eight"):
+                found = each.store.read(search, word, KINDS, Reader(), None)
+                assert [hit.entry.hash for hit in found.hits] == [lineage_hash]
 
 
 def test_lineages_of_earlier_releases_get_their_space_and_are_indexed() -> None:
