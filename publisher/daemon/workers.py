@@ -169,6 +169,8 @@ async def reachability_probe(url: str, dependencies: Dependencies) -> AsyncItera
                 return False
             except NeedsUser:  # a certificate or proxy problem: the next attempt parks the publish with its message
                 return True
+            except PublisherError:  # of this machine, which may open no more files, for example
+                return False
             return True
 
         yield anything_answers

@@ -5,6 +5,7 @@ and `SSL_CERT_DIR` (OpenSSL), `REQUESTS_CA_BUNDLE` and `CURL_CA_BUNDLE` (request
 (`AWS_CA_BUNDLE`) take precedence.
 """
 
+import errno
 import os
 import re
 import ssl
@@ -14,13 +15,16 @@ from pathlib import Path
 import httpx2
 from msgspec import Struct
 
-from roar_publisher.state.errors import NeedsUser
+from roar_publisher.state.errors import LocalProblem, NeedsUser
 from roar_publisher.state.reasons import Reason
+from roar_publisher.state.system_errors import explain_os_error
 
 SETTINGS = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _HASHED = re.compile(r"[0-9a-fA-F]{8}\.r?[0-9]+")
 FOLDERS = "SSL_CERT_DIR"
 """The only setting that accepts folders alone."""
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""Error numbers for a lack of file descriptors or memory, which goes away by itself."""
 
 
 class TrustedCertificates(Struct, frozen=True):
@@ -52,15 +56,15 @@ class TrustedCertificates(Struct, frozen=True):
     def context(self) -> ssl.SSLContext:
         """Return a context for TLS connections.
 
-        Takes 20 ms. Raises NeedsUser if the setting names no certificates.
+        Takes 20 ms. Raises NeedsUser if the setting names no certificates, LocalProblem if no file can be opened now.
         """
-        if not self.setting:
-            return httpx2.create_ssl_context(trust_env=False)
         try:
-            if self.setting == FOLDERS or Path(self.path).is_dir():
-                return self._of_folders()
-            return _as_lenient_as_the_systems(ssl.create_default_context(cafile=self.path))
+            return self._loaded()
         except (OSError, ValueError) as error:  # ssl.SSLError, for a file without certificates, is an OSError
+            if isinstance(error, OSError) and error.errno in EXHAUSTED:
+                raise _unread(error) from None
+            if not self.setting:
+                raise
             why = "it contains no certificates" if isinstance(error, ssl.SSLError) else _words(error)
             raise NeedsUser(
                 f"the certificates that {self.setting} names cannot be read ({self.path!r}): {why}",
@@ -68,6 +72,13 @@ class TrustedCertificates(Struct, frozen=True):
                 f"{'it' if self.file_setting == self.setting else self.setting}, then resume",
                 reason=Reason.CERTIFICATE,
             ) from None
+
+    def _loaded(self) -> ssl.SSLContext:
+        if not self.setting:
+            return httpx2.create_ssl_context(trust_env=False)
+        if self.setting == FOLDERS or Path(self.path).is_dir():
+            return self._of_folders()
+        return _as_lenient_as_the_systems(ssl.create_default_context(cafile=self.path))
 
     def _of_folders(self) -> ssl.SSLContext:
         """Load one or more folders in OpenSSL's format. OpenSSL itself ignores missing and unusable files."""
@@ -95,6 +106,16 @@ def _as_lenient_as_the_systems(context: ssl.SSLContext) -> ssl.SSLContext:
 def nothing_trusted() -> ssl.SSLContext:
     """Return a context for clients of plain http. If one is ever used for https, it accepts no certificate."""
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def _unread(error: OSError) -> LocalProblem:
+    found = explain_os_error(error, Reason.LOCAL)
+    return LocalProblem(
+        f"no certificates can be read at this moment: {found.what}",
+        next_step=f"{found.remedy}, then resume",
+        reason=found.reason,
+        resumable=True,
+    )
 
 
 def _words(error: Exception) -> str:

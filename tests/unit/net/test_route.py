@@ -1,6 +1,8 @@
 """The way to the registry: certificates and proxies, from real servers on loopback."""
 
+import errno
 import gc
+import os
 import shutil
 import ssl
 from collections.abc import Iterator
@@ -10,11 +12,13 @@ import anyio
 import httpx2
 import pytest
 
+from roar_publisher.daemon.dependencies import Dependencies
+from roar_publisher.daemon.workers import reachability_probe
 from roar_publisher.net.certificates import TrustedCertificates
 from roar_publisher.net.exchange import Exchange, Reply
 from roar_publisher.net.proxies import proxy_for
 from roar_publisher.net.route import Unreachable, user_problem
-from roar_publisher.state.errors import Conclusion, NeedsUser
+from roar_publisher.state.errors import Conclusion, LocalProblem, NeedsUser
 from roar_publisher.state.meanings import MEANINGS, Turn
 from roar_publisher.state.reasons import Reason
 from tests.support.net.servers import HOST, Server, authority, serving, socks
@@ -287,3 +291,26 @@ def test_only_the_proxy_setting_for_the_host_applies(
 async def test_an_invalid_host_name_is_a_network_problem() -> None:
     with pytest.raises(Unreachable):
         await ask(f"http://{'a' * 70}.localhost")
+
+
+@pytest.mark.parametrize("setting", ["", "SSL_CERT_FILE", "SSL_CERT_DIR"])
+async def test_certificates_that_cannot_be_opened_now_are_no_wrong_setting(
+    setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A publish waits then, and is not left to the user; and the daemon asks again later whether a server answers."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    (tmp_path / "0a1b2c3d.0").touch()
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    if setting:
+        monkeypatch.setenv(setting, str(tmp_path / ("0a1b2c3d.0" if setting == "SSL_CERT_FILE" else "")))
+    monkeypatch.setattr(httpx2, "create_ssl_context", refuse)
+    monkeypatch.setattr(ssl, "create_default_context", refuse)
+    with pytest.raises(LocalProblem, match="this process may not open more files") as problem:
+        await ask(REGISTRY)
+    assert (problem.value.reason, problem.value.conclusion) == (Reason.TOO_MANY_FILES, Conclusion.INTERRUPTED)
+    async with reachability_probe(REGISTRY, Dependencies()) as anything_answers:
+        assert not await anything_answers()
