@@ -210,9 +210,8 @@ class CheckpointPublisher:
         return True
 
     def _worth(self, record: Record) -> float:
-        """Return the metric that decides, lower for better; infinite if it has none."""
-        value = record.metrics.get(self._best, math.nan) if self._best is not None else math.nan
-        return math.inf if math.isnan(value) else self._sign * value
+        """Return the metric that decides, lower for better; NaN, which is not below any number, if it has none."""
+        return self._sign * record.metrics.get(self._best, math.nan) if self._best is not None else math.nan
 
     def _note_best(self, record: Record) -> None:
         if self._worth(record) < self._best_value:

@@ -14,11 +14,14 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+from roar_publisher import CheckpointPublisher
 from roar_publisher.checkpoints.feeder import CheckpointFeeder
 from roar_publisher.daemon.dependencies import Dependencies
 from roar_publisher.daemon.process import run_daemon
 from roar_publisher.state.paths import StateFolder
 
+Make = Callable[..., CheckpointPublisher]
+"""Makes publishers of one series."""
 MOMENTS = frozenset(
     "open os.link os.listdir os.mkdir os.remove os.rename os.rmdir os.scandir os.symlink os.truncate os.utime"
     " shutil.copyfile shutil.rmtree socket.connect sqlite3.connect".split()

@@ -1,51 +1,23 @@
 """The queue as a training loop sees it: what is taken, what is skipped, and what a crash leaves."""
 
 import atexit
+import errno
 import logging
 import os
-import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from roar_publisher import CheckpointPublisher, CheckpointStatus
 from roar_publisher.checkpoints import background
-from roar_publisher.checkpoints.record import End
+from roar_publisher.checkpoints.record import End, Record
 from roar_publisher.checkpoints.series import DONE, TAKEN, WAITING, Series
 from roar_publisher.state.errors import LocalProblem, UsageProblem
-from tests.support.lineage.captured import captured_project
-
-Make = Callable[..., CheckpointPublisher]
-
-
-@pytest.fixture(scope="module")
-def captured(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return captured_project("linear", tmp_path_factory.mktemp("captured"))
-
-
-@pytest.fixture
-def make(captured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
-    """Makes publishers of one series, without a daemon."""
-    monkeypatch.setenv("ROAR_STATE_DIR", str(tmp_path / "state"))
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.chdir(captured)
-
-    def publisher(destination: str = str(tmp_path / "store"), **options: object) -> CheckpointPublisher:
-        values: dict[str, Any] = {"visibility": "public", "start_daemon": False} | options
-        return CheckpointPublisher(destination, **values)
-
-    return publisher
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    path = tmp_path / "model.pt"
-    path.write_bytes(b"weights")
-    return path
+from tests.support.checkpoints import Make
 
 
 def states(publisher: CheckpointPublisher) -> dict[int, str]:
@@ -91,10 +63,19 @@ def test_the_best_so_far_is_not_skipped(make: Make, model: Path, mode: str, loss
     assert [step for step, state in states(publisher).items() if state == "waiting"] == [left, 9]
 
 
+def test_a_better_one_supersedes_the_best_so_far_at_once(make: Make, model: Path) -> None:
+    publisher = make(best="loss")
+    for step, loss in enumerate((3, 1)):
+        publisher.submit(model, step=step, metrics={"loss": loss})
+    assert states(publisher) == {0: "superseded", 1: "waiting"}
+
+
 def test_checkpoints_closer_than_every_are_not_taken_unless_they_are_pinned(make: Make, model: Path) -> None:
     publisher = make(every=10)
     taken = [step for step in (0, 4, 9, 10, 15, 21) if publisher.submit(model, step=step, pin=step == 4)]
     assert taken == [0, 4, 15]
+    resumed = make(every=10)
+    assert [step for step in (16, 24, 25) if resumed.submit(model, step=step)] == [25], "also across processes"
 
 
 def test_a_training_that_resumes_continues_the_series(make: Make, model: Path) -> None:
@@ -120,18 +101,68 @@ def test_pending_bytes_are_bounded_also_for_pinned_ones(make: Make, model: Path)
     record = series.records(TAKEN)[0]
     series.finish(replace(record, end=End.PUBLISHED.value))
     assert publisher.submit(model, step=4), "what is published makes room"
+    assert publisher.submit(model, step=5), "what it supersedes makes room"
+    assert [(one.step, one.state) for one in skipped[2:]] == [(4, "superseded")], "what is published is not skipped"
 
 
-def test_what_the_daemon_gave_up_is_told_once(make: Make, model: Path) -> None:
+def test_what_the_daemon_gave_up_is_told_once(make: Make, model: Path, caplog: pytest.LogCaptureFixture) -> None:
     skipped: list[CheckpointStatus] = []
     publisher = make(on_skip=skipped.append)
     publisher.submit(model, step=0, pin=True)
     take(publisher, "step-00000000")
     series = series_of(publisher)
     series.finish(replace(series.records(TAKEN)[0], end=End.FAILED.value, detail="refused"))
-    publisher.submit(model, step=1)
+    with caplog.at_level(logging.INFO, "roar_publisher"):
+        publisher.submit(model, step=1)
     publisher.close()
+    make(on_skip=skipped.append).close()
     assert [(one.step, one.state, one.detail) for one in skipped] == [(0, "failed", "refused")]
+    assert "checkpoint step-00000000 is not published: refused" in caplog.text
+
+
+def test_close_waits_until_the_daemon_has_published_what_is_due(
+    make: Make, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher = make()
+    publisher.submit(model, step=1)
+    series, now = series_of(publisher), [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+
+    def passes(seconds: float) -> None:
+        now[0] += seconds
+
+    monkeypatch.setattr(time, "sleep", passes)
+    assert not publisher.close(wait=30.0)
+    assert 30.0 <= now[0] < 31.0
+
+    def published(seconds: float) -> None:
+        take(publisher, "step-00000001")
+        series.finish(replace(series.records(TAKEN)[0], end=End.PUBLISHED.value))
+
+    monkeypatch.setattr(time, "sleep", published)
+    assert publisher.close(wait=30.0)
+    assert now[0] < 31.0
+
+
+def test_a_checkpoint_that_cannot_be_journaled_leaves_nothing(
+    make: Make, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher = make()
+    publisher.submit(model, step=1)
+    [first] = series_of(publisher).records(WAITING)
+
+    def full(_: Series, record: Record) -> Record:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Series, "add", full)
+        with pytest.raises(LocalProblem, match="cannot be journaled: No space left") as raised:
+            publisher.submit(model, step=2)
+    assert raised.value.kept == "What was submitted before is kept."
+    assert list(series_of(publisher).files.iterdir()) == [first.snapshot]
+    assert states(publisher) == {1: "waiting"}
+    assert publisher.submit(model, step=2), "as if it had not been submitted"
+    assert states(publisher) == {1: "superseded", 2: "waiting"}
 
 
 def test_a_callback_that_fails_does_not_stop_the_training(
@@ -246,60 +277,6 @@ def test_two_processes_that_choose_a_name_at_once_get_two(
     assert not list(series_of(publisher).folder.glob(".*.new"))
 
 
-def test_mistakes_are_errors_before_the_training_begins(make: Make, captured: Path, tmp_path: Path) -> None:
-    for options in ({"every": 0}, {"keep": -1}, {"mode": "best"}, {"message": " "}, {"visibility": "secret"}):
-        with pytest.raises(UsageProblem):
-            make(**options)
-    with pytest.raises(UsageProblem, match="destination"):
-        make("ftp://somewhere/run")
-    with pytest.raises(LocalProblem, match="no roar project"):
-        make(project=tmp_path)
-    (captured / "untracked.py").write_text("")
-    try:
-        with pytest.raises(UsageProblem, match="uncommitted changes"):
-            make()
-    finally:
-        (captured / "untracked.py").unlink()
-
-
-def test_a_record_says_what_a_put_has_to_know(make: Make, captured: Path, model: Path, tmp_path: Path) -> None:
-    inside = captured / "outputs" / "model.pt"
-    inside.parent.mkdir(exist_ok=True)
-    inside.write_bytes(b"weights")
-    options = {"message": "baseline", "visibility": None, "yes": True, "keep": 2, "registry": "https://x.example"}
-    try:
-        make(**options).submit([inside, model], step=3)
-    finally:
-        inside.unlink()
-    (record,) = series_of(make()).records(WAITING)
-    assert (record.message, record.visibility, record.yes, record.keep) == ("baseline, step 3", None, True, 2)
-    assert record.registry == "https://x.example"
-    assert [source.typed for source in record.sources] == ["outputs/model.pt", str(model)]
-    assert record.destination == str(tmp_path / "store" / "step-00000003")
-
-
-@pytest.mark.parametrize(
-    ("destination", "found"),
-    [("store", "{project}/store"), ("~/store/", "{home}/store"), ("{home}/a/../b/", "{home}/b")],
-)
-def test_a_destination_does_not_depend_on_the_current_folder(
-    make: Make, captured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, destination: str, found: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    publisher = make(destination.format(home=tmp_path), project=captured)
-    assert publisher._settings.destination == found.format(project=captured, home=tmp_path)
-
-
-def test_a_store_with_and_without_a_last_slash_is_one_series(make: Make) -> None:
-    assert series_of(make("s3://bucket/run/")).folder == series_of(make("s3://bucket/run")).folder
-
-
-def test_a_store_without_its_extra_is_refused_before_the_training(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "botocore", None)
-    with pytest.raises(UsageProblem, match="s3"):
-        make("s3://bucket/run")
-
-
 def test_the_end_of_the_process_closes_the_publisher(make: Make, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     registered: list[Callable[[], object]] = []
     monkeypatch.setattr(atexit, "register", registered.append)
@@ -318,7 +295,7 @@ def test_the_end_of_the_process_closes_the_publisher(make: Make, model: Path, mo
 
 def test_files_that_cannot_be_submitted_leave_nothing(make: Make, model: Path, tmp_path: Path) -> None:
     publisher = make()
-    for files in ([], tmp_path / "missing", [model, tmp_path / "missing"]):
+    for files in ([], tmp_path / "missing", tmp_path / "missing" / "below", [model, tmp_path / "missing"]):
         with pytest.raises((UsageProblem, LocalProblem)):
             publisher.submit(files, step=0)
     assert list(series_of(publisher).files.iterdir()) == []
