@@ -45,11 +45,18 @@ async def _in_thread(call: Callable[[], T], limiter: CapacityLimiter | None) -> 
     try:
         return await to_thread.run_sync(call, limiter=limiter)
     except RuntimeError as error:
-        if str(error) != NO_THREAD:
-            raise
-        raise LocalProblem(
-            "this machine may not start more threads",
-            next_step="end programs that have many, or raise the limit (ulimit -u)",
-            reason=Reason.LOCAL,
-            resumable=True,
-        ) from error
+        if problem := no_thread(error):
+            raise problem from error
+        raise
+
+
+def no_thread(error: RuntimeError) -> LocalProblem | None:
+    """Return the problem if the error says that no thread can be started, or None."""
+    if str(error) != NO_THREAD:
+        return None
+    return LocalProblem(
+        "this machine may not start more threads",
+        next_step="end programs that have many, or raise the limit (ulimit -u)",
+        reason=Reason.LOCAL,
+        resumable=True,
+    )

@@ -18,6 +18,7 @@ import httpx2
 from msgspec import Struct
 
 from roar_publisher import __version__
+from roar_publisher.blocking import no_thread
 from roar_publisher.net.certificates import TrustedCertificates
 from roar_publisher.net.route import FAILURES, Route
 
@@ -120,7 +121,7 @@ class Exchange:
         the reply begins; its body has to arrive at MIN_BODY_RATE or faster.
 
         Raises Unreachable if no whole reply came, NeedsUser if a certificate, a proxy or their settings prevent the
-        request. If cancelled, the server may still have carried out the request.
+        request, LocalProblem if this machine does. If cancelled, the server may still have carried out the request.
         """
         headers = {"Authorization": authorization} if authorization else {}
         if body is not None:
@@ -162,6 +163,10 @@ class Exchange:
                     return Reply(response.status_code, response.headers, await _read(response, limit))
         except FAILURES as error:
             self._to_registry().failed(error)
+        except RuntimeError as error:  # a name is looked up in a thread
+            if problem := no_thread(error):
+                raise problem from error
+            raise
 
     def _new_transport(self, *, idle_seconds: float) -> httpx2.AsyncBaseTransport:
         return self._transport or self._to_registry().transport(idle_seconds=idle_seconds)

@@ -22,7 +22,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "publisher.naming": set(),
     "publisher.text": set(),
     "publisher.tasks": {"state"},
-    "publisher.net": {"publisher.guarded", "state", "publisher", "publisher.report", "publisher.tasks"},
+    "publisher.net": {
+        "publisher.guarded",
+        "state",
+        "publisher",
+        "publisher.blocking",
+        "publisher.report",
+        "publisher.tasks",
+    },
     "publisher.glaas": {"publisher.guarded", "state", "publisher.report", "publisher.net"},
     "publisher.storage": {
         "publisher.guarded",

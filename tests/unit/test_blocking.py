@@ -1,16 +1,10 @@
 """Blocking calls in threads, also where the system has none left."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 
 from roar_publisher.blocking import RunBlocking, in_thread, one_at_a_time
 from roar_publisher.state.errors import Conclusion, LocalProblem
-
-LARGER_THAN_ALL_MEMORY = 1 << 50
-"""Bytes of a stack. The system refuses a thread with it as it does one too many."""
+from tests.support.threads import no_more_threads
 
 pytestmark = pytest.mark.anyio
 
@@ -19,15 +13,6 @@ pytestmark = pytest.mark.anyio
 def anyio_backend() -> str:
     """A new loop of asyncio has no idle threads; trio keeps some beyond a test."""
     return "asyncio"
-
-
-@contextmanager
-def no_more_threads() -> Iterator[None]:
-    usual = threading.stack_size(LARGER_THAN_ALL_MEMORY)
-    try:
-        yield
-    finally:
-        threading.stack_size(usual)
 
 
 @pytest.mark.parametrize("one", [False, True])

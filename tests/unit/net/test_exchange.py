@@ -8,8 +8,11 @@ import httpx2
 import pytest
 
 from roar_publisher import __version__
+from roar_publisher.net.event_loop import EventLoop
 from roar_publisher.net.exchange import CONNECT_SECONDS, IDLE_SECONDS, MAX_REPLY_BYTES, PROBE_CONNECT_SECONDS, Exchange
 from roar_publisher.net.route import Route, Unreachable
+from roar_publisher.state.errors import LocalProblem
+from tests.support.threads import no_more_threads
 
 URL = "http://127.0.0.1:9"
 
@@ -147,3 +150,15 @@ def test_a_reply_that_is_not_read_to_its_end_gives_its_connection_back(encoding:
             assert body.closed
 
     anyio.run(scenario)
+
+
+@pytest.mark.parametrize("loop", [None, EventLoop])
+def test_a_name_that_cannot_be_looked_up_for_lack_of_a_thread_is_a_problem_of_this_machine(
+    loop: type[EventLoop] | None,
+) -> None:
+    async def ask() -> None:
+        async with Exchange("http://localhost:9", connections=1) as exchange:
+            with no_more_threads(), pytest.raises(LocalProblem, match="may not start more threads"):
+                await exchange.send("GET", "/", None, None)
+
+    anyio.run(ask, backend_options={"loop_factory": loop})
