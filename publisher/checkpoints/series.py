@@ -134,8 +134,9 @@ class Series:
         kept = [one for one in self.records(DONE) if one.end == End.PUBLISHED]
         known = {Path(one.home).name for one in self.unfinished() + kept}
         for path in self.files.iterdir():
-            if path.name not in known and path.stat().st_mtime < older_than:
-                shutil.rmtree(path, ignore_errors=True)
+            with suppress(FileNotFoundError):  # the daemon removes snapshots at the same time
+                if path.name not in known and path.stat().st_mtime < older_than:
+                    shutil.rmtree(path, ignore_errors=True)
 
     def _path(self, state: str, name: str) -> Path:
         return self.folder / state / f"{name}.json"

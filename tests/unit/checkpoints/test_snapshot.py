@@ -3,6 +3,7 @@
 import errno
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -94,6 +95,51 @@ def test_without_links_the_original_is_read_until_it_is_copied(
     assert has_clone(home, 1)
     copy = place(home, 0, folder, cloned=True)
     assert {path.name: stamp_of(path) for path in copy.iterdir()} == held.stamps
+
+
+def test_what_cannot_be_linked_whole_is_not_held_in_part(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, link, refused = tmp_path / "shards", os.link, list[str]()
+    for name in ("a.bin", "b.bin", "c.bin"):
+        written(folder / name, LARGE)
+
+    def refuse_first(source: str, target: Path) -> None:
+        if not refused:
+            refused.append(source)
+            raise OSError(errno.EMLINK, "Too many links")
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", refuse_first)
+    held = hold(folder, home, 0)
+    assert place(home, 0, folder, cloned=False) == folder
+    assert clone(home, 0, folder, held.stamps, copy=False)
+    assert len(list(place(home, 0, folder, cloned=True).iterdir())) == 3
+
+
+def test_a_link_that_the_disk_refuses_is_an_error(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(source: str, target: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), source)
+
+    monkeypatch.setattr(os, "link", full)
+    with pytest.raises(LocalProblem, match="No space left"):
+        hold(written(tmp_path / "model.pt", LARGE), home, 0)
+
+
+def test_a_file_on_another_file_system_is_held_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files, scratch, stat = tmp_path / "files", tmp_path / "scratch", os.stat
+    files.mkdir()
+    model = written(scratch / "model.pt", LARGE)
+
+    def other_disk(path: Path) -> SimpleNamespace:
+        return SimpleNamespace(st_dev=stat(path).st_dev + (path == scratch))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "stat", other_disk)
+        home = home_for(model, files)
+    assert home.parent == scratch / snapshot.BESIDE
+    assert (home.parent / ".gitignore").read_text() == "*\n"
+    assert hold(scratch, home, 0).stamps.keys() == {"model.pt"}, "snapshots are no part of a checkpoint"
 
 
 def test_links_to_files_are_held_as_the_files_and_roars_folders_are_not(tmp_path: Path, home: Path) -> None:
