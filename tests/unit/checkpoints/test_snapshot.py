@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ import pytest
 from roar_publisher.checkpoints import snapshot
 from roar_publisher.checkpoints.snapshot import SMALL_BYTES, clone, has_clone, hold, home_for, place, rewrites_in_place
 from roar_publisher.state.errors import LocalProblem, UsageProblem
+from roar_publisher.state.reasons import Reason
 
 LARGE = b"x" * (SMALL_BYTES + 1)
 
@@ -95,6 +97,39 @@ def test_without_links_the_original_is_read_until_it_is_copied(
     assert has_clone(home, 1)
     copy = place(home, 0, folder, cloned=True)
     assert {path.name: stamp_of(path) for path in copy.iterdir()} == held.stamps
+
+
+def test_a_file_that_is_written_while_it_is_copied_is_not_held(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, copyfile = written(tmp_path / "model.pt", b"small"), shutil.copyfile
+
+    def beside_a_writer(source: str, target: Path) -> None:
+        copyfile(source, target)
+        model.write_bytes(b"longer")
+
+    monkeypatch.setattr(shutil, "copyfile", beside_a_writer)
+    with pytest.raises(LocalProblem, match="changes while it is submitted") as raised:
+        hold(model, home, 0)
+    assert raised.value.reason is Reason.FILE_CHANGED
+
+
+def test_a_clone_that_failed_can_be_made_again(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, copyfile = written(tmp_path / "model.pt", LARGE), shutil.copyfile
+    held = hold(model, home, 0)
+
+    def full(source: str, target: Path) -> None:
+        copyfile(source, target)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(snapshot, "FICLONE", 0)  # no file system knows it
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "copyfile", full)
+        assert not clone(home, 0, model, held.stamps, copy=True)
+    assert not has_clone(home, 1)
+    assert clone(home, 0, model, held.stamps, copy=True)
+    assert has_clone(home, 1)
+    assert not has_clone(home, 2), "its other source has none"
 
 
 def test_what_cannot_be_linked_whole_is_not_held_in_part(
