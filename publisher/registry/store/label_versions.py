@@ -171,15 +171,16 @@ def versions_before(connection: Connection, entity: Entity, before: int | None =
 
 def _rows_from(connection: Connection, entity: Entity, number: int) -> Iterator[Row]:
     """Yield the rows of a version and of the older ones, newest first, a few at a time."""
-    while True:
+    count = VERSIONS_AT_ONCE
+    while count == VERSIONS_AT_ONCE:
         rows = connection.execute(
             f"SELECT * FROM labels WHERE {_OF_ENTITY} AND version <= ? ORDER BY version DESC LIMIT ?",
             (*entity.key, number, VERSIONS_AT_ONCE),
-        ).fetchall()
-        yield from rows
-        if len(rows) < VERSIONS_AT_ONCE:
-            return
-        number = rows[-1]["version"] - 1
+        )
+        count = 0
+        for row in rows:
+            count, number = count + 1, row["version"] - 1
+            yield row
 
 
 def has_version_before(connection: Connection, entity: Entity, number: int) -> bool:
