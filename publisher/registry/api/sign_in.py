@@ -27,6 +27,7 @@ from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.pages.addresses import own_address
 from roar_publisher.registry.pages.html import problem_page
 from roar_publisher.registry.pages.sign_in import account_page, sign_in_page
+from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.users import User
 
 _OWN_PATH = re.compile(r"/(?![/\\])[!-~]{0,2000}")
@@ -75,11 +76,9 @@ class SignInPages(Struct, frozen=True):
         """Sign the browser in with a code or an access token. The browser gets a new cookie."""
         form = await read_form(request)
         after = form.get("next", "")
-        user = await self._user_of(request, form.get("code", "").strip())
-        if user is None:
+        cookie = await self._signed_in(request, form.get("code", "").strip())
+        if cookie is None:
             return _asked(request, after, WRONG_CODE)
-        await self._forget(request)
-        cookie = await self.service.write_accounts(begin_session, user, self.service.clock())
         reply = see_other(after if _OWN_PATH.fullmatch(after) else ACCOUNT)
         set_cookie(reply, request, cookie, seconds=SESSION_SECONDS)
         return reply
@@ -96,27 +95,42 @@ class SignInPages(Struct, frozen=True):
     async def sign_out(self, request: Request) -> Response:
         """End the browser's sign-in. The browser gets a cookie that stands for nobody."""
         await read_form(request)
-        await self._forget(request)
+        await self.service.write_accounts(end_session, _known_cookie(request))
         reply = see_other("/")
         set_cookie(reply, request, new_cookie())
         return reply
 
-    async def _user_of(self, request: Request, secret: str) -> User | None:
-        service = self.service
-        guesser, now = f"sign-in {client_of_request(request)}", service.clock()
+    async def _signed_in(self, request: Request, secret: str) -> str | None:
+        """Sign in the user of a code or an access token. Return the cookie; None if it is neither."""
+        service, now = self.service, self.service.clock()
+        guesser = f"sign-in {client_of_request(request)}"
+        browser = (guesser, _known_cookie(request), now)
         await service.write_accounts(begin_attempt, guesser, now)
-        user = await service.write_accounts(spend_code, secret, now)
+        cookie = await service.write_accounts(_sign_in_by_code, secret, *browser)
         token = bearer_of(f"Bearer {secret}")
-        if user is None and token is not None:
+        if cookie is None and token is not None:
             user = await service.caller_identifier.authority.user_of(token)
-        if user is not None:
-            await service.write_accounts(give_back, guesser)
-        return user
+            cookie = None if user is None else await service.write_accounts(_sign_in, user, *browser)
+        return cookie
 
-    async def _forget(self, request: Request) -> None:
-        cookie = cookie_of(request)
-        assert cookie is not None  # the form's token was made from it
-        await self.service.write_accounts(end_session, cookie)
+
+def _sign_in_by_code(connection: Connection, code: str, guesser: str, before: str, now: float) -> str | None:
+    """Sign in the user of a code, which is spent only together with that. Return None if it is not a valid one."""
+    user = spend_code(connection, code, now)
+    return None if user is None else _sign_in(connection, user, guesser, before, now)
+
+
+def _sign_in(connection: Connection, user: User, guesser: str, before: str, now: float) -> str:
+    """Sign a user in instead of who had the cookie `before`, and give the attempt back. Return the cookie."""
+    give_back(connection, guesser)
+    end_session(connection, before)
+    return begin_session(connection, user, now)
+
+
+def _known_cookie(request: Request) -> str:
+    cookie = cookie_of(request)
+    assert cookie is not None  # the form's token was made from it
+    return cookie
 
 
 def see_other(path: str) -> RedirectResponse:

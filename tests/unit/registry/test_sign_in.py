@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncIterator
 from html import unescape
 from http.cookies import SimpleCookie
+from typing import NoReturn
 
 import httpx2
 import pytest
@@ -12,10 +13,11 @@ from roar_publisher.registry.accounts import attempts, grants
 from roar_publisher.registry.accounts.attempts import MAX_FAILURES, PERIOD_SECONDS
 from roar_publisher.registry.accounts.browser_sessions import CODE_SECONDS, SESSION_SECONDS
 from roar_publisher.registry.accounts.codes import new_code, typed_code
+from roar_publisher.registry.api import sign_in
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.store import sign_ins, users
-from roar_publisher.registry.store.errors import NotFound
+from roar_publisher.registry.store.errors import NotFound, StoreUnavailable
 from tests.support.registry.browser import ORIGIN, Browser, code_for, registry_with_name
 from tests.support.registry.engines import sqlite_of
 from tests.support.registry.harness import Registry, job
@@ -88,6 +90,22 @@ async def test_a_code_works_once_and_for_an_hour(registry: Registry, browser: Br
     assert (await browser.sign_in(late)).status_code == 403
     with pytest.raises(NotFound):
         code_for(registry, "nobody")
+
+
+async def test_a_code_is_not_spent_by_a_sign_in_that_fails(
+    registry: Registry, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.person("alice")
+    code = code_for(registry)
+
+    def fail(*_: object) -> NoReturn:
+        raise StoreUnavailable("database is locked")
+
+    for step in ("begin_session", "end_session", "give_back"):
+        with monkeypatch.context() as failing:
+            failing.setattr(sign_in, step, fail)
+            assert (await browser.sign_in(code)).status_code == 503
+    assert (await browser.sign_in(code)).status_code == 303
 
 
 async def test_an_access_token_signs_in_too_while_it_is_valid(registry: Registry, browser: Browser) -> None:
