@@ -58,7 +58,7 @@ from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages.indexing import index_forever
 from roar_publisher.registry.lineages.sweeping import sweep_forever
 from roar_publisher.registry.lineages.turns import Turns
-from roar_publisher.registry.store.errors import StoreUnavailable
+from roar_publisher.registry.store.errors import StoreUnavailable, TooLong
 from roar_publisher.registry.store.worker import ForClient, Worker
 
 logger = logging.getLogger(__name__)
@@ -129,6 +129,7 @@ def create_app(
             Refusal: _refused,
             HTTPException: _not_served,
             StoreUnavailable: _store_unavailable,
+            TooLong: _too_long,
             Exception: _internal_error,
         },
     )
@@ -194,6 +195,12 @@ async def _store_unavailable(request: Request, error: Exception) -> Response:
     logger.error("the store cannot serve %r: %s", request.url.path, error)
     detail = "the registry cannot write now; nothing of this request was stored, try again later"
     return JSONResponse({"detail": detail}, HTTPStatus.SERVICE_UNAVAILABLE, headers=RETRY_AFTER)
+
+
+async def _too_long(request: Request, error: Exception) -> Response:
+    logger.error("the store does not take %r: %s", request.url.path, error)
+    detail = "nothing of this request was stored: one of its texts is longer than the database of this registry takes"
+    return JSONResponse({"detail": detail}, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
 async def _internal_error(request: Request, error: Exception) -> Response:

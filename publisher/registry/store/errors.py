@@ -9,6 +9,10 @@ class StoreUnavailable(StoreError):
     """The store cannot do this now: the disk is full, or another process holds the file. Nothing was changed."""
 
 
+class TooLong(StoreError):
+    """A text is longer than the engine takes where it is looked up by it. Trying again cannot help."""
+
+
 class DataInUse(StoreUnavailable):
     """Another registry runs on this data."""
 

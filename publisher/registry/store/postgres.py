@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.numeric import IntLoader
 
 from roar_publisher.registry.store.database import Writing
-from roar_publisher.registry.store.errors import StoreError, StoreUnavailable
+from roar_publisher.registry.store.errors import StoreError, StoreUnavailable, TooLong
 from roar_publisher.registry.store.lists import expanded, has_lists
 
 PREPARED_STATEMENTS = 500
@@ -174,6 +174,8 @@ def translated_errors() -> Iterator[None]:
     """Raise psycopg's errors in the block as `StoreError`, with the text of PostgreSQL."""
     try:
         yield
+    except psycopg.errors.ProgramLimitExceeded as error:  # about 2,700 bytes in an index
+        raise TooLong(str(error).strip()) from error
     except psycopg.Error as error:
         lost = error.diag.severity_nonlocalized == "FATAL"  # the connection ended, for example after a timeout
         unavailable = lost or isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)

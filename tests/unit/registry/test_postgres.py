@@ -1,6 +1,7 @@
 """PostgreSQL alone: its schema, its settings, and what happens when it goes away."""
 
 import json
+import secrets
 from contextlib import closing
 from importlib import import_module
 from itertools import product
@@ -18,7 +19,7 @@ from roar_publisher.registry.store.errors import NewerSchemaError, StoreError, S
 from roar_publisher.registry.store.graphs import new_graph, newest_ids
 from roar_publisher.registry.store.postgres import PostgresConnection, checked_address, translated
 from roar_publisher.registry.store.postgres_schema import LINEAGES_LOCK
-from tests.support.registry.harness import Json, digest, job, link, make_registry, succeeded, uid
+from tests.support.registry.harness import GIT, Json, digest, job, link, make_registry, refused, succeeded, uid
 from tests.support.registry.people import Bearer
 from tests.support.registry.postgres import Postgres, running_postgres
 
@@ -171,6 +172,21 @@ async def test_no_result_in_memory_is_larger_than_a_reply_needs(
 def linked(kind: str, links: list[Json]) -> Json:
     """Links of the first job."""
     return {"job_uid": uid(0), "kind": kind, "artifacts": links}
+
+
+@pytest.mark.anyio
+async def test_a_text_that_no_index_takes_is_refused_for_good(postgres: Postgres, tmp_path: Path) -> None:
+    """A client repeats a 503 for as long as it is patient."""
+    with closing(Store.open(tmp_path, postgres.new_database())) as store:
+        session = await make_registry(store).open()
+        await session.add_jobs(job(1))
+        edge = {"relation": secrets.token_hex(5000), "target_hash": digest(1)}
+        for path, body in (
+            (f"/jobs/{uid(1)}/view-edges", {"view_edges": [edge]}),
+            ("/finalize", {**GIT, "git_repo": secrets.token_hex(5000)}),
+        ):
+            assert "longer than the database" in refused(await session.post(path, body), 422)
+        assert (await session.finalize())["created"] is True
 
 
 def test_the_store_connects_again_after_a_restart(tmp_path: Path) -> None:
