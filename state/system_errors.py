@@ -10,6 +10,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
 
 PROBE_BYTES = 64 * 1024
@@ -36,6 +37,7 @@ _KNOWN = {
     errno.ENFILE: SystemProblem(
         Reason.TOO_MANY_FILES, "this machine may not open more files", "end programs that hold many files open"
     ),
+    errno.ENOMEM: SystemProblem(Reason.LOCAL, "this machine has no memory left", "end programs that take much of it"),
     errno.EROFS: SystemProblem(Reason.STATE_DIRECTORY, "the file system is read-only", "make it writable"),
     errno.EIO: SystemProblem(Reason.DISK, "the disk reports an error (EIO)", "check the disk (dmesg)"),
 }
@@ -60,6 +62,21 @@ def explain_os_error(error: OSError, otherwise: Reason) -> SystemProblem:
         return SystemProblem(otherwise, *_WITHOUT_REASON[error.errno])
     known = _KNOWN.get(error.errno or 0)
     return known or SystemProblem(otherwise, error.strerror or str(error), "fix its permissions")
+
+
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""Errors of a file that is as it should be, and can be opened when there are descriptors or memory again."""
+
+
+def exhausted(error: Exception) -> LocalProblem | None:
+    """Return the problem of a system that cannot open another file at this moment; None for any other error.
+
+    It is none of the file's, so nobody has to correct that: a publish waits, and is continued.
+    """
+    if not isinstance(error, OSError) or error.errno not in EXHAUSTED:
+        return None
+    found = explain_os_error(error, Reason.LOCAL)
+    return LocalProblem(found.what, next_step=f"{found.remedy}, then resume", reason=found.reason, resumable=True)
 
 
 def probe_write(folder: Path) -> OSError | None:

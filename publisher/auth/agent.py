@@ -14,6 +14,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from roar_publisher.glaas.signature import fingerprint, ssh_string
 from roar_publisher.state.errors import NeedsUser
 from roar_publisher.state.reasons import Reason
+from roar_publisher.state.system_errors import exhausted
 from roar_publisher.tasks import background
 
 ANSWER_SECONDS = 2.0
@@ -106,7 +107,7 @@ class Agent:
                 await stream.send(ssh_string(bytes([kind]) + payload))
                 reply = await _receive(stream)
         except (OSError, anyio.BrokenResourceError, anyio.EndOfStream, anyio.IncompleteRead) as failure:
-            raise _AgentFailed(_describe(failure)) from None
+            raise exhausted(failure) or _AgentFailed(_describe(failure)) from None
         if reply[:1] != bytes([wanted]):
             raise _AgentFailed("it refuses")
         return reply[1:]

@@ -10,6 +10,7 @@ from roar_publisher.auth.secret import Secret
 from roar_publisher.state.errors import NeedsUser
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import read_bounded
+from roar_publisher.state.system_errors import exhausted
 
 MAX_BYTES = 1024 * 1024
 """Maximum size of a key file, which usually has some kilobytes."""
@@ -52,7 +53,7 @@ def read_key_files(path: Path) -> KeyFiles:
         private = Secret(_head(path).decode("ascii", errors="replace")) if path.is_file() else None
         line = _head(public_file(path)).decode("utf-8", errors="replace") if public_file(path).is_file() else ""
     except OSError as failure:
-        raise NeedsUser(
+        raise exhausted(failure) or NeedsUser(
             f"the SSH key {path} cannot be read: {failure.strerror}",
             next_step=f"make it readable (`ls -l {path}` shows its permissions)",
             reason=Reason.SSH_KEY,

@@ -21,6 +21,7 @@ from roar_publisher.state.lock import exclusively
 from roar_publisher.state.private import write_private
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import read_bounded
+from roar_publisher.state.system_errors import exhausted
 from roar_publisher.state.xdg import base_folder
 
 LARGEST_BYTES = 1024 * 1024
@@ -106,7 +107,7 @@ class KnownReceiptKeys:
         except (FileNotFoundError, NotADirectoryError):
             return ""
         except OSError as error:
-            raise self._unusable(error.strerror or "it cannot be read") from None
+            raise exhausted(error) or self._unusable(error.strerror or "it cannot be read") from None
         if status.st_uid != os.geteuid() or status.st_mode & _WRITABLE_BY_OTHERS:
             raise self._unusable("another user can change it")
         text = content.decode("utf-8", errors="replace")

@@ -23,6 +23,7 @@ from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.lock import exclusively
 from roar_publisher.state.private import write_private
 from roar_publisher.state.reasons import Reason
+from roar_publisher.state.system_errors import exhausted
 from roar_publisher.state.xdg import base_folder
 
 LARGEST_BYTES = 1024 * 1024
@@ -65,7 +66,7 @@ class TrustStore:
         except (FileNotFoundError, NotADirectoryError):
             return Trust()
         except OSError as error:
-            raise self._unusable(error.strerror or "it cannot be read") from None
+            raise exhausted(error) or self._unusable(error.strerror or "it cannot be read") from None
         with os.fdopen(handle, "rb") as file:
             status = os.fstat(handle)
             if not stat.S_ISREG(status.st_mode):

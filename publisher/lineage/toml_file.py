@@ -11,6 +11,7 @@ from pathlib import Path
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import read_bounded
+from roar_publisher.state.system_errors import exhausted
 
 CONFIG_LIMIT = 1024 * 1024
 """The most bytes of a configuration file."""
@@ -50,7 +51,7 @@ def _bytes(path: Path) -> bytes | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise _unreadable(path, error.strerror or str(error)) from error
+        raise exhausted(error) or _unreadable(path, error.strerror or str(error)) from error
 
 
 def _unreadable(path: Path, why: str) -> LocalProblem:

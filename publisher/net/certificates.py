@@ -5,7 +5,6 @@ and `SSL_CERT_DIR` (OpenSSL), `REQUESTS_CA_BUNDLE` and `CURL_CA_BUNDLE` (request
 (`AWS_CA_BUNDLE`) take precedence.
 """
 
-import errno
 import os
 import re
 import ssl
@@ -15,16 +14,14 @@ from pathlib import Path
 import httpx2
 from msgspec import Struct
 
-from roar_publisher.state.errors import LocalProblem, NeedsUser
+from roar_publisher.state.errors import NeedsUser
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.system_errors import explain_os_error
+from roar_publisher.state.system_errors import exhausted
 
 SETTINGS = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _HASHED = re.compile(r"[0-9a-fA-F]{8}\.r?[0-9]+")
 FOLDERS = "SSL_CERT_DIR"
 """The only setting that accepts folders alone."""
-EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
-"""Error numbers for a lack of file descriptors or memory, which goes away by itself."""
 
 
 class TrustedCertificates(Struct, frozen=True):
@@ -61,8 +58,8 @@ class TrustedCertificates(Struct, frozen=True):
         try:
             return self._loaded()
         except (OSError, ValueError) as error:  # ssl.SSLError, for a file without certificates, is an OSError
-            if isinstance(error, OSError) and error.errno in EXHAUSTED:
-                raise _unread(error) from None
+            if problem := exhausted(error):
+                raise problem from None
             if not self.setting:
                 raise
             why = "it contains no certificates" if isinstance(error, ssl.SSLError) else _words(error)
@@ -106,16 +103,6 @@ def _as_lenient_as_the_systems(context: ssl.SSLContext) -> ssl.SSLContext:
 def nothing_trusted() -> ssl.SSLContext:
     """Return a context for clients of plain http. If one is ever used for https, it accepts no certificate."""
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
-def _unread(error: OSError) -> LocalProblem:
-    found = explain_os_error(error, Reason.LOCAL)
-    return LocalProblem(
-        f"no certificates can be read at this moment: {found.what}",
-        next_step=f"{found.remedy}, then resume",
-        reason=found.reason,
-        resumable=True,
-    )
 
 
 def _words(error: Exception) -> str:

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
+from roar_publisher.state.system_errors import exhausted
 from roar_publisher.storage.parts import part_count, part_range
 
 READ_BYTES = 1024 * 1024
@@ -166,6 +167,8 @@ def shown(path: str) -> str:
 
 def unreadable(path: str, error: Exception) -> LocalProblem:
     """Return the error for a file that cannot be read."""
+    if problem := exhausted(error):
+        return problem
     why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     gone = isinstance(error, FileNotFoundError)
     remedy = "put it back (if its folder was moved, a link from the old path to the new one suffices)" if gone else ""
