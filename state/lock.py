@@ -274,9 +274,17 @@ def _holder(path: Path) -> int | None:
         except OSError as error:
             if error.errno not in HELD:  # this file system has no locks, so there is no owner
                 return None
-            text = os.pread(handle, PID_WIDTH, 0).rstrip()
-            return int(text) if text.isdigit() else 0
+            return _pid_in(handle)
         _lock(handle, fcntl.LOCK_UN)  # a child that another thread forks meanwhile would keep it beyond the close
         return None
     finally:
         os.close(handle)
+
+
+def _pid_in(handle: int) -> int:
+    """Return the pid in a lock's file, or 0 if there is none or it cannot be read."""
+    try:
+        text = os.pread(handle, PID_WIDTH, 0).rstrip()
+    except OSError:  # a network file system that is away
+        return 0
+    return int(text) if text.isdigit() else 0

@@ -10,7 +10,7 @@ import pytest
 
 from roar_publisher.cli.daemon.views import show_status
 from roar_publisher.state.errors import Conclusion, LocalProblem, Owned
-from roar_publisher.state.lock import WAIT_SECONDS, Lock, owner, try_lock
+from roar_publisher.state.lock import WAIT_SECONDS, Lock, is_held, owner, try_lock
 from roar_publisher.state.paths import StateFolder
 from tests.support.checkout import TESTS
 from tests.support.processes import line_of, running
@@ -238,3 +238,18 @@ def test_a_daemon_on_another_machine_is_named_with_it(
     assert show_status(folder, as_json=False)
     assert f"The daemon is running (pid {os.getpid()} on login-1).\n" in capsys.readouterr().out
     lock.release()
+
+
+def test_a_lock_whose_text_cannot_be_read_is_held_by_an_unknown_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scan of a daemon survives a network file system that is away for a moment."""
+
+    def away(*_: object) -> bytes:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    with Lock(tmp_path / "lock"):
+        monkeypatch.setattr(os, "pread", away)
+        assert owner(tmp_path / "lock") is None
+        assert is_held(tmp_path / "lock")
+    assert not is_held(tmp_path / "lock")
