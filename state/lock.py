@@ -130,11 +130,18 @@ class Lock:
 
     @property
     def in_place(self) -> bool:
-        """Whether the held lock is still the file that other processes would open. False if the file was removed."""
-        try:
-            return self._handle is not None and os.path.samestat(os.fstat(self._handle), self._path.stat())
-        except OSError:
+        """Whether the held lock is still the file that other processes would open, as far as the system says.
+
+        False if the file was removed or replaced.
+        """
+        if self._handle is None:
             return False
+        try:
+            return os.path.samestat(os.fstat(self._handle), self._path.stat())
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:  # a network file system that is away, or whose ticket has expired
+            return True
 
     def release(self) -> None:
         """Release the lock. Releasing twice is harmless. The file stays: removing it would race with the next owner."""

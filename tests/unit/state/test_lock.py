@@ -253,3 +253,23 @@ def test_a_lock_whose_text_cannot_be_read_is_held_by_an_unknown_process(
         assert owner(tmp_path / "lock") is None
         assert is_held(tmp_path / "lock")
     assert not is_held(tmp_path / "lock")
+
+
+def test_a_lock_is_in_place_until_its_file_is_known_to_be_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon whose folder is on a network file system that is away for a moment does not exit for good."""
+
+    def away(*_: object, **__: object) -> os.stat_result:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with Lock(folder / "lock") as lock:
+        assert lock.in_place
+        with monkeypatch.context() as network:
+            network.setattr(Path, "stat", away)
+            assert lock.in_place
+        folder.rename(tmp_path / "elsewhere")
+        assert not lock.in_place
+        folder.touch()
+        assert not lock.in_place
+    assert not lock.in_place
