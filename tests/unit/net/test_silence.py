@@ -237,8 +237,8 @@ def test_a_finalize_without_any_answer_is_sent_again_after_five_minutes() -> Non
 
 Handler = Callable[[SocketStream], Awaitable[None]]
 RATE = 30.0
-"""Seconds of the test's clock in one of the wall's: 20 s pass in 0.7 s.  To it a busy machine is a slow one, so upper
-bounds are generous here; the exact times are tested on virtual time above."""
+"""Seconds of the test's clock in one of the wall's: 20 s pass in 0.7 s. To it a busy machine is a slow one, so there are
+no upper bounds here; the exact times are tested on virtual time above."""
 
 
 def on_a_fast_clock(scenario: Callable[[], Awaitable[None]]) -> None:
@@ -273,7 +273,7 @@ def test_a_socket_that_accepts_and_never_answers() -> None:
             async with calls.connection:
                 with pytest.raises(Transient, match="cannot be reached: no answer in time"):
                     await calls.call()
-            assert 14 <= anyio.current_time() - began < 60
+            assert anyio.current_time() - began >= 14
             assert calls.silences
 
     on_a_fast_clock(scenario)
@@ -300,7 +300,8 @@ def test_a_socket_that_drips_a_byte_a_second(head: bytes) -> None:
             began = anyio.current_time()
             async with calls.connection:
                 assert (await calls.call()).hash == "a" * 64
-            assert 20 <= anyio.current_time() - began < 60
+            assert anyio.current_time() - began >= 20
+            assert connections > 1, "the first is given up"
             assert calls.silences
 
     on_a_fast_clock(scenario)
