@@ -83,14 +83,18 @@ def _leave_to_parent() -> None:
 
     Their numbers stay taken, by the null device: an object of the parent that is deleted here closes its number again.
     """
-    handles = [handle for sock in _CONNECTIONS if (handle := sock.fileno()) >= 0]
-    if handles:
-        nothing = os.open(os.devnull, os.O_RDWR)
-        for handle in handles:
-            os.dup2(nothing, handle, inheritable=False)
-        os.close(nothing)
-    _CONNECTIONS.clear()
-    _CHANGING.release()
+    handles = {handle for sock in _CONNECTIONS if (handle := sock.fileno()) >= 0}
+    try:
+        if handles:
+            os.close(min(handles))  # the process may have as many files as it may open
+            nothing = os.open(os.devnull, os.O_RDWR)
+            for handle in handles - {nothing}:
+                os.dup2(nothing, handle, inheritable=False)
+            if nothing not in handles:
+                os.close(nothing)
+    finally:
+        _CONNECTIONS.clear()
+        _CHANGING.release()
 
 
 os.register_at_fork(before=_CHANGING.acquire, after_in_parent=_CHANGING.release, after_in_child=_leave_to_parent)

@@ -1,6 +1,8 @@
 """A forked process has no connection of its parent's event loops, whenever it was forked."""
 
+import errno
 import os
+import resource
 import socket
 import threading
 from collections.abc import Iterator
@@ -101,6 +103,47 @@ def test_a_socket_that_is_being_closed_is_closed(monkeypatch: pytest.MonkeyPatch
     monkeypatch.undo()
     forking[0].join()
     assert kinds == []
+
+
+def test_a_process_that_may_open_no_more_files_drops_its_connections() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with event_loop._opened(socket.AF_INET, socket.SOCK_STREAM, 0) as sock:
+        pipe = os.pipe()
+        full = os.dup(pipe[0])  # all smaller numbers are taken
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (full, hard))
+            for handle in pipe:
+                os.close(handle)  # for the pipe to the child
+            assert kinds_in_fork(sock.fileno()) == [os.devnull]
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            os.close(full)
+
+
+def test_a_process_without_the_null_device_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its threads may still open and close connections of their own."""
+
+    def fail(*_: object) -> int:
+        raise OSError(errno.ENFILE, os.strerror(errno.ENFILE))
+
+    sock = event_loop._opened(socket.AF_INET, socket.SOCK_STREAM, 0)
+    event_loop._CHANGING.acquire()  # as before a fork
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", fail)
+        with pytest.raises(OSError, match="Too many open files"):
+            event_loop._leave_to_parent()
+    sock.detach()
+    free: list[bool] = []
+
+    def take() -> None:
+        free.append(event_loop._CHANGING.acquire(blocking=False))
+        if free[0]:
+            event_loop._CHANGING.release()
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    thread.join()
+    assert free == [True]
 
 
 def test_an_address_that_refuses_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
