@@ -1,4 +1,4 @@
-"""Blocking calls from asynchronous code: the journal, private files, roar.db."""
+"""Blocking calls from asynchronous code: the journal, private files, roar.db, the files of a put."""
 
 import functools
 from collections.abc import Callable

@@ -11,10 +11,11 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from anyio import from_thread, to_thread
+from anyio import from_thread
 from blake3 import blake3
 from msgspec import Struct
 
+from roar_publisher.blocking import in_thread
 from roar_publisher.net.budget import UploadBudget
 from roar_publisher.storage.slices import SEND_BYTES, HeldSlice
 from roar_publisher.storage.source import FileChanged, Slice, check, opened
@@ -38,7 +39,7 @@ async def checksums_of(slice_: Slice, *, md5: bool) -> Checksums:
     Does not detect whether the slice has changed; sending does (`slices`). Raises LocalProblem if it cannot be read.
     Cancellation takes effect after the current block.
     """
-    return await to_thread.run_sync(_read, slice_, md5)
+    return await in_thread(_read, slice_, md5)
 
 
 @asynccontextmanager
@@ -58,7 +59,7 @@ async def read_to_send(
     held = HeldSlice([], partial(budget.held.give_back, slice_.length))
     try:
         async with budget.hashing:
-            taken, held.pieces = await to_thread.run_sync(_read_and_keep, slice_, md5)
+            taken, held.pieces = await in_thread(_read_and_keep, slice_, md5)
         yield taken, held
     finally:
         held.give_back()

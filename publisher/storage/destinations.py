@@ -7,8 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from anyio import to_thread
-
+from roar_publisher.blocking import in_thread
 from roar_publisher.net.budget import UploadBudget
 from roar_publisher.net.certificates import TrustedCertificates
 from roar_publisher.net.pace import Pace
@@ -55,7 +54,7 @@ async def open_store(
 
     Raises UsageProblem for an invalid destination (`parse_destination`) or configuration.
     """
-    address = await to_thread.run_sync(parse_destination, url)
+    address = await in_thread(parse_destination, url)
     if address.is_folder:
         from roar_publisher.storage.file import FileStore
 

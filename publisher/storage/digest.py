@@ -16,8 +16,9 @@ from itertools import cycle
 from mmap import mmap
 
 import blake3 as blake3_package
-from anyio import from_thread, to_thread
+from anyio import from_thread
 
+from roar_publisher.blocking import in_thread
 from roar_publisher.storage.parts import part_size
 from roar_publisher.storage.source import Content, FileChanged, file_stamp, opened
 
@@ -33,7 +34,7 @@ async def digest_file(path: str, progress: OnRead | None = None, *, md5: bool = 
     Raises LocalProblem if the file cannot be read, FileChanged if it changes meanwhile. Cancellation takes effect after
     the current segment. Repeating reads the whole file again.
     """
-    return await to_thread.run_sync(_digest, path, progress or _ignore, md5)
+    return await in_thread(_digest, path, progress or _ignore, md5)
 
 
 async def confirm(content: Content) -> None:
@@ -41,7 +42,7 @@ async def confirm(content: Content) -> None:
 
     Costs one `stat`. If only the change time differs, the file is read again.
     """
-    now = await to_thread.run_sync(file_stamp, content.path)
+    now = await in_thread(file_stamp, content.path)
     if not content.fence.admits(now):
         raise FileChanged(content.path)
     if now != content.fence and (await digest_file(content.path)).blake3 != content.blake3:

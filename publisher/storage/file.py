@@ -19,6 +19,7 @@ import anyio
 import blake3 as blake3_package
 from anyio import from_thread
 
+from roar_publisher.blocking import in_thread
 from roar_publisher.state.errors import LocalProblem, PublisherError, UsageProblem
 from roar_publisher.state.private import sync_folder
 from roar_publisher.state.reasons import Reason
@@ -54,7 +55,7 @@ class FileStore(ObjectStore):
 
     async def check(self) -> None:
         try:
-            blocking = await anyio.to_thread.run_sync(_in_the_way, self._folder)
+            blocking = await in_thread(_in_the_way, self._folder)
         except OSError:  # unknown; storing will report it
             return
         if blocking is not None:
@@ -72,10 +73,10 @@ class FileStore(ObjectStore):
         return StoredObject(found.size, f"blake3:{found.blake3}", found.blake3, tag_of(found.fence))
 
     async def look(self, key: str) -> StoredObject | None:
-        return await anyio.to_thread.run_sync(look_at, self._path(key))
+        return await in_thread(look_at, self._path(key))
 
     async def read(self, key: str, offset: int, length: int, stored: StoredObject) -> bytes:
-        return await anyio.to_thread.run_sync(read_range, self._path(key), offset, length, stored)
+        return await in_thread(read_range, self._path(key), offset, length, stored)
 
     async def is_lost(self, key: str, content: Content, tag: str) -> bool:
         """Return whether the object is lost. Reads it only if it was written since."""
@@ -165,7 +166,7 @@ class FileStore(ObjectStore):
     async def _disk(self, work: Callable[..., T], *arguments: object) -> T:
         """Run blocking work in a thread and translate the file system's errors."""
         try:
-            return await anyio.to_thread.run_sync(work, *arguments)
+            return await in_thread(work, *arguments)
         except FileNotFoundError as error:  # every file opened here was reserved before
             raise UploadVanished("the upload's temporary file is gone") from error
         except (FileExistsError, NotADirectoryError) as error:

@@ -13,6 +13,7 @@ from typing import Any
 
 import anyio
 
+from roar_publisher.blocking import in_thread
 from roar_publisher.net.certificates import TrustedCertificates
 from roar_publisher.net.route import unusable_route, user_problem
 from roar_publisher.state.errors import NeedsUser, PublisherError, Transient
@@ -67,7 +68,7 @@ class GoogleAccount:
         if self._emulated:
             return {}
         async with self._lock:
-            return {"Authorization": await anyio.to_thread.run_sync(self._token, renew)}
+            return {"Authorization": await in_thread(self._token, renew)}
 
     def _token(self, rejected: str) -> str:
         try:

@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Callable
 import anyio
 import blake3 as blake3_package
 
+from roar_publisher.blocking import in_thread
 from roar_publisher.storage.source import READ_BYTES, FileChanged, Slice, check, opened
 
 SEND_BYTES = 256 * 1024
@@ -60,7 +61,7 @@ async def _read_chunks(slice_: Slice, sent: OnSent, skip: int) -> AsyncGenerator
         digest = blake3_package.blake3()
         for offset in range(0, slice_.length, READ_BYTES):
             end = offset
-            for chunk in await anyio.to_thread.run_sync(_read, descriptor, slice_, offset, digest):
+            for chunk in await in_thread(_read, descriptor, slice_, offset, digest):
                 begin, end = end, end + len(chunk)
                 if end > skip:
                     yield chunk[max(0, skip - begin) :]

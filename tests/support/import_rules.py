@@ -35,6 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "publisher.guarded",
         "state",
         "publisher",
+        "publisher.blocking",
         "publisher.extras",
         "publisher.report",
         "publisher.net",
@@ -67,6 +68,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "publisher.planning.put": {
         "state",
+        "publisher.blocking",
         "publisher.report",
         "publisher.planning",
         "publisher.lineage",
@@ -101,6 +103,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "publisher.engine.staging": {
         "publisher.engine.journal",
         "state",
+        "publisher.blocking",
         "publisher.report",
         "publisher.engine.run",
         "publisher.net",

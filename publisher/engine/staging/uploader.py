@@ -14,6 +14,7 @@ from contextlib import suppress
 import anyio
 from msgspec.structs import asdict, replace
 
+from roar_publisher.blocking import in_thread
 from roar_publisher.engine.run import Run
 from roar_publisher.engine.staging.acks import Acknowledgements
 from roar_publisher.engine.staging.upload_journal import UploadJournal, uploads_in_progress
@@ -58,7 +59,7 @@ async def abandon(paths: PublishPaths, journal: Journal, plan: Plan) -> int:
     """
     if plan.destination is None:
         return 0
-    left = await anyio.to_thread.run_sync(uploads_in_progress, paths, journal)
+    left = await in_thread(uploads_in_progress, paths, journal)
 
     async def abort(seq: int) -> None:
         record = left[seq]
@@ -68,7 +69,7 @@ async def abandon(paths: PublishPaths, journal: Journal, plan: Plan) -> int:
             else:
                 await store.abort_orphans(record.key, record.requested_at)
             if record.known:
-                await anyio.to_thread.run_sync(paths.forget_upload, seq)
+                await in_thread(paths.forget_upload, seq)
             del left[seq]
 
     with anyio.move_on_after(ABANDON_SECONDS), suppress(PublisherError):
@@ -192,7 +193,7 @@ class ObjectUploader:
     async def _restored(self, row: ObjectRow) -> Content:
         """Return the updated content of a replaced file with the same bytes. Raises FileChanged if the bytes differ."""
         before = content_of(row)
-        if (await anyio.to_thread.run_sync(file_stamp, before.path)).size != before.size:
+        if (await in_thread(file_stamp, before.path)).size != before.size:
             raise FileChanged(before.path)
         now = await digest_file(before.path)
         if now.blake3 != before.blake3:

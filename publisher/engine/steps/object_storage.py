@@ -4,8 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from anyio import to_thread
-
+from roar_publisher.blocking import in_thread
 from roar_publisher.engine.run import Run
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ async def _objects(run: Run, destination: str) -> AsyncIterator["ObjectUploader"
 
     rows = await run.journal.objects.all()
     files = {row.key: content_of(row).path for row in rows}
-    await to_thread.run_sync(check_objects, run.plan, files)
+    await in_thread(check_objects, run.plan, files)
     store = await open_store(
         destination,
         owner=owner_of(run.plan),

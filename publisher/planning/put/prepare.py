@@ -10,8 +10,9 @@ from pathlib import Path
 from threading import Lock
 from time import monotonic
 
-from anyio import from_thread, to_thread
+from anyio import from_thread
 
+from roar_publisher.blocking import in_thread
 from roar_publisher.lineage.batches import Sink
 from roar_publisher.lineage.boundary import listed
 from roar_publisher.planning.plans import Draft, Planner
@@ -43,15 +44,15 @@ async def put_planner(request: PutRequest, *, report: Reporter, clock: Callable[
         await store.check()
         url, md5, destination = store.url, store.needs_md5, store.destination
     left_out: list[Path] = []
-    sources = await to_thread.run_sync(resolve_sources, request, left_out.append)
+    sources = await in_thread(resolve_sources, request, left_out.append)
     if left_out:
         report(Noted(_not_stored(request.project.root, left_out)))
     with _nothing_to_resume():
-        report(ObjectsPlanned(len(sources), 0, await to_thread.run_sync(_total_size, sources), 0))
+        report(ObjectsPlanned(len(sources), 0, await in_thread(_total_size, sources), 0))
         progress = _ReadProgress(lambda read: report(Sent("", read)))
         digested = await digest_sources(sources, progress, md5=md5)
         progress.report_rest()
-        await to_thread.run_sync(refuse_replaced, request, digested)
+        await in_thread(refuse_replaced, request, digested)
 
     def plan(identities: Sequence[str], sink: Sink) -> Draft:
         return plan_put(request, digested, destination, url, identities=identities, sink=sink, now=clock())
