@@ -237,8 +237,8 @@ def test_a_finalize_without_any_answer_is_sent_again_after_five_minutes() -> Non
 
 Handler = Callable[[SocketStream], Awaitable[None]]
 RATE = 30.0
-"""Seconds of the test's clock in one of the wall's: 20 s pass in 0.7 s. To it a busy machine is a slow one, so there are
-no upper bounds here; the exact times are tested on virtual time above."""
+"""Seconds of the test's clock in one of the wall's: 20 s pass in 0.7 s. To it a busy machine is a slow one, so there
+are no upper bounds here; the exact times are tested on virtual time above."""
 
 
 def on_a_fast_clock(scenario: Callable[[], Awaitable[None]]) -> None:
