@@ -4,7 +4,6 @@ It does not follow redirects, so a bearer is sent only to the service's own addr
 service sets for a user would be sent with the bearers of all others.
 """
 
-import json
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
@@ -17,6 +16,7 @@ import anyio
 from msgspec import Struct
 
 from roar_publisher.registry.http.refusals import Refusal
+from roar_publisher.registry.store.documents import read_document
 
 if TYPE_CHECKING:
     import httpx2
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 3.0
 MAX_REPLY_BYTES = 1024 * 1024
 """Maximum bytes of a reply: an access context with some thousand projects."""
-MAX_DEPTH = 32
-"""Maximum nesting of arrays and objects; an access context has four levels."""
 MAX_CONCURRENT = 16
 """Maximum concurrent requests of each kind."""
 _REJECTIONS = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
@@ -159,24 +157,14 @@ def _error_code(raw: bytes) -> str:
 
 
 def _object(raw: bytes) -> dict[str, object]:
+    """Return the object in a reply. All of it can be stored and passed on (`read_document`)."""
     try:
-        document: object = json.loads(raw)
-    except (ValueError, RecursionError):
-        raise service_unavailable("did not send JSON") from None
+        document: object = read_document(raw.decode())
+    except ValueError:
+        raise service_unavailable("did not send JSON that can be passed on") from None
     if not isinstance(document, dict):
         raise service_unavailable("did not send a JSON object")
-    level: list[object] = [document]
-    for _ in range(MAX_DEPTH):
-        level = [part for value in level for part in _parts(value)]
-    if level:
-        raise service_unavailable("sent a reply that is too large")
     return document
-
-
-def _parts(value: object) -> list[object]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else []
 
 
 def _without_envelope(document: dict[str, object]) -> dict[str, object]:

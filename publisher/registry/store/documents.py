@@ -28,7 +28,7 @@ def load_document(text: str) -> Any:
 
 
 def read_document(text: str) -> Any:
-    """Return the document in a text that a client sent and that was never checked. Non-JSON numbers become null.
+    """Return the document in a text that somebody sent and that was never checked. Non-JSON numbers become null.
 
     Raises ValueError if it cannot be part of a reply: it is no JSON, nested too deep, or holds half a character.
     """

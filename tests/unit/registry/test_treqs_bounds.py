@@ -8,9 +8,10 @@ import httpx2
 import pytest
 
 from roar_publisher.registry.accounts.treqs import MAX_REMEMBERED, REFUSED_SECONDS, TRUST_SECONDS, TreqsService
-from roar_publisher.registry.accounts.treqs_client import MAX_CONCURRENT, MAX_DEPTH, MAX_REPLY_BYTES, Timeouts
+from roar_publisher.registry.accounts.treqs_client import MAX_CONCURRENT, MAX_REPLY_BYTES, Timeouts
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.http.refusals import Refusal
+from roar_publisher.registry.store.documents import DEEPEST
 from tests.support.registry.harness import Clock, Json, run_inline
 
 pytestmark = pytest.mark.anyio
@@ -93,15 +94,22 @@ async def test_a_hanging_service_ends_at_the_timeout(store: Store) -> None:
     [
         b"[" * 100_000 + b"]" * 100_000,
         b'{"a":' * 50_000 + b"1" + b"}" * 50_000,
-        json.dumps({**CONTEXT, "more": json.loads("[" * MAX_DEPTH + "]" * MAX_DEPTH)}).encode(),
+        json.dumps({**CONTEXT, "more": json.loads("[" * DEEPEST + "]" * DEEPEST)}).encode(),
+        json.dumps({**CONTEXT, "more": "half a character: \ud800"}).encode(),
         b'{"a": ' + b"9" * 5000 + b"}",
         b"\xff\xfe",
         b"[1]",
     ],
-    ids=["arrays", "objects", "a little too deep", "a huge number", "no text", "no object"],
+    ids=["arrays", "objects", "a little too deep", "half a character", "a huge number", "no text", "no object"],
 )
 async def test_an_unreadable_reply_is_an_error(store: Store, body: bytes) -> None:
     await error_detail(service(store, httpx2.Response(200, content=body)))
+
+
+async def test_numbers_that_json_does_not_have_are_not_passed_on(store: Store) -> None:
+    body = b'{"access_token": "new", "expires_in": NaN, "more": [1e999]}'
+    answer = await service(store, httpx2.Response(200, content=body)).refresh("spent", "roar-cli")
+    assert answer == {"access_token": "new", "expires_in": None, "more": [None]}
 
 
 async def test_a_compressed_answer_is_not_unpacked(store: Store) -> None:
