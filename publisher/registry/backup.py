@@ -23,6 +23,8 @@ MEMBERS = (SECRET_NAME, ACCOUNTS_NAME, DATABASE_NAME)
 """The files of a backup, in the order in which they are restored."""
 IF_THERE = (RECEIPT_KEYS_NAME,)
 """Files that a registry, or the backup of an older release, may not have."""
+_UNPACKED = ".restore-"
+"""How the names of folders begin that a backup is unpacked into."""
 _BESIDE = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a file. It belongs to this file alone."""
 
@@ -57,14 +59,17 @@ def make_backup(data: Path, file: Path, copy_lineages: Callable[[Path], None]) -
 def restore_backup(file: Path, data: Path, *, force: bool) -> None:
     """Put a backup into `data`, after it was checked. With `force`, it takes the place of what is there.
 
-    If this is interrupted, repeat it. Raises `StoreError`: `StoreUnavailable` if a registry runs there, or if there is
-    one and `force` is not set; `NewerSchemaError` for the backup of a later release. Raises OSError.
+    If this is interrupted, repeat it, with `force` if some files were put there. Raises `StoreError`:
+    `StoreUnavailable` if a registry runs there, or if there is one and `force` is not set; `NewerSchemaError` for the
+    backup of a later release. Raises OSError.
     """
     secure_folder(data)
     if not force and any((data / name).exists() for name in MEMBERS):
         raise StoreUnavailable("there is a registry already; --force replaces it")
     refuse_if_in_use(data / DATABASE_NAME)
-    with TemporaryDirectory(dir=data, prefix=".restore-") as folder:
+    for left in data.glob(f"{_UNPACKED}*"):  # by a restore that was killed: a copy of everything, keys included
+        shutil.rmtree(left)
+    with TemporaryDirectory(dir=data, prefix=_UNPACKED) as folder:
         parts = Path(folder)
         _unpack(file, parts)
         for name in MEMBERS:

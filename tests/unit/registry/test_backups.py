@@ -9,6 +9,7 @@ import tarfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx2
 import pytest
@@ -16,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from roar_publisher.cli.registry.command import registry
 from roar_publisher.registry.accounts.callers import ANONYMOUS_CALLER
-from roar_publisher.registry.backup import MEMBERS
+from roar_publisher.registry.backup import MEMBERS, restore_backup
 from roar_publisher.registry.data import DATABASE_NAME, Store
 from roar_publisher.registry.lineages.registration import LIFETIME, open_session
 from roar_publisher.registry.store.copies import STEP_PAGES, copy_database
@@ -147,6 +148,34 @@ def test_a_registry_is_replaced_by_force_only_and_never_while_it_runs(file: Path
     works("restore", file, "--data", data, "--force")
     with serving(data) as process:
         assert not is_there(process, published)
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL."""
+
+
+@pytest.mark.parametrize("before", MEMBERS)
+def test_a_restore_that_was_killed_is_repeated_and_leaves_nothing(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    data, replace = tmp_path / "restored", Path.replace
+
+    def die(path: Path, target: Path) -> Path:
+        if path.name == before:
+            raise Killed
+        return replace(path, target)
+
+    def leave(folder: TemporaryDirectory[str], *_: object) -> None:
+        folder._finalizer.detach()  # type: ignore[attr-defined]
+
+    with monkeypatch.context() as dying:
+        dying.setattr(Path, "replace", die)
+        dying.setattr(TemporaryDirectory, "__exit__", leave)
+        with pytest.raises(Killed):
+            restore_backup(file, data, force=False)
+    assert list(data.glob(".*/*"))
+    restore_backup(file, data, force=before != MEMBERS[0])
+    assert {path.name for path in data.iterdir()} == {*MEMBERS}
 
 
 def changed(file: Path, name: str, change: Callable[[bytes], bytes | None]) -> None:
