@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 SCAN_INTERVAL_SECONDS = 4.0
 """How long work may wait to be noticed if no process woke the daemon."""
+SOCKET_RETRY_SECONDS = 60.0
+"""How long until the socket is opened again that could not be, as on a full disk."""
 SUSPENSION_CHECK_SECONDS = 2.0
 SHORTEST_SUSPENSION_SECONDS = 5.0
 """A suspension longer than this has broken the machine's connections."""
@@ -245,12 +247,16 @@ class Daemon:
         return reachability_probe(url, self._dependencies)
 
     async def _serve_socket(self) -> None:
-        try:
-            await serve(self._folder, self.wake)
-        except OSError as error:
-            self._log.warning(
-                f"cannot open the socket ({error.strerror or error}): scanning every {SCAN_INTERVAL_SECONDS:.0f} s only"
-            )
+        warned = False
+        while True:
+            try:
+                await serve(self._folder, self.wake)
+            except OSError as error:
+                if not warned:
+                    warned = True
+                    why, seconds = error.strerror or error, SCAN_INTERVAL_SECONDS
+                    self._log.warning(f"cannot open the socket ({why}): scanning every {seconds:.0f} s only until then")
+            await anyio.sleep(SOCKET_RETRY_SECONDS)
 
     async def _watch_for_suspension(self, monitor: ReachabilityMonitor) -> None:
         before = self._dependencies.suspended_seconds()

@@ -1,18 +1,23 @@
 """The daemon and its queue on virtual time: a full disk, fairness, claims, stops, unreadable journals."""
 
+import errno
+import os
 import random
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from unittest import mock
 
 import anyio
 import pytest
 import trio
 from msgspec.structs import replace
 
-from roar_publisher.daemon.service import SCAN_INTERVAL_SECONDS
+from roar_publisher.daemon.service import SCAN_INTERVAL_SECONDS, SOCKET_RETRY_SECONDS
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import State
+from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.reasons import Reason
 from tests.support.daemon.networks import NetworkState, Outage
@@ -46,6 +51,27 @@ async def until_staging(machine: Machine) -> None:
     """Return when something is acknowledged and much is not."""
     await machine.until(lambda: any(found.progress.state is State.STAGE for found in machine.all()), WORK_SECONDS)
     await anyio.sleep(machine.home.seconds)
+
+
+def test_a_socket_that_cannot_be_opened_is_opened_later(tmp_path: Path) -> None:
+    async def scenario(machine: Machine) -> None:
+        opened: list[float] = []
+
+        async def serve(folder: StateFolder, on_wake: Callable[[], None]) -> None:
+            if not machine.room:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            opened.append(trio.current_time())
+            await anyio.sleep_forever()
+
+        machine.room = False
+        with mock.patch("roar_publisher.daemon.service.serve", serve):
+            async with machine.daemon():
+                await anyio.sleep(HOUR / 8)
+                assert sum("cannot open the socket" in line for line in machine.lines) == 1
+                machine.room = True
+                await machine.until(lambda: bool(opened), SOCKET_RETRY_SECONDS, every=1.0)
+
+    on(tmp_path, scenario)
 
 
 def test_nothing_is_started_on_a_full_disk_and_everything_when_there_is_room(tmp_path: Path) -> None:
