@@ -59,8 +59,12 @@ class CheckpointFeeder:
                     advanced |= self._advance_safely(series)
         return advanced
 
+    def start(self) -> None:
+        """Let `feed` work, also after a `stop`."""
+        self._stopped = False
+
     def stop(self) -> None:
-        """Let `feed` return soon; a checkpoint that it reads goes back into the queue."""
+        """Let `feed` return soon, until the next `start`; a checkpoint that it reads goes back into the queue."""
         self._stopped = True
         if self._call is not None:
             self._call.stop()

@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 class Feeder(Protocol):
     """Queues new publishes. `feed` runs in a thread; it returns whether it did something, and more may be due."""
 
+    def start(self) -> None:
+        """Let `feed` work, also after a `stop`: a daemon that could not restart itself goes on with the same feeder."""
+
     def feed(self) -> bool: ...
     def stop(self) -> None:
-        """Let `feed` return soon."""
+        """Let `feed` return soon, now and until the next `start`."""
 
 
 class Dependencies(Struct, frozen=True, kw_only=True):

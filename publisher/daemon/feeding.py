@@ -25,6 +25,11 @@ class Feeding:
         self.due = True
         """Whether something has happened since the feeder last began."""
 
+    def begin(self) -> None:
+        """Let the feeder work in this life of the daemon."""
+        if self._feeder is not None:
+            self._feeder.start()
+
     def start(self, tasks: TaskGroup) -> None:
         """Let the feeder look for work in a task, unless it does already. A drain repeats it only if it may be due."""
         if self._feeder is not None and not self.active and (self.due or not self._drain):
@@ -32,7 +37,7 @@ class Feeding:
             tasks.start_soon(self._run, self._feeder)
 
     def stop(self) -> None:
-        """Let the feeder end soon."""
+        """Let the feeder end soon, and do nothing in this life of the daemon any more."""
         if self._feeder is not None:
             self._feeder.stop()
 

@@ -89,6 +89,7 @@ class Daemon:
         self._log.info(
             f"the daemon is running (pid {os.getpid()}), at most {self._settings.max_active} publishes at once"
         )
+        self._feeding.begin()
         async with task_group() as tasks:
             monitor = ReachabilityMonitor(tasks, self._probing, rng=self._dependencies.rng, on_reachable=self.wake)
             tasks.start_soon(self._serve_socket)

@@ -310,3 +310,22 @@ def follow(
     feeder = CheckpointFeeder(StateFolder(tmp_path / "state"), log=logging.getLogger(__name__))
     feeder.feed()
     return cancelled
+
+
+def test_a_feeder_that_was_stopped_works_again_once_it_is_started(
+    publisher: CheckpointPublisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    advanced: list[Path] = []
+
+    def advance(_: CheckpointFeeder, series: Series) -> bool:
+        advanced.append(series.folder)
+        return False
+
+    monkeypatch.setattr(CheckpointFeeder, "_advance", advance)
+    feeder = CheckpointFeeder(StateFolder(tmp_path / "state"), log=logging.getLogger(__name__))
+    feeder.stop()
+    feeder.feed()
+    assert advanced == []
+    feeder.start()
+    feeder.feed()
+    assert advanced == [publisher._series.folder]
