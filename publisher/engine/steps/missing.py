@@ -30,6 +30,8 @@ OPTIONAL = {Kind.ARTIFACTS: "artifacts/batch", Kind.COMPOSITE: "artifacts/compos
 """The endpoints that a registry may lack, by the kind of unit they accept."""
 LINKS_BATCH = "links/batch"
 """The endpoint for the links of several jobs, which the registry had when it was asked for its features."""
+_DISPENSABLE = frozenset({*OPTIONAL.values(), LINKS_BATCH})
+"""Endpoints that the registry may lack: what they take is sent in another way."""
 NOTES = {
     OPTIONAL[Kind.ARTIFACTS]: "this registry does not accept artifacts separately; they are sent with the links",
     OPTIONAL[Kind.COMPOSITE]: "this registry does not accept datasets; each is sent as one artifact without its list"
@@ -51,7 +53,7 @@ class Endpoints:
         self._there = there
         self._capabilities = progress.capabilities
         self._links_capability = links_capability
-        self._missing = {name for name in (*OPTIONAL.values(), LINKS_BATCH) if progress.capabilities.get(_no(name))}
+        self._missing = {name for name in _DISPENSABLE if progress.capabilities.get(_no(name))}
         self._one_at_a_time = anyio.Lock()
         self._descriptions: dict[str, dict[str, Any]] | None = None
 
@@ -70,7 +72,7 @@ class Endpoints:
 
     async def is_missing(self, endpoint: str, refusal: Refused) -> bool:
         """Return whether a refusal means that the registry lacks an optional endpoint. Raises as `there` does."""
-        if refusal.status not in NO_ENDPOINT:
+        if endpoint not in _DISPENSABLE or refusal.status not in NO_ENDPOINT:
             return False
         async with self._one_at_a_time:
             if endpoint not in self._missing and (refusal.status != NOT_FOUND or await self._there()):

@@ -8,6 +8,7 @@ import httpx2
 import pytest
 
 from roar_publisher.engine.steps.unit_groups import ENTRY_BYTES, GROUP_BYTES
+from roar_publisher.glaas.features import RegistrationSessionFeatures
 from roar_publisher.lineage.batches import BODY_LIMIT
 from roar_publisher.registry.api.app import ALL_FEATURES
 from roar_publisher.registry.api.bulk import BulkFeatures
@@ -226,6 +227,30 @@ async def test_descriptions_travel_with_grouped_links_where_artifacts_have_no_en
 
 
 # ------------------------------------------------------------ jobs and artifacts
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+@pytest.mark.parametrize("features", [ALL_FEATURES, None], ids=["staged", "legacy"])
+async def test_jobs_that_have_no_endpoint_are_not_sent_again_and_again(
+    folder: StateFolder, features: RegistrationSessionFeatures | None, status: int
+) -> None:
+    """There is no other way to send jobs, in contrast to artifacts and links."""
+    publishing = Publishing(folder, LINEAGE, features=features, bulk=BULK)
+    most = sum(unit.kind is Kind.JOBS for unit in LINEAGE.units)
+
+    def gone(sent: Sent) -> httpx2.Response | None:
+        if sent.call != "jobs/batch":
+            return None
+        assert len(publishing.calls("jobs/batch")) <= most, "they are sent in an endless loop"
+        return answer(status, detail="Endpoint not found")
+
+    publishing.intercept = gone
+    if features is not None and status == 404:
+        with pytest.raises(Transient, match="has this session, but not the requested resource"):
+            await publishing.run()
+    else:
+        assert (await publishing.run()).state is State.FAILED
+    assert "no jobs/batch" not in publishing.progress().capabilities
 
 
 async def test_jobs_and_artifacts_travel_in_one_request_each(publishing: Publishing) -> None:
