@@ -34,6 +34,10 @@ BYTES_IN_FLIGHT = 6 * 1024 * 1024
 Deliver = Callable[[Unit], Awaitable[None]]
 
 
+class NotTaken(Exception):
+    """The server does not take all of a unit. It stays unacknowledged, so that a later drain meets the same answer."""
+
+
 class Groups(Protocol):
     """Sends several units in one request (`steps.unit_groups`)."""
 
@@ -49,7 +53,8 @@ class Groups(Protocol):
 class Pipeline:
     """Sends the units of some kinds. Use one instance per drain.
 
-    deliver: sends one unit and returns when the server has it. It is called again for a unit whose reply was lost.
+    deliver: sends one unit and returns when the server has it, or raises NotTaken. It is called again for a unit whose
+    reply was lost.
     groups: sends several units together; None if each is sent alone.
     """
 
@@ -67,7 +72,7 @@ class Pipeline:
         self._too_large: int | None = None  # the size of the smallest body that the server found too large
 
     async def drain(self) -> None:
-        """Return when every unit is durably acknowledged.
+        """Return when every unit is durably acknowledged, or was not taken.
 
         Raises the first error of `deliver`. Raises Interrupted when the run is asked to stop: nothing new is sent,
         requests in flight finish, and acknowledgements are committed. Draining again sends only what is missing.
@@ -139,6 +144,8 @@ class Pipeline:
         if self._too_large is None or len(unit.body) < self._too_large or unit.items == 1:
             try:
                 await self._deliver(unit)
+            except NotTaken:
+                return
             except Refused as error:
                 if error.status != TOO_LARGE:
                     raise

@@ -16,7 +16,7 @@ from roar_publisher.auth.choice import Decision
 from roar_publisher.blocking import in_thread
 from roar_publisher.engine.run import RECEIPTS, Run
 from roar_publisher.engine.staging.delivery import describe_rejected
-from roar_publisher.engine.staging.pipeline import Pipeline
+from roar_publisher.engine.staging.pipeline import NotTaken, Pipeline
 from roar_publisher.engine.staging.reply_counts import contradiction, unaccounted_labels
 from roar_publisher.engine.staging.requests import UnitRoute
 from roar_publisher.engine.steps.marks import Marks, mark_labels
@@ -27,7 +27,7 @@ from roar_publisher.glaas.replies import BatchReply
 from roar_publisher.lineage.git.context import describe_missing_git
 from roar_publisher.report import Noted
 from roar_publisher.state.debts import Debt, DebtKind
-from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.errors import LocalProblem, Rejected
 from roar_publisher.state.forks import import_module
 from roar_publisher.state.machine import Event, State
 from roar_publisher.state.paths import PublishPaths
@@ -96,6 +96,8 @@ async def send_labels(
 ) -> Debt | None:
     """Send the unacknowledged labels. Return a debt if the registry refuses all or some of them.
 
+    A batch of which it refuses some stays unacknowledged: if this process dies, or another batch fails, before the debt
+    is in the journal, the batch is sent again and refused again.
     The session's credential may have expired. The first time that it is rejected, this raises Refused, so that a
     credential is chosen again. If that one is rejected too, the registry does not accept the labels.
     """
@@ -110,12 +112,16 @@ async def send_labels(
             refused.append(f"{unaccounted} of the {unit.items} labels that were sent, and does not say why")
         elif wrong := contradiction(reply, unit):
             refused.append(f"all labels with certainty: {wrong}")
+        else:
+            return
+        raise NotTaken
 
     await report_planned(run, (Kind.LABELS,))
     try:
         await Pipeline(run, [Kind.LABELS], deliver).drain()
-    except Refused as refusal:
-        rejected = published.staged and refusal.status in (UNAUTHORIZED, FORBIDDEN)
+    except Rejected as refusal:
+        unauthorized = isinstance(refusal, Refused) and refusal.status in (UNAUTHORIZED, FORBIDDEN)
+        rejected = published.staged and unauthorized
         if rejected and not _rejected_before(await run.journal.history()):
             raise
         # The token is an anonymous session's only credential, so no other one can replace it.

@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 
 from roar_publisher.auth.choice import Decision
+from roar_publisher.engine.run import Run
+from roar_publisher.engine.steps import after_publish
+from roar_publisher.glaas.features import RegistrationSessionFeatures
 from roar_publisher.report import Noted
 from roar_publisher.state.debts import Debt, DebtKind
 from roar_publisher.state.errors import Conclusion, LocalProblem
@@ -22,6 +25,7 @@ from tests.support.engine.publishing import Publishing, answer, instead
 from tests.support.lineage.captured import git
 from tests.support.lineages import chain, cut
 from tests.support.put.projects import plan, put_project
+from tests.support.registry.features import SINGLE_LINKS
 
 pytestmark = pytest.mark.anyio
 LINEAGE = cut(chain(4))
@@ -117,6 +121,45 @@ async def test_labels_that_were_refused_are_sent_later(publishing: Publishing, p
     assert publishing.published() == publishing.expected()
     assert publishing.files_with_a_token() == set()
     assert len(publishing.calls("finalize")) == 1
+
+
+@pytest.mark.parametrize("features", [SINGLE_LINKS, None], ids=["staged", "legacy"])
+async def test_a_label_that_is_too_large_for_the_registry_does_not_undo_the_publish(
+    folder: StateFolder, features: RegistrationSessionFeatures | None
+) -> None:
+    publishing = Publishing(folder, LINEAGE, features=features)
+    large = ("labels/batch", "labels/sync")
+    publishing.intercept = lambda sent: answer(413, detail="too large") if sent.call in large else None
+    progress = await publishing.run()
+    assert (progress.state, progress.hash) == (State.DONE, LINEAGE.hash), progress.detail
+    assert owed(publishing) == ["labels"]
+    publishing.intercept = lambda sent: None
+    assert (await publishing.run()).owed == ()
+    assert publishing.published() == publishing.expected()
+
+
+class Killed(Exception):
+    """The process ends here."""
+
+
+async def test_labels_that_were_refused_before_a_crash_are_refused_after_it(
+    publishing: Publishing, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def die(run: Run) -> None:
+        raise Killed
+
+    publishing.intercept = instead("labels/batch", lambda: answer(200, errors=["not this one"]))
+    with monkeypatch.context() as patched:
+        patched.setattr(after_publish, "make_tags", die)  # what follows the labels
+        with pytest.raises(Killed):
+            await publishing.run()
+    assert (await publishing.run()).unconfirmed is not None
+    assert owed(publishing) == ["refused labels"]
+    stamped = "SELECT count(*) FROM labels WHERE synced_at IS NOT NULL"
+    assert rows(database(project), stamped) == [(0,)]
+    asked = len(publishing.calls("labels/batch"))
+    await publishing.run()
+    assert len(publishing.calls("labels/batch")) == asked, "roar alone can send them again"
 
 
 async def test_labels_whose_token_is_void_are_left_to_roar(publishing: Publishing) -> None:
