@@ -4,7 +4,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from roar_publisher.lineage.database_errors import DATABASE_ERRORS, database_problem, database_uri
+from roar_publisher.lineage.database_errors import DATABASE_ERRORS, database_problem, database_uri, size_of
 from roar_publisher.lineage.guard import StatementTimer, harden, refuse_foreign_code, refuse_irregular_files
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.mounts import mount_of
@@ -29,7 +29,7 @@ def open_readable(path: Path) -> sqlite3.Connection:
         if not cannot_open or not os.access(path, os.R_OK):
             raise database_problem(path, error) from error
         wal = path.with_name(path.name + "-wal")
-        if wal.exists() and wal.stat().st_size > 0:
+        if size_of(wal):
             raise LocalProblem(
                 f"{path} has changes waiting in {wal.name}, and {path.parent} cannot be written to read them",
                 next_step="run `roar status` once with write permission, then try again",
@@ -73,7 +73,7 @@ def _refuse_open_elsewhere(path: Path) -> None:
     last writer that closes the database removes the WAL; readers leave an empty one.
     """
     wal = path.with_name(path.name + "-wal")
-    if not wal.exists() or not wal.stat().st_size:
+    if not size_of(wal):
         return
     mount = mount_of(path)
     if mount is not None and mount.shared:

@@ -15,7 +15,7 @@ from typing import Any
 
 from roar_publisher.lineage.artifacts import link_digest
 from roar_publisher.lineage.connections import open_readable
-from roar_publisher.lineage.database_errors import DATABASE_ERRORS, database_problem
+from roar_publisher.lineage.database_errors import DATABASE_ERRORS, database_problem, size_of
 from roar_publisher.lineage.guard import StatementTimer, long_notes, refuse_foreign_code, refuse_irregular_files
 from roar_publisher.lineage.rows import NEEDED_COLUMNS, JobRow, LinkRow
 from roar_publisher.state.errors import LocalProblem
@@ -37,7 +37,7 @@ def open_database(path: Path) -> Iterator["RoarDatabase"]:
     understands, damaged or unreadable.
     """
     refuse_irregular_files(path)
-    if not path.exists():
+    if size_of(path) is None:
         raise LocalProblem(
             f"there is no {path}: roar has captured nothing here yet",
             next_step="capture something with `roar run <command>` first",

@@ -1,4 +1,4 @@
-"""Translate SQLite failures at roar.db into errors for the user."""
+"""Translate failures of SQLite and of the system at roar.db into errors for the user."""
 
 import os
 import sqlite3
@@ -9,6 +9,7 @@ from urllib.parse import quote
 from roar_publisher.lineage.guard import NOTE_LIMIT, STATEMENT_TIMEOUT_SECONDS, VALUE_LIMIT, harden
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
+from roar_publisher.state.system_errors import explain_os_error
 from roar_publisher.state.temporary import no_room, sqlite_folder
 
 DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
@@ -63,6 +64,26 @@ def database_problem(path: Path, error: Exception, *, writing: bool = False) -> 
         next_step="check the file, its folder and their permissions",
         reason=Reason.DATABASE,
     )
+
+
+def size_of(path: Path) -> int | None:
+    """Return the size in bytes of roar.db or of a file of its, or None if there is no such file now.
+
+    Raises LocalProblem if the system does not tell: a folder is not accessible, or a file system is gone.
+    """
+    try:
+        return path.stat().st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        found = explain_os_error(error, Reason.DATABASE)
+        raise LocalProblem(
+            f"{path} cannot be reached: {found.what}",
+            kept="Nothing was read or changed.",
+            next_step=found.remedy,
+            reason=found.reason,
+            resumable=True,
+        ) from error
 
 
 def not_recorded(cause: LocalProblem, *, kept: str = "The publication itself is complete.") -> LocalProblem:

@@ -72,7 +72,7 @@ def find_project(start: Path) -> Project:
     _refuse_undecodable_path(start)
     for folder in (start.resolve(), *start.resolve().parents):
         roar_dir = folder / ROAR_FOLDER
-        if roar_dir.is_dir():
+        if os.path.isdir(roar_dir):  # False if the folder is not accessible; `Path.is_dir` raises then
             _refuse_other_users_project(roar_dir)
             return Project(folder, roar_dir, roar_dir / "roar.db", load_config(folder))
     raise LocalProblem(

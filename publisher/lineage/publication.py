@@ -12,7 +12,7 @@ from pathlib import Path
 from secrets import token_hex
 
 from roar_publisher.lineage.connections import open_writable
-from roar_publisher.lineage.database_errors import DATABASE_ERRORS, database_problem, not_recorded
+from roar_publisher.lineage.database_errors import DATABASE_ERRORS, database_problem, not_recorded, size_of
 from roar_publisher.lineage.guard import long_notes
 from roar_publisher.lineage.jsontext import encode_text
 from roar_publisher.state.errors import LocalProblem
@@ -129,7 +129,7 @@ class PublicationMarks:
     @contextmanager
     def _marking(self) -> Iterator[sqlite3.Connection]:
         """Provide a transaction in roar.db that sees the collected rows, in temporary tables."""
-        if not self._database.exists():
+        if size_of(self._database) is None:
             raise LocalProblem(f"there is no {self._database} to record the publication in", reason=Reason.NO_DATABASE)
         with self._database_errors(), closing(open_writable(self._database)) as connection:
             jobs = self._rows.execute("SELECT uid, remote FROM published_jobs ORDER BY uid")

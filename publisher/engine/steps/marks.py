@@ -14,6 +14,7 @@ import anyio
 
 from roar_publisher.engine.run import Run
 from roar_publisher.lineage.canonical import remote_job_uid
+from roar_publisher.lineage.database_errors import size_of
 from roar_publisher.lineage.publication import PublicationMarks
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.journal import Journal
@@ -89,7 +90,7 @@ def _collected(journal: Journal, plan: Plan, prepared_hash: str | None) -> Publi
 
 def _mark_labels(journal: Journal, plan: Plan, *, now: float) -> None:
     """Mark in roar.db the labels of the plan. Blocking."""
-    if not Path(plan.roar_db).exists():
+    if size_of(Path(plan.roar_db)) is None:
         return  # this was reported when the jobs were to be marked
     _check_imported(plan)
     jobs, digests = (_labelled(journal, *entity) for entity in (("job", "job_uid"), ("artifact", "artifact_hash")))

@@ -1,7 +1,9 @@
 """Finding the project and reading its configuration, and the errors that name the wrong key."""
 
+import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,6 +106,20 @@ def test_pyproject_replaces_config_toml_and_roarconfig_is_merged_below(root: Pat
 )
 def test_the_registry_is_chosen_by_precedence(root: Path, environ: dict[str, str], config: str, url: str) -> None:
     assert configured(root, config).registry(environ).url == url
+
+
+def test_a_folder_that_is_not_accessible_holds_no_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in the home of another user, in which `sudo -u` leaves the current folder."""
+    stat = os.stat
+
+    def denied(path: Any, **options: Any) -> os.stat_result:
+        if str(path).startswith(f"{tmp_path}/"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(os, "stat", denied)
+    with pytest.raises(LocalProblem, match="no roar project here"):
+        find_project(tmp_path)
 
 
 def test_a_registry_is_chosen_outside_of_a_project_too(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

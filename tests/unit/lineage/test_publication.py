@@ -1,6 +1,8 @@
 """After a publish, roar's own commands see it: synced rows and the note in the session."""
 
+import errno
 import json
+import os
 import random
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -77,6 +79,45 @@ def test_a_database_that_another_machine_may_have_open_is_left_alone(
     database.with_name(f"{database.name}-wal").touch()  # as a reader leaves it
     mark(database)
     assert rows(database, "SELECT count(*) FROM jobs WHERE synced_at IS NOT NULL") != [(0,)]
+
+
+def test_a_wal_that_roar_removes_at_this_moment_does_not_matter(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wal = database.with_name(f"{database.name}-wal")
+    wal.write_bytes(b"")
+    stat, seen = os.stat, []
+
+    def removed_after(path: Any, **options: Any) -> os.stat_result:
+        result = stat(path, **options)
+        if os.fspath(path) == str(wal) and options.get("follow_symlinks", True):
+            seen.append(path)
+            wal.unlink()  # roar's last connection was closed
+        return result
+
+    monkeypatch.setattr(os, "stat", removed_after)
+    mark(database)
+    assert len(seen) == 1
+    assert rows(database, "SELECT count(*) FROM jobs WHERE synced_at IS NOT NULL") != [(0,)]
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ESTALE, errno.EIO])
+def test_a_database_that_cannot_be_reached_is_a_problem_of_this_machine(
+    database: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    stat = os.stat
+
+    def unreachable(path: Any, **options: Any) -> os.stat_result:
+        if os.fspath(path) == str(database) and options.get("follow_symlinks", True):
+            raise OSError(number, os.strerror(number), str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(os, "stat", unreachable)
+    with pytest.raises(LocalProblem, match="cannot be reached") as marked:
+        mark(database)
+    assert marked.value.conclusion is Conclusion.INTERRUPTED
+    with pytest.raises(LocalProblem, match="cannot be reached"), open_database(database):
+        pass
 
 
 @pytest.mark.usefixtures("_slices")
