@@ -120,7 +120,7 @@ class Journal(JournalFile):
         moved = changes.get("remote_session", before.remote_session) != before.remote_session
         if moved or event in CLEARS_ACKNOWLEDGEMENTS:  # acknowledgements are valid only for their session
             self.units.forget_acknowledgements()
-            changes.setdefault("published_elsewhere", None)
+            changes = {"published_elsewhere": None, "binding_prepared": False} | changes
         if event is Event.COUNTS_DIFFER:
             changes["recounts"] = before.recounts + 1
         self._update("progress", changes)

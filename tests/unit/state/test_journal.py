@@ -151,12 +151,12 @@ def test_a_lost_session_forgets_what_only_it_knew(journal: Journal, source: Stat
     reach_stage(journal)
     everything = pending(journal)
     journal.units.acknowledge(everything)
-    journal.remember(published_elsewhere="")
+    journal.remember(published_elsewhere="ab" * 32, binding_prepared=True)
     if source is State.FINALIZE:
         reach(journal, Event.STAGED)
     after = journal.checkpoint(Event.SESSION_LOST, detail="gone")
     assert (after.state, after.epoch, after.remote_session) == (State.OPEN, 1, None)
-    assert after.published_elsewhere is None
+    assert (after.published_elsewhere, after.binding_prepared) == (None, False)
     assert pending(journal) == everything
 
 
