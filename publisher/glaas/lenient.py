@@ -33,6 +33,8 @@ WENT_WELL = frozenset({"ok", "success", "succeeded"})
 """Statuses that describe the request and not the session."""
 LONGEST_CLAIM = 200
 """Characters."""
+MOST_DIGITS = 18
+"""Of a number in a text, to be taken for one."""
 SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,255}")
 SESSION_TOKEN = re.compile(r"([!-~]{1,4096})?")
 SHOWN_ADDRESS = re.compile(r"[!-~]{1,2048}")
@@ -82,8 +84,8 @@ class NotAccepted(Struct, frozen=True):
 
 def not_accepted(errors: Any, items: int) -> list[NotAccepted]:
     """Return what the `errors` of a reply say about a batch of `items` items; empty if all were accepted."""
-    if isinstance(errors, str) and errors.strip().isdigit():
-        errors = int(errors)
+    if isinstance(errors, str) and (stated := _digits(errors.strip())) is not None:
+        errors = stated
     if not errors or (isinstance(errors, str) and not errors.strip()):
         return []
     if isinstance(errors, bool | str):
@@ -114,7 +116,9 @@ def _by_key(errors: dict[str, Any]) -> Iterator[NotAccepted]:
         return
     for key, value in errors.items():
         if (entry := _entry(value)) is not None:
-            yield _placed(entry, int(key)) if key.isdigit() else NotAccepted(entry.place, entry.name or key, entry.why)
+            place = _digits(key)
+            name = entry.name or (key if place is None else "")
+            yield _placed(NotAccepted(entry.place, name, entry.why), place)
 
 
 def _entry(value: Any) -> NotAccepted | None:
@@ -146,6 +150,11 @@ def _placed(entry: NotAccepted, place: int | None) -> NotAccepted:
 
 def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _digits(text: str) -> int | None:
+    """Return the number that a text of ASCII digits is, or None. Python reads no number of several thousand digits."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS else None
 
 
 def _yes(value: Any) -> bool:

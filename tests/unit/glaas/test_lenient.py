@@ -271,6 +271,10 @@ REFUSED: list[tuple[Any, list[NotAccepted]]] = [
     ({"j2": "too long", "j1": None}, [NotAccepted(None, "j2", "too long")]),
     (1, [NotAccepted(None)]),
     ("2", [NotAccepted(None), NotAccepted(None)]),
+    ("²", [NotAccepted(None, why="²")]),
+    ("9" * 5000, [NotAccepted(None, why="9" * 5000)]),
+    ({"²": "too long"}, [NotAccepted(None, "²", "too long")]),
+    ({"9" * 5000: "too long"}, [NotAccepted(None, "9" * 5000, "too long")]),
     (float("inf"), [NotAccepted(None)]),
     (True, [NotAccepted(None)]),
 ]
