@@ -28,6 +28,8 @@ _BINARY = (
     "'blob' IN (typeof(command), typeof(timestamp), typeof(git_commit), typeof(git_branch), typeof(duration_seconds),"
     " typeof(exit_code), typeof(job_type), typeof(metadata))"
 )
+_NUMBERS = "(timestamp, duration_seconds, exit_code)"
+_INFINITE = f"(9e999 IN {_NUMBERS} OR -9e999 IN {_NUMBERS})"
 JOB_TEXT_LIMITS = {"command": 1024**2, "metadata": 2 * 1024**2}
 """The most bytes of a job's texts. Registries take about 100 kB per request."""
 _SUBMIT = "(coalesce(execution_role, '') = 'submit' OR command LIKE 'ray job submit%')"
@@ -60,9 +62,9 @@ def ordered_jobs(database: RoarDatabase) -> list[JobHead]:
     Raises LocalProblem if there are none, or if roar's record of a job is too incomplete or too large to publish.
     """
     heads = []
-    for row, uid, parent_uid, step, timestamp, build, task, submit, binary, *lengths in database.query(
+    for row, uid, parent_uid, step, timestamp, build, task, submit, binary, infinite, *lengths in database.query(
         f"SELECT id, job_uid, nullif(trim(parent_job_uid), ''), step_number, timestamp, job_type IS 'build', {TASK},"
-        f" {_SUBMIT}, {_BINARY}, length(CAST(command AS BLOB)), length(CAST(metadata AS BLOB))"
+        f" {_SUBMIT}, {_BINARY}, {_INFINITE}, length(CAST(command AS BLOB)), length(CAST(metadata AS BLOB))"
         f" FROM picked CROSS JOIN jobs ON id = job WHERE NOT {NOISE}"
         " ORDER BY step_number, timestamp, id"
     ):
@@ -70,6 +72,8 @@ def ordered_jobs(database: RoarDatabase) -> list[JobHead]:
             raise _unpublishable(database, uid or row, "it has no uid or no step number")
         if binary:
             raise _unpublishable(database, uid, "its record holds bytes where a text or a number belongs")
+        if infinite or not isinstance(timestamp, int | float):
+            raise _unpublishable(database, uid, "its time, duration or exit code is not a number")
         for (text, most), length in zip(JOB_TEXT_LIMITS.items(), lengths, strict=True):
             if length and length > most:
                 raise _unpublishable(database, f"{uid} (step {step})", f"its {text} has {length:,} bytes")

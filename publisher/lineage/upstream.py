@@ -90,9 +90,10 @@ def drop_reruns(database: RoarDatabase) -> None:
             continue
         signature = sha256(repr(sides).encode()).digest()
         kept = latest.get(signature)
-        if kept is None or timestamp > kept[1]:
+        later = kept is None or timestamp != kept[1]  # they are in the order of their times
+        if later:
             latest[signature] = (row, timestamp)
         if kept is not None:
-            dropped.append(kept[0] if timestamp > kept[1] else row)
+            dropped.append(kept[0] if later else row)
     for row in dropped:
         database.execute("DELETE FROM picked WHERE job = ?", row)

@@ -11,9 +11,9 @@ from roar_publisher.lineage.plan import build_plan
 from roar_publisher.lineage.rows import NEEDED_COLUMNS
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.units import Kind, Unit
-from tests.support.lineage.recorder import Recorder
+from tests.support.lineage.recorder import Recorder, digest_of
 
-VALUES = (b'{"a": 1}', b"PK\x03\x04", b"\xff\xfe", b"", "", 5, 1.5, None)
+VALUES = (b'{"a": 1}', b"PK\x03\x04", b"\xff\xfe", b"", "", 5, 1.5, None, -1, 2**63 - 1, float("inf"), '{"a": 1e999}')
 
 
 @pytest.fixture
@@ -59,6 +59,20 @@ def _plan(recorder: Recorder) -> list[Unit]:
     return units
 
 
+@pytest.mark.parametrize("target", [None, digest_of("out")])
+def test_jobs_whose_time_is_a_text_are_refused(tmp_path: Path, target: str | None) -> None:
+    with Recorder(tmp_path / "project") as recorder:
+        for _ in range(3):
+            recorder.job(1, ("raw",), ("out",), parent_job_uid="unknown")
+        recorder.connection.execute("UPDATE jobs SET timestamp = 'soon' WHERE id = 2")
+    with pytest.raises(LocalProblem, match="its time, duration or exit code is not a number"):
+        build_plan(recorder.project(), target, cwd=recorder.root, identities=(), sink=lambda units: None)
+
+
+def _not_json(name: str) -> None:
+    raise AssertionError(f"{name} is no JSON")
+
+
 @pytest.mark.parametrize("table", sorted(NEEDED_COLUMNS))
 def test_a_value_of_any_type_is_read_or_refused(recorder: Recorder, table: str) -> None:
     _plan(recorder)
@@ -72,7 +86,7 @@ def test_a_value_of_any_type_is_read_or_refused(recorder: Recorder, table: str) 
             changed += 1
             try:
                 for unit in _plan(recorder):
-                    json.loads(unit.body)
+                    json.loads(unit.body, parse_constant=_not_json)
             except LocalProblem:
                 pass
             except Exception as error:
