@@ -1,6 +1,7 @@
 """One fetch from its request to its result: the command line and the Python API only add how it is shown."""
 
 import os
+import shlex
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -176,7 +177,8 @@ async def _reader(registry: str, intent: Mapping[str, Any], report: Reporter) ->
 def _resumable(error: PublisherError, order: FetchOrder, target: TargetFolder) -> PublisherError:
     """Complete the error of a fetch that can be continued: what is kept, and how."""
     if error.conclusion in (Conclusion.INTERRUPTED, Conclusion.STOPPED, Conclusion.NEEDS_USER):
-        again = f"roar fetch --resume --to {order.folder}" if target.journal.exists() else "repeat the command"
+        resume = shlex.join(["roar", "fetch", "--resume", "--to", str(order.folder)])
+        again = resume if target.journal.exists() else "repeat the command"
         error.kept = error.kept or "Complete files and the fetched ranges of incomplete ones are kept."
         error.next_step = f"{error.next_step}, then {again}" if error.next_step else again
         if isinstance(error, Interrupted):

@@ -1,5 +1,6 @@
 """A whole fetch, continued from its journal: how its problems end."""
 
+import shlex
 import sqlite3
 from pathlib import Path
 
@@ -71,6 +72,15 @@ def test_a_journal_that_cannot_be_written_is_no_defect(
     assert (caught.value.reason, caught.value.conclusion) == (reason, conclusion)
     assert ("roar fetch --resume" in caught.value.next_step) is (conclusion is Conclusion.INTERRUPTED)
     resume(interrupted)
+
+
+def test_the_command_to_continue_can_be_typed(interrupted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = interrupted.rename(interrupted.parent / "it's here")
+    monkeypatch.setattr(TargetFolder, "free_bytes", lambda self: 0)
+    with pytest.raises(LocalProblem, match="has room for") as caught:
+        resume(folder)
+    command = caught.value.next_step.rpartition(", then ")[2]
+    assert shlex.split(command) == ["roar", "fetch", "--resume", "--to", str(folder)]
 
 
 def test_an_incomplete_file_that_the_journal_does_not_know_is_removed(interrupted: Path) -> None:
