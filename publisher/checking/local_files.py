@@ -2,10 +2,12 @@
 
 import os
 import stat
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from anyio import from_thread
+
+from roar_publisher.blocking import in_thread
 from roar_publisher.inspection.subjects import Subject
 from roar_publisher.lineage.database import open_database
 from roar_publisher.state.errors import PublisherError
@@ -34,47 +36,49 @@ class LocalFiles:
 
     async def find(self, subject: Subject, *, md5: bool) -> Content | None:
         """Return a file that has the digest now, by reading it, or None. md5: whether its MD5 is needed, too."""
-        for path in self._candidates(subject):
-            if self._digests.get(path, subject.digest) != subject.digest:
-                continue
-            try:
-                content = await digest_file(str(path), md5=md5)
-            except PublisherError:  # gone, changing, or not allowed
-                continue
-            self._digests[path] = content.blake3
-            if content.blake3 == subject.digest:
-                return content
+        for places in (self._put_from, self._seen_by_roar, self._below_folder):
+            for path in await in_thread(places, subject):
+                if self._digests.get(path, subject.digest) != subject.digest:
+                    continue
+                try:
+                    content = await digest_file(str(path), md5=md5)
+                except PublisherError:  # gone, changing, or not allowed
+                    continue
+                self._digests[path] = content.blake3
+                if content.blake3 == subject.digest:
+                    return content
         return None
 
-    def _candidates(self, subject: Subject) -> Iterator[Path]:
-        if subject.content is not None:
-            yield Path(subject.content.path)
-        yield from self._seen_by_roar(subject.digest)
-        if self._folder is not None:
-            sizes = self._sizes(self._folder)
-            if subject.size is not None:
-                yield from sizes.get(subject.size, ())
-            else:
-                yield from (path for paths in sizes.values() for path in paths)
+    def _put_from(self, subject: Subject) -> list[Path]:
+        return [] if subject.content is None else [Path(subject.content.path)]
 
-    def _seen_by_roar(self, digest: str) -> list[Path]:
+    def _below_folder(self, subject: Subject) -> list[Path]:
+        sizes = {} if self._folder is None else self._sizes(self._folder)
+        if subject.size is not None:
+            return sizes.get(subject.size, [])
+        return [path for paths in sizes.values() for path in paths]
+
+    def _seen_by_roar(self, subject: Subject) -> list[Path]:
         if self._database is None:
             return []
         try:
             with open_database(self._database) as database:
-                found = [str(row[0]) for row in database.query(_PATHS, digest, digest)]
+                found = [str(row[0]) for row in database.query(_PATHS, subject.digest, subject.digest)]
         except PublisherError:
             return []
         project = self._database.parent.parent
         return [project / path for path in found if path and "\0" not in path]
 
     def _sizes(self, folder: Path) -> dict[int, list[Path]]:
+        """Return the files below a folder, by size. Walks once; cancellation takes effect after a folder."""
         if self._by_size is None:
-            self._by_size = {}
+            sizes: dict[int, list[Path]] = {}
             for root, _folders, names in os.walk(folder):
+                from_thread.check_cancelled()
                 for path in (Path(root, name) for name in names):
                     with suppress(OSError):  # gone, or not allowed
                         found = path.lstat()
                         if stat.S_ISREG(found.st_mode):
-                            self._by_size.setdefault(found.st_size, []).append(path)
+                            sizes.setdefault(found.st_size, []).append(path)
+            self._by_size = sizes
         return self._by_size

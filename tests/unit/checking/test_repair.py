@@ -2,10 +2,13 @@
 
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
+from anyio import from_thread
 from blake3 import blake3
 from msgspec.structs import replace
 
@@ -152,6 +155,24 @@ async def test_what_cannot_be_looked_at_does_not_end_the_search(
     monkeypatch.setattr(Path, "stat", look)  # which `lstat` calls, too
     (done,) = await repair.run([missing(tmp_path)])
     assert (done.why, (tmp_path / "stored" / "x").read_bytes()) == ("", CONTENT)
+
+
+async def test_a_stop_waits_for_no_search(repair: Repair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    walked = []
+
+    def walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+        for number in range(3):
+            walked.append(number)
+            from_thread.run_sync(stopped.cancel)
+            yield folder, [], ["x"]
+
+    monkeypatch.setattr(os, "walk", walk)
+    with anyio.CancelScope() as stopped:
+        await repair.run([missing(tmp_path)])
+    assert walked == [0]
+    monkeypatch.undo()
+    (done,) = await repair.run([missing(tmp_path)])
+    assert done.why == "", "what was not searched to its end is searched again"
 
 
 async def test_an_interrupted_repair_continues(repair: Repair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
