@@ -202,7 +202,7 @@ def _session_outputs(database: RoarDatabase) -> list[Source]:
 
 def _outputs(database: RoarDatabase, condition: str, parameter: object, *, what: str) -> list[Source]:
     rows = database.query(
-        "SELECT coalesce(nullif(o.path, ''), a.first_seen_path, '') FROM jobs j CROSS JOIN job_outputs o"
+        "SELECT CAST(coalesce(nullif(o.path, ''), a.first_seen_path, '') AS TEXT) FROM jobs j CROSS JOIN job_outputs o"
         f" ON o.job_id = j.id CROSS JOIN artifacts a ON a.id = o.artifact_id WHERE {condition}"
         " AND a.kind <> 'composite' ORDER BY j.step_number, j.timestamp, j.id, o.rowid",
         parameter,
@@ -252,7 +252,7 @@ def _recorded_paths(database: RoarDatabase, artifact: str) -> Iterator[Path]:
     """Yield the paths where an artifact was written, then where it was read; the latest first."""
     for table in ("job_outputs", "job_inputs"):
         for (path,) in database.query(
-            f"SELECT l.path FROM {table} l CROSS JOIN jobs j ON j.id = l.job_id WHERE l.artifact_id = ?"
+            f"SELECT CAST(l.path AS TEXT) FROM {table} l CROSS JOIN jobs j ON j.id = l.job_id WHERE l.artifact_id = ?"
             " ORDER BY j.timestamp DESC, j.id DESC",
             artifact,
         ):

@@ -185,6 +185,13 @@ def test_missing_outputs_are_all_listed(root: Path) -> None:
     assert all(f"out{number}.txt" in error for number in range(3))
 
 
+def test_a_path_that_was_recorded_as_bytes_is_one(root: Path) -> None:
+    (model,) = digested(*resolve_sources(request(root, "model.bin")))
+    with closing(sqlite3.connect(root / ".roar" / "roar.db")) as database, database:
+        database.execute("UPDATE job_outputs SET path = CAST(path AS BLOB)")
+    assert keys(root, "@2") == keys(root, model.content.blake3) == ["model.bin"]
+
+
 def test_outputs_that_cannot_be_looked_at_are_missing(root: Path) -> None:
     """As in the folder of another user. The system refuses to look at a name of that length for everyone."""
     (model,) = digested(*resolve_sources(request(root, "model.bin")))
