@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from threading import Event, Thread
 
 from roar_publisher.checkpoints.record import Record
-from roar_publisher.checkpoints.series import remove_snapshot
+from roar_publisher.checkpoints.series import Series
 from roar_publisher.checkpoints.snapshot import clone
 from roar_publisher.daemon.background import start
 from roar_publisher.daemon.wake import wake
@@ -29,8 +29,9 @@ class Background:
     start_daemon: start one if none runs. Never inside of `roar run`, which would trace it, and wait for its end.
     """
 
-    def __init__(self, folder: StateFolder, *, start_daemon: bool) -> None:
+    def __init__(self, folder: StateFolder, series: Series, *, start_daemon: bool) -> None:
         self._folder = folder
+        self._series = series
         self._start = start_daemon and os.environ.get(TRACED) != "1"
         self._tasks = SimpleQueue[Callable[[], None] | None]()
         self._warned = False
@@ -46,7 +47,7 @@ class Background:
 
     def remove(self, record: Record) -> None:
         """Remove a snapshot. Removing a large file can take longer than holding it."""
-        self._tasks.put(partial(remove_snapshot, record))
+        self._tasks.put(partial(self._series.remove_snapshot, record))
 
     def wake(self) -> None:
         """Let the daemon look for checkpoints now."""

@@ -98,7 +98,7 @@ class CheckpointFeeder:
             what, next_step = "the program itself is at fault", "roar daemon logs"
         self._pause(series.folder)
         if not self._stopped:
-            self._log.warning("checkpoints of %s: %s; next: %s", series.folder.parents[2], what, next_step)
+            self._log.warning("checkpoints of %s: %s; next: %s", series.folder.parents[3], what, next_step)
             with suppress(OSError):
                 series.set_problem(what, next_step)
         return False

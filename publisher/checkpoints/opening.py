@@ -93,11 +93,10 @@ def settings_of(
 def open_series(settings: Settings) -> tuple[StateFolder, Series]:
     """Return the state folder, and the series, which its daemon knows from then on. Raises LocalProblem."""
     folder = StateFolder.from_environment(os.environ)
-    series = Series.of(settings.roar_dir, settings.destination)
     try:
+        series = Series.of(register(folder, settings.roar_dir), settings.destination)
         series.make()
         series.remove_strays(time.time() - STRAY_SECONDS)
-        register(folder, settings.roar_dir)
     except OSError as error:
         raise LocalProblem(
             f"the queue of checkpoints cannot be made: {error}",

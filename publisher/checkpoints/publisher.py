@@ -4,7 +4,6 @@ import atexit
 import logging
 import math
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -17,7 +16,7 @@ from roar_publisher.checkpoints.background import Background
 from roar_publisher.checkpoints.opening import open_series, settings_of
 from roar_publisher.checkpoints.record import End, HeldSource, Record
 from roar_publisher.checkpoints.series import DONE, TAKEN, WAITING
-from roar_publisher.checkpoints.snapshot import HeldFiles, hold, home_for, rewrites_in_place
+from roar_publisher.checkpoints.snapshot import HeldFiles, hold, home_for, remove_home, rewrites_in_place
 from roar_publisher.checkpoints.view import CheckpointStatus, checkpoints_of, view
 from roar_publisher.publishing.arguments import StrPath, Visibility
 from roar_publisher.state.errors import LocalProblem, UsageProblem
@@ -82,7 +81,7 @@ class CheckpointPublisher:
             self._note_best(one)
         unfinished = {one.name for one in self._series.unfinished()}
         self._open = {one.name: one for one in earlier if one.name in unfinished}  # not known to have ended
-        self._background = Background(folder, start_daemon=start_daemon)
+        self._background = Background(folder, self._series, start_daemon=start_daemon)
         self._background.wake()
         atexit.register(self.close)
 
@@ -181,7 +180,7 @@ class CheckpointPublisher:
                     self._in_place.add(sources[-1].typed)
                 self._held[str(path)] = held
         except BaseException:
-            shutil.rmtree(home, ignore_errors=True)
+            remove_home(home, self._series.files)
             raise
         return self._settings.record(step, metrics, tuple(sources), home, pinned=pinned)
 
@@ -190,7 +189,7 @@ class CheckpointPublisher:
         try:
             record = self._series.add(record)
         except OSError as error:
-            shutil.rmtree(record.home, ignore_errors=True)
+            self._series.remove_snapshot(record)
             raise LocalProblem(
                 f"the checkpoint cannot be journaled: {error.strerror}",
                 kept="What was submitted before is kept.",

@@ -3,18 +3,21 @@
     waiting/<name>.json    submitted; the process that renames it next decides what becomes of it
     taken/<name>.json      the daemon works on it; at most one
     done/<name>.json       ended; one that does not say how was superseded
-    files/<home>/          snapshots
+    files/<home>           a snapshot, or a link to one on another file system
     problem.json           why the next checkpoint cannot be published, if so
 
 A rename is atomic and succeeds for one process only, so a checkpoint is either published or skipped, whenever a
 process is killed. Records are not synced to the disk: a `kill -9` loses none, a power failure may lose the
 last ones.
+
+A record says which files are read, where they go, and that the user agreed. A project must not bring one along, so the
+series of a user are in a folder `.roar/checkpoints/<random>`, whose name only this user's state folder knows.
 """
 
 import hashlib
 import json
 import os
-import shutil
+import secrets
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +25,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from roar_publisher.checkpoints.record import End, Record
+from roar_publisher.checkpoints.snapshot import remove_home
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.private import read_private
 
@@ -37,9 +41,9 @@ class Series:
         self.files = folder / "files"
 
     @classmethod
-    def of(cls, roar_dir: Path, destination: str) -> "Series":
-        """Return the series of a destination. Creates nothing."""
-        return cls(roar_dir / FOLDER / hashlib.sha256(destination.encode()).hexdigest()[:16])
+    def of(cls, user_folder: Path, destination: str) -> "Series":
+        """Return the series of a destination, in a folder of `register`. Creates nothing."""
+        return cls(user_folder / hashlib.sha256(destination.encode()).hexdigest()[:16])
 
     def make(self) -> None:
         """Create the folders. Raises OSError."""
@@ -105,11 +109,11 @@ class Series:
         self.update(TAKEN, record)
         self.move(record.name, TAKEN, DONE)
         if record.end != End.PUBLISHED:
-            remove_snapshot(record)
+            self.remove_snapshot(record)
             return
         published = [one for one in self.records(DONE) if one.end == End.PUBLISHED and one.snapshot.exists()]
         for one in published[: max(0, len(published) - record.keep)]:
-            remove_snapshot(one)
+            self.remove_snapshot(one)
 
     @property
     def problem(self) -> dict[str, str] | None:
@@ -135,44 +139,59 @@ class Series:
         known = {Path(one.home).name for one in self.unfinished() + kept}
         for path in self.files.iterdir():
             with suppress(FileNotFoundError):  # the daemon removes snapshots at the same time
-                if path.name not in known and path.stat().st_mtime < older_than:
-                    shutil.rmtree(path, ignore_errors=True)
+                if path.name not in known and path.lstat().st_mtime < older_than:
+                    remove_home(Path(os.path.realpath(path)), self.files)
+
+    def remove_snapshot(self, record: Record) -> None:
+        """Remove the snapshot of a checkpoint, if it is still there."""
+        remove_home(record.snapshot, self.files)
 
     def _path(self, state: str, name: str) -> Path:
         return self.folder / state / f"{name}.json"
 
 
-def remove_snapshot(record: Record) -> None:
-    """Remove the snapshot of a checkpoint, if it is still there."""
-    shutil.rmtree(record.home, ignore_errors=True)
+def register(folder: StateFolder, roar_dir: Path) -> Path:
+    """Return the folder of this user's series in a project. Their daemon finds it from then on.
 
-
-def register(folder: StateFolder, roar_dir: Path) -> None:
-    """Let the daemon of a state folder find the series of a project. Raises OSError, LocalProblem.
-
-    A link, because roar records a file that a traced program writes.
+    Raises OSError, LocalProblem.
     """
+    link = _link(folder, roar_dir)
     folder.make()
-    known = folder.root / FOLDER
-    known.mkdir(mode=0o700, exist_ok=True)
-    target = (roar_dir / FOLDER).absolute()
+    link.parent.mkdir(mode=0o700, exist_ok=True)
     with suppress(FileExistsError):
-        os.symlink(target, known / hashlib.sha256(os.fsencode(target)).hexdigest()[:16])
+        # A link keeps the name, because roar records the files that a traced program reads and writes.
+        os.symlink(roar_dir.absolute() / FOLDER / secrets.token_hex(16), link)
+    user_folder = Path(os.readlink(link))
+    user_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return user_folder
 
 
 def registered(known: Path) -> Iterator[Path]:
-    """Yield the folders, each of a project's series, that the daemon of a state folder knows. known: its FOLDER."""
+    """Yield the folders of `register` that the daemon of a state folder knows. known: its FOLDER."""
     with suppress(FileNotFoundError):
         for link in sorted(known.iterdir()):
-            yield Path(os.path.realpath(link))
+            target = Path(os.readlink(link))
+            if target.parent.name == FOLDER:  # earlier builds took whatever was in the project's folder itself
+                yield target
+
+
+def series_of(folder: StateFolder, roar_dir: Path) -> list[Series]:
+    """Return this user's series in a project."""
+    with suppress(FileNotFoundError):
+        return list(series_in(Path(os.readlink(_link(folder, roar_dir)))))
+    return []
 
 
 def series_in(folder: Path) -> Iterator[Series]:
-    """Yield the series below `.roar/checkpoints` of a project."""
+    """Yield the series in a folder of `register`."""
     with suppress(FileNotFoundError, NotADirectoryError):
         for path in sorted(folder.iterdir()):
             if path.is_dir():
                 yield Series(path)
+
+
+def _link(folder: StateFolder, roar_dir: Path) -> Path:
+    return folder.root / FOLDER / hashlib.sha256(os.fsencode(roar_dir.absolute())).hexdigest()[:16]
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -55,17 +55,26 @@ class Torn(Exception):
 def home_for(path: Path, files: Path) -> Path:
     """Return a new folder for the snapshot of `path`: below `files`, or beside it if that is another file system.
 
-    Raises OSError.
+    A link below `files` leads to one elsewhere, so that it is found if this process is killed. Raises OSError.
     """
-    beside = path.parent
+    name, beside = secrets.token_hex(8), path.parent
+    home = files / name
     if os.stat(beside).st_dev != os.stat(files).st_dev:
-        files = beside / BESIDE
-        files.mkdir(mode=0o700, exist_ok=True)
-        with suppress(FileExistsError), open(files / ".gitignore", "x", encoding="ascii") as ignored:
+        home = beside / BESIDE / name
+        home.parent.mkdir(mode=0o700, exist_ok=True)
+        with suppress(FileExistsError), open(home.parent / ".gitignore", "x", encoding="ascii") as ignored:
             ignored.write("*\n")  # the snapshots are no uncommitted changes
-    home = files / secrets.token_hex(8)
+        with suppress(PermissionError):  # of a file system without symbolic links
+            (files / name).symlink_to(home)
     home.mkdir(mode=0o700)
     return home
+
+
+def remove_home(home: Path, files: Path) -> None:
+    """Remove a folder of `home_for`, if it is still there, and the link that leads to it."""
+    shutil.rmtree(home, ignore_errors=True)
+    with suppress(OSError):  # it is a folder, which is removed already, or there is none
+        (files / home.name).unlink()
 
 
 def hold(path: Path, home: Path, number: int) -> HeldFiles:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from dataclasses import asdict
 
 import click
@@ -13,7 +14,7 @@ ENDED_SILENTLY = "superseded"
 @click.option("--all", "everything", is_flag=True, help="Also those that newer ones superseded.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 def checkpoints(everything: bool, as_json: bool) -> None:
-    """List the checkpoints that trainings of this project submitted.
+    """List the checkpoints that your trainings of this project submitted.
 
     They are published by the daemon, below the destination of their training. What keeps the next one back is printed
     to stderr. Changes nothing.
@@ -40,13 +41,14 @@ def checkpoints(everything: bool, as_json: bool) -> None:
     \b
     Exit codes: 0 listed, 1 there is no project here.
     """
-    from roar_publisher.checkpoints.series import FOLDER, series_in
+    from roar_publisher.checkpoints.series import series_of
     from roar_publisher.checkpoints.view import checkpoints_of
     from roar_publisher.cli.display import tables
     from roar_publisher.lineage.project import current_folder, find_project
+    from roar_publisher.state.paths import StateFolder
     from roar_publisher.text import printable, size
 
-    every = list(series_in(find_project(current_folder()).roar_dir / FOLDER))
+    every = series_of(StateFolder.from_environment(os.environ), find_project(current_folder()).roar_dir)
     found = [one for series in every for one in checkpoints_of(series) if everything or one.state != ENDED_SILENTLY]
     if as_json:
         for one in found:

@@ -11,6 +11,7 @@ from roar_publisher.checkpoints import background
 from roar_publisher.checkpoints.background import TRACED, Background
 from roar_publisher.checkpoints.opening import Settings
 from roar_publisher.checkpoints.record import Record
+from roar_publisher.checkpoints.series import Series
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.paths import StateFolder
 
@@ -36,7 +37,7 @@ def record(tmp_path: Path) -> Record:
 
 @contextmanager
 def thread(tmp_path: Path, *, start_daemon: bool) -> Iterator[Background]:
-    made = Background(StateFolder(tmp_path / "state"), start_daemon=start_daemon)
+    made = Background(StateFolder(tmp_path / "state"), Series(tmp_path / "series"), start_daemon=start_daemon)
     try:
         yield made
     finally:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from roar_publisher.checkpoints.record import End, HeldSource, Record
 from roar_publisher.checkpoints.series import DONE, TAKEN, WAITING, Series, series_in
+from roar_publisher.checkpoints.snapshot import BESIDE
 
 
 @pytest.fixture
@@ -134,6 +135,20 @@ def test_strays_that_the_daemon_removes_at_the_same_time_are_passed_over(
     series.remove_strays(1.0)
     monkeypatch.undo()
     assert list(series.files.iterdir()) == []
+
+
+def test_strays_on_another_file_system_are_removed_with_the_links_to_them(series: Series, tmp_path: Path) -> None:
+    beside = tmp_path / BESIDE
+    for name in ("kept", "stray"):
+        (beside / name / "held-0").mkdir(parents=True)
+        (series.files / name).symlink_to(beside / name)
+        os.utime(series.files / name, (0, 0), follow_symlinks=False)
+    (series.files / "dangling").symlink_to(beside / "dangling")
+    os.utime(series.files / "dangling", (0, 0), follow_symlinks=False)
+    series.update(WAITING, replace(submitted(series, 1), home=str(beside / "kept")))
+    series.remove_strays(1.0)
+    assert [path.name for path in beside.iterdir()] == ["kept"]
+    assert {path.name for path in series.files.iterdir()} == {"kept", "home-1"}
 
 
 def test_only_folders_are_series(series: Series, tmp_path: Path) -> None:

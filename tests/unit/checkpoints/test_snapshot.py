@@ -9,7 +9,16 @@ from types import SimpleNamespace
 import pytest
 
 from roar_publisher.checkpoints import snapshot
-from roar_publisher.checkpoints.snapshot import SMALL_BYTES, clone, has_clone, hold, home_for, place, rewrites_in_place
+from roar_publisher.checkpoints.snapshot import (
+    SMALL_BYTES,
+    clone,
+    has_clone,
+    hold,
+    home_for,
+    place,
+    remove_home,
+    rewrites_in_place,
+)
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.reasons import Reason
 
@@ -173,8 +182,28 @@ def test_a_file_on_another_file_system_is_held_beside_it(tmp_path: Path, monkeyp
         patched.setattr(os, "stat", other_disk)
         home = home_for(model, files)
     assert home.parent == scratch / snapshot.BESIDE
+    assert (files / home.name).readlink() == home, "where it is found after a kill"
     assert (home.parent / ".gitignore").read_text() == "*\n"
     assert hold(scratch, home, 0).stamps.keys() == {"model.pt"}, "snapshots are no part of a checkpoint"
+    remove_home(home, files)
+    assert list(home.parent.iterdir()) == [home.parent / ".gitignore"]
+    assert list(files.iterdir()) == []
+    remove_home(home, files)
+
+
+def test_a_file_system_without_symbolic_links_holds_it_beside_the_file_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(link: Path, target: Path) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    files, stat = tmp_path / "files", os.stat
+    files.mkdir()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "stat", lambda path: SimpleNamespace(st_dev=stat(path).st_dev + (path == tmp_path)))
+        patched.setattr(Path, "symlink_to", refuse)
+        home = home_for(tmp_path / "model.pt", files)
+    assert home.is_dir()
 
 
 def test_links_to_files_are_held_as_the_files_and_roars_folders_are_not(tmp_path: Path, home: Path) -> None:
