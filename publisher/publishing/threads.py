@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import anyio
 
+from roar_publisher.blocking import no_thread
 from roar_publisher.net.event_loop import EventLoop
 from roar_publisher.publishing.observer import PublishObserver
 from roar_publisher.publishing.result import Result
@@ -44,10 +45,15 @@ class ThreadRunner:
         self._wake: Callable[[], object] | None = None  # sets the event of the work that runs
 
     def __call__(self, work: Work[T]) -> T:
-        """Run `work` and return its result. Raises what it raises."""
+        """Run `work` and return its result. Raises what it raises, and LocalProblem if no thread can be started."""
         result = Future[T]()
         thread = threading.Thread(target=self._run, args=(work, result), name="roar_publisher", daemon=True)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:
+            if problem := no_thread(error):
+                raise problem from error
+            raise
         while True:
             try:
                 self._take_calls(result)

@@ -9,6 +9,8 @@ import pytest
 from roar_publisher.publishing import threads
 from roar_publisher.publishing.observer import PublishObserver
 from roar_publisher.publishing.threads import ThreadRunner
+from roar_publisher.state.errors import LocalProblem
+from tests.support.threads import no_more_threads
 
 
 class Ticking(PublishObserver):
@@ -47,3 +49,13 @@ def test_an_interrupt_at_the_very_end_is_not_waited_out(monkeypatch: pytest.Monk
 
     assert runner(work) == "done"
     assert runner.interrupted
+
+
+def test_a_thread_that_cannot_be_started_is_a_problem_of_this_machine() -> None:
+    async def work(stop: anyio.Event) -> str:
+        return "done"
+
+    runner = ThreadRunner()
+    with no_more_threads(), pytest.raises(LocalProblem, match="may not start more threads"):
+        runner(work)
+    assert runner(work) == "done"
