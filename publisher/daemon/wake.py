@@ -4,6 +4,7 @@ The server checks that the peer is the same user (as reported by the kernel), an
 Without a socket, or with a stale one, the daemon finds new work at its next scan.
 """
 
+import errno
 import os
 import socket
 import struct
@@ -15,6 +16,7 @@ from pathlib import Path
 import anyio
 from anyio.abc import SocketAttribute, SocketStream
 
+from roar_publisher.blocking import no_thread
 from roar_publisher.state.lock import owner
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.tasks import task_group
@@ -53,7 +55,12 @@ async def serve(folder: StateFolder, on_wake: Callable[[], None]) -> None:
     path = folder.daemon_socket
     path.unlink(missing_ok=True)  # left behind by a daemon that was killed
     with _address(path) as address:
-        listener = await anyio.create_unix_listener(address, mode=0o600)
+        try:
+            listener = await anyio.create_unix_listener(address, mode=0o600)
+        except RuntimeError as error:  # the library binds it in a thread
+            if problem := no_thread(error):
+                raise OSError(errno.EAGAIN, problem.what) from error
+            raise
 
     async def answer(stream: SocketStream) -> None:
         async with stream:

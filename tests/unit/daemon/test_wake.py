@@ -22,6 +22,7 @@ from roar_publisher.state.lock import Lock
 from roar_publisher.state.paths import StateFolder
 from tests.support.daemon.daemons import until
 from tests.support.processes import environment
+from tests.support.threads import no_more_threads
 
 NOBODY_UID = 65534
 LONGEST_UNIX_PATH = 108
@@ -230,3 +231,10 @@ async def test_the_socket_of_a_later_daemon_is_not_removed(folder: StateFolder) 
             await over.wait()
             assert await wakes(folder)
             assert len(woken) == 1
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # trio keeps idle threads beyond a test
+async def test_a_socket_that_cannot_be_created_for_lack_of_a_thread_is_an_error_too(folder: StateFolder) -> None:
+    folder.root.mkdir(parents=True)
+    with no_more_threads(), pytest.raises(OSError, match="may not start more threads"):
+        await serve(folder, lambda: None)
