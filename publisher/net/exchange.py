@@ -136,11 +136,11 @@ class Exchange:
         finally:
             self._in_flight[chosen] -= 1
 
-    async def probe(self, path: str, *, within: float = PROBE_SECONDS) -> None:
+    async def probe(self, path: str) -> None:
         """Request `path` over a new connection. Raises Unreachable unless a whole reply of any kind came."""
         if self._prober is None:
             self._prober = self._new_transport(idle_seconds=0)
-        await self._exchange(self._prober, "GET", path, None, {}, within, PROBE_CONNECT_SECONDS)
+        await self._exchange(self._prober, "GET", path, None, {}, PROBE_SECONDS, PROBE_CONNECT_SECONDS)
 
     async def _exchange(
         self,

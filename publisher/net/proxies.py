@@ -6,7 +6,6 @@ proxy.
 """
 
 import os
-from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -44,7 +43,7 @@ class Proxy(Guarded, frozen=True):
         return self.url.startswith("socks")
 
 
-def proxy_for(url: str, environ: Mapping[str, str] = os.environ) -> Proxy | None:
+def proxy_for(url: str) -> Proxy | None:
     """Return the proxy for the host of `url`, or None for a direct connection.
 
     Raises NeedsUser, with the variable's name and without its value, if the setting is not a proxy's address.
@@ -58,7 +57,7 @@ def proxy_for(url: str, environ: Mapping[str, str] = os.environ) -> Proxy | None
     if not scheme or _is_bypassed(host, parts.netloc.rpartition("@")[2], known.get("no", "")):
         return None
     lower = f"{scheme}_proxy"
-    setting = lower if lower in environ else lower.upper()
+    setting = lower if lower in os.environ else lower.upper()
     address = known[scheme].strip()
     address = address if "://" in address else f"http://{address}"
     kind, _, rest = address.partition("://")
