@@ -23,6 +23,7 @@ from roar_publisher.inspection.inspector import Inspector
 from roar_publisher.inspection.record import InspectionRecord
 from roar_publisher.inspection.subjects import sample
 from roar_publisher.net.budget import UploadBudget
+from roar_publisher.net.pace import Pace
 from roar_publisher.state.limits import TransferLimits
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.storage.destinations import open_readable
@@ -129,8 +130,10 @@ async def _verify(order: VerifyOrder, folder: StateFolder, watch: Watch) -> Veri
     open_store = partial(open_readable, connections=limits.uploads, budget=budget, patience=PATIENCE_SECONDS)
     await in_thread(folder.make)
     record = await in_thread(InspectionRecord, folder.inspections, order.hash, resume=order.objects.resume)
+    # Not that of the budget: stores wait at it for the same bytes, as they arrive over the network.
+    pace = Pace(limits.limit_rate) if limits.limit_rate else None
     with record:
-        inspector = Inspector(open_store, order.objects.full or drawn, budget.pace, record)
+        inspector = Inspector(open_store, order.objects.full or drawn, pace, record)
         for each in nowhere:
             inspector.result.add(each, by_reading=False)
         watch(inspector.result, len(subjects) + len(nowhere))

@@ -1,21 +1,34 @@
-"""How a verification ends whose objects cannot be found."""
+"""A whole verification: how it ends if objects cannot be found, and how fast it reads them."""
 
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Never
 
 import anyio
 import pytest
+from blake3 import blake3
 
 from roar_publisher.checking import service
 from roar_publisher.checking.locating import LocatedObjects
 from roar_publisher.checking.service import ObjectOrder, VerifyOrder, verify
+from roar_publisher.exit_codes import ExitCode
 from roar_publisher.glaas.client import Refused
+from roar_publisher.inspection.findings import Inspected
+from roar_publisher.inspection.subjects import Subject
+from roar_publisher.net.budget import UploadBudget
+from roar_publisher.net.pace import Pace
 from roar_publisher.state.errors import PublisherError, Transient
+from roar_publisher.state.limits import TransferLimits
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import NAMED_BY, NamedBy
+from roar_publisher.storage.ranges import RANGE_BYTES
+from roar_publisher.storage.readable import ReadableStore, StoredObject
 from roar_publisher.verification.errors import CannotCheck
+
+INTENT = {NAMED_BY: NamedBy.OPTION.value}
+CONTENT = bytes(RANGE_BYTES + 1)
 
 
 @pytest.mark.anyio
@@ -38,8 +51,49 @@ async def test_a_registry_that_does_not_say_where_objects_are_proves_no_differen
 
     monkeypatch.setattr(service, "verify_lineage", proven)
     monkeypatch.setattr(LocatedObjects, "subjects", subjects)
-    intent = {NAMED_BY: NamedBy.OPTION.value}
-    order = VerifyOrder("ab" * 32, "https://registry.example.org", intent, objects=ObjectOrder())
+    order = VerifyOrder("ab" * 32, "https://registry.example.org", INTENT, objects=ObjectOrder())
     with pytest.raises(CannotCheck) as caught:
         await verify(order, StateFolder(tmp_path), anyio.Event())
     assert caught.value.reason is reason
+
+
+class Networked(ReadableStore):
+    """An object that arrives over a network whose rate is limited."""
+
+    def __init__(self, budget: UploadBudget) -> None:
+        self.budget = budget
+
+    async def look(self, key: str) -> StoredObject:
+        return StoredObject(len(CONTENT), "", tag="1")
+
+    async def read(self, key: str, offset: int, length: int, stored: StoredObject) -> bytes:
+        assert self.budget.pace is not None
+        await self.budget.pace.wait(length)
+        return CONTENT[offset : offset + length]
+
+
+@pytest.mark.anyio
+async def test_no_limit_of_the_rate_counts_a_byte_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = Counter[int]()
+
+    async def wait(pace: Pace, size: int) -> None:
+        counted[id(pace)] += size
+
+    async def opened(_place: str, *, budget: UploadBudget, **_options: object) -> ReadableStore:
+        return Networked(budget)
+
+    async def proven(*_: object) -> SimpleNamespace:
+        return SimpleNamespace(proven=True)
+
+    async def subjects(*_: object) -> tuple[list[Subject], list[Inspected]]:
+        return [Subject("s3://bucket/x", blake3(CONTENT).hexdigest())], []
+
+    monkeypatch.setattr(service, "verify_lineage", proven)
+    monkeypatch.setattr(service, "open_readable", opened)
+    monkeypatch.setattr(LocatedObjects, "subjects", subjects)
+    monkeypatch.setattr(Pace, "wait", wait)
+    objects = ObjectOrder(full=True, limits=TransferLimits(limit_rate=10**6))
+    order = VerifyOrder("ab" * 32, "https://registry.example.org", INTENT, objects=objects)
+    verified = await verify(order, StateFolder(tmp_path), anyio.Event())
+    assert verified.exit_code is ExitCode.PUBLISHED
+    assert set(counted.values()) == {len(CONTENT)}
