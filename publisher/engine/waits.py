@@ -21,7 +21,8 @@ class WaitRecorder:
     def __init__(self, journal: AsyncJournal, report: Reporter) -> None:
         self._journal = journal
         self._forward = report
-        self._reason: Reason | Literal[""] = ""  # written by report
+        self._reason: Reason | Literal[""] = ""  # set by report
+        self._written: Reason | Literal[""] | None = ""  # what the journal says; None if that is unknown
         self._changed = anyio.Event()
 
     def report(self, report: Report) -> None:
@@ -29,7 +30,10 @@ class WaitRecorder:
         match report:
             case Waiting():
                 self._set(report.reason)
-            case Entered() | Advanced() | ObjectStored() | Sent():
+            case Entered():
+                self._written = None  # the checkpoint before it clears the reason
+                self._set("")
+            case Advanced() | ObjectStored() | Sent():
                 self._set("")
         self._forward(report)
 
@@ -46,12 +50,11 @@ class WaitRecorder:
             self._changed.set()
 
     async def _keep_recording(self) -> None:
-        written: Reason | Literal[""] = ""
         while True:
             await self._changed.wait()
             await anyio.sleep(DEBOUNCE_SECONDS)
             self._changed = anyio.Event()
-            if self._reason != written:
-                written = self._reason
+            if (reason := self._reason) != self._written:
+                self._written = reason
                 with suppress(PublisherError):  # the run itself fails if the journal cannot be written
-                    await self._journal.note_wait(written)
+                    await self._journal.note_wait(reason)

@@ -49,6 +49,22 @@ def test_a_wait_ends_with_the_next_progress(progress: Report) -> None:
     assert noted(Waiting(Reason.OFFLINE, 5.0), progress) == [Reason.OFFLINE, ""]
 
 
+def test_a_step_that_waits_for_the_same_at_once_is_noted_again() -> None:
+    """The checkpoint before it has cleared the journal's reason."""
+    notes = Notes()
+
+    async def scenario() -> None:
+        recorder = WaitRecorder(cast(AsyncJournal, notes), lambda report: None)
+        async with recorder.recorded():
+            for report in (Waiting(Reason.OFFLINE, 5.0), Entered(State.STAGE, None)):
+                recorder.report(report)
+                recorder.report(Waiting(Reason.OFFLINE, 5.0))
+                await anyio.sleep(2 * DEBOUNCE_SECONDS)
+
+    virtual.run(scenario)
+    assert notes.reasons == [Reason.OFFLINE, Reason.OFFLINE]
+
+
 def test_what_is_no_progress_ends_no_wait() -> None:
     assert noted(Waiting(Reason.OFFLINE, 5.0), Noted("text"), Retrying("what", 1, 1.0)) == [Reason.OFFLINE]
 
