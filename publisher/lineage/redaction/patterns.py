@@ -4,7 +4,6 @@ A project may have come with a clone. In Python's own engine a pattern like `(a+
 support lookaround and backreferences; a pattern that needs them is refused with a message.
 """
 
-import re
 from typing import Any
 
 from msgspec import Struct
@@ -34,10 +33,10 @@ class CustomRule:
     def __init__(self, shape: CustomShape) -> None:
         self.id = shape.id
         self.pattern = usable_pattern(shape.id, shape.pattern)
-        self.replacement = shape.replacement
-        groups = [int(number) for number in re.findall(r"\\(\d{1,2})", shape.replacement)]
-        if any(number > self.pattern.groups for number in groups):
-            raise _bad_pattern(shape.id, "its replacement refers to a group that the pattern does not have")
+        # RE2 takes the UTF-8 of a replacement for Latin-1; it reads escapes of what is not ASCII correctly.
+        self.replacement = shape.replacement.encode("ascii", "backslashreplace").decode("ascii")
+        if fault := _fault_of(self.replacement, self.pattern):
+            raise _bad_pattern(shape.id, f"its replacement {fault}")
 
 
 def compile_pattern(pattern: str) -> Any:
@@ -60,6 +59,19 @@ def usable_pattern(name: str, pattern: str) -> Any:
         return compile_pattern(pattern)
     except PatternProblem as error:
         raise _bad_pattern(name, str(error)) from error
+
+
+def _fault_of(replacement: str, pattern: Any) -> str:
+    """Return why a replacement cannot be inserted for matches of a pattern, as a clause; empty if it can."""
+    names = {number: f"?P<{name}>" for name, number in pattern.groupindex.items()}
+    groups = "".join(f"({names.get(number, '')})" for number in range(1, pattern.groups + 1))
+    try:
+        compile_pattern(groups).match("").expand(replacement)
+    except IndexError:
+        return "refers to a group that the pattern does not have"
+    except UnicodeError:
+        return "has a backslash that begins no escape"
+    return ""
 
 
 def _bad_pattern(name: str, why: str) -> LocalProblem:

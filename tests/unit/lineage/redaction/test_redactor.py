@@ -227,6 +227,15 @@ def test_a_pattern_matches_non_ascii_and_broken_text() -> None:
     assert redactor.text("é😀 AB-1234 \ud800 DB_PASS=hunter22é") == "é😀 [REDACTED] \ud800 DB_PASS=[REDACTED]"
 
 
+@pytest.mark.parametrize(
+    ("replacement", "published"),
+    [("[gelöscht]", "[gelöscht]"), (r"\g<town>-✂", "AB-✂"), (r"[\1]", "[AB]"), (r"a\nb", "a\nb"), ("", "[REDACTED]")],
+)
+def test_a_replacement_is_inserted_as_it_is_written(replacement: str, published: str) -> None:
+    shape = CustomShape("plate", r"(?P<town>[A-Z]{2})-\d{4}", replacement or "[REDACTED]")
+    assert Redactor(OmitConfig(patterns=(shape,))).text("the AB-1234.") == f"the {published}."
+
+
 def test_disabled_redaction_changes_nothing() -> None:
     redactor = Redactor(OmitConfig(enabled=False))
     metadata: dict[str, object] = {"password": "x", "runtime": {"env_vars": {"HF_TOKEN": "x"}}}
@@ -249,7 +258,12 @@ def test_a_git_url_loses_its_credentials_as_in_roar(url: str, published: str) ->
 
 
 @pytest.mark.parametrize(
-    "bad", [CustomShape("mine", "("), CustomShape("mine", "a", r"\9"), CustomShape("mine", r"(a)\1(?=b)")]
+    "bad",
+    [
+        CustomShape("mine", "("),
+        CustomShape("mine", r"(a)\1(?=b)"),
+        *(CustomShape("mine", "(a)", replacement) for replacement in (r"\9", r"\g<2>", r"\g<name>", "\\", r"\x")),
+    ],
 )
 def test_an_unusable_pattern_is_reported(bad: CustomShape) -> None:
     with pytest.raises(LocalProblem, match="mine"):
