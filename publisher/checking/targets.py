@@ -13,7 +13,7 @@ from roar_publisher.state.errors import UsageProblem
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import PublishPaths, StateFolder
-from roar_publisher.state.record import NAMED_BY, NamedBy
+from roar_publisher.state.record import NAMED_BY
 from roar_publisher.state.status import CountedStatus
 from roar_publisher.state.status_reader import count_all, read_status
 from roar_publisher.verification.planned import PlannedLineage
@@ -93,8 +93,8 @@ def _publish_of(lineage_hash: str, folder: StateFolder) -> tuple[PublishPaths, s
 
 def _named_registry(registry: str | None, found: tuple[PublishPaths, str] | None) -> tuple[str, dict[str, Any]]:
     """Return the registry's address, and the settings of the credentials for it."""
-    named, key = registry_here(os.environ, registry)
-    if found is not None and named.by not in (NamedBy.OPTION, NamedBy.ENVIRONMENT):
+    if found is not None and registry is None and not os.environ.get("GLAAS_URL", "").strip():
         plan = read_status(found[0]).plan
         return plan.registry, plan.intent
+    named, key = registry_here(os.environ, registry)
     return registry_address(named.url, os.environ), {NAMED_BY: named.by.value, "ssh_key": key}

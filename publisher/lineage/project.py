@@ -44,11 +44,14 @@ def current_folder() -> Path:
 def registry_here(environ: Mapping[str, str], typed: str | None) -> tuple[NamedRegistry, str]:
     """Return the registry that `typed` names, else `Project.registry` of the current folder, and the project's key.
 
-    Without a project here: `GLAAS_URL`, else the user's, and no key. Raises LocalProblem as `user_registry` does.
+    Without a project here: `GLAAS_URL`, else the user's, and no key. Raises LocalProblem if a configuration cannot be
+    read: another registry than the project's must not be asked instead.
     """
     try:
         project = find_project(current_folder())
-    except LocalProblem:
+    except LocalProblem as problem:
+        if problem.reason not in (Reason.NO_PROJECT, Reason.PROJECT_PATH):
+            raise
         named, key = _registry_of(Config(), environ), ""
     else:
         named, key = project.registry(environ), project.config.glaas_key or ""

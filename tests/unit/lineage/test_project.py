@@ -133,6 +133,14 @@ def test_a_registry_is_chosen_outside_of_a_project_too(root: Path, monkeypatch: 
     assert registry_here(named, None) == (NamedRegistry("https://env", NamedBy.ENVIRONMENT), "/a/key")
 
 
+def test_a_project_whose_configuration_is_broken_is_not_left_out(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its registry is not known, and another one must not be asked."""
+    (root / ".roar" / "config.toml").write_text('[glaas]\nurl = "https://team\n')
+    monkeypatch.chdir(root / "src")
+    with pytest.raises(LocalProblem, match=r"config\.toml cannot be read as TOML"):
+        registry_here({}, None)
+
+
 @pytest.mark.parametrize("everything", [".*", "", "^", r"\\S", "[a-zA-Z0-9]", "(?s).", r"\\d"])
 def test_a_project_cannot_switch_redaction_off(root: Path, monkeypatch: pytest.MonkeyPatch, everything: str) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(root / "mine"))
