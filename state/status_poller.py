@@ -20,7 +20,7 @@ from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Checkpoint, Plan
 from roar_publisher.state.status import CountedStatus, HostStatus
-from roar_publisher.state.status_reader import read_facts
+from roar_publisher.state.status_reader import out_of_reach, read_facts
 from roar_publisher.state.units import Kind, Tally
 
 COUNTING_SHARE = 0.05
@@ -109,12 +109,14 @@ class StatusPoller:
         """Return the journal that is on disk now. It may be removed and restored while it is watched."""
         try:
             inode = os.stat(self.paths.journal).st_ino
-        except OSError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise LocalProblem(
                 f"publish {self.paths.id} is no longer on this machine",
                 next_step="roar journal list",
                 reason=Reason.NO_PLAN,
             ) from error
+        except OSError as error:
+            raise out_of_reach(self.paths, error) from error
         if self._journal is None or inode != self._inode:
             self.close()
             self._journal, self._inode, self._counts = Journal(self.paths.journal, read_only=True), inode, None

@@ -90,16 +90,21 @@ def _opened(paths: PublishPaths) -> Iterator[Journal]:
     except FileNotFoundError as error:
         what = f"publish {paths.id} has no journal"
         raise LocalProblem(what, next_step="roar journal prune --all", reason=Reason.NO_PLAN) from error
-    except OSError as error:  # such as a folder that this user may not enter
-        found = explain_os_error(error, Reason.JOURNAL)
-        raise LocalProblem(
-            f"the journal {paths.journal} cannot be used at this moment: {found.what}",
-            next_step=f"{found.remedy}, then: roar publish --resume {paths.id}",
-            reason=found.reason,
-            resumable=True,
-        ) from error
+    except OSError as error:
+        raise out_of_reach(paths, error) from error
     with rows_translated(paths.journal), _migrated(paths) as journal:
         yield journal
+
+
+def out_of_reach(paths: PublishPaths, error: OSError) -> LocalProblem:
+    """Return the error of a journal that is not known to be gone, such as in a folder that this user may not enter."""
+    found = explain_os_error(error, Reason.JOURNAL)
+    return LocalProblem(
+        f"the journal {paths.journal} cannot be used at this moment: {found.what}",
+        next_step=f"{found.remedy}, then: roar publish --resume {paths.id}",
+        reason=found.reason,
+        resumable=True,
+    )
 
 
 def _migrated(paths: PublishPaths) -> Journal:

@@ -1,5 +1,6 @@
 """`roar publish --watch`: what it reports of a journal that another process writes, and how it ends."""
 
+import errno
 import io
 import os
 from collections.abc import Callable
@@ -311,6 +312,22 @@ def test_ctrl_c_stops_only_watching(watched: Watched) -> None:
 def test_a_journal_that_is_removed_is_no_longer_watched(watched: Watched) -> None:
     with pytest.raises(LocalProblem, match="no longer on this machine"):
         watched.watch(watched.owned.discard)
+
+
+def test_a_journal_that_cannot_be_reached_is_not_taken_for_removed(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as on a network file system that is away: what watches may be started again."""
+
+    def away(*_: object, **__: object) -> os.stat_result:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    def go_away() -> None:
+        monkeypatch.setattr("roar_publisher.state.status_poller.os.stat", away)
+
+    with pytest.raises(LocalProblem, match="cannot be used at this moment") as problem:
+        watched.watch(go_away)
+    assert problem.value.conclusion is Conclusion.INTERRUPTED
 
 
 def test_counting_takes_a_small_share_of_the_time(watched: Watched) -> None:
