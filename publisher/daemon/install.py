@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -41,6 +41,7 @@ class ServiceDefinition(Struct, frozen=True):
     """The input for a service manager. path: the file that describes the service. text: its content.
 
     probe: succeeds if the manager is available. status: shows the user the status of the service.
+    unload: makes the manager forget an earlier service of this name; fails if there is none.
     enable: starts the service, now and at every login. disable: undoes that.
     forget: tells the manager that the file is gone, if necessary.
     """
@@ -52,6 +53,7 @@ class ServiceDefinition(Struct, frozen=True):
     enable: tuple[Command, ...]
     disable: tuple[Command, ...]
     forget: tuple[Command, ...] = ()
+    unload: tuple[Command, ...] = ()
 
 
 class Installed(Struct, frozen=True):
@@ -81,6 +83,9 @@ def install(service: ServiceDefinition, folder: StateFolder) -> Installed:
     if not _answers(service.probe):
         return Installed(service.path, None, _as_typed(service.enable))
     stop(folder)
+    for command in service.unload:
+        with suppress(LocalProblem):
+            _run(command)
     for command in service.enable:
         _run(command)
     pid = wait_for(folder, START_SECONDS)
@@ -138,6 +143,7 @@ def _systemd(folder: StateFolder, environ: Mapping[str, str]) -> ServiceDefiniti
 def _launchd(folder: StateFolder, environ: Mapping[str, str]) -> ServiceDefinition:
     path = home() / "Library" / "LaunchAgents" / f"{NAME}.plist"
     domain = f"gui/{os.getuid()}"
+    bootout: Command = ("launchctl", "bootout", f"{domain}/{NAME}")
     agent = {
         "Label": NAME,
         "ProgramArguments": [sys.executable, *COMMAND, "--quiet"],
@@ -155,7 +161,8 @@ def _launchd(folder: StateFolder, environ: Mapping[str, str]) -> ServiceDefiniti
         probe=("launchctl", "print", domain),
         status=("launchctl", "print", f"{domain}/{NAME}"),
         enable=(("launchctl", "bootstrap", domain, str(path)),),
-        disable=(("launchctl", "bootout", f"{domain}/{NAME}"),),
+        disable=(bootout,),
+        unload=(bootout,),  # a service that is loaded already is not loaded again
     )
 
 

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from roar_publisher.daemon import install as install_module
 from roar_publisher.daemon.install import UNIT, service
+from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.paths import StateFolder
 from tests.support.checkout import CHECKOUT
 from tests.support.cli.program import Program
@@ -218,6 +220,31 @@ def test_an_error_of_the_manager_is_reported(program: Program, tmp_path: Path) -
     done = program("daemon", "install")
 
     done.blames(1, "the service manager failed: it is masked", f"next: systemctl --user enable --now {UNIT}")
+
+
+def test_on_macos_a_repetition_renews_the_service_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """launchctl refuses to load what is loaded, and to unload what is not."""
+    loaded: list[str] = []
+
+    def launchctl(command: tuple[str, ...]) -> None:
+        if command[1] == "bootout":
+            if not loaded:
+                raise LocalProblem("3: No such process")
+            loaded.clear()
+        if command[1] == "bootstrap":
+            if loaded:
+                raise LocalProblem("37: Operation already in progress")
+            loaded.append(Path(command[-1]).read_text())
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(install_module, "_answers", lambda probe: True)
+    monkeypatch.setattr(install_module, "_run", launchctl)
+    monkeypatch.setattr(install_module, "wait_for", lambda folder, seconds: os.getpid())
+    for name in ("first", "second"):
+        folder = StateFolder(tmp_path / name)
+        wanted = service(folder, {"ROAR_STATE_DIR": "set"}, platform="darwin")
+        assert install_module.install(wanted, folder).pid == os.getpid()
+        assert loaded == [wanted.text]
 
 
 def test_a_folder_that_cannot_be_written_is_named(program: Program, unit: Path) -> None:
