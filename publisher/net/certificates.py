@@ -78,10 +78,18 @@ class TrustedCertificates(Struct, frozen=True):
         return _as_lenient_as_the_systems(ssl.create_default_context(cafile=self.path))
 
     def _of_folders(self) -> ssl.SSLContext:
-        """Load one or more folders in OpenSSL's format. OpenSSL itself ignores missing and unusable files."""
-        names = [name for folder in self.path.split(os.pathsep) for name in os.listdir(folder)]
+        """Load folders in OpenSSL's format. Some may be missing: one list is often used on several systems.
+
+        OpenSSL itself ignores whatever it cannot use.
+        """
+        names, missing = list[str](), None
+        for folder in self.path.split(os.pathsep):
+            try:
+                names += os.listdir(folder)
+            except FileNotFoundError as error:
+                missing = error
         if not any(_HASHED.fullmatch(name) for name in names):
-            raise OSError(0, "no file in it has a name that OpenSSL requires (openssl rehash)")
+            raise missing or OSError(0, "no file in it has a name that OpenSSL requires (openssl rehash)")
         return _as_lenient_as_the_systems(ssl.create_default_context(capath=self.path))
 
     def __str__(self) -> str:

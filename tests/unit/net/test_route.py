@@ -92,6 +92,18 @@ async def test_a_folder_of_authorities_is_trusted(
             assert (await ask(secure.url)).status == 200
 
 
+@pytest.mark.parametrize("order", ["{0}:{1}", "{1}:{0}", "{0}:", ":{0}"])
+async def test_some_folders_of_authorities_may_be_missing(order: str, tmp_path: Path) -> None:
+    """As in a list for several systems, which OpenSSL and curl take."""
+    (tmp_path / "there").mkdir()
+    shutil.copy(authority().file, tmp_path / "there" / "0a1b2c3d.0")
+    folders = order.format(tmp_path / "there", tmp_path / "gone")
+    assert TrustedCertificates("SSL_CERT_DIR", folders).context().verify_mode is ssl.CERT_REQUIRED
+    (tmp_path / "there" / "0a1b2c3d.0").unlink()
+    with pytest.raises(NeedsUser, match="cannot be read"):
+        TrustedCertificates("SSL_CERT_DIR", folders).context()
+
+
 async def test_the_error_for_an_untrusted_authority_names_the_trusted_ones(
     secure: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
