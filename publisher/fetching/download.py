@@ -15,7 +15,7 @@ from roar_publisher.fetching.journal import FetchJournal
 from roar_publisher.fetching.partial import PartialFile, WrongBytes, keep_small
 from roar_publisher.fetching.stored import StoredFile, Unsafe
 from roar_publisher.report import ObjectsPlanned, ObjectStored, Reporter, Sent
-from roar_publisher.state.errors import LocalProblem, PublisherError, Rejected
+from roar_publisher.state.errors import LocalProblem, PublisherError, Rejected, UsageProblem
 from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.ranges import RANGE_BYTES, ObjectChanged
 from roar_publisher.storage.readable import ReadableStore, StoredObject
@@ -72,15 +72,15 @@ class Download(Struct, frozen=True):
     force: bool
     on_outcome: Callable[[Outcome], None]
     report: Reporter
-    _stores: dict[str, ReadableStore] = field(default_factory=dict)
+    _stores: dict[str, ReadableStore | UsageProblem] = field(default_factory=dict)
     _listed: dict[str, StoredObject] = field(default_factory=dict)  # by address, as far as listings know
     _record: RunBlocking = field(default_factory=one_at_a_time)
 
     async def run(self, files: Sequence[StoredFile]) -> None:
         """Fetch the files. One that cannot be fetched does not stop the others.
 
-        Raises LocalProblem if there is no room for all of them, before any is fetched, or if the disk is full; and
-        Transient if a store stays away.
+        Raises LocalProblem if there is no room for all of them, before any is fetched, or if the disk is full;
+        Transient if a store stays away; and UsageProblem if none of the stores can be used here.
         """
         found: list[_Found] = []
         slots = anyio.Semaphore(RANGES_AT_ONCE)
@@ -97,8 +97,16 @@ class Download(Struct, frozen=True):
 
         async with AsyncExitStack() as opened:
             for place, urls in _by_place(files).items():
-                self._stores[place] = await opened.enter_async_context(await self.open_store(place))
-                await self._list(self._stores[place], urls)
+                try:
+                    store = await opened.enter_async_context(await self.open_store(place))
+                except UsageProblem as problem:
+                    self._stores[place] = problem
+                    continue
+                self._stores[place] = store
+                await self._list(store, urls)
+            problems = [found for found in self._stores.values() if isinstance(found, UsageProblem)]
+            if problems and len(problems) == len(self._stores):
+                raise problems[0]
             await for_each(files, prepare, at_once=FILES_AT_ONCE)
             await self._plan(found)
             await for_each(found, fetch, at_once=FILES_AT_ONCE)
@@ -115,7 +123,7 @@ class Download(Struct, frozen=True):
             return await work()
         except OSError as error:
             problem: PublisherError = local_problem(file.name, error)
-        except (Rejected, LocalProblem) as error:
+        except (Rejected, LocalProblem, UsageProblem) as error:
             problem = error
         if problem.reason is Reason.DISK_FULL:  # the others would not fit either
             raise problem
@@ -123,7 +131,10 @@ class Download(Struct, frozen=True):
         return None
 
     async def _look(self, file: StoredFile) -> _Found | None:
-        """Return the object to fetch, or None if the file is there. Raises Rejected, LocalProblem, OSError."""
+        """Return the object to fetch, or None if the file is there.
+
+        Raises Rejected, LocalProblem, UsageProblem, OSError.
+        """
         present = await in_thread(self.target.present, file.name, file.digest)
         if present is Present.SAME:
             await self._discard(file.digest)
@@ -135,6 +146,8 @@ class Download(Struct, frozen=True):
             raise LocalProblem("a file with another content is there", next_step=REPLACE)
         address = file.address
         store, key = self._stores[address.place], address.key
+        if isinstance(store, UsageProblem):
+            raise store
         stored = self._listed.get(file.url) or await store.look(key)
         if stored is None:
             raise Rejected("it is not in its store any more", reason=Reason.STORED_OBJECT_DIFFERS)

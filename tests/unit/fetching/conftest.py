@@ -13,7 +13,7 @@ from roar_publisher.fetching.folder import TargetFolder
 from roar_publisher.fetching.journal import FetchJournal, FetchRequest
 from roar_publisher.fetching.stored import StoredFile
 from roar_publisher.report import Report
-from roar_publisher.state.errors import PublisherError
+from roar_publisher.state.errors import PublisherError, UsageProblem
 from roar_publisher.storage.ranges import ObjectChanged
 from roar_publisher.storage.readable import ReadableStore, StoredObject
 
@@ -56,7 +56,7 @@ class Store(ReadableStore):
 
 
 class Fetching:
-    """A store, a target folder, and a bystander that must stay as it is."""
+    """A store, a target folder, and a bystander that must stay as it is. unusable: the places that are not opened."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -66,6 +66,7 @@ class Fetching:
         self.bystander.mkdir()
         self.store = Store()
         self.reports: list[Report] = []
+        self.unusable = frozenset[str]()
 
     def files(self, **contents: bytes) -> list[StoredFile]:
         """Store contents, by name, and return what a lineage would say of them."""
@@ -83,6 +84,8 @@ class Fetching:
         outcomes: dict[str, Outcome] = {}
 
         async def open_store(place: str) -> ReadableStore:
+            if place in self.unusable:
+                raise UsageProblem("it is a directory bucket")
             return self.store
 
         def on_outcome(outcome: Outcome) -> None:

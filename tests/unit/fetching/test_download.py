@@ -17,11 +17,11 @@ from roar_publisher.fetching.folder import READ_BYTES, TargetFolder
 from roar_publisher.fetching.partial import PartialFile
 from roar_publisher.fetching.stored import StoredFile
 from roar_publisher.report import ObjectsPlanned
-from roar_publisher.state.errors import Conclusion, LocalProblem, Rejected, Transient
+from roar_publisher.state.errors import Conclusion, LocalProblem, Rejected, Transient, UsageProblem
 from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.ranges import ObjectChanged
 from roar_publisher.storage.readable import StoredObject
-from tests.unit.fetching.conftest import LARGE, RANGE, Fetching
+from tests.unit.fetching.conftest import LARGE, RANGE, Fetching, digest_of
 
 
 class Stop(BaseException):
@@ -240,6 +240,18 @@ def test_a_stop_waits_for_no_digest_of_a_whole_file(fetching: Fetching, monkeypa
                 assert await reads_of("preadv", lambda: partial.finish(resumed=True, force=True)) == 1
 
     anyio.run(main)
+
+
+def test_a_store_that_cannot_be_used_here_does_not_stop_the_others(fetching: Fetching) -> None:
+    (x,) = fetching.files(x=b"x")
+    y = StoredFile(digest_of(b"y"), "s3://other--x-s3/y", "y")
+    fetching.unusable = frozenset({"s3://other--x-s3"})
+    outcomes = fetching.run([y, x])
+    assert isinstance(outcomes["y"], NotFetched)
+    assert isinstance(outcomes["y"].problem, UsageProblem)
+    assert fetching.there() == {"x": b"x"}
+    with pytest.raises(UsageProblem, match="directory bucket"):
+        fetching.run([y])
 
 
 def test_what_is_there_is_not_fetched_again_and_what_differs_stays(fetching: Fetching) -> None:
