@@ -19,6 +19,7 @@ import anyio
 from anyio.abc import Process
 from msgspec import Struct
 
+from roar_publisher.blocking import no_thread
 from roar_publisher.daemon.log import Log, about, one_line
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.machine import State
@@ -78,9 +79,9 @@ async def notify_end(ended: EndedPublish, command: Sequence[str] | None, *, noti
     """Run the hook `command`, if any, and show a notification if `notify` is set and there is a desktop.
 
     The command runs without a shell, in `/`, with the variables of `hook_environment`. After 60 s its whole process
-    group is killed. Raises LocalProblem if the machine has no process or file descriptor left for it. Each call runs
-    the command again, so it should tolerate repetition: if the daemon dies meanwhile, the next one repeats the call.
-    Cancellation ends the command first.
+    group is killed. Raises LocalProblem if the machine has no process, thread or file descriptor left for it. Each call
+    runs the command again, so it should tolerate repetition: if the daemon dies meanwhile, the next one repeats the
+    call. Cancellation ends the command first.
     """
     publish_log = about(log, ended.publish_id)
     if command:
@@ -153,6 +154,12 @@ async def _run(what: str, command: Sequence[str], seconds: float, environ: dict[
             ) from error
         log.warning("the %s cannot be run: %s", what, error)
         return
+    except RuntimeError as error:  # Python 3.11 waits for a process in a thread
+        if problem := no_thread(error):
+            raise LocalProblem(
+                f"the {what} cannot be run at the moment: {problem.what}", reason=Reason.LOCAL
+            ) from error
+        raise
     log.warning("the %s was killed after %.0f s%s", what, seconds, _last_line(tail))
 
 

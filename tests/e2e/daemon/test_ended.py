@@ -18,6 +18,7 @@ from anyio import open_process
 from anyio.abc import Process
 from msgspec.structs import replace
 
+from roar_publisher.blocking import NO_THREAD
 from roar_publisher.daemon import hooks as ended
 from roar_publisher.daemon.hooks import EndedPublish, hook_environment, notification, notify_end
 from roar_publisher.state.errors import LocalProblem
@@ -234,6 +235,18 @@ async def test_a_lack_of_resources_for_a_hook_is_raised(
 
     monkeypatch.setattr(os, "pipe", no_room)
     with pytest.raises(LocalProblem, match="the hook cannot be run at the moment"):
+        await notify_end(DONE, ["true"], notify=False, log=log)
+    assert caplog.records == []
+
+
+async def test_a_lack_of_a_thread_for_a_hook_is_raised(
+    monkeypatch: pytest.MonkeyPatch, log: logging.Logger, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def no_room(*_: object, **__: object) -> Process:
+        raise RuntimeError(NO_THREAD)
+
+    monkeypatch.setattr(anyio, "open_process", no_room)
+    with pytest.raises(LocalProblem, match="the hook cannot be run at the moment: this machine may not start"):
         await notify_end(DONE, ["true"], notify=False, log=log)
     assert caplog.records == []
 
