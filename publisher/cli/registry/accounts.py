@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from roar_publisher.registry.store.users import Accounts
 
 HOUR_S = 3600
+LONGEST_S = 10**10
+"""Three hundred years. The calendar has no dates for much longer lifetimes."""
 
 
 @click.group()
@@ -159,7 +161,9 @@ def token() -> None:
 
 @token.command("issue")
 @click.argument("user")
-@click.option("--ttl", type=click.IntRange(min=1), default=HOUR_S, show_default=True, help="Lifetime in seconds.")
+@click.option(
+    "--ttl", type=click.IntRange(1, LONGEST_S), default=HOUR_S, show_default=True, help="Lifetime in seconds."
+)
 @click.option("--auth-json", type=click.Path(path_type=Path), help="Write roar's sign-in file (0600); print no token.")
 @click.option("--url", metavar="URL", help="Address of the registry, if it is not the last one that it had.")
 @json_option

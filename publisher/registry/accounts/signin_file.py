@@ -48,11 +48,19 @@ def sign_in_document(user: User, tokens: Tokens, *, issuer: str | None) -> dict[
 
 
 def write_new(path: Path, document: dict[str, object]) -> None:
-    """Write the file, readable only by its owner. Raises FileExistsError if the file exists, and OSError."""
+    """Write the file, readable only by its owner, completely or not at all.
+
+    Raises FileExistsError if the file exists, and OSError.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump(document, file, indent=2)
-        file.write("\n")
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with open(descriptor, "w") as file:
+            json.dump(document, file, indent=2)
+            file.write("\n")
+    except BaseException:
+        path.unlink(missing_ok=True)  # half a file would be taken for a sign-in
+        raise
 
 
 def iso_time(seconds: float) -> str:

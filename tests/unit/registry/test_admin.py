@@ -1,11 +1,14 @@
 """`roar registry user|key|token|owner|project`: what the commands do to the accounts, and what they say."""
 
+import errno
 import json
+import os
 import re
 import sqlite3
 import stat
 from contextlib import closing
 from pathlib import Path
+from typing import NoReturn, TextIO
 
 import httpx2
 import pytest
@@ -85,6 +88,27 @@ def test_an_existing_sign_in_is_not_replaced(admin: Admin, tmp_path: Path) -> No
     path.write_text("{}")
     assert isinstance(admin.run("token", "issue", "alice", "--auth-json", str(path)).exception, UsageProblem)
     assert (path.read_text(), admin.listed("token")) == ("{}", [])
+
+
+def test_a_sign_in_file_that_cannot_be_written_is_not_left_behind(
+    admin: Admin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "auth.json"
+
+    def fill_up(document: object, file: TextIO, **_: object) -> NoReturn:
+        file.write("{")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr("roar_publisher.registry.accounts.signin_file.json.dump", fill_up)
+        assert "No space left" in str(admin.run("token", "issue", "alice", "--auth-json", str(path)).exception)
+    admin("token", "issue", "alice", "--auth-json", str(path))
+
+
+def test_a_lifetime_beyond_the_calendar_issues_no_token(admin: Admin) -> None:
+    assert admin.run("token", "issue", "alice", "--ttl", str(10**12)).exit_code == 2
+    assert admin.listed("token") == []
+    admin("token", "issue", "alice", "--ttl", str(10**10))
 
 
 def test_a_key_is_added_listed_and_removed(admin: Admin, tmp_path: Path) -> None:
