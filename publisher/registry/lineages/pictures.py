@@ -94,13 +94,13 @@ def picture_of_group(connection: Connection, graph_id: int, number: int, part: i
     return replace(picture, group=number, part=part, more=len(jobs) > JOBS_OF_PART)
 
 
-def draw(connection: Connection, about: str, jobs: Sequence[DrawnJob], *, limit_each: int, centre: str = "") -> Picture:
+def draw(connection: Connection, about: str, jobs: Sequence[DrawnJob], *, limit_each: int) -> Picture:
     """Return a picture of jobs with their artifacts, of each job and kind at most `limit_each`.
 
     Artifacts that connect two of the jobs come first, then those of the first jobs, as long as there is room.
     """
     links = picture_rows.links_of_jobs(connection, [job.id for job in jobs], limit_each=limit_each)
-    artifacts = _artifacts(links, MAX_NODES - len(jobs), centre)
+    artifacts = _artifacts(links, MAX_NODES - len(jobs))
     keys = {job.id: job_node(job).key for job in jobs}
     drawn = [link for link in links if link.digest in artifacts]
     shown = {job.id: 0 for job in jobs}
@@ -108,7 +108,7 @@ def draw(connection: Connection, about: str, jobs: Sequence[DrawnJob], *, limit_
         shown[link.job_id] += 1
     nodes = [job_node(job, hidden=job.inputs + job.outputs - shown[job.id]) for job in jobs]
     nodes += [artifact_node(digest, path) for digest, path in artifacts.items()]
-    return Picture(about, nodes, sorted(set(edges_of(drawn, keys))), centre)
+    return Picture(about, nodes, sorted(set(edges_of(drawn, keys))))
 
 
 def edges_of(links: Iterable[DrawnLink], keys: dict[int, str]) -> Iterable[tuple[str, str]]:
@@ -140,7 +140,7 @@ def artifact_node(digest: str, path: str, hidden: int = 0) -> Node:
     return Node(ARTIFACT, digest, path.rstrip("/").rpartition("/")[2] or path or digest, digest, hidden)
 
 
-def _artifacts(links: Sequence[DrawnLink], room: int, centre: str) -> dict[str, str]:
+def _artifacts(links: Sequence[DrawnLink], room: int) -> dict[str, str]:
     """Return up to `room` digests with a path, those first that connect jobs."""
     jobs: dict[str, set[int]] = {}
     paths: dict[str, str] = {}
@@ -148,5 +148,5 @@ def _artifacts(links: Sequence[DrawnLink], room: int, centre: str) -> dict[str, 
         jobs.setdefault(link.digest, set()).add(link.job_id)
         paths[link.digest] = min(paths.get(link.digest, link.path), link.path)
     order = {digest: number for number, digest in enumerate(paths)}
-    ranked = sorted(paths, key=lambda digest: (f"{ARTIFACT} {digest}" != centre, len(jobs[digest]) < 2, order[digest]))
+    ranked = sorted(paths, key=lambda digest: (len(jobs[digest]) < 2, order[digest]))
     return {digest: paths[digest] for digest in sorted(ranked[: max(0, room)], key=order.__getitem__)}
