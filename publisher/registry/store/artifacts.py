@@ -8,7 +8,7 @@ from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.graphs import count_artifacts, recount_artifacts
 from roar_publisher.registry.store.jobs import LinkRow
 from roar_publisher.registry.store.lineages import Lineage, lineage_of
-from roar_publisher.registry.store.parameters import in_chunks
+from roar_publisher.registry.store.lists import in_chunks
 from roar_publisher.registry.store.rows import insert_rows
 
 _PUBLISHED = f"FROM artifacts JOIN lineages USING (graph_id) WHERE digest = :digest AND {READABLE}"

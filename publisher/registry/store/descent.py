@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from roar_publisher.registry.store.access import Reader, spaces_of
 from roar_publisher.registry.store.database import Connection
-from roar_publisher.registry.store.parameters import numbered, placeholders
 
 
 class Descent(NamedTuple):
@@ -23,15 +22,14 @@ class Descent(NamedTuple):
 
 def written_from(connection: Connection, digests: Sequence[str], reader: Reader, limit: int) -> list[Descent]:
     """Return up to `limit` outputs of the jobs that read one of these artifacts. There are at most 500 digests."""
-    spaces = spaces_of(reader)
     rows = connection.execute(
         "SELECT written.digest, substr(written.path, 1, 500), jobs.uid, lineages.hash, artifacts.digest FROM artifacts"
         " CROSS JOIN lineages CROSS JOIN artifact_links AS reading CROSS JOIN jobs CROSS JOIN links AS written"
-        f" WHERE artifacts.digest IN ({placeholders('digest', digests)})"
-        f" AND lineages.graph_id = artifacts.graph_id AND space IN ({placeholders('space', spaces)})"
+        " WHERE artifacts.digest IN (:digests)"
+        " AND lineages.graph_id = artifacts.graph_id AND space IN (:spaces)"
         " AND reading.graph_id = artifacts.graph_id AND reading.artifact_id = artifacts.id AND reading.kind = 'inputs'"
         " AND jobs.id = reading.job_id AND jobs.graph_id = artifacts.graph_id"
         " AND written.job_id = jobs.id AND written.kind = 'outputs' LIMIT :limit",
-        {"limit": limit, **numbered("digest", digests), **numbered("space", spaces)},
+        {"limit": limit, "digests": list(digests), "spaces": spaces_of(reader)},
     )
     return [Descent(*row) for row in rows]

@@ -6,11 +6,16 @@ have no names: SQLite looks up each name among all of a statement, which takes m
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from typing import TypeVar
+
+T = TypeVar("T")
 
 STATEMENTS = 512
 """Expanded statements that are remembered."""
+LONGEST = 500
+"""Values of one piece of a list that may have any length."""
 _PLACE = re.compile(r"'[^']*'|(VALUES \()?:([a-z_][a-z_0-9]*)(?(1)\))")
 
 
@@ -33,6 +38,11 @@ def expanded(sql: str, parameters: Mapping[str, object]) -> tuple[str, list[obje
 def has_lists(parameters: Mapping[str, object]) -> bool:
     """Return whether there is something to expand."""
     return any(isinstance(value, list | tuple) for value in parameters.values())
+
+
+def in_chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Yield the values in pieces for one statement each."""
+    return (values[start : start + LONGEST] for start in range(0, len(values), LONGEST))
 
 
 def _filled(values: list[object] | tuple[object, ...]) -> list[object]:

@@ -5,7 +5,6 @@ from typing import NamedTuple
 from roar_publisher.registry.store.access import Reader, spaces_of
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.jobs import SIZED_JOB_WITHOUT_LONG_METADATA, SizedJob, sized_job_of
-from roar_publisher.registry.store.parameters import numbered, placeholders
 from roar_publisher.registry.store.schema import NO_STEP
 
 METADATA_READ = 20_000
@@ -69,7 +68,6 @@ def appearances(
     connection: Connection, digest: str, reader: Reader, before: tuple[float, str] | None, limit: int
 ) -> list[Appearance]:
     """Return the newest lineages that this reader can see and that have an artifact, after a time and hash."""
-    spaces = spaces_of(reader)
     earlier, values = "", dict[str, object]()
     if before is not None:
         earlier = "AND (published_at < :at OR (published_at = :at AND hash > :hash))"
@@ -78,9 +76,9 @@ def appearances(
         "SELECT lineages.graph_id, artifacts.id, hash, git_repo, published_at, path, jobs FROM artifacts"
         " CROSS JOIN lineages JOIN graphs ON graphs.id = lineages.graph_id"  # the few artifacts first
         " WHERE digest = :digest AND lineages.graph_id = artifacts.graph_id"
-        f" AND space IN ({placeholders('space', spaces)}) {earlier}"
+        f" AND space IN (:spaces) {earlier}"
         " ORDER BY published_at DESC, hash LIMIT :limit",
-        {"digest": digest, "limit": limit, **values, **numbered("space", spaces)},
+        {"digest": digest, "limit": limit, **values, "spaces": spaces_of(reader)},
     )
     return [Appearance(*row) for row in rows]
 

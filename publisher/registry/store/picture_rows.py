@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from roar_publisher.registry.store.database import Connection, Row
-from roar_publisher.registry.store.parameters import in_chunks, numbered, placeholders
 from roar_publisher.registry.store.schema import NO_STEP
 
 TEXT_READ = 300
@@ -88,14 +87,10 @@ def links_of_jobs(connection: Connection, job_ids: Sequence[int], *, limit_each:
 
 def jobs_with_ids(connection: Connection, job_ids: Sequence[int]) -> list[DrawnJob]:
     """Return jobs by their row ids, in step order."""
-    found: list[DrawnJob] = []
-    for chunk in in_chunks(job_ids):
-        rows = connection.execute(
-            f"SELECT {_DRAWN} FROM jobs JOIN job_sizes ON job_id = jobs.id"
-            f" WHERE jobs.id IN ({placeholders('id', chunk)})",
-            numbered("id", chunk),
-        )
-        found += [_drawn_job(row) for row in rows]
+    rows = connection.execute(
+        f"SELECT {_DRAWN} FROM jobs JOIN job_sizes ON job_id = jobs.id WHERE jobs.id IN (:ids)", {"ids": list(job_ids)}
+    )
+    found = [_drawn_job(row) for row in rows]
     return sorted(found, key=lambda job: (NO_STEP if job.step_number is None else job.step_number, job.id))
 
 

@@ -12,8 +12,6 @@ from roar_publisher.registry.store.schema import NO_STEP
 
 MOST_MAKERS = 10_000
 """Maximum jobs, of any lineage, that are examined for having made one artifact: the oldest."""
-LOOKED_UP = 400
-"""Maximum values in one `IN (...)`."""
 
 
 class JobPlace(NamedTuple):
@@ -65,20 +63,16 @@ def job_span(connection: Connection, graph_id: int) -> JobSpan:
 
 def makers(connection: Connection, graph_id: int, span: JobSpan, digests: Collection[str]) -> dict[str, JobPlace]:
     """Return the first job of a graph that made each of these artifacts, by digest. Others are left out."""
+    rows = connection.execute(
+        f"SELECT links.digest, {_PLACE} FROM links JOIN jobs ON jobs.id = links.job_id"
+        " WHERE links.kind = 'outputs' AND links.digest IN (:digests)"
+        " AND links.job_id BETWEEN :first AND :last AND jobs.graph_id = :graph",
+        {"digests": sorted(digests), "first": span.first, "last": span.last, "graph": graph_id},
+    )
     found: dict[str, JobPlace] = {}
-    sought = sorted(digests)
-    for start in range(0, len(sought), LOOKED_UP):
-        values = {f"v{number}": digest for number, digest in enumerate(sought[start : start + LOOKED_UP])}
-        places = ", ".join(f":{name}" for name in values)
-        rows = connection.execute(
-            f"SELECT links.digest, {_PLACE} FROM links JOIN jobs ON jobs.id = links.job_id"
-            f" WHERE links.kind = 'outputs' AND links.digest IN ({places})"
-            " AND links.job_id BETWEEN :first AND :last AND jobs.graph_id = :graph",
-            {**values, "first": span.first, "last": span.last, "graph": graph_id},
-        )
-        for digest, *place in rows:
-            made = JobPlace(*place)
-            found[digest] = min(made, found.get(digest, made))
+    for digest, *place in rows:
+        made = JobPlace(*place)
+        found[digest] = min(made, found.get(digest, made))
     return found
 
 

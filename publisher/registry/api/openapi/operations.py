@@ -74,8 +74,8 @@ def _read(reply: type[BaseModel], *query: Query, also: tuple[int, ...] = ()) -> 
     return Operation(callers=Callers.OPTIONAL, reply=reply, query=query, also=also)
 
 
-def _staged(body: type[BaseModel | Struct], reply: type[BaseModel], also: tuple[int, ...] = ()) -> Operation:
-    return Operation(callers=Callers.OPENER, body=body, reply=reply, also=also)
+def _staged(body: type[BaseModel | Struct], reply: type[BaseModel]) -> Operation:
+    return Operation(callers=Callers.OPENER, body=body, reply=reply)
 
 
 def _legacy(body: type[BaseModel | Struct], reply: type[BaseModel], successes: tuple[int, ...] = (200,)) -> Operation:
