@@ -78,16 +78,14 @@ def _content(file: Path, most: int) -> bytes:
 
 
 def _digest(file: Path) -> str:
-    from roar_publisher.lineage.content import blake3_hasher
+    from roar_publisher.lineage.content import file_digest
 
-    hasher = blake3_hasher()
     try:
         if not file.is_file():  # a FIFO would be waited for
             raise OSError(errno.ENOENT, "there is no such file")
-        hasher.update_mmap(file)
+        return file_digest(file)
     except OSError as error:
         raise _unreadable(file, error) from error
-    return hasher.hexdigest()
 
 
 def _unreadable(file: Path, error: OSError) -> CannotCheck:

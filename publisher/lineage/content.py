@@ -10,6 +10,9 @@ from roar_publisher.state.reasons import Reason
 if TYPE_CHECKING:
     from blake3 import blake3
 
+SEGMENT_BYTES = 2 * 1024 * 1024
+"""How much of a file is in memory while it is read."""
+
 
 def blake3_of(database: RoarDatabase, path: Path) -> str:
     """Return the file's digest, 64 hex digits.
@@ -25,7 +28,7 @@ def blake3_of(database: RoarDatabase, path: Path) -> str:
             status.st_size,
             status.st_mtime,
         )
-        return str(cached[0]) if cached is not None else _digest(path)
+        return str(cached[0]) if cached is not None else file_digest(path)
     except OSError as error:
         raise LocalProblem(f"{path} cannot be read: {error.strerror}", next_step="check its permissions") from error
 
@@ -43,7 +46,13 @@ def blake3_hasher(data: bytes = b"") -> "blake3":
     return blake3(data, max_threads=blake3.AUTO)
 
 
-def _digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """Return the blake3 digest of a file's bytes, 64 hex digits. Raises OSError, and LocalProblem as `blake3_hasher`.
+
+    The file is not mapped into memory: a program that truncates it meanwhile would kill this one (SIGBUS).
+    """
     hasher = blake3_hasher()
-    hasher.update_mmap(path)
+    with path.open("rb", buffering=0) as file:
+        while segment := file.read(SEGMENT_BYTES):
+            hasher.update(segment)
     return hasher.hexdigest()
