@@ -32,28 +32,33 @@ async def open_session(run: Run, progress: Progress) -> Outcome:
     leave a session without its credential. An older registry lacks this endpoint, whatever it advertises; a public
     publish without a scope then takes the legacy route (NO_STAGING).
 
+    A lineage that this publish has finalized stays published, whatever the registry answers: FINALIZE sends its labels
+    with the credential that is there.
+
     Raises NeedsUser if the legacy route would publish private lineage, Refused, Transient.
     """
     anonymous = progress.credential == Decision.ANONYMOUS_SESSION
+    published = progress.hash is not None
     try:
         reply = await request_session(run, progress)
     except Refused as refusal:
         if refusal.status in (UNAUTHORIZED, FORBIDDEN) and not anonymous:
             return credential_rejected(run, refusal)
+        if published:
+            return Outcome(Event.ALREADY_PUBLISHED, {})
         if refusal.status not in NO_ENDPOINT:
             raise
         if progress.scope_request is not None:
             raise _no_sessions(run, progress) from refusal
         credential = Decision.LEGACY.value if anonymous else progress.credential
         return Outcome(Event.NO_STAGING, {"remote_session": None, "credential": credential})
-    if anonymous:
-        if not reply.registration_session_token:
-            raise Rejected("the registry opened an anonymous session without its token")
+    if anonymous and reply.registration_session_token:
         await run.files.write_session_token(reply.registration_session_token)
-    if reply.created and reply.status == "closed":
+    elif anonymous and not published:
+        raise Rejected("the registry opened an anonymous session without its token")
+    if reply.created and reply.status == "closed" and not published:
         raise mismatch(("it reports that it has just created this session, and that the session is closed",))
-    finalized = reply.status == "closed" or progress.hash is not None
-    event = Event.ALREADY_PUBLISHED if finalized else Event.OPENED
+    event = Event.ALREADY_PUBLISHED if published or reply.status == "closed" else Event.OPENED
     return Outcome(event, {"remote_session": reply.registration_session_id})
 
 

@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from roar_publisher.auth.choice import Decision
@@ -21,7 +22,7 @@ from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.status_reader import count_status
-from tests.support.engine.publishing import Publishing, answer, instead
+from tests.support.engine.publishing import Publishing, Sent, answer, instead
 from tests.support.lineage.captured import git
 from tests.support.lineages import chain, cut
 from tests.support.put.projects import plan, put_project
@@ -160,6 +161,34 @@ async def test_labels_that_were_refused_before_a_crash_are_refused_after_it(
     asked = len(publishing.calls("labels/batch"))
     await publishing.run()
     assert len(publishing.calls("labels/batch")) == asked, "roar alone can send them again"
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 409, 410, 422, 200])
+async def test_a_published_session_that_is_not_opened_again_does_not_undo_the_publish(
+    publishing: Publishing, status: int
+) -> None:
+    """The token of the labels is rejected, so a credential is chosen and the session is asked for once more."""
+
+    def expired(sent: Sent) -> httpx2.Response | None:
+        if sent.call == "labels/batch":
+            return answer(401, detail="that token has expired")
+        if sent.call == "registration-sessions" and sent.number == 2:
+            if status == 200:  # without the token
+                return answer(200, registration_session_id=sent_to(publishing.calls("finalize")[0]))
+            return answer(status, detail="closed for good")
+        return None
+
+    publishing.intercept = expired
+    progress = await publishing.run()
+    assert (progress.state, progress.hash) == (State.DONE, LINEAGE.hash), progress.detail
+    assert owed(publishing) == ["refused labels"]
+    assert len(publishing.calls("registration-sessions")) == 2
+    assert publishing.published()[:2] == (1, LINEAGE.hash)
+
+
+def sent_to(sent: Sent) -> str:
+    """Return the session of a request."""
+    return sent.path.split("/registration-sessions/")[1].split("/")[0]
 
 
 async def test_labels_whose_token_is_void_are_left_to_roar(publishing: Publishing) -> None:
