@@ -155,7 +155,10 @@ def checked_address(url: str) -> dict[str, Any]:
 
 def _connect(address: Mapping[str, Any]) -> Driver:
     # Transactions begin with the words of `PostgresConnection.begin`.
-    driver = Driver.connect(autocommit=True, row_factory=_row_factory, **address)
+    try:
+        driver = Driver.connect(autocommit=True, row_factory=_row_factory, **address)
+    except OSError as error:  # of its selector, if there is no descriptor left
+        raise psycopg.OperationalError(str(error)) from error
     try:
         driver.prepared_max = PREPARED_STATEMENTS
         driver.adapters.register_loader("numeric", IntLoader)  # sums of integers; there are no other numerics

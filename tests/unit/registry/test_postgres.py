@@ -1,12 +1,14 @@
 """PostgreSQL alone: its schema, its settings, and what happens when it goes away."""
 
+import errno
 import json
+import os
 import secrets
 from contextlib import closing
 from importlib import import_module
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import psycopg
 import pytest
@@ -201,6 +203,21 @@ def test_the_store_connects_again_after_a_restart(tmp_path: Path) -> None:
         assert store.write(new_graph) > first
         (count,) = store.read(lambda connection: connection.execute("SELECT count(*) FROM graphs").fetchone())
         assert count == 2
+
+
+def test_a_lack_of_descriptors_is_a_store_that_is_away(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left() -> NoReturn:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    url = postgres.new_database()
+    Store.open(tmp_path, url).close()
+    with monkeypatch.context() as exhausted:
+        exhausted.setattr("psycopg.waiting.DefaultSelector", none_left)
+        with pytest.raises(StoreUnavailable, match="Too many open files"):
+            Store.open(tmp_path, url)
+    Store.open(tmp_path, url).close()
 
 
 @pytest.mark.parametrize("url", ["mysql://host/name", "no address", "postgresql://127.0.0.1:notaport/x"])
