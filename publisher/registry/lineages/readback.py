@@ -67,8 +67,6 @@ def _page(
         room -= JOB_BYTES + len(job.command) + len(job.metadata or "")
         links: dict[str, list[dict[str, str]]] = {kind: [] for kind in KINDS}
         page.append(_entry(job) | links)
-        if len(page) == 1:  # its metadata may be larger than all the room, and is there on each page with its links
-            room = max(room, REPLY_BYTES // 2)
         start = place if job.id == place.job else ReadbackPlace(job.stored_step, job.id, "inputs", "")
         for kind in KINDS[KINDS.index(start.kind) :]:
             after = start.digest if kind == start.kind else ""

@@ -1,6 +1,5 @@
 """Reading a lineage back: complete, in bounded pages, and only for those who may read it."""
 
-import json
 import random
 from typing import Any
 
@@ -73,22 +72,6 @@ async def test_the_hash_follows_from_what_is_served(
     assert {page["hash"] for page in pages} == {lineage_hash}
     first = pages[0]
     assert (first["finalized"], first["creator_identity"]) == (True, ANONYMOUS_IDENTITY)
-
-
-async def test_a_job_whose_metadata_fill_a_page_takes_few_pages(
-    registry: Registry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The metadata of a put name each of its files, and come again with each page of its links."""
-    monkeypatch.setattr(readback, "REPLY_BYTES", 4000)
-    session = await registry.open()
-    await session.add_jobs(*(job(number, metadata=json.dumps({"put": "x" * 5000})) for number in (1, 2)))
-    for number in (1, 2):
-        await session.add_links(number, "inputs", *(link(n) for n in range(100)))
-    lineage_hash = (await session.finalize())["hash"]
-    pages = await read_pages(registry, lineage_hash)
-    assert len(pages) < 20
-    assert max(sum(len(entry["inputs"]) for entry in page["jobs"]) for page in pages) < 50
-    assert hash_of(pages) == lineage_hash
 
 
 async def test_a_page_is_bounded_and_a_job_continues_on_the_next(
