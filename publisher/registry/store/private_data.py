@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
+MAIN_FILES = frozenset({"registry.db", "accounts.db", "secret"})
+"""Files in the folder of a registry; one that keeps its tables in PostgreSQL has the last one only."""
 _NOT_KEPT = frozenset({errno.EIO, errno.ENOSPC, errno.EDQUOT})
 """Errors of fsync for a folder that can be synced and was not."""
 
@@ -40,6 +42,7 @@ def secure_folder(folder: Path) -> None:
             f"other users can write to {folder}",
             f"check what is in it, then: chmod -R go= {shlex.quote(str(folder))}",
         )
+    _refuse_home(folder)
     _tighten(folder, found)
     for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):
@@ -48,6 +51,20 @@ def secure_folder(folder: Path) -> None:
                 entry = path.lstat()
                 _check_owner(path, entry)
                 _tighten(path, entry)
+
+
+def _refuse_home(folder: Path) -> None:
+    """Raise `UnsafeData` for a user's home, or a folder above it, that is not a registry's: all of it became private.
+
+    The home of a system user may well be the folder of its registry.
+    """
+    home = Path(os.path.expanduser("~")).absolute()
+    names = {path.name for path in folder.iterdir()} if folder.absolute() in (home, *home.parents) else set[str]()
+    if names and not names & MAIN_FILES:
+        raise UnsafeData(
+            f"{folder} holds more than a registry, which would make all of it private",
+            "name a folder for the registry alone: it is created",
+        )
 
 
 def make_private_file(path: Path) -> None:

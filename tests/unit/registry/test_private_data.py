@@ -14,7 +14,7 @@ from roar_publisher.registry import data
 from roar_publisher.registry.data import DATABASE_NAME, SECRET_NAME, Store
 from roar_publisher.registry.store import private_data
 from roar_publisher.registry.store.graphs import new_graph
-from roar_publisher.registry.store.private_data import UnsafeData
+from roar_publisher.registry.store.private_data import MAIN_FILES, UnsafeData
 from roar_publisher.registry.store.users import Accounts, add_user, new_id
 from tests.support.checkout import CHECKOUT, DATA
 
@@ -140,6 +140,36 @@ def test_data_of_another_user_is_refused(tmp_path: Path, name: str, monkeypatch:
     monkeypatch.setattr(Path, "stat", owned_by_another)
     with pytest.raises(UnsafeData, match="another user"):
         private_data.secure_folder(tmp_path)
+
+
+@pytest.mark.parametrize("below", ["", "home", "home/me"])
+def test_a_home_is_not_taken_for_the_folder_of_a_registry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, below: str
+) -> None:
+    """`--data ~`: everything in it would become private."""
+    home = tmp_path / "home" / "me"
+    home.mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    (home / "public.html").touch(mode=0o644)
+    before = modes(tmp_path)
+    with pytest.raises(UnsafeData, match="holds more than a registry"):
+        Store.open(tmp_path / below)
+    assert modes(tmp_path) == before
+
+
+@pytest.mark.parametrize("left", [set(), set(MAIN_FILES), {SECRET_NAME}], ids=lambda names: "+".join(sorted(names)))
+def test_the_home_of_a_system_user_may_be_the_folder_of_its_registry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: set[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    used(tmp_path)
+    for path in list(tmp_path.iterdir()):
+        if path.name not in left and path.is_file():
+            path.unlink()
+    if left:
+        (tmp_path / "server.log").touch()
+        used(tmp_path)
+        assert modes(tmp_path) == private(tmp_path)
 
 
 def test_the_target_of_a_symlink_is_not_changed(tmp_path: Path) -> None:
