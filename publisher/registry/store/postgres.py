@@ -21,8 +21,16 @@ from roar_publisher.registry.store.lists import expanded, has_lists
 
 PREPARED_STATEMENTS = 500
 """Size of the connection's cache of prepared statements."""
-DEFAULTS = {"connect_timeout": 10, "application_name": "roar registry"}
-"""What holds unless the address says otherwise (`connect_timeout` in seconds)."""
+DEFAULTS = {
+    "connect_timeout": 10,
+    "application_name": "roar registry",
+    # A host that vanishes ends no connection: requests would wait for a quarter of an hour, or for two hours.
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+"""What holds unless the address says otherwise (in seconds; `tcp_user_timeout` in milliseconds)."""
 STATEMENTS = 2048
 """Translated statements that are remembered."""
 ROWS_AHEAD = 50

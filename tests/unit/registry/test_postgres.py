@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import secrets
+import socket
+import sys
 from contextlib import closing
 from importlib import import_module
 from itertools import product
@@ -218,6 +220,20 @@ def test_a_lack_of_descriptors_is_a_store_that_is_away(
         with pytest.raises(StoreUnavailable, match="Too many open files"):
             Store.open(tmp_path, url)
     Store.open(tmp_path, url).close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the names of the options are those of Linux")
+def test_a_host_that_vanishes_is_noticed(postgres: Postgres) -> None:
+    connection = PostgresConnection(checked_address(postgres.new_database()), LINEAGES_LOCK)
+    try:
+        with socket.socket(fileno=os.dup(connection._connected().pgconn.socket)) as opened:
+            assert opened.family == socket.AF_INET
+            assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            names = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT")
+            found = [opened.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in names]
+        assert found == [30, 10, 3, 60_000]
+    finally:
+        connection.close()
 
 
 @pytest.mark.parametrize("url", ["mysql://host/name", "no address", "postgresql://127.0.0.1:notaport/x"])
