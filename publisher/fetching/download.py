@@ -123,7 +123,7 @@ class Download(Struct, frozen=True):
             return await work()
         except OSError as error:
             problem: PublisherError = local_problem(file.name, error)
-        except (Rejected, LocalProblem, UsageProblem) as error:
+        except (Rejected, LocalProblem) as error:
             problem = error
         if problem.reason is Reason.DISK_FULL:  # the others would not fit either
             raise problem
@@ -131,10 +131,7 @@ class Download(Struct, frozen=True):
         return None
 
     async def _look(self, file: StoredFile) -> _Found | None:
-        """Return the object to fetch, or None if the file is there.
-
-        Raises Rejected, LocalProblem, UsageProblem, OSError.
-        """
+        """Return the object to fetch, or None if the file is there. Raises Rejected, LocalProblem, OSError."""
         present = await in_thread(self.target.present, file.name, file.digest)
         if present is Present.SAME:
             await self._discard(file.digest)
@@ -147,7 +144,7 @@ class Download(Struct, frozen=True):
         address = file.address
         store, key = self._stores[address.place], address.key
         if isinstance(store, UsageProblem):
-            raise store
+            raise Rejected(store.what, next_step=store.next_step) from store
         stored = self._listed.get(file.url) or await store.look(key)
         if stored is None:
             raise Rejected("it is not in its store any more", reason=Reason.STORED_OBJECT_DIFFERS)
