@@ -190,7 +190,7 @@ def _record_put(paths: PublishPaths, plan: Plan) -> None:
 async def import_receipt_file(progress: Progress) -> None:
     """Import what makes receipts, if one will be made, in a thread: a caller waits for the registry meanwhile."""
     if progress.capabilities.get(RECEIPTS) or progress.credential == Decision.SSH:
-        with suppress(ImportError):  # what is published does not depend on it; the receipt is owed
+        with suppress(ImportError, OSError):  # what is published does not depend on it; the receipt is owed
             await in_thread(import_module, "roar_publisher.engine.steps.receipt_file")
 
 
@@ -202,8 +202,10 @@ async def make_receipt(run: Run, progress: Progress, published: PublishedLineage
     signs = published.staged and progress.capabilities.get(RECEIPTS)
     if not signs and progress.credential != Decision.SSH:
         return None
-    from roar_publisher.engine.steps.receipt_file import keep_receipt  # needs cryptography
-
+    try:
+        from roar_publisher.engine.steps.receipt_file import keep_receipt  # needs cryptography
+    except (ImportError, OSError) as error:  # OSError: no file can be opened now
+        return Debt(DebtKind.RECEIPT, f"what makes it cannot be imported: {error}", Reason.LOCAL)
     return await keep_receipt(run, progress, published.hash, authorize, registry_signs=bool(signs))
 
 

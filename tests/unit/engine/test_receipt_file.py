@@ -1,8 +1,11 @@
 """The receipt of a publish: made at finalize, once, whatever happens meanwhile, and of nothing but what was sent."""
 
+import errno
 import json
+import sys
 from base64 import b64decode
 from collections.abc import Callable
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +69,28 @@ def live(world: World, life: Life | None = None) -> Progress:
     progress = one_life(world, life)
     assert isinstance(progress, Progress), progress
     return progress
+
+
+@pytest.mark.parametrize("error", [ImportError("libssl is missing"), OSError(errno.EMFILE, "Too many open files")])
+def test_a_receipt_whose_modules_cannot_be_imported_is_owed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    world = make_world(tmp_path)
+    name = "roar_publisher.engine.steps.receipt_file"
+
+    class Broken(MetaPathFinder):
+        def find_spec(self, fullname: str, *_: object) -> None:
+            if fullname == name:
+                raise error
+
+    with monkeypatch.context() as patched:
+        patched.delitem(sys.modules, name, raising=False)
+        patched.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+        progress = live(world)
+    assert progress.state is State.DONE
+    assert [debt.what for debt in progress.owed] == [DebtKind.RECEIPT]
+    assert live(world).owed == ()
+    assert receipt_of(world) is not None
 
 
 def receipt_of(world: World) -> bytes | None:
