@@ -7,6 +7,7 @@ local ones. Both are computed at the moment of sending, from the unit and the se
 import json
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
+from urllib.parse import quote
 
 from msgspec.structs import replace
 
@@ -94,7 +95,9 @@ class LegacyRoute:
             case Kind.COMPOSITE:
                 return f"{API_ROOT}/artifacts/composites", dump(json.loads(unit.body)[0] | {"session_hash": self._hash})
             case Kind.INPUTS | Kind.OUTPUTS:
-                return f"{self._base}/jobs/{unit.job_uid}/{unit.kind.value}", wrapped("artifacts", unit.body)
+                assert unit.job_uid is not None
+                uid = quote(unit.job_uid, safe="")  # roar.db is untrusted: it must not lead to another endpoint
+                return f"{self._base}/jobs/{uid}/{unit.kind.value}", wrapped("artifacts", unit.body)
             case Kind.LABELS:
                 return f"{API_ROOT}/labels/sync", wrapped("labels", self._with_hash(unit))
 

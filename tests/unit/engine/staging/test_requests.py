@@ -25,6 +25,20 @@ def unit(kind: Kind, *items: object, job_uid: str | None = None) -> Unit:
 
 
 @pytest.mark.parametrize(
+    ("uid", "segment"),
+    [
+        ("../../labels/sync?", "..%2F..%2Flabels%2Fsync%3F"),
+        ("a b#c", "a%20b%23c"),
+        ("é", "%C3%A9"),
+        ("a.b_c~-1", "a.b_c~-1"),
+    ],
+)
+def test_a_uid_of_roar_db_leads_to_no_other_endpoint(uid: str, segment: str) -> None:
+    path, _body = LEGACY.request(unit(Kind.INPUTS, LINK, job_uid=uid))
+    assert path == f"{LINEAGE}/jobs/{segment}/inputs"
+
+
+@pytest.mark.parametrize(
     ("route", "kind", "item", "path", "body"),
     [
         (STAGED, Kind.JOBS, JOB, f"{SESSION}/jobs/batch", {"jobs": [REMOTE_JOB]}),
