@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from functools import partial
 from typing import Literal, Protocol, TypeVar, Unpack, overload
 
-from anyio import CancelScope, create_task_group, from_thread, get_cancelled_exc_class, sleep, sleep_forever, to_thread
+from anyio import CancelScope, create_task_group, from_thread, get_cancelled_exc_class, sleep, sleep_forever
 from anyio.lowlevel import checkpoint
 
+from roar_publisher.blocking import in_thread
 from roar_publisher.events import Event, Fetched, Published
 from roar_publisher.publishing.arguments import (
     OnProgress,
@@ -209,28 +210,28 @@ async def fetch(
 
 async def publishes(project: StrPath | None = None) -> list[PublishStatus]:
     """The same as `roar_publisher.publishes`."""
-    return await to_thread.run_sync(publishes_of, None if project is None else folder_of(project))
+    return await in_thread(publishes_of, None if project is None else folder_of(project))
 
 
 async def cancel(publish_id: str) -> None:
     """The same as `roar_publisher.cancel`."""
-    await to_thread.run_sync(cancel_by_id, publish_id)
+    await in_thread(cancel_by_id, publish_id)
 
 
 async def retry(publish_id: str) -> PublishStatus:
     """The same as `roar_publisher.retry`."""
-    completing = await to_thread.run_sync(retry_by_id, publish_id)
+    completing = await in_thread(retry_by_id, publish_id)
     if completing is not None:
         await _carry_out(completing)
-    return await to_thread.run_sync(status_of, publish_id)
+    return await in_thread(status_of, publish_id)
 
 
 async def watch(publish_id: str) -> AsyncIterator[Event]:
     """The same as `roar_publisher.watch`; everything is raised while iterating."""
-    watched = await to_thread.run_sync(Watch, publish_id)
+    watched = await in_thread(Watch, publish_id)
     try:
         while True:
-            for event in await to_thread.run_sync(watched.advance):
+            for event in await in_thread(watched.advance):
                 yield event
             if watched.over:
                 return
@@ -260,7 +261,7 @@ async def _carry_out(call: _Stoppable[T]) -> T:
     async def run() -> None:
         with CancelScope(shield=True):
             try:
-                results.append(await to_thread.run_sync(call.run))
+                results.append(await in_thread(call.run))
             except Exception as error:
                 errors.append(error)
         scope.cancel()

@@ -11,7 +11,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "publisher.publishing",
     },
     "publisher.api": {"state", "publisher.events", "publisher.publishing"},
-    "publisher.aio": {"publisher.events", "publisher.publishing"},
+    "publisher.aio": {"publisher.blocking", "publisher.events", "publisher.publishing"},
     "publisher.errors": {"state", "publisher.publishing"},
     "publisher.report": {"state"},
     "publisher.guarded": set(),

@@ -2,13 +2,15 @@
 
 import threading
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import anyio
 import pytest
 
 from roar_publisher import Published, aio, errors, events
+from roar_publisher.blocking import NO_THREAD
 from tests.e2e.python.conftest import opened_once_stopped
 
 T = TypeVar("T")
@@ -101,3 +103,20 @@ def test_a_put_stores_its_files(project: Path, registry: str, backend: str, tmp_
         )
 
     assert anyio.run(main, backend=backend).bytes == 1000
+
+
+def test_a_thread_that_cannot_be_started_is_a_problem_of_this_machine(
+    project: Path, registry: str, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_arguments: object, **_options: object) -> NoReturn:
+        raise RuntimeError(NO_THREAD)
+
+    monkeypatch.setattr("roar_publisher.blocking.to_thread.run_sync", refuse)
+    for call in (
+        partial(aio.publishes, project),
+        partial(aio.cancel, "00000001"),
+        partial(aio.retry, "00000001"),
+        partial(aio.publish, project, visibility="public", registry=registry, yes=True),
+    ):
+        with pytest.raises(errors.LocalProblem, match="may not start more threads"):
+            anyio.run(call, backend=backend)
