@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from roar_publisher.checkpoints.record import End, HeldSource, Record
 from roar_publisher.checkpoints.series import DONE, TAKEN, WAITING, Series, series_in
 from roar_publisher.checkpoints.snapshot import BESIDE
+from roar_publisher.checkpoints.view import checkpoints_of
 
 
 @pytest.fixture
@@ -114,6 +115,21 @@ def test_a_problem_is_there_until_it_is_solved(series: Series) -> None:
         series.set_problem(what, next_step)
         found.append(series.problem)
     assert found == [None, {"what": "no room", "next": "free some"}, None, None]
+
+
+def test_a_checkpoint_that_moves_while_they_are_listed_is_listed_once_in_its_later_state(
+    series: Series, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, read = submitted(series, 1), Series.records
+
+    def taken_meanwhile(listed: Series, state: str) -> list[Record]:
+        found = read(listed, state)
+        if state == WAITING:
+            assert listed.move(record.name, WAITING, TAKEN)
+        return found
+
+    monkeypatch.setattr(Series, "records", taken_meanwhile)
+    assert [one.state for one in checkpoints_of(series)] == ["publishing"]
 
 
 def test_strays_that_the_daemon_removes_at_the_same_time_are_passed_over(
