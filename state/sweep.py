@@ -18,7 +18,7 @@ from pathlib import Path
 from roar_publisher.state.debts import DebtKind
 from roar_publisher.state.errors import LocalProblem, PublisherError
 from roar_publisher.state.journal import Journal
-from roar_publisher.state.lock import Lock, owner
+from roar_publisher.state.lock import Lock, is_held, owner
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import PLANNING, PublishPaths, StateFolder
 from roar_publisher.state.reasons import Reason
@@ -37,7 +37,7 @@ def remove_unplanned(paths: PublishPaths) -> bool:
     An owned publish stays, because it is being planned. So does one that cannot be read now, and one that had begun to
     send and whose journal lost the plan later.
     """
-    if not _was_locked(paths.lock) or owner(paths.lock) is not None:
+    if not _was_locked(paths.lock) or is_held(paths.lock):
         return False
     try:
         with Lock(paths.lock):
@@ -88,7 +88,7 @@ def remove_folder_leftovers(folder: StateFolder, *, now: Callable[[], float] = t
 def _remove_planning(path: Path, now: float) -> None:
     lock = path / "lock"
     # In this order: whoever locks it between the two questions is its owner.
-    if (_was_locked(lock) or now - path.stat().st_mtime >= YOUNG_SECONDS) and owner(lock) is None:
+    if (_was_locked(lock) or now - path.stat().st_mtime >= YOUNG_SECONDS) and not is_held(lock):
         import shutil
 
         shutil.rmtree(path, ignore_errors=True)

@@ -17,7 +17,7 @@ import anyio
 from anyio.abc import SocketAttribute, SocketStream
 
 from roar_publisher.blocking import no_thread
-from roar_publisher.state.lock import owner
+from roar_publisher.state.lock import is_held
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.tasks import task_group
 
@@ -34,7 +34,7 @@ def wake(folder: StateFolder) -> bool:
 
     A daemon that starts, or is slow, does not answer in time. It finds new work by itself.
     """
-    return _answered(folder) or owner(folder.daemon_lock) is not None
+    return _answered(folder) or is_held(folder.daemon_lock)
 
 
 def _answered(folder: StateFolder) -> bool:

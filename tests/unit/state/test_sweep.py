@@ -159,8 +159,17 @@ def test_a_folder_that_is_locked_while_it_is_looked_at_is_kept(
 
         return asked
 
-    for question in ("owner", "_was_locked"):
+    for question in ("is_held", "_was_locked"):
         monkeypatch.setattr(sweep, question, then_lock(getattr(sweep, question)))
     remove_folder_leftovers(folder, now=lambda: time.time() + seconds)
     assert held.in_place
     held.release()
+
+
+def test_a_folder_whose_process_could_not_write_its_pid_is_kept(folder: StateFolder) -> None:
+    """On a full disk."""
+    planning = folder.new_planning()
+    with Lock(planning.lock):
+        os.truncate(planning.lock, 0)
+        remove_folder_leftovers(folder, now=lambda: time.time() + 2 * YOUNG_SECONDS)
+        assert planning.lock.exists()
