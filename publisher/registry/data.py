@@ -1,7 +1,6 @@
 """A registry's data: lineages and sessions in one file, accounts in another (`store.files`), a secret in a third."""
 
 import secrets
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Self
 
@@ -59,7 +58,7 @@ class Store(StoreDatabase):
     @classmethod
     def _opened(cls, connection: EngineConnection, directory: Path, database: str | None) -> Self:
         try:
-            secret = _secret(directory / SECRET_NAME, shared=database is not None)
+            secret = _secret(directory / SECRET_NAME)
             return cls(connection, Accounts.open(directory, database), secret, ReceiptKeys(directory))
         except BaseException:
             connection.close()
@@ -81,17 +80,15 @@ class Store(StoreDatabase):
         super().close()
 
 
-def _secret(path: Path, *, shared: bool) -> bytes:
+def _secret(path: Path) -> bytes:
     """Return the key in `path`. If the file is missing, create it, readable only by its owner.
 
-    Of two registries on files, the one that holds them gets here. Those that share a database may also share the
-    folder, and start at once.
+    Registries that share a database may also share the folder, and start at once.
     """
     if not path.exists():
-        fresh = secrets.token_bytes(SECRET_SIZE)
-        with locked(path) if shared else nullcontext():
+        with locked(path):
             if not path.exists():
-                replace_private_file(path, fresh)
+                replace_private_file(path, secrets.token_bytes(SECRET_SIZE))
     secret = path.read_bytes()
     if len(secret) != SECRET_SIZE:
         raise OSError(f"{path} is damaged; open sessions cannot continue without it: remove it to create a new one")

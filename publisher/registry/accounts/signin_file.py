@@ -48,7 +48,7 @@ def sign_in_document(user: User, tokens: Tokens, *, issuer: str | None) -> dict[
 
 
 def write_new(path: Path, document: dict[str, object]) -> None:
-    """Write the file, readable only by its owner, completely or not at all.
+    """Write the file, readable only by its owner. If that fails, there is none.
 
     Raises FileExistsError if the file exists, and OSError.
     """

@@ -58,8 +58,10 @@ def _refuse_home(folder: Path) -> None:
 
     The home of a system user may well be the folder of its registry.
     """
-    home = Path(os.path.expanduser("~")).absolute()
-    names = {path.name for path in folder.iterdir()} if folder.absolute() in (home, *home.parents) else set[str]()
+    home = Path(os.path.expanduser("~")).resolve()
+    if folder.resolve() not in (home, *home.parents):
+        return
+    names = {path.name for path in folder.iterdir()}
     if names and not names & MAIN_FILES:
         raise UnsafeData(
             f"{folder} holds more than a registry, which would make all of it private",

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -59,13 +60,13 @@ def test_registries_that_start_at_once_in_one_folder_have_one_secret(
     """Two that share a database may share the folder, too. The other one makes the secret just before this one does."""
     others: list[bytes] = []
 
-    def make_another(size: int) -> bytes:
+    def after_another(path: Path) -> AbstractContextManager[None]:
         monkeypatch.undo()
-        others.append(data._secret(tmp_path / SECRET_NAME, shared=True))
-        return os.urandom(size)
+        others.append(data._secret(path))
+        return private_data.locked(path)
 
-    monkeypatch.setattr("roar_publisher.registry.data.secrets.token_bytes", make_another)
-    assert [data._secret(tmp_path / SECRET_NAME, shared=True)] == others
+    monkeypatch.setattr(data, "locked", after_another)
+    assert [data._secret(tmp_path / SECRET_NAME)] == others
     assert modes(tmp_path) == {**private(tmp_path), ".": stat.S_IMODE(tmp_path.stat().st_mode)}
 
 
@@ -142,7 +143,7 @@ def test_data_of_another_user_is_refused(tmp_path: Path, name: str, monkeypatch:
         private_data.secure_folder(tmp_path)
 
 
-@pytest.mark.parametrize("below", ["", "home", "home/me"])
+@pytest.mark.parametrize("below", ["", "home", "home/me", "home/me/docs/.."])
 def test_a_home_is_not_taken_for_the_folder_of_a_registry(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, below: str
 ) -> None:
@@ -150,6 +151,7 @@ def test_a_home_is_not_taken_for_the_folder_of_a_registry(
     home = tmp_path / "home" / "me"
     home.mkdir(parents=True)
     monkeypatch.setenv("HOME", str(home))
+    (home / "docs").mkdir()
     (home / "public.html").touch(mode=0o644)
     before = modes(tmp_path)
     with pytest.raises(UnsafeData, match="holds more than a registry"):
