@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from roar_publisher.checking.service import VerifyOrder
-from roar_publisher.lineage.project import registry_here
+from roar_publisher.lineage.project import chosen_registry, registry_here
 from roar_publisher.net.address import registry_address
 from roar_publisher.state.errors import UsageProblem
 from roar_publisher.state.journal import Journal
@@ -93,7 +93,7 @@ def _publish_of(lineage_hash: str, folder: StateFolder) -> tuple[PublishPaths, s
 
 def _named_registry(registry: str | None, found: tuple[PublishPaths, str] | None) -> tuple[str, dict[str, Any]]:
     """Return the registry's address, and the settings of the credentials for it."""
-    if found is not None and registry is None and not os.environ.get("GLAAS_URL", "").strip():
+    if found is not None and chosen_registry(os.environ, registry) is None:
         plan = read_status(found[0]).plan
         return plan.registry, plan.intent
     named, key = registry_here(os.environ, registry)

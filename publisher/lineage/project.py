@@ -52,15 +52,21 @@ def registry_here(environ: Mapping[str, str], typed: str | None) -> tuple[NamedR
     except LocalProblem as problem:
         if problem.reason not in (Reason.NO_PROJECT, Reason.PROJECT_PATH):
             raise
-        named, key = _registry_of(Config(), environ), ""
-    else:
-        named, key = project.registry(environ), project.config.glaas_key or ""
-    return (named if typed is None else NamedRegistry(typed, NamedBy.OPTION)), key
+        return _registry_of(Config(), environ, typed), ""
+    return _registry_of(project.config, environ, typed), project.config.glaas_key or ""
 
 
-def _registry_of(config: Config, environ: Mapping[str, str]) -> NamedRegistry:
-    if named := environ.get("GLAAS_URL", "").strip():
-        return NamedRegistry(named, NamedBy.ENVIRONMENT)
+def chosen_registry(environ: Mapping[str, str], typed: str | None) -> NamedRegistry | None:
+    """Return the registry that `typed` or `GLAAS_URL` names, or None."""
+    if typed is not None:
+        return NamedRegistry(typed, NamedBy.OPTION)
+    named = environ.get("GLAAS_URL", "").strip()
+    return NamedRegistry(named, NamedBy.ENVIRONMENT) if named else None
+
+
+def _registry_of(config: Config, environ: Mapping[str, str], typed: str | None = None) -> NamedRegistry:
+    if (chosen := chosen_registry(environ, typed)) is not None:
+        return chosen
     if named := (config.glaas_url or "").strip():
         return NamedRegistry(named, NamedBy.PROJECT, config.glaas_url_file)
     return user_registry(environ)
