@@ -27,6 +27,11 @@ PUT = "00000001"
 """The id of the put of a checkpoint."""
 
 
+def found(progress: Progress, *, parked: Reason | None = None, waits: Reason | None = None) -> SimpleNamespace:
+    """What the feeder reads of a put. parked, waits: why it is left to the user, or waits by itself."""
+    return SimpleNamespace(progress=progress, queued=SimpleNamespace(parked=parked is not None), reason=parked or waits)
+
+
 @pytest.fixture
 def publisher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CheckpointPublisher:
     """A publisher with one checkpoint that waits, and no daemon."""
@@ -135,29 +140,27 @@ def test_a_project_that_cannot_be_read_hides_no_other_and_is_read_again_later(
 
 
 @pytest.mark.parametrize(
-    ("progress", "parked", "reason", "ended"),
+    ("put", "ended"),
     [
-        (Progress(state=State.DONE, hash="ab", url="http://x/ab"), False, None, ("published", "", "ab", "http://x/ab")),
-        (Progress(state=State.DONE), False, None, ("published", "", "", "")),
-        (Progress(state=State.FAILED, detail="refused"), False, None, ("failed", "refused", "", "")),
-        (Progress(state=State.FAILED), False, None, ("failed", "failed", "", "")),
-        (Progress(state=State.CANCELLED), False, None, ("failed", "cancelled", "", "")),
-        (Progress(state=State.STAGE), True, Reason.FILE_CHANGED, ("changed", "", "", "")),
-        (Progress(state=State.STAGE), True, Reason.UNREADABLE, ("changed", "", "", "")),
-        (Progress(state=State.STAGE), True, Reason.DISK_FULL, ("publishing", "", "", "")),
-        (Progress(state=State.STAGE), False, Reason.FILE_CHANGED, ("publishing", "", "", "")),
+        (found(Progress(state=State.DONE, hash="ab", url="http://x/ab")), ("published", "", "ab", "http://x/ab")),
+        (found(Progress(state=State.DONE)), ("published", "", "", "")),
+        (found(Progress(state=State.FAILED, detail="refused")), ("failed", "refused", "", "")),
+        (found(Progress(state=State.FAILED)), ("failed", "failed", "", "")),
+        (found(Progress(state=State.CANCELLED)), ("failed", "cancelled", "", "")),
+        (found(Progress(state=State.STAGE), parked=Reason.FILE_CHANGED), ("changed", "", "", "")),
+        (found(Progress(state=State.STAGE), parked=Reason.UNREADABLE), ("changed", "", "", "")),
+        (found(Progress(state=State.STAGE), parked=Reason.DISK_FULL), ("publishing", "", "", "")),
+        (found(Progress(state=State.STAGE), waits=Reason.FILE_CHANGED), ("publishing", "", "", "")),
     ],
 )
 def test_a_checkpoint_ends_as_its_put_does(
     publisher: CheckpointPublisher,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    progress: Progress,
-    parked: bool,
-    reason: Reason | None,
+    put: SimpleNamespace,
     ended: tuple[str, str, str, str],
 ) -> None:
-    cancelled = follow(publisher, tmp_path, monkeypatch, progress, parked, reason)
+    cancelled = follow(publisher, tmp_path, monkeypatch, put)
     [one] = publisher.checkpoints()
     assert (one.state, one.detail, one.hash, one.url) == ended
     assert cancelled == ([PUT] if one.state == "changed" else [])
@@ -176,8 +179,8 @@ def test_a_file_that_changed_is_read_from_its_clone_once(
     monkeypatch.setattr(CheckpointFeeder, "_put", plan)
     [record] = publisher._series.records(WAITING)
     (record.snapshot / "clone-0").mkdir()
-    progress = Progress(state=State.STAGE)
-    assert follow(publisher, tmp_path, monkeypatch, progress, True, Reason.FILE_CHANGED, cloned=cloned) == [PUT]
+    put = found(Progress(state=State.STAGE), parked=Reason.FILE_CHANGED)
+    assert follow(publisher, tmp_path, monkeypatch, put, cloned=cloned) == [PUT]
     assert [one.cloned for one in planned] == ([] if cloned else [True])
     [one] = publisher.checkpoints()
     assert (one.state, one.publish_id) == (("changed", "") if cloned else ("publishing", "00000002"))
@@ -291,9 +294,7 @@ def follow(
     publisher: CheckpointPublisher,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    progress: Progress,
-    parked: bool,
-    reason: Reason | None,
+    put: SimpleNamespace,
     *,
     cloned: bool = False,
 ) -> list[str]:
@@ -302,9 +303,8 @@ def follow(
     [record] = series.records(WAITING)
     assert series.move(record.name, WAITING, TAKEN)
     series.update(TAKEN, replace(record, publish_id=PUT, cloned=cloned))
-    status = SimpleNamespace(progress=progress, queued=SimpleNamespace(parked=parked), reason=reason)
     cancelled: list[str] = []
-    monkeypatch.setattr(CheckpointFeeder, "_status", lambda _, publish_id: status)
+    monkeypatch.setattr(CheckpointFeeder, "_status", lambda _, publish_id: put)
     monkeypatch.setattr(CheckpointFeeder, "_planned", lambda *_: None)
     monkeypatch.setattr(calls, "cancel_by_id", cancelled.append)
     feeder = CheckpointFeeder(StateFolder(tmp_path / "state"), log=logging.getLogger(__name__))

@@ -40,6 +40,7 @@ def test_they_are_never_taken_for_those_of_the_user(
 
     monkeypatch.setattr(CheckpointFeeder, "_put", put)
     publisher = make()
+    (tmp_path / "state" / FOLDER / "earlier-build").symlink_to(captured / ".roar" / FOLDER)
     publisher.submit(model, step=1)
     [record] = publisher._series.records(WAITING)
     brought = Series.of(captured / ".roar" / FOLDER / below, publisher._settings.destination)

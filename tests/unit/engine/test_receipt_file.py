@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from roar_publisher.auth.choice import Flag
 from roar_publisher.auth.receipt_keys import KnownReceiptKeys
@@ -21,98 +21,27 @@ from roar_publisher.glaas.envelope import ReceiptEnvelope
 from roar_publisher.glaas.signature import fingerprint
 from roar_publisher.lineage.statement import PublishedFacts, compose, read_statement
 from roar_publisher.registry.receipt_keys import ReceiptKeys
-from roar_publisher.report import Noted
 from roar_publisher.state.debts import DebtKind
-from roar_publisher.state.errors import LocalProblem, NeedsUser, PublisherError
+from roar_publisher.state.errors import LocalProblem, NeedsUser
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import PublishPaths
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.record import Progress
-from roar_publisher.verification.receipts import CheckedReceipt, TrustedKey, check_receipt, trusted_keys
-from tests.support.auth.worlds import ALICE, BY_BEARER, BY_KEY, FEATURES, World, key_of
+from tests.support.auth.worlds import ALICE, BY_BEARER, BY_KEY, key_of
+from tests.support.engine.receipt_worlds import (
+    LINEAGE,
+    checked,
+    live,
+    make_world,
+    notes,
+    one_life,
+    receipt_of,
+    without_receipts,
+)
 from tests.support.faults.mortal import Crash, Life
 from tests.support.faults.simulation import run_virtually
-from tests.support.lineages import GIT, REGISTRY, chain, cut
+from tests.support.lineages import GIT, REGISTRY
 from tests.support.receipts import canonical_texts
 from tests.support.sampling import sample
-
-LINEAGE = cut(chain(4), batch=lambda: 2)
-ALICES_KEY = TrustedKey(" ".join(key_of(ALICE).export_public_key().decode().split()[:2]), ALICE)
-
-
-def make_world(tmp_path: Path, *, key: bool = True, flag: Flag = Flag.PUBLIC) -> World:
-    world = World(tmp_path, LINEAGE, flag)
-    if key:
-        world.make_key()
-    return world
-
-
-def without_receipts(path: str) -> httpx2.Response | None:
-    """What a registry answers that signs none."""
-    if not path.endswith("/health"):
-        return None
-    features = {"registration_sessions": asdict(FEATURES[0]), **FEATURES[1].advertised()}
-    return httpx2.Response(200, json={"status": "healthy", "features": features})
-
-
-def one_life(world: World, life: Life | None = None) -> Progress | PublisherError | Crash:
-    ends: list[Progress | PublisherError | Crash] = []
-
-    async def lived() -> None:
-        ends.append(await world.live(life))
-
-    run_virtually(lived, seed=1)
-    return ends[0]
-
-
-def live(world: World, life: Life | None = None) -> Progress:
-    progress = one_life(world, life)
-    assert isinstance(progress, Progress), progress
-    return progress
-
-
-@pytest.mark.parametrize("error", [ImportError("libssl is missing"), OSError(errno.EMFILE, "Too many open files")])
-def test_a_receipt_whose_modules_cannot_be_imported_is_owed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    world = make_world(tmp_path)
-    name = "roar_publisher.engine.steps.receipt_file"
-
-    class Broken(MetaPathFinder):
-        def find_spec(self, fullname: str, *_: object) -> None:
-            if fullname == name:
-                raise error
-
-    with monkeypatch.context() as patched:
-        patched.delitem(sys.modules, name, raising=False)
-        patched.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
-        progress = live(world)
-    assert progress.state is State.DONE
-    assert [debt.what for debt in progress.owed] == [DebtKind.RECEIPT]
-    assert live(world).owed == ()
-    assert receipt_of(world) is not None
-
-
-def receipt_of(world: World) -> bytes | None:
-    """The only file in the folder of receipts."""
-    files = list(world.folder.receipts.glob("*")) if world.folder.receipts.exists() else []
-    assert len(files) <= 1
-    return files[0].read_bytes() if files else None
-
-
-def checked(world: World) -> CheckedReceipt:
-    """The receipt, proven with the pinned keys of registries and Alice's."""
-    content = receipt_of(world)
-    assert content is not None
-    known = KnownReceiptKeys.from_environment({}, world.home).all()
-    pinned = [TrustedKey(each.public, each.origin, each.origin) for each in known]
-    return check_receipt(content, trusted_keys([*pinned, ALICES_KEY]))
-
-
-def notes(world: World) -> list[str]:
-    """What was reported to the user about receipts."""
-    texts = [report.text for report in world.reports if isinstance(report, Noted)]
-    return [text for text in texts if "receipt" in text]
 
 
 def test_registry_and_publisher_sign_what_was_published(tmp_path: Path) -> None:
@@ -403,3 +332,25 @@ def test_another_key_of_a_known_registry_is_told_and_not_believed(tmp_path: Path
     assert known.of(REGISTRY) == {first.public}
     assert read_statement(ReceiptEnvelope.of_bytes(receipt_of(world) or b"").payload)
     assert fingerprint(key_of(ALICE).public_data) in (receipt_of(world) or b"").decode()
+
+
+@pytest.mark.parametrize("error", [ImportError("libssl is missing"), OSError(errno.EMFILE, "Too many open files")])
+def test_a_receipt_whose_modules_cannot_be_imported_is_owed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    world = make_world(tmp_path)
+    name = "roar_publisher.engine.steps.receipt_file"
+
+    class Broken(MetaPathFinder):
+        def find_spec(self, fullname: str, *_: object) -> None:
+            if fullname == name:
+                raise error
+
+    with monkeypatch.context() as patched:
+        patched.delitem(sys.modules, name, raising=False)
+        patched.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+        progress = live(world)
+    assert progress.state is State.DONE
+    assert [debt.what for debt in progress.owed] == [DebtKind.RECEIPT]
+    assert live(world).owed == ()
+    assert receipt_of(world) is not None

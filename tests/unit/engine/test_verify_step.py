@@ -19,9 +19,9 @@ from roar_publisher.state.record import DIFFERS, PROVEN, UNCHECKED
 from roar_publisher.verification.check import Verification
 from roar_publisher.verification.reading import Envelope
 from tests.support.auth.worlds import World
+from tests.support.engine.receipt_worlds import live, make_world, one_life, without_receipts
 from tests.support.faults.mortal import Crash, Life
 from tests.support.sampling import sample
-from tests.unit.engine.test_receipt_file import live, make_world, one_life, without_receipts
 
 
 def verified_world(folder: Path, flag: Flag = Flag.PUBLIC, *, key: bool = True) -> World:
