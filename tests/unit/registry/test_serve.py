@@ -77,7 +77,7 @@ def test_it_announces_itself_and_stops_cleanly(data: Path, number: signal.Signal
         status, out, err = process.stop(number)
         assert time.monotonic() - begun < STOP_SECONDS
     assert (status, out, err) == (0, "stopped\n", "")
-    assert sorted(path.name for path in data.iterdir()) == ["accounts.db", DATABASE_NAME, "secret"]
+    assert sorted(path.name for path in data.iterdir()) == ["accounts.db", DATABASE_NAME, "secret", "secret.lock"]
 
 
 def test_an_idle_connection_and_a_request_that_never_ends_do_not_keep_it(data: Path) -> None:
