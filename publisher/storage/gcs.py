@@ -18,7 +18,18 @@ from roar_publisher.net.policy import MAX_ATTEMPTS
 from roar_publisher.state.errors import Transient
 from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.gcs_account import GoogleAccount
-from roar_publisher.storage.gcs_replies import INCOMPLETE, explain, judge_gcs, not_gcs, object_in, stored_in, words_in
+from roar_publisher.storage.gcs_replies import (
+    INCOMPLETE,
+    Page,
+    Resource,
+    Rewriting,
+    bytes_in,
+    explain,
+    judge_gcs,
+    not_gcs,
+    read,
+    words_in,
+)
 from roar_publisher.storage.http import FileBody, StoreConnection, StoreRequest
 from roar_publisher.storage.parts import part_count, part_range
 from roar_publisher.storage.ranges import CHANGED, ObjectChanged, hidden, range_header, range_in
@@ -60,7 +71,7 @@ class GcsStore(ObjectStore):
         reply = await self._ask_about(key)
         if reply.status == 403:
             raise hidden(self.url(key), words_in(reply))
-        return None if reply.status == 404 else stored_in(object_in(self._accept(reply)))
+        return None if reply.status == 404 else self._stored(reply)
 
     async def read(self, key: str, offset: int, length: int, stored: StoredObject) -> bytes:
         url = f"{self._objects}/{self._name(key)}?alt=media&generation={stored.tag}"
@@ -74,13 +85,13 @@ class GcsStore(ObjectStore):
 
     async def stat(self, key: str) -> StoredObject | None:
         reply = await self._ask_about(key)
-        return None if reply.status in (403, 404) else stored_in(object_in(self._accept(reply)))
+        return None if reply.status in (403, 404) else self._stored(reply)
 
     async def is_lost(self, key: str, content: Content, tag: str) -> bool:
         reply = await self._ask_about(key)
         if reply.status in (403, 404):
             return reply.status == 404
-        return not self.is_unchanged(stored_in(object_in(self._accept(reply))), content, tag)
+        return not self.is_unchanged(self._stored(reply), content, tag)
 
     async def list_objects(self, prefix: str, lookups: int) -> Mapping[str, StoredObject] | None:
         found: dict[str, StoredObject] = {}
@@ -91,12 +102,11 @@ class GcsStore(ObjectStore):
             reply = await self._call("GET", url)
             if not reply.ok:  # listing may not be allowed
                 return None
-            listed = object_in(reply)
-            items = listed.get("items", [])
-            found.update((item["name"].removeprefix(self.prefix), stored_in(item)) for item in items)
-            if not listed.get("nextPageToken"):
+            listed = read(reply, Page)
+            found.update((item.name.removeprefix(self.prefix), item.stored()) for item in listed.items or ())
+            if not listed.next_page_token:
                 return found
-            page = "&pageToken=" + quote(listed["nextPageToken"], safe="")
+            page = "&pageToken=" + quote(listed.next_page_token, safe="")
         return None
 
     async def put(self, key: str, content: Content, sent: OnSent) -> StoredObject:
@@ -107,7 +117,7 @@ class GcsStore(ObjectStore):
         body = FileBody(content.whole(), sent, head=head.encode(), tail=f"\r\n--{BOUNDARY}--\r\n".encode())
         url = f"{self._uploads}?uploadType=multipart&name={self._name(key)}"
         headers = {"Content-Type": f"multipart/related; boundary={BOUNDARY}"}
-        stored = stored_in(object_in(self._accept(await self._call("POST", url, headers, body))))
+        stored = self._stored(await self._call("POST", url, headers, body))
         return self.verified(key, stored, content)
 
     async def copy(self, source: str, key: str, content: Content) -> StoredObject | None:
@@ -117,13 +127,13 @@ class GcsStore(ObjectStore):
             reply = await self._call("POST", url + token)
             if not reply.ok:  # writing may be allowed without reading
                 return None
-            answer = object_in(reply)
-            if answer.get("done"):
+            answer = read(reply, Rewriting)
+            if answer.done:
                 break
-            before, rewritten = rewritten, int(answer.get("totalBytesRewritten", -1))
+            before, rewritten = rewritten, answer.total_bytes_rewritten
             if rewritten <= before:  # a large object takes several calls, each of which must make progress
                 return None
-            token = "?rewriteToken=" + quote(answer.get("rewriteToken", ""), safe="")
+            token = "?rewriteToken=" + quote(answer.rewrite_token, safe="")
         stored = await self.stat(key)
         return stored if self.matches(stored, content) else None
 
@@ -204,8 +214,7 @@ class GcsStore(ObjectStore):
     def _bytes_in(self, reply: Reply, upload: Upload) -> int | None:
         """Return how many bytes a session has, by its reply, or None if it is gone or refuses the bytes it received."""
         if reply.status == INCOMPLETE:
-            last = reply.headers.get("range", "").rpartition("-")[2]
-            return (int(last) + 1) // GRANULE_BYTES * GRANULE_BYTES if last.isdigit() else 0
+            return bytes_in(reply) // GRANULE_BYTES * GRANULE_BYTES
         if reply.status in GONE or reply.status == ABORTED or reply.status == 400:
             return None
         self._accept(reply)
@@ -229,6 +238,9 @@ class GcsStore(ObjectStore):
 
     def _name(self, key: str) -> str:
         return quote(self.name(key), safe="")
+
+    def _stored(self, reply: Reply) -> StoredObject:
+        return read(self._accept(reply), Resource).stored()
 
     def _accept(self, reply: Reply) -> Reply:
         if reply.ok:

@@ -1,7 +1,10 @@
 """Google Cloud Storage's replies: what they say of an object, and what its refusals mean."""
 
-from collections.abc import Mapping
-from typing import Any
+import re
+from typing import Annotated, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
 
 from roar_publisher.net.documents import error_text, parse
 from roar_publisher.net.exchange import Reply
@@ -13,7 +16,9 @@ from roar_publisher.storage.http import verdict
 from roar_publisher.storage.readable import StoredObject
 from roar_publisher.storage.refusals import may_not_write, no_such_bucket
 
+Document = TypeVar("Document", bound=Struct)
 INCOMPLETE = 308
+_RANGE = re.compile(r"(?:bytes=)?0-([0-9]{1,19})")
 
 
 def judge_gcs(reply: Reply) -> Verdict:
@@ -21,21 +26,49 @@ def judge_gcs(reply: Reply) -> Verdict:
     return Verdict.ACCEPTED if reply.status == INCOMPLETE else verdict(reply)
 
 
-def object_in(reply: Reply) -> dict[str, Any]:
-    """Return the JSON object in a reply. Raises Transient if there is none."""
-    document = parse(reply.body)
-    if not isinstance(document, dict):
-        raise not_gcs()
-    return document
+class Resource(Struct, frozen=True, rename="camel"):
+    """An object, as Google describes it. Numbers are texts there, and may be numbers in an emulator."""
+
+    name: str = ""
+    size: Annotated[int, Meta(ge=0)] = 0
+    md5_hash: str | None = None
+    metadata: dict[str, str] | None = None
+    generation: int | None = None
+
+    def stored(self) -> StoredObject:
+        """Return what is known of the object. A composed one has no MD5."""
+        checksum = f"md5:{self.md5_hash}" if self.md5_hash else ""
+        tag = "" if self.generation is None else str(self.generation)
+        return StoredObject(self.size, checksum, (self.metadata or {}).get("blake3", ""), tag)
 
 
-def stored_in(found: Mapping[str, Any]) -> StoredObject:
-    """Return the object that a resource describes. A composed object has no MD5."""
-    md5 = found.get("md5Hash")
-    blake3 = (found.get("metadata") or {}).get("blake3", "")
-    return StoredObject(
-        int(found.get("size", 0)), f"md5:{md5}" if md5 else "", blake3, str(found.get("generation", ""))
-    )
+class Page(Struct, frozen=True, rename="camel"):
+    """One page of a listing."""
+
+    items: list[Resource] | None = None
+    next_page_token: str | None = None
+
+
+class Rewriting(Struct, frozen=True, rename="camel"):
+    """How far a copy is, which takes several requests if the object is large."""
+
+    done: bool = False
+    total_bytes_rewritten: int = -1
+    rewrite_token: str = ""
+
+
+def read(reply: Reply, kind: type[Document]) -> Document:
+    """Return the document in a reply. Raises Transient if there is none of this kind."""
+    try:
+        return msgspec.json.decode(reply.body, type=kind, strict=False)
+    except (ValueError, RecursionError):  # msgspec's own errors are ValueErrors
+        raise not_gcs() from None
+
+
+def bytes_in(reply: Reply) -> int:
+    """Return how many bytes a session has, which expects more. None has a `Range`."""
+    stated = _RANGE.fullmatch(reply.headers.get("range", ""))
+    return int(stated[1]) + 1 if stated else 0
 
 
 def words_in(reply: Reply) -> str:

@@ -32,6 +32,7 @@ from roar_publisher.storage.s3_replies import (
     etag_of_parts,
     is_gone,
     listed_in,
+    number_in,
     part_in,
     sha256_of_parts,
     stored_in,
@@ -172,7 +173,7 @@ class S3Store(ObjectStore):
                 return None
             root = document_in(self._accept(reply))
             found.update((part.number, part) for part in map(part_in, root.iter("Part")))
-            following = int(root.findtext("NextPartNumberMarker") or 0)
+            following = number_in(root, "NextPartNumberMarker")
             if root.findtext("IsTruncated") != "true" or following <= marker:
                 return found
             marker = following

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from urllib.parse import unquote_plus
 from xml.etree.ElementTree import Element  # nosec B405  # a type only
@@ -17,6 +18,7 @@ from roar_publisher.storage.store import Part
 
 BLAKE3_HEADER = "x-amz-meta-blake3"
 QUOTE = '"'
+_NUMBER = re.compile(r"[0-9]{1,19}")
 
 
 def stored_in(reply: Reply) -> StoredObject:
@@ -32,8 +34,7 @@ def stored_in(reply: Reply) -> StoredObject:
 
 def listed_in(element: Element) -> tuple[str, StoredObject]:
     """Return the key of one object of a URL-encoded listing, with its size and tag."""
-    size = element.findtext("Size") or ""
-    stored = StoredObject(int(size) if size.isdecimal() else 0, "", tag=tag_in(element.findtext("ETag")))
+    stored = StoredObject(number_in(element, "Size"), "", tag=tag_in(element.findtext("ETag")))
     return unquote_plus(element.findtext("Key") or ""), stored
 
 
@@ -47,9 +48,20 @@ def tag_in(etag: str | None) -> str:
 
 def part_in(element: Element) -> Part:
     """Return one part of a listing."""
-    sha256 = base64.b64decode(element.findtext("ChecksumSHA256") or "").hex()
-    number, size = int(element.findtext("PartNumber") or 0), int(element.findtext("Size") or 0)
+    try:
+        sha256 = base64.b64decode(element.findtext("ChecksumSHA256") or "").hex()
+    except ValueError:
+        raise not_s3() from None
+    number, size = number_in(element, "PartNumber"), number_in(element, "Size")
     return Part(number, size, element.findtext("ETag") or "", sha256)
+
+
+def number_in(element: Element, name: str) -> int:
+    """Return the number in an element, 0 if it is missing. Raises Transient if the text is not a number."""
+    text = element.findtext(name) or "0"
+    if not _NUMBER.fullmatch(text):
+        raise not_s3()
+    return int(text)
 
 
 def assembled_in(reply: Reply) -> tuple[str, str]:
@@ -85,7 +97,12 @@ def document_in(reply: Reply) -> Element:
     try:
         return parse(reply.body)
     except NotXml:
-        raise Transient("the object store's answer does not come from S3", reason=Reason.NOT_S3) from None
+        raise not_s3() from None
+
+
+def not_s3() -> Transient:
+    """Return the error for an answer that is not S3's."""
+    return Transient("the object store's answer does not come from S3", reason=Reason.NOT_S3)
 
 
 def text_in(reply: Reply, name: str) -> str:
