@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from roar_publisher.state.errors import UsageProblem
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+DEFAULT_PORTS = {"http": 80, "https": 443}
 _NAME = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9_.])?")
 _NO_URL = "the registry's address is not an http(s) URL"
 _EXAMPLE = "--registry https://api.glaas.ai"
@@ -29,7 +29,7 @@ def registry_address(text: str, environ: Mapping[str, str]) -> str:
         port = parts.port
     except ValueError:
         raise UsageProblem(_NO_URL, next_step=_EXAMPLE) from None
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
         raise UsageProblem(_NO_URL, next_step=_EXAMPLE)
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise UsageProblem(
@@ -43,7 +43,7 @@ def registry_address(text: str, environ: Mapping[str, str]) -> str:
             next_step="use https://, or set ROAR_ALLOW_HTTP=1 to allow it",
         )
     name = f"[{host}]" if ":" in host else host
-    place = name if port in (None, _DEFAULT_PORTS[parts.scheme]) else f"{name}:{port}"
+    place = name if port in (None, DEFAULT_PORTS[parts.scheme]) else f"{name}:{port}"
     return urlunsplit((parts.scheme, place, _base(parts), "", ""))
 
 

@@ -13,7 +13,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpx2
 
 from roar_publisher.guarded import Guarded
-from roar_publisher.net.address import is_loopback
+from roar_publisher.net.address import DEFAULT_PORTS, is_loopback
 from roar_publisher.state.errors import NeedsUser
 from roar_publisher.state.reasons import Reason
 
@@ -54,7 +54,7 @@ def proxy_for(url: str) -> Proxy | None:
         return None
     known = getproxies()
     scheme = next((scheme for scheme in (parts.scheme, "all") if known.get(scheme)), "")
-    if not scheme or _is_bypassed(host, parts.netloc.rpartition("@")[2], known.get("no", "")):
+    if not scheme or _is_bypassed(host, parts.port or DEFAULT_PORTS[parts.scheme], known.get("no", "")):
         return None
     lower = f"{scheme}_proxy"
     setting = lower if lower in os.environ else lower.upper()
@@ -81,18 +81,20 @@ def _check(proxy: Proxy) -> None:
         )
 
 
-def _is_bypassed(host: str, netloc: str, exceptions: str) -> bool:
-    """Return whether NO_PROXY excludes the host, as the standard library reads it. Networks (10.0.0.0/8) count, too."""
-    if proxy_bypass(netloc) or proxy_bypass(host):
+def _is_bypassed(host: str, port: int, exceptions: str) -> bool:
+    """Return whether NO_PROXY excludes the host, as the standard library reads it, or as curl, Go and others do."""
+    listed = exceptions.lower().replace(",", " ").split()
+    return proxy_bypass(host) or any(
+        _excludes(form, host) for exception in listed for form in (exception, exception.removesuffix(f":{port}"))
+    )
+
+
+def _excludes(exception: str, host: str) -> bool:
+    """Return whether an exception means the host: a name, possibly after `.` or `*.`, an address or a network."""
+    name = exception.removeprefix("*").removeprefix(".")
+    if name and (host == name or host.endswith(f".{name}")):
         return True
     try:
-        address = ip_address(host)
+        return ip_address(host) in ip_network(exception.strip("[]"), strict=False)
     except ValueError:
         return False
-    for exception in exceptions.split(","):
-        try:
-            if address in ip_network(exception.strip().strip("[]"), strict=False):
-                return True
-        except ValueError:
-            continue
-    return False
