@@ -28,9 +28,14 @@ if TYPE_CHECKING:
 def read_request(order: Order, environ: Mapping[str, str]) -> PublishRequest:
     """Return the request.
 
-    Raises LocalProblem outside of a project, UsageProblem for a bad registry address or a capture that is a link.
+    Raises LocalProblem outside of a project, UsageProblem for a bad destination or registry address, or a capture that
+    is a link.
     """
     project = find_project(order.cwd)
+    if order.put is not None:
+        from roar_publisher.storage.addresses import parse_destination
+
+        parse_destination(order.put.destination)
     if not order.follow_links:
         refuse_linked_database(
             project.root,

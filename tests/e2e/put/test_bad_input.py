@@ -121,6 +121,15 @@ def test_an_impossible_put_is_refused_with_one_message(name: str, make_place: Ma
     assert place.destination.keys() == []
 
 
+def test_a_missing_destination_is_seen_before_a_missing_sign_in(make_place: MakePlace) -> None:
+    place = make_place("file")
+    for typed in (("outputs",), ("outputs", "--dry-run")):
+        answer = place.roar("put", *typed, "-m", MESSAGE, "--private", "-y")
+        blames(answer.code, answer.err, ExitCode.USAGE, "destination", "s3://")
+    answer = place.roar("put", "outputs", place.destination.url, "-m", MESSAGE, "--private", "-y")
+    blames(answer.code, answer.err, ExitCode.NEEDS_USER)
+
+
 @pytest.mark.parametrize(("kind", "url"), [("s3", "s3://nobodys-bucket/x"), ("gs", "gs://nobodys-bucket/x")])
 def test_a_missing_bucket_needs_the_user_and_can_be_resumed(kind: str, url: str, make_place: MakePlace) -> None:
     place = make_place(kind)
