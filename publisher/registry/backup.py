@@ -4,10 +4,13 @@ The lineages are copied first. Accounts that are added meanwhile are in the back
 harmless; the other way round, a lineage could be without its owner.
 """
 
+import fcntl
 import os
 import shutil
 import tarfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,6 +26,10 @@ MEMBERS = (SECRET_NAME, ACCOUNTS_NAME, DATABASE_NAME)
 """The files of a backup, in the order in which they are restored."""
 IF_THERE = (RECEIPT_KEYS_NAME,)
 """Files that a registry, or the backup of an older release, may not have."""
+_DRAFT = ".roar-backup-"
+"""How the names of folders begin in which a backup is made. Each is locked as long as this lasts."""
+_ABANDONED_SECONDS = 60.0
+"""Age from which a folder without a lock is abandoned. A new one is locked at once, but not in the same moment."""
 _UNPACKED = ".restore-"
 """How the names of folders begin that a backup is unpacked into."""
 _BESIDE = ("-wal", "-shm", "-journal")
@@ -34,8 +41,12 @@ def make_backup(data: Path, file: Path, copy_lineages: Callable[[Path], None]) -
 
     `copy_lineages` copies the lineages to a new file. Raises `StoreError` and OSError.
     """
-    with TemporaryDirectory(dir=file.absolute().parent, prefix=".roar-backup-") as folder:
+    beside = file.absolute().parent
+    _remove_abandoned(beside)
+    with TemporaryDirectory(dir=beside, prefix=_DRAFT) as folder, ExitStack() as held:
         parts = Path(folder)
+        with suppress(OSError):  # where folders cannot be locked, nobody can lock this one to remove it, either
+            held.enter_context(_locked(parts))
         copy_lineages(parts / DATABASE_NAME)
         copy_file(data / ACCOUNTS_NAME, parts / ACCOUNTS_NAME)
         _copy_private(data / SECRET_NAME, parts / SECRET_NAME)
@@ -53,7 +64,7 @@ def make_backup(data: Path, file: Path, copy_lineages: Callable[[Path], None]) -
             written.flush()
             os.fsync(written.fileno())
         draft.replace(file)
-        sync_folder(file.absolute().parent)
+        sync_folder(beside)
 
 
 def restore_backup(file: Path, data: Path, *, force: bool) -> None:
@@ -82,6 +93,26 @@ def restore_backup(file: Path, data: Path, *, force: bool) -> None:
             if (parts / name).exists():
                 (parts / name).replace(data / name)
         sync_folder(data)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Lock a folder until the block, or the process, ends. Raises OSError, which also says that another one has it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove what killed backups left in a folder: copies of everything, keys included."""
+    for left in folder.glob(f"{_DRAFT}*"):
+        with suppress(OSError):
+            if time.time() - left.lstat().st_mtime > _ABANDONED_SECONDS:
+                with _locked(left):
+                    shutil.rmtree(left)
 
 
 def _unpack(file: Path, folder: Path) -> None:

@@ -7,7 +7,8 @@ the pages of artifacts until then. A slice that is lost is repeated, and one tha
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 from itertools import accumulate, takewhile
 
 import anyio
@@ -18,7 +19,7 @@ from roar_publisher.registry.store import lineage_index as index
 from roar_publisher.registry.store import lineage_words
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.documents import load_document
-from roar_publisher.registry.store.errors import StoreError
+from roar_publisher.registry.store.errors import StoreError, StoreUnavailable
 from roar_publisher.registry.store.lineage_index import IndexedJob, IndexedLink, JobGroup, UnfinishedIndex
 from roar_publisher.registry.store.lineage_words import Word
 
@@ -43,6 +44,14 @@ class IndexedElsewhere(StoreError):
     """Another process has done the slice in the meantime; this one is undone."""
 
 
+class NotIndexable(StoreError):
+    """A slice of one lineage fails, whatever the state of the store. Others can be indexed."""
+
+    def __init__(self, graph_id: int, error: Exception) -> None:
+        super().__init__(f"the lineage of graph {graph_id} cannot be indexed: {error}")
+        self.graph_id = graph_id
+
+
 class Changes:
     """Tells the index that something was written."""
 
@@ -61,27 +70,44 @@ class Changes:
 
 
 async def index_forever(write: Write, clock: Callable[[], float], changes: Changes) -> None:
-    """Index until cancelled. Errors, of the store (a full disk) or any other, are logged, and it is tried again."""
+    """Index until cancelled. Errors, of the store (a full disk) or any other, are logged, and it is tried again.
+
+    A lineage that cannot be indexed holds up no other one: it is tried again when all others are done.
+    """
+    failed = set[int]()
     while True:
         try:
-            more = await write(index_slice, clock())
+            more = await write(partial(index_slice, without=frozenset(failed)), clock())
         except IndexedElsewhere:
+            more = True
+        except NotIndexable as error:
+            logger.error("%s", error, exc_info=error.__cause__)
+            failed.add(error.graph_id)
             more = True
         except Exception as error:
             logger.error("cannot index lineages now: %s", error, exc_info=not isinstance(error, StoreError))
             more = False
         if not more:
             await changes.wait(INTERVAL_SECONDS)
+            failed.clear()
         await anyio.sleep(PAUSE_SECONDS if more else DELAY_SECONDS)
 
 
-def index_slice(connection: Connection, now: float = 0.0) -> bool:
-    """Do one slice for one lineage. Return False if all lineages are indexed."""
-    lineage = index.next_unfinished(connection)
+def index_slice(connection: Connection, now: float = 0.0, *, without: Collection[int] = ()) -> bool:
+    """Do one slice for one lineage. Return False if all lineages are indexed.
+
+    without: ids of graphs to leave alone. Raises IndexedElsewhere, NotIndexable, and StoreUnavailable.
+    """
+    lineage = index.next_unfinished(connection, without)
     if lineage is None:
         return False
     step = {index.CLEAR: _clear, index.JOBS: _jobs, index.EDGES: _edges, index.LABELS: _labels}[lineage.phase]
-    position = step(connection, lineage)
+    try:
+        position = step(connection, lineage)
+    except StoreUnavailable:
+        raise
+    except Exception as error:
+        raise NotIndexable(lineage.graph_id, error) from error
     phase = lineage.phase if position is not None else lineage.phase + 1
     if not index.advance_index(connection, lineage, phase, position or ""):
         raise IndexedElsewhere("another process has indexed this slice")

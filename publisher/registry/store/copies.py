@@ -1,13 +1,14 @@
 """Copies of SQLite files: made while the file is in use, and checked before one takes the place of another."""
 
+import sqlite3
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from roar_publisher.registry.store.database import EngineConnection
-from roar_publisher.registry.store.errors import NewerSchemaError, StoreError, StoreUnavailable
+from roar_publisher.registry.store.errors import DataInUse, NewerSchemaError, StoreError, StoreUnavailable
 from roar_publisher.registry.store.private_data import make_private_file
-from roar_publisher.registry.store.sqlite import SQLiteConnection, connect, translated_errors
+from roar_publisher.registry.store.sqlite import SQLiteConnection, connect, is_busy, translated_errors
 
 STEP_PAGES = 256
 """Pages, of 4 KiB each, that are copied at once. Meanwhile, other calls wait."""
@@ -63,7 +64,10 @@ def check_copy(path: Path, migrations: Sequence[str]) -> None:
 
 
 def refuse_if_in_use(path: Path) -> None:
-    """Raise `StoreUnavailable` if a registry uses this file. A missing or damaged file is in nobody's use."""
+    """Raise `DataInUse` if a registry uses this file. A missing or damaged file is in nobody's use.
+
+    Raises `StoreUnavailable` if that cannot be found out: the file cannot be opened, or written.
+    """
     if not path.exists():
         return
     connection = connect(str(path), timeout=0)
@@ -72,7 +76,9 @@ def refuse_if_in_use(path: Path) -> None:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")
             connection.execute("BEGIN EXCLUSIVE")
     except StoreUnavailable as error:
-        raise StoreUnavailable("a registry runs on this data: stop it first") from error
+        if isinstance(error.__cause__, sqlite3.Error) and is_busy(error.__cause__):
+            raise DataInUse("a registry runs on this data: stop it first") from error
+        raise
     except StoreError:
         pass
     finally:

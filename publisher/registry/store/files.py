@@ -15,7 +15,7 @@ import sqlite3
 from roar_publisher.registry.store import accounts_schema, schema
 from roar_publisher.registry.store.database import Connection, Writing
 from roar_publisher.registry.store.errors import DataInUse
-from roar_publisher.registry.store.sqlite import SQLiteConnection, connect, migrate, translated_errors
+from roar_publisher.registry.store.sqlite import SQLiteConnection, connect, is_busy, migrate, translated_errors
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def connect_lineages(path: str) -> SQLiteConnection:
             connection.rollback()
         except sqlite3.OperationalError as error:
             connection.close()
-            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:  # also in its extended forms
+            if is_busy(error):
                 raise DataInUse("another registry runs on this data") from error
             raise
         except BaseException:

@@ -4,7 +4,7 @@ It is built after a lineage was published, in bounded slices (`lineages.indexing
 changes. A graph's artifacts may move to another graph, so a row holds only together with its `graph_id`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from roar_publisher.registry.store.database import Connection
@@ -61,14 +61,15 @@ class JobGroup(NamedTuple):
     jobs: Sequence[IndexedJob]
 
 
-def next_unfinished(connection: Connection) -> UnfinishedIndex | None:
-    """Return the newest lineage whose index is not complete; None if there is none.
+def next_unfinished(connection: Connection, without: Collection[int] = ()) -> UnfinishedIndex | None:
+    """Return the newest lineage whose index is not complete, apart from these graphs; None if there is none.
 
     After an upgrade all lineages are to be indexed. A new one does not wait for them.
     """
+    others = f" AND graph_id NOT IN ({','.join(str(int(graph)) for graph in without)})" if without else ""
     row = connection.execute(
         "SELECT graph_id, space, git_repo, git_branch, index_phase, index_position FROM lineages"
-        f" WHERE index_phase < {DONE} ORDER BY published_at DESC LIMIT 1"
+        f" WHERE index_phase < {DONE}{others} ORDER BY published_at DESC LIMIT 1"
     ).fetchone()
     return None if row is None else UnfinishedIndex(*row)
 

@@ -61,6 +61,11 @@ def translated_errors() -> Iterator[None]:
         raise StoreError(str(error)) from error
 
 
+def is_busy(error: sqlite3.Error) -> bool:
+    """Return whether another process holds the file."""
+    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY  # also in its extended forms
+
+
 STATEMENTS = 128
 """Size of a connection's cache of prepared statements."""
 OLDEST_SQLITE = (3, 35, 0)

@@ -3,6 +3,7 @@
 import errno
 import io
 import json
+import os
 import sqlite3
 import stat
 import tarfile
@@ -10,19 +11,21 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import httpx2
 import pytest
 from click.testing import CliRunner, Result
 
 from roar_publisher.cli.registry.command import registry
+from roar_publisher.registry import backup
 from roar_publisher.registry.accounts.callers import ANONYMOUS_CALLER
 from roar_publisher.registry.backup import MEMBERS, restore_backup
 from roar_publisher.registry.data import DATABASE_NAME, Store
 from roar_publisher.registry.lineages.registration import LIFETIME, open_session
 from roar_publisher.registry.store.copies import STEP_PAGES, copy_database
 from roar_publisher.registry.store.database import Writing
-from roar_publisher.registry.store.sqlite import connect
+from roar_publisher.registry.store.sqlite import SQLiteConnection, connect
 from roar_publisher.state.errors import LocalProblem
 from tests.support.registry.harness import GIT, Json, job, succeeded
 from tests.support.registry.processes import PATIENCE, Process, serving
@@ -178,6 +181,31 @@ def test_a_restore_that_was_killed_is_repeated_and_leaves_nothing(
     assert {path.name for path in data.iterdir()} == {*MEMBERS}
 
 
+def test_what_a_killed_backup_left_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    """It is a copy of everything, keys included. That of a backup that runs, or has just begun, stays."""
+    Store.open(tmp_path / "data").close()
+    killed, running, begun = (tmp_path / f".roar-backup-{name}" for name in ("killed", "running", "begun"))
+    for folder in (killed, running, begun):
+        folder.mkdir()
+        (folder / "secret").write_bytes(b"x" * 32)
+    for folder in (killed, running):
+        os.utime(folder, (1_000_000_000, 1_000_000_000))
+    with backup._locked(running):
+        works("backup", tmp_path / "a.tar", "--data", tmp_path / "data")
+    assert {path.name for path in tmp_path.iterdir()} == {"a.tar", "data", running.name, begun.name}
+
+
+def test_a_backup_is_made_where_folders_cannot_be_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Store.open(tmp_path / "data").close()
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "no locks")
+
+    monkeypatch.setattr("roar_publisher.registry.backup.fcntl.flock", refuse)
+    works("backup", tmp_path / "a.tar", "--data", tmp_path / "data")
+    assert {path.name for path in tmp_path.iterdir()} == {"a.tar", "data"}
+
+
 def changed(file: Path, name: str, change: Callable[[bytes], bytes | None]) -> None:
     """Change a member of a backup; None leaves it out."""
     with tarfile.open(file) as archive:
@@ -234,6 +262,25 @@ def test_a_backup_is_made_where_folders_cannot_be_synced(
     assert said in make("backup", tmp_path / "backup", "--data", tmp_path / "data")
     if not said:
         works("restore", tmp_path / "backup", "--data", tmp_path / "restored")
+
+
+def test_a_file_that_cannot_be_examined_is_not_said_to_be_in_use(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk, or one that is mounted read-only, is not another registry."""
+    begin = sqlite3.Connection.execute
+
+    class Full(SQLiteConnection):
+        def execute(self, sql: str, *parameters: Any) -> Any:
+            return begin(self, "SELECT" if "EXCLUSIVE" in sql else sql, *parameters)
+
+    def connect_to_full(path: str, *, timeout: float) -> SQLiteConnection:
+        return sqlite3.connect(path, isolation_level=None, factory=Full)
+
+    monkeypatch.setattr("roar_publisher.registry.store.copies.connect", connect_to_full)
+    said = problem("restore", file, "--data", tmp_path / "data", "--force")
+    assert "a registry runs" not in said
+    assert "check its permissions and room" in said
 
 
 def test_pruning_counts_and_removes_what_has_expired(tmp_path: Path) -> None:

@@ -1,8 +1,11 @@
 """The index of published lineages: built in bounded slices, once, and anew when a lineage changes."""
 
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import TypeVar
 
+import anyio
 import pytest
 
 from roar_publisher.registry.data import Store
@@ -13,6 +16,7 @@ from roar_publisher.registry.lineages.words import group_name, sought_words, wor
 from roar_publisher.registry.store import lineage_index
 from roar_publisher.registry.store.access import LineageScope, Reader, space_of
 from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.errors import StoreUnavailable
 from roar_publisher.registry.store.graphs import INDEX_TABLES, delete_discarded, discard_graph
 from roar_publisher.registry.store.schema import MIGRATIONS
 from roar_publisher.registry.store.sqlite import connect, migrate
@@ -25,6 +29,7 @@ from tests.support.registry.postgres import Postgres
 from tests.unit.registry.test_costs import counted
 
 BEFORE_INDEX = next(number for number, script in enumerate(MIGRATIONS) if "index_phase" in script)
+T = TypeVar("T")
 pytestmark = pytest.mark.anyio
 
 
@@ -124,6 +129,56 @@ async def test_a_new_lineage_does_not_wait_for_older_ones(registry: Registry, st
         if done:
             break
     assert [row["hash"] for row in done] == [new]
+
+
+async def test_a_lineage_that_cannot_be_indexed_holds_up_no_other(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    plant(store, 0, [Planted("old", (0,))])
+    broken = plant(store, 1, [Planted("broken", (1,))])
+    jobs = indexing._jobs
+
+    def fail(connection: Connection, lineage: lineage_index.UnfinishedIndex) -> str | None:
+        if not repaired and any(
+            job.command == "broken" for job in lineage_index.jobs_from(connection, lineage.graph_id, "", 1)
+        ):
+            raise ValueError("no such text")
+        return jobs(connection, lineage)
+
+    repaired = False
+    monkeypatch.setattr(indexing, "_jobs", fail)
+
+    async def write(operation: Callable[[Connection, float], T], now: float, /) -> T:
+        return store.write(operation, now)
+
+    class Waited(indexing.Changes):
+        async def wait(self, seconds: float) -> None:
+            nonlocal repaired
+            done.append(store.read(unfinished))
+            if repaired:
+                tasks.cancel_scope.cancel()
+            repaired = True
+
+    def unfinished(connection: Connection) -> list[str]:
+        return [row["hash"] for row in connection.execute("SELECT hash FROM lineages WHERE index_phase < 4").fetchall()]
+
+    done: list[list[str]] = []
+    monkeypatch.setattr(indexing, "DELAY_SECONDS", 0)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(indexing.index_forever, write, lambda: 0.0, Waited())
+    assert done == [[broken], []]
+    assert caplog.text.count("cannot be indexed: no such text") == 1
+
+
+async def test_a_full_disk_is_waited_for(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(store, 0, [Planted("x", (0,))])
+
+    def fail(*_: object) -> None:
+        raise StoreUnavailable("database or disk is full")
+
+    monkeypatch.setattr(indexing, "_clear", fail)
+    with pytest.raises(StoreUnavailable):
+        store.write(index_slice)
 
 
 async def test_a_slice_that_another_process_did_is_undone(registry: Registry, store: Store) -> None:
