@@ -95,7 +95,12 @@ def test_what_was_published_privately_becomes_public_when_its_owner_says_so(
     assert desk.read(private["hash"])[0] == 404
     if journals == "gone":
         desk = desk.with_environment(ROAR_STATE_DIR=str(tmp_path / "another-state"))
-    assert desk.publish("--private")["hash"] == private["hash"]
+    again = desk.roar("publish", "-y", "--json", "--private")
+    assert (again.code, again.last["hash"]) == (0, private["hash"])
+    notes = [event["text"] for event in again.events if event["event"] == "note"]
+    # Without the journals, the registry is asked about the jobs, and says that the user's binding is private.
+    assert [note for note in notes if "does not make it private" in note] == notes
+    assert len(notes) == (1 if journals == "kept" else 0)
     assert desk.read(private["hash"])[0] == 404
     assert desk.publish("--public")["hash"] == private["hash"]
     is_public_and_names(desk, private["hash"], BY_BEARER if credential == "bearer" else BY_KEY)

@@ -4,6 +4,7 @@ import json
 import random
 from collections.abc import Callable
 from itertools import cycle
+from pathlib import Path
 
 import anyio
 import httpx2
@@ -13,10 +14,15 @@ from roar_publisher.exit_codes import ExitCode, exit_code_of
 from roar_publisher.glaas.client import Authorizer
 from roar_publisher.lineage import sorting
 from roar_publisher.registry.lineages import readback
+from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import Reason
 from roar_publisher.verification.check import Verification, verify_lineage
+from roar_publisher.verification.differences import LINEAGE
 from roar_publisher.verification.errors import CannotCheck
+from roar_publisher.verification.labels import LabelCheck
+from roar_publisher.verification.planned import PlannedLineage
 from tests.support.glaas.scripted import Calls, Script
+from tests.support.lineages import chain, cut, frozen
 from tests.support.registry.harness import Registry, job, link, uid
 from tests.support.registry.people import Bearer, Person
 from tests.support.sampling import sample
@@ -70,12 +76,17 @@ class _Bearer:
         return False
 
 
-async def checked(proxy: httpx2.AsyncBaseTransport, lineage_hash: str, person: Person | None = None) -> Verification:
+async def checked(
+    proxy: httpx2.AsyncBaseTransport,
+    lineage_hash: str,
+    person: Person | None = None,
+    planned: PlannedLineage | None = None,
+) -> Verification:
     async def sign_in() -> Authorizer | None:
         return None if person is None else _Bearer(person)
 
     calls = Calls(Script([]), transport=proxy, registry="http://registry", patience=0)
-    return await verify_lineage(calls.caller, lineage_hash, sign_in)
+    return await verify_lineage(calls.caller, lineage_hash, sign_in, planned)
 
 
 async def test_what_is_served_unchanged_is_proven(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,3 +260,28 @@ async def test_a_newer_lineage_cannot_be_checked(registry: Registry) -> None:
     proxy = Proxy(registry, lambda body: json.dumps(json.loads(body) | {"canonical_version": 2}).encode())
     with pytest.raises(CannotCheck, match="version 2"):
         await checked(proxy, lineage_hash)
+
+
+async def test_what_was_published_with_other_redactions_is_not_compared_with_the_plan(
+    registry: Registry, tmp_path: Path
+) -> None:
+    """A registry may report the jobs of a plan as published with other texts. That lineage is proven by its own hash.
+
+    A legacy one has no such hash: it is compared whatever its name.
+    """
+    lineage_hash = await published(registry)
+    with frozen(StateFolder(tmp_path), cut(chain(3), labels=False)) as publish:
+        planned = PlannedLineage(publish.journal, publish.journal.plan(), publish.journal.progress())
+        assert lineage_hash not in planned.hashes
+        verdict = await checked(Proxy(registry), lineage_hash, planned=planned)
+        assert verdict.proven
+        assert (verdict.labels, verdict.omitted) == (LabelCheck(), 0)
+
+        def legacy(body: bytes) -> bytes:
+            page = json.loads(body)
+            for served in page.get("jobs", ()):
+                served["command"] = "redacted"
+            return json.dumps(page | {"finalized": False}).encode()
+
+        verdict = await checked(Proxy(registry, legacy), lineage_hash, planned=planned)
+    assert {difference.job for difference in verdict.differences} > {LINEAGE}
