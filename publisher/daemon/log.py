@@ -133,7 +133,12 @@ def last_lines(path: Path, number: int) -> list[str]:
 
     Raises OSError if a file cannot be read. A missing file counts as empty.
     """
-    return _with_older(path, _all_lines(path), number)
+    file = _open_log(path)
+    try:
+        return _with_older(path, file, number)
+    finally:
+        if file is not None:
+            file.close()
 
 
 def follow(path: Path, number: int, *, sleep: Callable[[float], None] = time.sleep) -> Iterator[str]:
@@ -143,7 +148,7 @@ def follow(path: Path, number: int, *, sleep: Callable[[float], None] = time.sle
     """
     file = _open_log(path)
     try:
-        yield from _with_older(path, list(_whole_lines(file)) if file else [], number)
+        yield from _with_older(path, file, number)
         while True:
             rotated = file is None or not _has_name(file, path)  # checked first: a renamed file gets no more lines
             if file is not None:
@@ -159,20 +164,26 @@ def follow(path: Path, number: int, *, sleep: Callable[[float], None] = time.sle
             file.close()
 
 
-def _with_older(path: Path, lines: list[str], number: int) -> list[str]:
+def _with_older(path: Path, newest: io.BufferedReader | None, number: int) -> list[str]:
+    """Return up to `number` last lines of the log, whose newest file is open and read to its end."""
+    lines = list(_whole_lines(newest)) if newest is not None else []
+    read = {_identity(newest)} if newest is not None else set()
     for age in range(1, FILES):
         if len(lines) >= number:
             break
-        lines = [*_all_lines(path.with_name(f"{path.name}.{age}")), *lines]
+        older = _open_log(path.with_name(f"{path.name}.{age}"))
+        if older is None:
+            continue
+        with older:
+            if _identity(older) not in read:  # a rotation gives a file that was read the next number
+                lines = [*_whole_lines(older), *lines]
+                read.add(_identity(older))
     return lines[-number:] if number else []
 
 
-def _all_lines(path: Path) -> list[str]:
-    file = _open_log(path)
-    if file is None:
-        return []
-    with file:
-        return list(_whole_lines(file))
+def _identity(file: io.BufferedReader) -> tuple[int, int]:
+    found = os.fstat(file.fileno())
+    return found.st_dev, found.st_ino
 
 
 def _open_log(path: Path) -> io.BufferedReader | None:

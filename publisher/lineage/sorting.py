@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from typing import IO, Self
 
+from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.temporary import no_room, python_folder
 
 RUN_CHARACTERS = 8 * 1024 * 1024
@@ -25,7 +26,7 @@ Key = tuple[int, int, str]
 class ExternalSort:
     """Takes keys in any order and returns them sorted. Their texts must be single lines of ASCII.
 
-    Small amounts never touch the disk. Raises LocalProblem if the temporary folder is full. Use as a context manager:
+    Small amounts never touch the disk. Raises LocalProblem if the temporary folder cannot be used. A context manager:
     leaving it removes the files.
     """
 
@@ -60,7 +61,7 @@ class ExternalSort:
             run = _EncryptedRun(self._files.enter_context(tempfile.TemporaryFile()))
             run.write(self._keys)
         except OSError as error:
-            raise no_room(python_folder(), error.strerror or "it cannot be written") from error
+            raise _unusable(error) from error
         self._runs.append(run)
         self._keys.clear()
         self._characters = 0
@@ -85,16 +86,26 @@ class _EncryptedRun:
         self._file.flush()
 
     def keys(self) -> Iterator[Key]:
-        """Yield the keys as they were written."""
+        """Yield the keys as they were written. Raises LocalProblem."""
         self._file.seek(0)
         decryptor = self._cipher.decryptor()
         pieces: list[bytes] = []  # of a line that is longer than a block
-        while block := self._file.read(BLOCK_BYTES):
+        while block := self._read():
             end, *lines = decryptor.update(block).split(b"\n")
             pieces.append(end)
             for line in lines:
                 yield _key(b"".join(pieces))
                 pieces = [line]
+
+    def _read(self) -> bytes:
+        try:
+            return self._file.read(BLOCK_BYTES)
+        except OSError as error:
+            raise _unusable(error) from error
+
+
+def _unusable(error: OSError) -> LocalProblem:
+    return no_room(python_folder(), error.strerror or "a file there cannot be used")
 
 
 def _key(line: bytes) -> Key:

@@ -174,6 +174,29 @@ def test_a_missing_log_has_no_lines(path: Path) -> None:
     assert last_lines(path, 50) == []
 
 
+@pytest.mark.parametrize("opened", [1, 2])
+def test_the_last_lines_are_shown_once_if_the_log_is_rotated_meanwhile(
+    path: Path, monkeypatch: pytest.MonkeyPatch, opened: int
+) -> None:
+    open_one, count = daemon_log._open_log, itertools.count()
+
+    def rotate_after(path_of_one: Path) -> io.BufferedReader | None:
+        file = open_one(path_of_one)
+        if next(count) == opened - 1:
+            for age in range(FILES - 2, -1, -1):
+                newer = path.with_name(f"{path.name}.{age}") if age else path
+                if newer.exists():
+                    newer.rename(path.with_name(f"{path.name}.{age + 1}"))
+            path.write_text("four\n")
+        return file
+
+    path.write_text("three\n")
+    path.with_name(f"{path.name}.1").write_text("two\n")
+    path.with_name(f"{path.name}.2").write_text("one\n")
+    monkeypatch.setattr(daemon_log, "_open_log", rotate_after)
+    assert last_lines(path, 50) == ["two", "three"], "the oldest file was removed"
+
+
 def test_a_follower_gets_every_line_once_across_rotations(path: Path, small: int) -> None:
     log = open_log(path)
     text = "x" * (small // 4)

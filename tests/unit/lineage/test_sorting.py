@@ -74,3 +74,15 @@ def test_runs_on_disk_are_encrypted(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert len(on_disk) == len("1 1 --password hunter2\n")
         assert b"hunter2" not in on_disk
         assert list(sorter.sorted()) == [(1, 1, "--password hunter2")]
+
+
+def test_a_run_that_cannot_be_read_back_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """/proc/self/mem stands for a failing disk: reading its first bytes gives EIO."""
+    monkeypatch.setattr(sorting, "RUN_CHARACTERS", 1)
+    with ExternalSort() as sorter:
+        sorter.add((1, 1, "a"))
+        with open("/proc/self/mem", "rb", buffering=0) as failing:
+            monkeypatch.setattr(sorter._runs[0], "_file", failing)
+            with pytest.raises(LocalProblem, match="Input/output error") as caught:
+                list(sorter.sorted())
+    assert "TMPDIR" in caught.value.next_step
