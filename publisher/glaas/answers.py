@@ -23,6 +23,7 @@ TOO_LARGE = 413
 WAITS = frozenset({408, 420, 421, 423, 425, 429, 503, 529})
 """Statuses that ask the client to wait, whichever server sends them."""
 R = TypeVar("R", bound=ReplyBody)
+_SIGNATURE = re.compile(r'sig="([^"]*)"')
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -98,9 +99,14 @@ def shown(status: int, authorization: str, secret: str) -> set[str]:
 
 @lru_cache(maxsize=8)
 def _in_header(authorization: str) -> frozenset[str]:
-    """Remembered, because most requests have the same header."""
-    parts = [part for part in re.split(r'[ "]', authorization) if not part.startswith("SHA256:")]
-    return frozenset(form for part in parts for form in _forms(part))
+    """Remembered, because most requests have the same header.
+
+    Of a signed request, only the signature is a credential: what else is in the header, such as the registry's host,
+    may well be in a reply.
+    """
+    scheme, _, credential = authorization.partition(" ")
+    signature = _SIGNATURE.search(credential) if scheme == "Signature" else None
+    return frozenset(_forms(signature[1] if signature else credential))
 
 
 def _forms(credential: str) -> tuple[str, ...]:

@@ -1,12 +1,14 @@
 """The credentials of calls: signed again, renewed, and never shown, whatever a server repeats."""
 
 import json
+from base64 import b64encode
 from urllib.parse import quote
 
 import pytest
 
 from roar_publisher.glaas.client import MAX_RENEWALS, Refused
 from roar_publisher.glaas.replies import Receipt
+from roar_publisher.glaas.signature import authorization
 from roar_publisher.net.documents import MAX_TEXT
 from roar_publisher.state.errors import Transient
 from tests.support import virtual
@@ -107,6 +109,34 @@ def test_a_credential_at_the_edge_of_what_is_shown_is_not_shown_in_part() -> Non
         with pytest.raises(Refused) as caught:
             await calls.caller.call("GET", "/api/v1/thing", expect=Receipt, authorize=Shows())
         assert caught.value.what.endswith("x[credential]")
+
+    virtual.run(scenario)
+
+
+HOST = "registry-of-the-team.example:8443"
+SIGNED = authorization("SHA256:" + "k" * 43, 1_700_000_000, b"signature" * 9, HOST)
+
+
+@pytest.mark.parametrize(
+    ("header", "secret"),
+    [
+        (f"Bearer {TOKEN}", TOKEN),
+        (f"RegistrationSession {TOKEN}", TOKEN),
+        (SIGNED, b64encode(b"signature" * 9).decode()),
+        (authorization("SHA256:" + "k" * 43, 1_700_000_000, b"signature" * 9), b64encode(b"signature" * 9).decode()),
+    ],
+    ids=["bearer", "session", "signature with a host", "signature"],
+)
+def test_only_the_credential_is_removed_from_what_a_registry_says(header: str, secret: str) -> None:
+    """Its own host, the key and the scheme are in the header, too, and in its addresses and texts by right."""
+
+    async def scenario() -> None:
+        words = f"{HOST} RegistrationSession SHA256:{'k' * 43} 1700000000"
+        page = f"https://{HOST}/dag"
+        body = json.dumps({"hash": "a" * 64, "url": page, "status": f"{words} {secret}"}).encode()
+        calls = Calls(Script([], default=lambda: reply(200, body)))
+        receipt = await calls.caller.call("GET", "/api/v1/thing", expect=Receipt, authorize=Shows(header))
+        assert (receipt.url, receipt.status) == (page, f"{words} [credential]")
 
     virtual.run(scenario)
 
