@@ -8,12 +8,16 @@ from msgspec import Struct
 
 from roar_publisher.checkpoints.record import HeldSource, Record
 from roar_publisher.checkpoints.series import Series, register
+from roar_publisher.lineage.config import NamedRegistry
 from roar_publisher.lineage.project import find_project
+from roar_publisher.net.address import registry_address
 from roar_publisher.planning.put.worktree import clean_commit
 from roar_publisher.publishing.arguments import StrPath, Visibility, flag_of, folder_of
+from roar_publisher.publishing.order import check_texts
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import Reason
+from roar_publisher.state.record import NamedBy
 from roar_publisher.storage.addresses import parse_destination
 from roar_publisher.storage.kinds import STORES
 
@@ -29,7 +33,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     destination: str
     commit: str
     visibility: Visibility | None
-    registry: str | None
+    registry: str
+    named_by: NamedBy
     message: str
     keep: int
     yes: bool
@@ -55,6 +60,7 @@ class Settings(Struct, frozen=True, kw_only=True):
             message=f"{self.message}, step {step}",
             visibility=self.visibility,
             registry=self.registry,
+            named_by=self.named_by,
             yes=self.yes,
             project=str(self.root),
             commit=self.commit,
@@ -72,9 +78,14 @@ def settings_of(
     keep: int,
     yes: bool,
 ) -> Settings:
-    """Return the settings. Raises UsageProblem and LocalProblem for what no put could use."""
+    """Return the settings. Raises UsageProblem and LocalProblem for what no put could use.
+
+    The registry is chosen here, because the daemon that publishes later has another environment.
+    """
     flag_of(visibility)
+    check_texts(None, registry, None)
     found = find_project(folder_of(project))
+    named = found.registry(os.environ) if registry is None else NamedRegistry(registry, NamedBy.OPTION)
     if not message.strip():
         raise UsageProblem("the message is empty", next_step="say what the checkpoints are for")
     return Settings(
@@ -83,7 +94,8 @@ def settings_of(
         destination=_checked(os.fspath(destination), found.root),
         commit=clean_commit(found.root),
         visibility=visibility,
-        registry=registry,
+        registry=registry_address(named.url, os.environ),
+        named_by=named.by,
         message=message,
         keep=keep,
         yes=yes,

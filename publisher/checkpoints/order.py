@@ -24,6 +24,7 @@ def order_of(record: Record) -> Order:
         yes=record.yes,
         detach=True,
         registry=record.registry,
+        named_by=record.named_by,
         put=PutOrder(
             sources=tuple(snapshots),
             destination=record.destination,

@@ -8,6 +8,8 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from roar_publisher.state.record import NamedBy
+
 VERSION = 1
 
 
@@ -42,7 +44,8 @@ class Record(Struct, frozen=True, kw_only=True):
     name: unique in its series, and the last part of its destination. created_at: Unix seconds. size: bytes.
     home: the folder of its snapshot. sources: in the order of the folders in `home`.
     keep: how many snapshots of published checkpoints stay.
-    commit: that the training started with.
+    registry, named_by: where the training publishes, and what named it (`NamedBy`); None in an older record, which
+    leaves it to the daemon's environment. commit: that the training started with.
     publish_id: once its put is planned. cloned: its put reads the clone. end, detail, hash, url: once it has ended.
     """
 
@@ -62,6 +65,7 @@ class Record(Struct, frozen=True, kw_only=True):
     project: str
     commit: str
     keep: int
+    named_by: NamedBy = NamedBy.OPTION
     publish_id: str = ""
     cloned: bool = False
     end: str = ""
@@ -80,6 +84,7 @@ class Record(Struct, frozen=True, kw_only=True):
         values: Any = json.loads(text)
         if not isinstance(values, dict) or values.get("version") != VERSION:
             raise ValueError("it is of another release")
+        values["named_by"] = NamedBy(values.get("named_by", NamedBy.OPTION))
         known = cls.__struct_fields__
         try:
             sources = tuple(

@@ -7,6 +7,7 @@ from msgspec import Struct, field
 
 from roar_publisher.state.errors import UsageProblem
 from roar_publisher.state.limits import TransferLimits
+from roar_publisher.state.record import NamedBy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +55,7 @@ class Order(Struct, frozen=True, kw_only=True):
     cwd: the folder whose project is meant, and that paths are relative to. target: None for the active session.
     verify: read it back after finalize; None leaves it to the configuration. yes: everything that would be asked is
     agreed to. resume: the beginning of an id; "" for the newest publish of the
-    project; None for a new one. put: None for lineage only.
+    project; None for a new one. named_by: what named `registry`. put: None for lineage only.
 
     Raises UsageProblem for an empty value.
     """
@@ -66,6 +67,7 @@ class Order(Struct, frozen=True, kw_only=True):
     resume: str | None = None
     detach: bool = False
     registry: str | None = None
+    named_by: NamedBy = NamedBy.OPTION
     no_redact: bool = False
     follow_links: bool = False
     limits: TransferLimits = field(default_factory=TransferLimits)

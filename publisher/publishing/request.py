@@ -19,7 +19,6 @@ from roar_publisher.net.address import registry_address
 from roar_publisher.planning.plans import PublishRequest
 from roar_publisher.publishing.order import Order, PutOrder
 from roar_publisher.state.home import home_to_read
-from roar_publisher.state.record import NamedBy
 
 if TYPE_CHECKING:
     from roar_publisher.planning.put.request import PutRequest
@@ -45,7 +44,7 @@ def read_request(order: Order, environ: Mapping[str, str]) -> PublishRequest:
     if order.no_redact:
         omit = replace(project.config.omit, enabled=False)
         project = replace(project, config=replace(project.config, omit=omit))
-    named = NamedRegistry(order.registry, NamedBy.OPTION) if order.registry else project.registry(environ)
+    named = NamedRegistry(order.registry, order.named_by) if order.registry else project.registry(environ)
     target = order.target if order.put is None else shlex.join(order.put.sources) or None
     return PublishRequest(project, target, order.cwd, registry_address(named.url, environ), order.flag, named.by)
 

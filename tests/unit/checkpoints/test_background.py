@@ -14,6 +14,7 @@ from roar_publisher.checkpoints.record import Record
 from roar_publisher.checkpoints.series import Series
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.record import NamedBy
 
 NEXT = "free some room"
 
@@ -27,7 +28,8 @@ def record(tmp_path: Path) -> Record:
         destination=str(tmp_path / "store"),
         commit="",
         visibility="public",
-        registry=None,
+        registry="https://registry.example",
+        named_by=NamedBy.OPTION,
         message="checkpoint",
         keep=0,
         yes=False,

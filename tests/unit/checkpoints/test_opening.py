@@ -1,12 +1,17 @@
 """What is checked before a training begins, and what every record of a series says."""
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
+from roar_publisher.checkpoints.order import order_of
 from roar_publisher.checkpoints.series import WAITING
+from roar_publisher.lineage.config import DEFAULT_REGISTRY
+from roar_publisher.publishing.request import read_request
 from roar_publisher.state.errors import LocalProblem, UsageProblem
+from roar_publisher.state.record import NamedBy
 from tests.support.checkpoints import Make
 
 
@@ -14,6 +19,9 @@ def test_mistakes_are_errors_before_the_training_begins(make: Make, captured: Pa
     for options in ({"every": 0}, {"keep": -1}, {"mode": "best"}, {"message": " "}, {"visibility": "secret"}):
         with pytest.raises(UsageProblem):
             make(**options)
+    for registry in ("", "ftp://x.example", "http://x.example"):
+        with pytest.raises(UsageProblem, match=r"registry|unencrypted"):
+            make(registry=registry)
     with pytest.raises(UsageProblem, match="destination"):
         make("ftp://somewhere/run")
     with pytest.raises(LocalProblem, match="no roar project"):
@@ -39,9 +47,33 @@ def test_a_record_says_what_a_put_has_to_know(make: Make, captured: Path, model:
     record, other = make()._series.records(WAITING)
     assert (other.yes, other.keep, other.visibility) == (False, 0, "public")
     assert (record.message, record.visibility, record.yes, record.keep) == ("baseline, step 3", None, True, 2)
-    assert record.registry == "https://x.example"
+    assert (record.registry, record.named_by) == ("https://x.example", NamedBy.OPTION)
     assert [source.typed for source in record.sources] == ["outputs/model.pt", str(model)]
     assert record.destination == str(tmp_path / "store" / "step-00000003")
+
+
+@pytest.mark.parametrize("named_by", [NamedBy.ENVIRONMENT, NamedBy.PROJECT, NamedBy.DEFAULT])
+def test_the_registry_is_the_one_of_the_training_and_not_that_of_the_daemon(
+    make: Make, captured: Path, model: Path, monkeypatch: pytest.MonkeyPatch, named_by: NamedBy
+) -> None:
+    """The daemon may have been started elsewhere, long before. Its consent is asked as for the training's own."""
+    config = captured / ".roar" / "config.toml"
+    before = config.read_text() if config.exists() else None
+    monkeypatch.delenv("GLAAS_URL", raising=False)
+    if named_by is NamedBy.ENVIRONMENT:
+        monkeypatch.setenv("GLAAS_URL", "https://Team.example:443/")
+    config.write_text('[glaas]\nurl = "https://team.example"\n' if named_by is NamedBy.PROJECT else "")
+    try:
+        make().submit(model, step=1)
+        (record,) = make()._series.records(WAITING)
+        monkeypatch.setenv("GLAAS_URL", "https://daemon.example")
+        request = read_request(order_of(record), os.environ)
+    finally:
+        config.unlink(missing_ok=True)
+        if before is not None:
+            config.write_text(before)
+    assert request.named_by is named_by
+    assert request.registry == (DEFAULT_REGISTRY if named_by is NamedBy.DEFAULT else "https://team.example")
 
 
 @pytest.mark.parametrize(

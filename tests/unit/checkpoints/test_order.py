@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from roar_publisher.auth.choice import Flag
 from roar_publisher.checkpoints.order import order_of
 from roar_publisher.checkpoints.record import HeldSource, Record
+from roar_publisher.state.record import NamedBy
 
 FILES = {"": (7, 1)}
 
@@ -42,7 +43,10 @@ def record(tmp_path: Path) -> Record:
 def test_it_says_what_the_training_did(record: Record, visibility: str | None, flag: Flag, yes: bool) -> None:
     order = order_of(replace(record, visibility=visibility, yes=yes))
     assert (order.cwd, order.flag, order.yes) == (Path(record.project), flag, yes)
-    assert order.registry == "https://registry.example"
+    assert (order.registry, order.named_by) == ("https://registry.example", NamedBy.OPTION)
+    by_project = replace(record, named_by=NamedBy.PROJECT)
+    assert order_of(by_project).named_by is NamedBy.PROJECT, "the user has to accept that one"
+    assert Record.from_json(by_project.as_json()) == by_project
     assert order.detach, "the daemon carries it out"
     put = order.put
     assert put is not None
