@@ -105,8 +105,16 @@ def stop(folder: StateFolder, *, patience: float = STOP_SECONDS) -> int | None:
 
 
 def wait_for(folder: StateFolder, seconds: float) -> int | None:
-    """Wait until a daemon holds the lock and return its pid, or None after `seconds`."""
-    _poll(lambda: running(folder) is not None, seconds)
+    """Wait until a daemon holds the lock and return its pid, or None after `seconds`.
+
+    The pid in the lock may be that of the daemon before for a moment.
+    """
+
+    def settled() -> bool:
+        pid = running(folder)
+        return pid is not None and _has_open(pid, folder.daemon_lock)
+
+    _poll(settled, seconds)
     return running(folder)
 
 

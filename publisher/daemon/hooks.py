@@ -35,6 +35,8 @@ NOTIFY_SECONDS = 5.0
 STDERR_DRAIN_SECONDS = 1.0
 """How long to keep reading after a command ends. A child that it left behind may hold its stderr open forever."""
 STDERR_BYTES = 4096
+PIPE_BYTES = 1024 * 1024
+"""The most that a pipe holds."""
 LINE_CHARACTERS = 300
 """The maximum length of a command's last line in the log."""
 
@@ -190,6 +192,7 @@ async def _run_to_end(command: Sequence[str], environ: dict[str, str], tail: byt
         assert process.returncode is not None
         return process.returncode
     finally:
+        _drain(reading, tail)
         os.close(reading)
 
 
@@ -211,11 +214,22 @@ async def _wait_or_kill(process: Process) -> None:
 async def _read(descriptor: int, tail: bytearray) -> None:
     while True:
         await anyio.wait_readable(descriptor)
-        chunk = os.read(descriptor, STDERR_BYTES)
-        if not chunk:
+        if not _keep(os.read(descriptor, STDERR_BYTES), tail):
             return
-        tail += chunk
-        del tail[:-STDERR_BYTES]
+
+
+def _drain(descriptor: int, tail: bytearray) -> None:
+    """Read what is left in the pipe of a command that was killed, without waiting: a child may hold it open."""
+    os.set_blocking(descriptor, False)
+    with suppress(BlockingIOError):
+        _keep(os.read(descriptor, PIPE_BYTES), tail)
+
+
+def _keep(chunk: bytes, tail: bytearray) -> bool:
+    """Add output to its tail. Return False at the end of the output."""
+    tail += chunk
+    del tail[:-STDERR_BYTES]
+    return chunk != b""
 
 
 def _last_line(tail: bytearray) -> str:

@@ -13,8 +13,9 @@ import pytest
 
 import roar_publisher
 from roar_publisher.daemon import background
-from roar_publisher.daemon.background import Started, import_path, running, start, stop
+from roar_publisher.daemon.background import Started, import_path, running, start, stop, wait_for
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.lock import Lock
 from roar_publisher.state.paths import StateFolder
 from tests.support.checkout import CHECKOUT
 from tests.support.cli.program import Ended, Program, ended
@@ -200,6 +201,19 @@ def test_after_a_kill_the_next_one_replaces_a_stale_pid_and_socket(program: Prog
     assert worked(program("daemon", "stop")) == "No daemon is running.\n"
     assert worked(program("daemon", "start")).startswith("Started")
     assert pid_of(program) not in (None, killed)
+
+
+def test_a_new_daemon_is_waited_for_until_it_has_written_its_pid(
+    folder: StateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pid of the one before is in the lock for a moment, and its process may still be there."""
+    with process("-c", "import sys; print('up', flush=True); sys.stdin.read()") as before:
+        line_of(before)
+        folder.root.mkdir()
+        with Lock(folder.daemon_lock) as lock:
+            folder.daemon_lock.write_text(f"{before.pid:<20}")
+            monkeypatch.setattr("roar_publisher.daemon.background.time.sleep", lambda seconds: lock.name_holder())
+            assert wait_for(folder, 60.0) == os.getpid()
 
 
 def test_a_process_whose_pid_is_left_in_the_lock_is_not_signalled(folder: StateFolder) -> None:

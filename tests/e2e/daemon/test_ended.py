@@ -122,9 +122,16 @@ async def test_a_command_that_cannot_be_run_is_logged(
     assert why in said(caplog)
 
 
+@pytest.mark.parametrize("read", ["meanwhile", "after it was killed"])
 async def test_a_hook_that_takes_too_long_is_killed_with_its_children(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: logging.Logger, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: logging.Logger, caplog: pytest.LogCaptureFixture, read: str
 ) -> None:
+    if read == "after it was killed":  # a busy daemon had no time for its output
+
+        async def read_nothing(descriptor: int, tail: bytearray) -> None:
+            await anyio.sleep_forever()
+
+        monkeypatch.setattr(ended, "_read", read_nothing)
     patience = anyio.CancelScope()
     asked = []
 
