@@ -8,12 +8,11 @@ from msgspec import Struct
 
 from roar_publisher.checkpoints.record import HeldSource, Record
 from roar_publisher.checkpoints.series import Series, register
-from roar_publisher.lineage.config import NamedRegistry
 from roar_publisher.lineage.project import find_project
-from roar_publisher.net.address import registry_address
 from roar_publisher.planning.put.worktree import clean_commit
 from roar_publisher.publishing.arguments import StrPath, Visibility, flag_of, folder_of
 from roar_publisher.publishing.order import check_texts
+from roar_publisher.publishing.request import find_registry
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import Reason
@@ -85,7 +84,7 @@ def settings_of(
     flag_of(visibility)
     check_texts(None, registry, None)
     found = find_project(folder_of(project))
-    named = found.registry(os.environ) if registry is None else NamedRegistry(registry, NamedBy.OPTION)
+    named = find_registry(found, registry, os.environ)
     if not message.strip():
         raise UsageProblem("the message is empty", next_step="say what the checkpoints are for")
     return Settings(
@@ -94,7 +93,7 @@ def settings_of(
         destination=_checked(os.fspath(destination), found.root),
         commit=clean_commit(found.root),
         visibility=visibility,
-        registry=registry_address(named.url, os.environ),
+        registry=named.url,
         named_by=named.by,
         message=message,
         keep=keep,

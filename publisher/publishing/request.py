@@ -14,11 +14,12 @@ from roar_publisher.auth.identity import ANONYMOUS_IDENTITY, identity_of_sign_in
 from roar_publisher.auth.keyring import Keyring
 from roar_publisher.lineage.boundary import FOLLOW, refuse_linked_database
 from roar_publisher.lineage.config import NamedRegistry
-from roar_publisher.lineage.project import find_project
+from roar_publisher.lineage.project import Project, find_project
 from roar_publisher.net.address import registry_address
 from roar_publisher.planning.plans import PublishRequest
 from roar_publisher.publishing.order import Order, PutOrder
 from roar_publisher.state.home import home_to_read
+from roar_publisher.state.record import NamedBy
 
 if TYPE_CHECKING:
     from roar_publisher.planning.put.request import PutRequest
@@ -44,9 +45,20 @@ def read_request(order: Order, environ: Mapping[str, str]) -> PublishRequest:
     if order.no_redact:
         omit = replace(project.config.omit, enabled=False)
         project = replace(project, config=replace(project.config, omit=omit))
-    named = NamedRegistry(order.registry, order.named_by) if order.registry else project.registry(environ)
+    named = find_registry(project, order.registry, environ, order.named_by)
     target = order.target if order.put is None else shlex.join(order.put.sources) or None
-    return PublishRequest(project, target, order.cwd, registry_address(named.url, environ), order.flag, named.by)
+    return PublishRequest(project, target, order.cwd, named.url, order.flag, named.by)
+
+
+def find_registry(
+    project: Project, named: str | None, environ: Mapping[str, str], by: NamedBy = NamedBy.OPTION
+) -> NamedRegistry:
+    """Return the registry that is named, by `by`, else that of the environment or the project, by its address.
+
+    Raises UsageProblem for a bad address.
+    """
+    found = NamedRegistry(named, by) if named else project.registry(environ)
+    return NamedRegistry(registry_address(found.url, environ), found.by)
 
 
 def put_request(order: PutOrder, request: PublishRequest, *, follow_links: bool = False) -> "PutRequest":
