@@ -15,6 +15,7 @@ from msgspec import Struct, field
 
 from roar_publisher.blocking import RunBlocking, in_thread, one_at_a_time
 from roar_publisher.checking.local_files import LocalFiles
+from roar_publisher.checking.permitted import PermittedPlaces
 from roar_publisher.engine.journal import AsyncFiles, AsyncJournal
 from roar_publisher.engine.staging.upload_journal import UploadJournal
 from roar_publisher.inspection.findings import WRONG, Finding, Inspected
@@ -55,6 +56,7 @@ class Repair(Struct, frozen=True):
 
     folder: StateFolder
     files: LocalFiles
+    places: PermittedPlaces
     limits: TransferLimits
     patience: float
     run_blocking: RunBlocking = field(default_factory=one_at_a_time)
@@ -84,6 +86,8 @@ class Repair(Struct, frozen=True):
         address = subject.address
         if address.scheme == WEB:
             return "a web server's files are only read"
+        if why_not := await in_thread(self.places.why_not, subject):
+            return why_not
         name = sha256(f"{subject.url}\0{subject.digest}".encode()).hexdigest()[:NAME_LENGTH]
         store = await open_store(
             address.place,

@@ -12,6 +12,7 @@ from msgspec import Struct, field
 from roar_publisher.blocking import in_thread
 from roar_publisher.checking.local_files import LocalFiles
 from roar_publisher.checking.locating import LocatedObjects
+from roar_publisher.checking.permitted import PermittedPlaces
 from roar_publisher.checking.repair import Repair, Repaired
 from roar_publisher.engine.credentials import user_keyring
 from roar_publisher.exit_codes import ExitCode
@@ -26,6 +27,7 @@ from roar_publisher.net.budget import UploadBudget
 from roar_publisher.net.pace import Pace
 from roar_publisher.state.limits import TransferLimits
 from roar_publisher.state.paths import StateFolder
+from roar_publisher.storage.addresses import Destination
 from roar_publisher.storage.destinations import open_readable
 from roar_publisher.tasks import until_stopped
 from roar_publisher.verification.check import Verification, uncheckable, verify_lineage
@@ -40,7 +42,8 @@ class ObjectOrder(Struct, frozen=True):
 
     full: every byte is read. percent: only so many of the objects, drawn by `seed` (a new one for None), and read.
     resume: what an interrupted inspection has read is not read again. repair: what is missing or differs is put again,
-    from where its put or roar saw it, or from a file below `source`. database: roar.db, if there is one.
+    from where its put or roar saw it, or from a file below `source`. allowed: where a repair may write what this
+    machine did not put there. database: roar.db, if there is one.
     """
 
     full: bool = False
@@ -49,6 +52,7 @@ class ObjectOrder(Struct, frozen=True):
     resume: bool = False
     repair: bool = False
     source: Path | None = None
+    allowed: tuple[Destination, ...] = ()
     database: Path | None = None
     limits: TransferLimits = field(default_factory=TransferLimits)
 
@@ -142,5 +146,8 @@ async def _verify(order: VerifyOrder, folder: StateFolder, watch: Watch) -> Veri
     if not order.objects.repair:
         return Verified(lineage, inspection, seed)
     database = Path(order.planned.plan.roar_db) if order.planned else order.objects.database
-    repair = Repair(folder, LocalFiles(database, order.objects.source), limits, PATIENCE_SECONDS)
+    places = PermittedPlaces.of(
+        order.objects.allowed, order.planned.plan if order.planned else None, proven=lineage.proven
+    )
+    repair = Repair(folder, LocalFiles(database, order.objects.source), places, limits, PATIENCE_SECONDS)
     return Verified(lineage, inspection, seed, await repair.run(inspection.problems))

@@ -14,6 +14,8 @@ from roar_publisher.lineage.config import ROAR_FOLDER
 from roar_publisher.state.errors import UsageProblem
 
 FOLLOW = "--follow-links"
+PROTECTED = frozenset({".git", ROAR_FOLDER})
+"""Folders of a project that configure other programs: nothing is stored there, whatever the user allows."""
 _LISTED = 5
 """The most paths that an error lists."""
 
@@ -33,6 +35,11 @@ def real_path(path: str | Path) -> Path:
 def is_inside(path: str | Path, folders: Iterable[Path]) -> bool:
     """Return whether the path, with its links resolved, is in one of the folders (real paths). It need not exist."""
     return _is_below(real_path(path), folders)
+
+
+def is_protected(path: Path) -> bool:
+    """Return whether the path, as it is or with its links resolved, is in a folder where nothing may be stored."""
+    return not PROTECTED.isdisjoint(part.casefold() for part in (*path.parts, *real_path(path).parts))
 
 
 def find_escape(path: Path, inside: Sequence[Path]) -> Escape | None:

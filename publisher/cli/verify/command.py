@@ -97,6 +97,13 @@ def _percent(_context: click.Context, _parameter: click.Parameter, text: str | N
     metavar="DIR",
     help="Look for the files to repair from below this folder, too.",
 )
+@click.option(
+    "--allow",
+    "places",
+    multiple=True,
+    metavar="PLACE",
+    help="Repair below this destination or folder what this machine did not put there, too.",
+)
 @declare(*TRANSFER_LIMITS)
 @click.option(
     "--receipt",
@@ -176,9 +183,11 @@ def _objects(
     resume: bool,
     repair: bool,
     source: Path | None,
+    places: tuple[str, ...],
     **limits: Any,
 ) -> ObjectOrder | None:
     """Return how objects are inspected; None for not at all. Raises UsageProblem for options that contradict."""
+    from roar_publisher.checking.permitted import named_place
     from roar_publisher.checking.service import ObjectOrder
 
     ways = {"--quick": quick, "--full": full, "--sample": percent is not None, "--no-objects": no_objects}
@@ -191,6 +200,8 @@ def _objects(
         raise UsageProblem("--repair does not go with --no-objects", next_step="leave one of them out")
     if source is not None and not repair:
         raise UsageProblem("--from goes with --repair", next_step="roar verify HASH --repair --from DIR")
+    if places and not repair:
+        raise UsageProblem("--allow goes with --repair", next_step="roar verify HASH --repair --allow PLACE")
     if no_objects:
         return None
     return ObjectOrder(
@@ -200,6 +211,7 @@ def _objects(
         resume=resume,
         repair=repair,
         source=source,
+        allowed=tuple(map(named_place, places)),
         database=_roar_database() if repair else None,
         limits=take_limits(limits),
     )

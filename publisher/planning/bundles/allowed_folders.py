@@ -12,8 +12,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from roar_publisher.lineage.boundary import is_inside, listed, real_path
-from roar_publisher.lineage.config import ROAR_FOLDER
+from roar_publisher.lineage.boundary import is_inside, is_protected, listed, real_path
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.objects import ObjectRow
 from roar_publisher.state.reasons import Reason
@@ -21,8 +20,6 @@ from roar_publisher.state.record import ALLOWED_FOLDERS, Plan
 from roar_publisher.storage.addresses import parse_destination
 from roar_publisher.storage.source import Content, shown
 
-PROTECTED = frozenset({".git", ROAR_FOLDER})
-"""Folders of a project that configure other programs: nothing is stored there, whatever the user allows."""
 _LISTED = 10
 """The most paths that an error lists."""
 
@@ -86,7 +83,7 @@ def check_import(
     if destination is None:
         return []
     targets = _targets(destination, [row.key for row in rows])
-    for target in filter(_is_protected, targets):
+    for target in filter(is_protected, targets):
         raise UsageProblem(
             f"the bundle would write {real_path(target)}, a file that other programs read their configuration from",
             kept="Nothing was imported.",
@@ -114,7 +111,7 @@ def check_objects(plan: Plan, files: Mapping[str, str]) -> None:
         return
     targets = _targets(plan.destination, files)
     outside = folders.outside(files.values(), targets)
-    outside += [f"{shown(str(target))} (written)" for target in targets if _is_protected(target)]
+    outside += [f"{shown(str(target))} (written)" for target in targets if is_protected(target)]
     if outside:
         raise _escaped(plan, folders, listed(outside, _LISTED))
 
@@ -130,10 +127,6 @@ def _targets(destination: str, keys: Iterable[str]) -> list[Path]:
     """Return the files of this machine that objects with these keys become; none if they go to a bucket."""
     address = parse_destination(destination)
     return [Path(address.path) / key for key in keys] if address.is_folder else []
-
-
-def _is_protected(target: Path) -> bool:
-    return not PROTECTED.isdisjoint(part.casefold() for part in (*target.parts, *real_path(target).parts))
 
 
 def _escaped(plan: Plan, folders: AllowedFolders, what: str) -> LocalProblem:

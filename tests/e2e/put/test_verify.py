@@ -86,3 +86,24 @@ def test_what_has_no_local_file_is_named_and_found_in_a_folder(make_place: MakeP
     (backup / "the one").write_bytes(content)
     assert place.roar("verify", lineage, "--repair", "--from", str(place.folder / "backup")).code == 0
     assert place.destination.read(name) == content
+
+
+def test_what_another_machine_put_is_repaired_only_where_the_user_allows_it(make_place: MakePlace) -> None:
+    """Whoever publishes a lineage chooses its addresses: they could be any file of this user."""
+    place = make_place("file")
+    assert place.put().code == 0
+    lineage = place.check_published_once()
+    name = max(place.destination.keys(), key=lambda key: len(place.destination.read(key)))
+    content = place.destination.read(name)
+    place.destination.write(name, b"the user's own")
+    place.env["ROAR_STATE_DIR"] = str(place.folder / "another-machine")
+
+    for refused in ((), ("--allow", str(place.folder / "elsewhere"))):
+        answer = place.roar("verify", lineage, "--repair", *refused)
+        assert answer.code == 1
+        assert "not repaired: file://" in answer.out
+        assert "this machine did not put it there" in answer.out
+        assert place.destination.read(name) == b"the user's own"
+
+    answer = place.roar("verify", lineage, "--repair", "--allow", place.destination.url)
+    assert (answer.code, place.destination.read(name)) == (0, content)

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from roar_publisher.checking import repair as module
 from roar_publisher.checking.local_files import LocalFiles
+from roar_publisher.checking.permitted import PermittedPlaces, named_place
 from roar_publisher.checking.repair import Repair
 from roar_publisher.inspection.findings import Finding, Inspected
 from roar_publisher.inspection.subjects import Subject
@@ -37,7 +38,8 @@ def repair(tmp_path: Path) -> Repair:
     (tmp_path / "backup" / "x").write_bytes(CONTENT)
     state = StateFolder(tmp_path / "state")
     state.make()
-    return Repair(state, LocalFiles(None, tmp_path / "backup"), DEFAULT_LIMITS, 1.0)
+    places = PermittedPlaces((named_place(str(tmp_path / "stored")),))
+    return Repair(state, LocalFiles(None, tmp_path / "backup"), places, DEFAULT_LIMITS, 1.0)
 
 
 def missing(tmp_path: Path, **others: Any) -> Inspected:
@@ -49,6 +51,12 @@ async def test_what_is_missing_is_put_again(repair: Repair, tmp_path: Path) -> N
     (done,) = await repair.run([missing(tmp_path)])
     assert (done.why, (tmp_path / "stored" / "x").read_bytes()) == ("", CONTENT)
     assert not list((repair.folder.root / "repairs").iterdir())
+
+
+async def test_nothing_is_written_where_the_user_has_not_put_or_allowed_it(repair: Repair, tmp_path: Path) -> None:
+    (done,) = await replace(repair, places=PermittedPlaces()).run([missing(tmp_path)])
+    assert "--allow" in done.why
+    assert not (tmp_path / "stored" / "x").exists()
 
 
 async def test_what_was_noted_beside_wrong_bytes_does_not_count(
