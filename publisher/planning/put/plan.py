@@ -4,9 +4,10 @@ The lineage of a put is that of its files, re-runs reduced to the latest, and on
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 
+from msgspec import to_builtins
 from msgspec.structs import asdict, astuple, replace
 
 from roar_publisher.lineage.batches import Sink
@@ -65,7 +66,7 @@ def plan_put(
             tags=(astuple(tag),) if tag else (),
             record=record.as_json(),
         )
-        return Draft(summary, _fingerprint(request, database, files, commit, tag), put)
+        return Draft(summary, _fingerprint(request, database, files, commit, tag, summary.redactions), put)
 
 
 def _check_texts(request: PutRequest) -> None:
@@ -88,17 +89,25 @@ def _pick_lineage(database: RoarDatabase, session: SessionRow, files: Sequence[P
 
 
 def _fingerprint(
-    request: PutRequest, database: RoarDatabase, files: Sequence[PutFile], commit: str, tag: Tag | None
+    request: PutRequest,
+    database: RoarDatabase,
+    files: Sequence[PutFile],
+    commit: str,
+    tag: Tag | None,
+    redactions: Mapping[str, int],
 ) -> str:
     """Return the identity of a put: what is stored where, the lineage that it comes from, and its description.
 
     Contents count by digest and address, not by the source as typed. The put job's own uid and time do not count, nor
-    does the remote that the tag is pushed to.
+    does the remote that the tag is pushed to. What was redacted, and by which rules, counts: a put that is repeated to
+    redact more must not go on with the plan of the one before.
     """
     jobs = database.query("SELECT job_uid FROM chosen c CROSS JOIN jobs j ON j.id = c.job ORDER BY seq")
     contents = sorted({(file.url, file.digest) for file in files})
     options = [request.message, request.flag.value, request.name, request.dataset]
-    identity = [options, commit, tag is not None, [row[0] for row in jobs], contents]
+    identity: list[object] = [options, commit, tag is not None, [row[0] for row in jobs], contents]
+    if redactions:
+        identity.append([redactions, to_builtins(request.project.config.omit)])
     return sha256(encode(identity).encode()).hexdigest()
 
 

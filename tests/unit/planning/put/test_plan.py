@@ -5,19 +5,22 @@ import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from roar_publisher.auth.choice import Flag
 from roar_publisher.lineage.plan import build_plan
+from roar_publisher.lineage.redaction.settings import OmitConfig
 from roar_publisher.planning.put.plan import plan_put
 from roar_publisher.planning.put.prepare import digest_sources
 from roar_publisher.planning.put.record_writer import record_put
 from roar_publisher.planning.put.sources import resolve_sources
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.units import NODES, Kind, Unit
-from tests.support.put.projects import NOW, commit, plan, put_project, request, write
+from tests.support.put.projects import NOW, commit, plan, plan_of, put_project, request, write
 
 
 @pytest.fixture
@@ -156,6 +159,28 @@ def test_a_secret_in_the_message_is_redacted_and_counted(root: Path) -> None:
     assert secret not in b"".join(unit.body for unit in planned.units).decode()
     assert planned.summary.redactions
     assert secret in planned.record.command, "roar.db keeps what was typed"
+
+
+def test_a_put_that_is_redacted_otherwise_is_another_put(root: Path) -> None:
+    """Whoever repeats an unredacted put, or adds a rule, must not resume the plan of the one before."""
+
+    def fingerprint(message: str, **rules: Any) -> str:
+        wanted = request(root, "model.bin", message=message)
+        config = replace(wanted.project.config, omit=OmitConfig(**rules))
+        return plan_of(replace(wanted, project=replace(wanted.project, config=config))).draft.fingerprint
+
+    secret = "by Orion, with ghp_" + "a1" * 18
+    rules: list[dict[str, Any]] = [
+        {},
+        {"enabled": False},
+        {"values": ("Orion",)},
+        {"values": ("by O",)},
+        {"allowlist": ("ghp_.*",)},
+    ]
+    found = [fingerprint(secret, **rule) for rule in rules]
+    assert found == [fingerprint(secret, **rule) for rule in rules]
+    assert len({*found}) == len(rules)
+    assert len({fingerprint("by Rigel", **rule) for rule in rules}) == 1, "nothing is redacted"
 
 
 def test_a_partition_column_is_not_redacted(root: Path) -> None:
