@@ -52,7 +52,7 @@ def _pinned() -> list[TrustedKey]:
             key_blob(each.public)
         except ValueError:  # a damaged line
             continue
-        known.append(TrustedKey(each.public, each.origin, each.origin))
+        known.append(TrustedKey(each.public, each.origin, (each.origin,)))
     return known
 
 

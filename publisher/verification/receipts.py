@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from roar_publisher.glaas.envelope import InvalidReceipt, ReceiptEnvelope, ReceiptSignature, key_blob
 from roar_publisher.glaas.signature import fingerprint
@@ -18,12 +19,12 @@ _ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+
 class TrustedKey(Struct, frozen=True):
     """A key that the user believes. public: as in a `.pub` file. named: what it is called in messages.
 
-    origin: the only registry that it may sign for; None for a key that the user has named.
+    origins: the only registries that it may sign for; None for a key that the user has named.
     """
 
     public: str
     named: str
-    origin: str | None = None
+    origins: tuple[str, ...] | None = None
 
 
 class Signer(Struct, frozen=True):
@@ -44,7 +45,8 @@ def check_receipt(content: bytes, trusted: Mapping[str, TrustedKey]) -> CheckedR
     """Check a receipt. trusted: by fingerprint.
 
     Every signature must be valid, and at least one must be of a trusted key. Raises InvalidReceipt if it proves
-    nothing, CannotCheck if the user trusts none of its keys, or not the one that a signature needs.
+    nothing, CannotCheck if the user trusts none of its keys, not the one that a signature needs, or one for another
+    registry alone.
     """
     envelope = ReceiptEnvelope.of_bytes(content)
     if not envelope.signatures:
@@ -57,15 +59,29 @@ def check_receipt(content: bytes, trusted: Mapping[str, TrustedKey]) -> CheckedR
             raise InvalidReceipt(f"it was changed: the signature of {signature.keyid} does not fit")
     statement = read_statement(envelope.payload)
     for _, key in keys:
-        if key is not None and key.origin not in (None, statement.facts.registry):
-            raise InvalidReceipt(f"the key of {key.origin} signed for another registry, {statement.facts.registry}")
+        if key is not None and key.origins is not None and statement.facts.registry not in key.origins:
+            raise CannotCheck(
+                f"a key that you trust for {', '.join(key.origins)} signed it, and it is of {statement.facts.registry}",
+                next_step=_remedy(statement.facts.registry),
+                reason=Reason.AUTH,
+            )
     _require_trust(keys, statement)
     return CheckedReceipt(statement, tuple(Signer(each.keyid, key.named if key else "") for each, key in keys))
 
 
 def trusted_keys(keys: list[TrustedKey]) -> dict[str, TrustedKey]:
-    """Return keys by fingerprint; of two that are the same, the last. Raises ValueError for what is no key."""
-    return {fingerprint(key_blob(each.public)): each for each in keys}
+    """Return keys by fingerprint. One that is listed several times may sign for every registry that it is listed for.
+
+    Raises ValueError for what is no key.
+    """
+    found: dict[str, TrustedKey] = {}
+    for each in keys:
+        name = fingerprint(key_blob(each.public))
+        before = found.get(name, each)
+        anywhere = each.origins is None or before.origins is None
+        origins = None if anywhere else tuple(dict.fromkeys((*(before.origins or ()), *(each.origins or ()))))
+        found[name] = replace(each if each.origins is None else before, origins=origins)
+    return found
 
 
 def _require_trust(keys: list[tuple[ReceiptSignature, TrustedKey | None]], statement: Statement) -> None:

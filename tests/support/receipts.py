@@ -77,7 +77,7 @@ class Signers:
     @property
     def trusted(self) -> dict[str, TrustedKey]:
         """What a person trusts who has met the registry and knows the person."""
-        registry = TrustedKey(self.registry.all()[0].public, ORIGIN, ORIGIN)
+        registry = TrustedKey(self.registry.all()[0].public, ORIGIN, (ORIGIN,))
         return trusted_keys([registry, TrustedKey(public_line(self.key), "a person")])
 
     def by_registry(self, payload: bytes) -> ReceiptEnvelope:

@@ -63,7 +63,7 @@ def checked(world: World) -> CheckedReceipt:
     content = receipt_of(world)
     assert content is not None
     known = KnownReceiptKeys.from_environment({}, world.home).all()
-    pinned = [TrustedKey(each.public, each.origin, each.origin) for each in known]
+    pinned = [TrustedKey(each.public, each.origin, (each.origin,)) for each in known]
     return check_receipt(content, trusted_keys([*pinned, ALICES_KEY]))
 
 

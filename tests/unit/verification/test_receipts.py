@@ -248,9 +248,9 @@ async def test_keys_that_nobody_named_prove_nothing(signers: Signers) -> None:
     for content, what in ((person, "signature is valid, but"), (registry, "not named"), (both, "not named")):
         with pytest.raises(CannotCheck, match=what):
             check_receipt(content, {})
-    only_registry = {keyid: key for keyid, key in signers.trusted.items() if key.origin}
+    only_registry = {keyid: key for keyid, key in signers.trusted.items() if key.origins}
     assert [each.named for each in check_receipt(both, only_registry).signers] == [ORIGIN, ""]
-    only_person = {keyid: key for keyid, key in signers.trusted.items() if not key.origin}
+    only_person = {keyid: key for keyid, key in signers.trusted.items() if not key.origins}
     with pytest.raises(CannotCheck, match="not named"):
         check_receipt(both, only_person)
 
@@ -268,16 +268,31 @@ async def test_a_broken_signature_of_a_key_that_nobody_named_is_noticed(signers:
     registry, person = (await signers.by_both(statement_of(sample_lineage(5)))).signatures
     broken = replace(person, sig=person.sig[:-1] + bytes([person.sig[-1] ^ 1]))
     content = ReceiptEnvelope(statement_of(sample_lineage(5)), (registry, broken)).as_bytes()
-    only_registry = {keyid: key for keyid, key in signers.trusted.items() if key.origin}
+    only_registry = {keyid: key for keyid, key in signers.trusted.items() if key.origins}
     with pytest.raises(InvalidReceipt, match="does not fit"):
         check_receipt(content, only_registry)
 
 
 async def test_a_registry_signs_for_itself_alone(signers: Signers) -> None:
     content = signers.by_registry(statement_of(sample_lineage(6), registry="https://other.example")).as_bytes()
-    assert "signed for another registry" in await invalid(content, signers)
+    with pytest.raises(CannotCheck, match=r"trust for https://registry\.example signed it, and it is of https://other"):
+        check_receipt(content, signers.trusted)
     named = trusted_keys([TrustedKey(signers.registry.all()[0].public, "--key registry.pub")])
     assert check_receipt(content, named).statement.facts.registry == "https://other.example"
+
+
+async def test_a_key_that_is_known_under_several_names_of_its_registry_signs_for_each(signers: Signers) -> None:
+    """A registry got a new name, or another one lists a key that is not its own."""
+    key = signers.registry.all()[0].public
+    names = ("https://new.example", "https://old.example")
+    content = signers.by_registry(statement_of(sample_lineage(6), registry=names[1])).as_bytes()
+    for order in (names, names[::-1]):
+        known = [TrustedKey(key, name, (name,)) for name in order]
+        assert check_receipt(content, trusted_keys(known)).signers[0].named == order[0]
+        for listed in ([*known, TrustedKey(key, "mine")], [TrustedKey(key, "mine"), *known]):
+            assert check_receipt(content, trusted_keys(listed)).signers[0].named == "mine"
+    with pytest.raises(CannotCheck):
+        check_receipt(content, trusted_keys([TrustedKey(key, names[0], (names[0],))]))
 
 
 @pytest.mark.parametrize(
