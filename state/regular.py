@@ -7,6 +7,7 @@ theirs in a repository), so `read_bounded` follows it, but reads only regular fi
 import errno
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 WITHOUT_WAITING = os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
@@ -55,7 +56,7 @@ def read_bounded(path: Path, most: int, *, follow: bool = True, private: bool = 
     """Return the content of a regular file of at most `most` bytes.
 
     private: the file holds a credential. If it belongs to this user, other users lose access to it (mode 0600), which
-    is how `roar login` writes it.
+    is how `roar login` writes it. Where that is impossible, as on a read-only mount, the file is read as it is.
     Raises OSError: EEXIST for anything but a regular file, EMSGSIZE for a larger one, ELOOP for a link if `follow` is
     false.
     """
@@ -65,7 +66,8 @@ def read_bounded(path: Path, most: int, *, follow: bool = True, private: bool = 
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EEXIST, "it is not a regular file", str(path))
         if private and status.st_mode & 0o077 and status.st_uid == os.geteuid():
-            os.fchmod(descriptor, PRIVATE_MODE)
+            with suppress(OSError):
+                os.fchmod(descriptor, PRIVATE_MODE)
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             content = file.read(most + 1)
     finally:

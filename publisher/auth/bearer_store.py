@@ -202,7 +202,7 @@ class BearerStore:
                 time.sleep(HALF_WRITTEN_WAIT_S)
             try:
                 document = Document.parse(read_bounded(self._path, MOST_BYTES, private=True))
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 return None
             except OSError as failure:
                 raise exhausted(failure) or NeedsUser(

@@ -13,6 +13,10 @@ from roar_publisher.state.errors import UsageProblem
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 _NAME = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9_.])?")
+_ADDRESS = re.compile(r"[0-9a-f.:]+(%[A-Za-z0-9._-]+)?")
+"""An IP address. `ipaddress` takes any text as the name of a zone."""
+_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))(?:[A-Za-z0-9._~:@+=,-]|%[0-9A-Fa-f]{2})+)*")
+"""A path that is sent as it is signed, and that is a word of a shell: an address is part of commands to type."""
 _NO_URL = "the registry's address is not an http(s) URL"
 _EXAMPLE = "--registry https://api.glaas.ai"
 
@@ -21,8 +25,8 @@ def registry_address(text: str, environ: Mapping[str, str]) -> str:
     """Return `text` as scheme://host[:port][/path], without a trailing slash and without `/api/v1`, which requests add.
 
     The host is in lower case and ASCII form (IDNA), an IP address in its shortest form. The scheme's default port is
-    omitted. Raises UsageProblem if `text` is not a URL, contains a user or a query, or is plain `http://` to another
-    machine without `ROAR_ALLOW_HTTP=1` (protocol.md §5).
+    omitted. Raises UsageProblem if `text` is not a URL, contains a user, a query or a path that needs to be quoted, or
+    is plain `http://` to another machine without `ROAR_ALLOW_HTTP=1` (protocol.md §5).
     """
     try:
         parts = urlsplit(text.strip())
@@ -64,9 +68,11 @@ def origin_of(text: str) -> str | None:
 def _host(name: str) -> str:
     """Return the normal form of a host. Raises UsageProblem if it is not a host name."""
     try:
-        return str(ip_address(name))
+        address = str(ip_address(name))
     except ValueError:
-        pass
+        address = ""
+    if address and _ADDRESS.fullmatch(address):
+        return address
     if not name.isascii():
         import idna  # rarely needed
 
@@ -80,8 +86,14 @@ def _host(name: str) -> str:
 
 
 def _base(parts: SplitResult) -> str:
-    """Return the path that `/api/v1` is appended to."""
-    return parts.path.rstrip("/").removesuffix("/api/v1").rstrip("/")
+    """Return the path that `/api/v1` is appended to. Raises UsageProblem if it needs to be quoted."""
+    base = parts.path.rstrip("/").removesuffix("/api/v1").rstrip("/")
+    if not _PATH.fullmatch(base):
+        raise UsageProblem(
+            "the path in the registry's address has characters that a URL or a shell does not take as they are",
+            next_step="give it percent-encoded, without '.', '..' and empty segments",
+        )
+    return base
 
 
 def is_loopback(host: str) -> bool:
