@@ -1,6 +1,8 @@
 """The location of a bucket: the base URL of its keys, and the scope of its signatures."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
@@ -13,6 +15,9 @@ from roar_publisher.state.errors import UsageProblem
 UNRESERVED = "-._~"
 PROBE_KEY = "k"
 NEXT = "set {} to http(s)://host[:port], or unset it"
+USUAL_REGION = re.compile(r"(?:af|ap|ca|cn|eu|il|me|mx|sa|us|us-gov)-[a-z]+-[0-9]+")
+"""Regions of the partitions whose hosts end with `amazonaws.com` or `amazonaws.com.cn`."""
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 DIRECTORY_SUFFIXES = ("--x-s3", "--xa-s3")
 """End the names of directory buckets and of their access points."""
 Locate = Callable[[str], "BucketLocation"]
@@ -28,13 +33,20 @@ class BucketLocation(Struct, frozen=True):
 
 
 def locate(
-    bucket: str, region: str, endpoint: str | None, style: str, setting: str = "AWS_ENDPOINT_URL"
+    bucket: str,
+    region: str,
+    endpoint: str | None,
+    style: str,
+    setting: str = "AWS_ENDPOINT_URL",
+    regional: str | None = None,
 ) -> BucketLocation:
     """Return the place of a bucket by its name.
 
     endpoint: a custom endpoint, which `setting` names.
-    style: `path`, `virtual` or `auto`, as in `~/.aws/config`. Auto means path style for a custom endpoint and for a
-    bucket with dots, whose name would not match AWS's certificate.
+    style: `path`, `virtual` or `auto`, as in `~/.aws/config`. Auto means path style for a custom endpoint, and for a
+    bucket whose name is not a label of a host: one with dots would not match AWS's certificate, and one with capitals,
+    as old buckets may have, is another bucket there. The latter is addressed by its path whatever the style.
+    regional: AWS's own endpoint of a region that is not a USUAL_REGION.
 
     Raises UsageProblem for an invalid endpoint, and for a directory bucket.
     """
@@ -47,9 +59,13 @@ def locate(
                 next_step="use a general purpose bucket",
             )
         suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-        endpoint = f"https://s3.{region}.{suffix}"
+        endpoint = regional or f"https://s3.{region}.{suffix}"
     scheme, host, netloc, path = endpoint_parts(endpoint, setting)
-    by_path = style == "path" or (style != "virtual" and (own or "." in bucket or is_loopback(host)))
+    by_path = (
+        style == "path"
+        or (style != "virtual" and (own or "." in bucket or is_loopback(host)))
+        or not all(map(_LABEL.fullmatch, bucket.split(".")))
+    )
     if by_path:
         return BucketLocation(f"{scheme}://{netloc}{path}/{quote(bucket, safe=UNRESERVED)}", region)
     return BucketLocation(f"{scheme}://{bucket}.{netloc}{path}", region)
@@ -81,6 +97,11 @@ def endpoint_parts(endpoint: str, setting: str) -> tuple[str, str, str, str]:
     return parts.scheme, host, name if port in (None, usual) else f"{name}:{port}", path
 
 
+def regional_endpoint(session: Any, region: str) -> str:
+    """Return AWS's own endpoint of a region, by botocore's rules. Raises UsageProblem."""
+    return str(_client(session, region).meta.endpoint_url)
+
+
 def resolver(session: Any, bucket: str, endpoint: str | None) -> Locate:
     """Return a function that locates by botocore's rules: access points, dual-stack, FIPS and accelerated endpoints.
 
@@ -98,24 +119,36 @@ def resolver(session: Any, bucket: str, endpoint: str | None) -> Locate:
 
 
 def _resolve(session: Any, bucket: str, endpoint: str | None, region_of_arn: str, region: str) -> BucketLocation:
+    client = _client(session, region_of_arn or region, endpoint)
+    with _undetermined(bucket):
+        url = client.generate_presigned_url("head_object", Params={"Bucket": bucket, "Key": PROBE_KEY})
+    parts = urlsplit(url)
+    _, _, signed_region, service, _ = parse_qs(parts.query)["X-Amz-Credential"][0].split("/")
+    base = f"{parts.scheme}://{parts.netloc}{parts.path.removesuffix('/' + PROBE_KEY)}"
+    return BucketLocation(base, signed_region, service)
+
+
+def _client(session: Any, region: str, endpoint: str | None = None) -> Any:
     from botocore.config import Config  # type: ignore[import-untyped]
 
-    try:
-        client = session.create_client(
+    with _undetermined(region):
+        return session.create_client(
             "s3",
-            region_name=region_of_arn or region,
+            region_name=region,
             endpoint_url=endpoint,
             aws_access_key_id="unused",
             aws_secret_access_key="unused",  # nosec B106  # signs a URL that is never sent
             config=Config(signature_version="s3v4"),
         )
-        url = client.generate_presigned_url("head_object", Params={"Bucket": bucket, "Key": PROBE_KEY})
-    except Exception as error:  # botocore raises many kinds of errors for the bucket and the user's settings
+
+
+@contextmanager
+def _undetermined(what: str) -> Iterator[None]:
+    """Raise UsageProblem for botocore's errors, which are of many kinds, for the bucket and the user's settings."""
+    try:
+        yield
+    except Exception as error:
         raise UsageProblem(
-            f"the address of {bucket} cannot be determined from the AWS configuration: {error}",
+            f"the address of {what} cannot be determined from the AWS configuration: {error}",
             next_step="check the destination, AWS_REGION, AWS_ENDPOINT_URL and the profile",
         ) from None
-    parts = urlsplit(url)
-    _, _, signed_region, service, _ = parse_qs(parts.query)["X-Amz-Credential"][0].split("/")
-    base = f"{parts.scheme}://{parts.netloc}{parts.path.removesuffix('/' + PROBE_KEY)}"
-    return BucketLocation(base, signed_region, service)

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from roar_publisher.net.certificates import TrustedCertificates
 from roar_publisher.state.errors import UsageProblem
-from roar_publisher.storage.s3_location import BucketLocation, Locate, locate, resolver
+from roar_publisher.storage.s3_location import USUAL_REGION, BucketLocation, Locate, locate, regional_endpoint, resolver
 
 DEFAULT_REGION = "us-east-1"
 WHEN = ("when_supported", "when_required")
@@ -75,7 +75,7 @@ def read_settings(session: Any, bucket: str, environ: Mapping[str, str]) -> S3Se
             locate(bucket="b", region=region, endpoint=endpoint, style="path", setting=setting)
         found: Locate = resolver(session, bucket, endpoint)
     else:
-        found = partial(_located, bucket, endpoint, style, setting)
+        found = partial(_located, session, bucket, endpoint, style, setting)
     return S3Settings(
         found(region),
         found,
@@ -89,8 +89,9 @@ def read_settings(session: Any, bucket: str, environ: Mapping[str, str]) -> S3Se
     )
 
 
-def _located(bucket: str, endpoint: str | None, style: str, setting: str, region: str) -> BucketLocation:
-    return locate(bucket, region, endpoint, style, setting)
+def _located(session: Any, bucket: str, endpoint: str | None, style: str, setting: str, region: str) -> BucketLocation:
+    unusual = endpoint is None and not USUAL_REGION.fullmatch(region)
+    return locate(bucket, region, endpoint, style, setting, regional_endpoint(session, region) if unusual else None)
 
 
 def _endpoint(

@@ -71,6 +71,11 @@ async def test_an_invalid_destination_is_refused_without_repeating_it(url: str) 
         ("my.bucket", "eu-west-1", None, "auto", "https://s3.eu-west-1.amazonaws.com/my.bucket"),
         ("b", "cn-north-1", None, "auto", "https://b.s3.cn-north-1.amazonaws.com.cn"),
         ("b", "auto", "https://account.example.com/", "auto", "https://account.example.com/b"),
+        ("MyBucket", "us-east-1", None, "auto", "https://s3.us-east-1.amazonaws.com/MyBucket"),
+        ("MyBucket", "us-east-1", None, "virtual", "https://s3.us-east-1.amazonaws.com/MyBucket"),
+        ("my_bucket", "us-east-1", None, "auto", "https://s3.us-east-1.amazonaws.com/my_bucket"),
+        ("-bucket", "us-east-1", None, "auto", "https://s3.us-east-1.amazonaws.com/-bucket"),
+        ("my.bucket", "r", "https://store.example.com", "virtual", "https://my.bucket.store.example.com"),
         ("b", "r", "https://store.example.com", "virtual", "https://b.store.example.com"),
         ("b", "r", "http://127.0.0.1:9000/s3", "auto", "http://127.0.0.1:9000/s3/b"),
     ],
@@ -111,6 +116,10 @@ s3 =
         [
             ({}, "https://b.s3.eu-west-3.amazonaws.com", "eu-west-3"),
             ({"AWS_PROFILE": "lab"}, "https://b.lab.example.com", "us-west-2"),
+            ({"AWS_REGION": "eusc-de-east-1"}, "https://b.s3.eusc-de-east-1.amazonaws.eu", "eusc-de-east-1"),
+            ({"AWS_REGION": "us-iso-east-1"}, "https://b.s3.us-iso-east-1.c2s.ic.gov", "us-iso-east-1"),
+            ({"AWS_REGION": "us-gov-west-1"}, "https://b.s3.us-gov-west-1.amazonaws.com", "us-gov-west-1"),
+            ({"AWS_REGION": "new-place-1"}, "https://b.s3.new-place-1.amazonaws.com", "new-place-1"),
             ({"AWS_PROFILE": "team"}, "https://team.example.com/b", "us-east-1"),
             (
                 {"AWS_ENDPOINT_URL": "http://one:1", "AWS_ENDPOINT_URL_S3": "http://two:2"},
