@@ -3,7 +3,8 @@
 Parts are written to their offsets in a temporary file beside the object. The file is then read back, hashed, synced and
 renamed, so readers see either the old object or the complete new one. The temporary file needs no record of its parts:
 a part is present if its bytes have the expected blake3, which is this store's tag of the part. The file's name follows
-from the owner and the key, so it is found again after a crash without any record.
+from the owner and the key, so it is found again after a crash without any record. Others may write into the folder,
+too: a link that takes the file's place is not followed.
 """
 
 import errno
@@ -23,6 +24,7 @@ from roar_publisher.blocking import in_thread
 from roar_publisher.state.errors import LocalProblem, PublisherError, UsageProblem
 from roar_publisher.state.private import sync_folder
 from roar_publisher.state.reasons import Reason
+from roar_publisher.state.regular import open_own
 from roar_publisher.state.system_errors import explain_os_error
 from roar_publisher.storage.digest import digest_file
 from roar_publisher.storage.file_reading import look_at, read_range, tag_of
@@ -114,7 +116,7 @@ class FileStore(ObjectStore):
         return await self._disk(_parts_in, temporary, upload)
 
     async def put_part(self, upload: Upload, number: int, slice_: Slice, sent: OnSent) -> Part:
-        descriptor = await self._disk(os.open, self._temporary(upload), os.O_WRONLY | os.O_CLOEXEC)
+        descriptor = await self._disk(open_own, self._temporary(upload), os.O_WRONLY)
         try:
             offset = slice_.offset
             async with aclosing(chunks(slice_, sent)) as pieces:
@@ -191,7 +193,7 @@ class FileStore(ObjectStore):
 
 def _parts_in(temporary: Path, upload: Upload) -> dict[int, Part]:
     found = {}
-    with temporary.open("rb", buffering=0) as file:
+    with os.fdopen(open_own(temporary, os.O_RDONLY), "rb", buffering=0) as file:
         for number in range(1, part_count(upload.size, upload.part_bytes) + 1):
             _, length = part_range(number, upload.size, upload.part_bytes)
             digest = blake3_package.blake3()
@@ -237,9 +239,12 @@ def _publish(temporary: Path, final: Path) -> str:
     Does not use hard links, which exFAT, sshfs and 9p lack. Returns the tag of the object; empty if another process has
     replaced it already.
     """
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-        stamp = stamp_in(os.fstat(file.fileno()))
+    descriptor = open_own(temporary, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+        stamp = stamp_in(os.fstat(descriptor))
+    finally:
+        os.close(descriptor)
     temporary.replace(final)
     sync_folder(final.parent)
     return _tag_at(final, stamp)

@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from roar_publisher.storage.destinations import open_store
 from roar_publisher.storage.digest import digest_file
 from roar_publisher.storage.parts import MIB
 from roar_publisher.storage.source import Content
+from roar_publisher.storage.store import Part
 from roar_publisher.storage.transfer import transfer
 from tests.support.state.syncing import refuse_to_sync_folders
 from tests.support.storage.memory import MemoryLedger, nothing, write_file
@@ -209,3 +211,29 @@ async def test_a_damaged_temporary_file_is_not_used(tmp_path: Path) -> None:
         file.write(b"damage")
     await put(tmp_path / "to", "object", content, ledger)
     assert (tmp_path / "to" / "object").read_bytes() == (tmp_path / "source").read_bytes()
+
+
+@pytest.mark.parametrize("step", ["put_part", "parts", "complete"])
+@pytest.mark.parametrize("make", [os.symlink, os.link])
+async def test_a_link_in_the_place_of_the_temporary_file_is_not_followed(
+    tmp_path: Path, step: str, make: Callable[[Path, Path], None]
+) -> None:
+    """Somebody else may write into the folder, too, and would have any file of this user overwritten."""
+    content = await digest_file(write_file(tmp_path / "source", 10))
+    own = tmp_path / "own"
+    own.write_bytes((tmp_path / "source").read_bytes() if step == "complete" else b"private")
+    before = own.read_bytes()
+    async with await open_store(str(tmp_path / "to"), {}) as store:
+        upload = await store.begin("model", content)
+        (temporary,) = (tmp_path / "to").iterdir()
+        temporary.unlink()
+        make(own, temporary)
+        steps: dict[str, Callable[[], Awaitable[object]]] = {
+            "put_part": lambda: store.put_part(upload, 1, content.whole(), lambda count: None),
+            "parts": lambda: store.parts(upload),
+            "complete": lambda: store.complete(upload, content, {1: Part(1, 10, content.blake3, "")}),
+        }
+        with pytest.raises(LocalProblem, match="links"):
+            await steps[step]()
+    assert own.read_bytes() == before
+    assert not (tmp_path / "to" / "model").exists()
