@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from roar_publisher.guarded import Guarded
 from roar_publisher.state.errors import LocalProblem, Rejected, Transient, UsageProblem
@@ -172,6 +173,16 @@ class ObjectStore(ReadableStore):
         if expected and stored.checksum.partition(":")[0] == expected.partition(":")[0]:
             return stored.checksum == expected
         return stored.blake3 == content.blake3
+
+    def recognised(self, stored: StoredObject | None, content: Content) -> StoredObject | None:
+        """Return a stored object if it is this content (`matches`), otherwise None.
+
+        If only the note beside its bytes says so, it has no tag: nothing that follows counts as proven by the store.
+        """
+        if stored is None or not self.matches(stored, content):
+            return None
+        is_proven = stored.checksum != "" and stored.checksum == self.checksum_of(content)
+        return stored if is_proven else replace(stored, tag="")
 
     def proves(self, stored: StoredObject, content: Content, tag: str) -> bool:
         """Return whether the store's own checksum of a looked-at object proves that it has this content.

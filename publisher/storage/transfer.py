@@ -75,12 +75,12 @@ async def transfer(
     Repeating it, also after a crash, sends what is missing. Cancellation keeps the acknowledged parts. Raises what
     `ObjectStore` raises, and FileChanged before any data of a changed file is visible.
     """
-    stored = None if known_new else await store.stat(key)
-    if stored is not None and store.matches(stored, content):
+    stored = None if known_new else store.recognised(await store.stat(key), content)
+    if stored is not None:
         await _abort_unneeded(store, key, ledger)
         await confirm(content)
         return stored
-    if duplicate is not None and (copied := await store.copy(duplicate, key, content)):
+    if duplicate is not None and (copied := store.recognised(await store.copy(duplicate, key, content), content)):
         await _abort_unneeded(store, key, ledger)
         await confirm(content)
         advance(1, content.size)

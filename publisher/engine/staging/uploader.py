@@ -19,15 +19,16 @@ from roar_publisher.engine.run import Run
 from roar_publisher.engine.staging.acks import Acknowledgements
 from roar_publisher.engine.staging.upload_journal import UploadJournal, uploads_in_progress
 from roar_publisher.report import Noted, ObjectsPlanned, ObjectStored, Sent
-from roar_publisher.state.errors import PublisherError
+from roar_publisher.state.errors import PublisherError, Rejected
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.objects import ObjectRow
 from roar_publisher.state.paths import PublishPaths
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Plan
 from roar_publisher.storage.destinations import open_store
 from roar_publisher.storage.digest import confirm, digest_file
 from roar_publisher.storage.readable import StoredObject
-from roar_publisher.storage.source import Content, FileChanged, file_stamp
+from roar_publisher.storage.source import Content, FileChanged, file_stamp, shown
 from roar_publisher.storage.store import ObjectStore
 from roar_publisher.storage.transfer import transfer
 from roar_publisher.tasks import background, for_each, until_stopped
@@ -102,8 +103,8 @@ class ObjectUploader:
     async def recheck(self) -> None:
         """Check that the store still has every object as it was stored, because hours may have passed since.
 
-        Objects that are missing or were changed are stored again, and this is reported. Raises as `drain` does. Safe to
-        repeat.
+        Objects that are missing or were changed are stored again, and this is reported. Raises as `drain` does, and
+        Rejected if an object is lost again at once. Safe to repeat.
         """
         rows = await self._objects.all()
         await self._unless_stopped(lambda: self._store_lost(rows))
@@ -124,6 +125,9 @@ class ObjectUploader:
             await self._objects.lost([row.seq for row in lost])
             self._run.report(Noted(LOST.format(len(lost), len(rows))))
             await self._store_these(lost, rows)
+            await self._stored.flush()
+            if again := await self._lost(await self._objects.all()):
+                raise _overwritten(again[0].url)
 
     async def _store_these(self, missing: Sequence[ObjectRow], rows: Sequence[ObjectRow]) -> None:
         """Store the missing ones of all rows."""
@@ -201,6 +205,15 @@ class ObjectUploader:
         restored = replace(before, fence=now.fence)
         await self._objects.revise(row.seq, json.dumps(restored, default=asdict))
         return restored
+
+
+def _overwritten(url: str) -> Rejected:
+    return Rejected(
+        f"{shown(url)} does not keep what is stored there: something else writes it at the same time, or the"
+        " destination takes another name of this put for the same one, as file systems that ignore case do",
+        next_step="end what else writes there, or rename the file; then put again",
+        reason=Reason.STORED_OBJECT_DIFFERS,
+    )
 
 
 def _find_duplicates(rows: Iterable[ObjectRow]) -> dict[int, str]:

@@ -14,8 +14,10 @@ from roar_publisher.report import Noted, ObjectsPlanned, ObjectStored, Report, S
 from roar_publisher.state.errors import Interrupted, Rejected
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.destinations import open_store
 from roar_publisher.storage.digest import digest_file
+from roar_publisher.storage.file import FileStore
 from roar_publisher.storage.slices import OnSent
 from roar_publisher.storage.source import Content, FileChanged, Slice
 from roar_publisher.storage.store import LOOKUPS_PER_PAGE, Part, Upload
@@ -347,3 +349,18 @@ async def test_an_upload_that_cannot_be_aborted_stays_recorded(
 async def test_a_publish_without_objects_has_nothing_to_abandon(tmp_path: Path) -> None:
     owned = OwnedPublish.create(StateFolder(tmp_path))
     assert await abandon(owned.paths, owned.journal, plan_of(cut([]), owned.paths.id)) == 0
+
+
+@pytest.mark.parametrize("place", ["file"], indirect=True)
+async def test_a_folder_that_takes_two_names_for_one_loses_no_file_in_silence(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On CIFS, APFS or vfat, `Model` and `model` are one file. FileStore stands for one that is on such a disk."""
+    path_of = FileStore._path
+    monkeypatch.setattr(FileStore, "_path", lambda store, key: path_of(store, key.casefold()))
+    put = Put(tmp_path / "state", place)
+    await put.add({name: write_file(tmp_path / f"{number}", 100, seed=number) for number, name in enumerate("aAb")})
+    await put.drain()
+    with pytest.raises(Rejected, match="ignore case") as caught:
+        await put.recheck()
+    assert caught.value.reason is Reason.STORED_OBJECT_DIFFERS
