@@ -80,7 +80,7 @@ async def transfer(
         await _abort_unneeded(store, key, ledger)
         await confirm(content)
         return stored
-    if duplicate is not None and (copied := store.recognised(await store.copy(duplicate, key, content), content)):
+    if duplicate is not None and (copied := await store.copy(duplicate, key, content)):
         await _abort_unneeded(store, key, ledger)
         await confirm(content)
         advance(1, content.size)

@@ -87,6 +87,7 @@ class ObjectUploader:
         self._run = run
         self._store = store
         self._objects = run.journal.objects
+        self._tags: dict[str, str] = {}  # of what is stored, by key; written by _store_these and _store_one
         self._stored = Acknowledgements[tuple[int, str]](run.journal.objects.stored)
 
     async def drain(self) -> None:
@@ -134,6 +135,7 @@ class ObjectUploader:
         done = len(rows) - len(missing)
         self._run.report(ObjectsPlanned(len(rows), done, _bytes(rows), _bytes(rows) - _bytes(missing)))
         stored_tags = await self._store.list_tags(len(missing))
+        self._tags = {row.key: row.tag for row in rows}
         duplicates = _find_duplicates(rows)
 
         async def store(row: ObjectRow) -> None:
@@ -185,7 +187,9 @@ class ObjectUploader:
         # itself reports that the object is there.
         with anyio.CancelScope(shield=True):  # another file's failure must not undo this one
             await self._run.files.forget_upload(row.seq)
-        self._stored.add((row.seq, stored.tag))
+        is_proven = duplicate is None or self._tags[duplicate]  # a copy is as good as what was copied
+        self._tags[row.key] = stored.tag if is_proven else ""
+        self._stored.add((row.seq, self._tags[row.key]))
         self._run.report(ObjectStored(row.key, row.size, sent=bool(sent)))
 
     async def _confirm(self, row: ObjectRow) -> None:
