@@ -1,6 +1,5 @@
 """Copies of SQLite files: made while the file is in use, and checked before one takes the place of another."""
 
-import sqlite3
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,7 +75,7 @@ def refuse_if_in_use(path: Path) -> None:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")
             connection.execute("BEGIN EXCLUSIVE")
     except StoreUnavailable as error:
-        if isinstance(error.__cause__, sqlite3.Error) and is_busy(error.__cause__):
+        if is_busy(error.__cause__):
             raise DataInUse("a registry runs on this data: stop it first") from error
         raise
     except StoreError:

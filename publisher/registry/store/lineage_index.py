@@ -12,6 +12,8 @@ from roar_publisher.registry.store.graphs import INDEX_TABLES, delete_some
 from roar_publisher.registry.store.label_versions import Entity, StoredLabel, current_label
 
 CLEAR, JOBS, EDGES, LABELS, DONE = range(5)
+NO_GRAPH = 0
+"""An id that no graph has: a list of a statement must not be empty."""
 """Phases of a lineage's index (`lineages.index_phase`): its old rows are deleted, then each part is built."""
 NAME_READ = 1000
 """Characters of a command and of a path that are read for the index."""
@@ -66,10 +68,10 @@ def next_unfinished(connection: Connection, without: Collection[int] = ()) -> Un
 
     After an upgrade all lineages are to be indexed. A new one does not wait for them.
     """
-    others = f" AND graph_id NOT IN ({','.join(str(int(graph)) for graph in without)})" if without else ""
     row = connection.execute(
         "SELECT graph_id, space, git_repo, git_branch, index_phase, index_position FROM lineages"
-        f" WHERE index_phase < {DONE}{others} ORDER BY published_at DESC LIMIT 1"
+        f" WHERE index_phase < {DONE} AND graph_id NOT IN (:without) ORDER BY published_at DESC LIMIT 1",
+        {"without": [NO_GRAPH, *without]},
     ).fetchone()
     return None if row is None else UnfinishedIndex(*row)
 

@@ -61,9 +61,10 @@ def translated_errors() -> Iterator[None]:
         raise StoreError(str(error)) from error
 
 
-def is_busy(error: sqlite3.Error) -> bool:
-    """Return whether another process holds the file."""
-    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY  # also in its extended forms
+def is_busy(error: BaseException | None) -> bool:
+    """Return whether an error says that another process holds the file."""
+    code = error.sqlite_errorcode if isinstance(error, sqlite3.Error) else 0
+    return code & 0xFF == sqlite3.SQLITE_BUSY  # also in its extended forms
 
 
 STATEMENTS = 128
