@@ -12,9 +12,9 @@ from roar_publisher.registry.store.graphs import INDEX_TABLES, delete_some
 from roar_publisher.registry.store.label_versions import Entity, StoredLabel, current_label
 
 CLEAR, JOBS, EDGES, LABELS, DONE = range(5)
-NO_GRAPH = 0
-"""An id that no graph has: a list of a statement must not be empty."""
 """Phases of a lineage's index (`lineages.index_phase`): its old rows are deleted, then each part is built."""
+NO_GRAPH = -1
+"""An id that no graph has: a list of a statement must not be empty."""
 NAME_READ = 1000
 """Characters of a command and of a path that are read for the index."""
 _LINKS = f"""
