@@ -62,6 +62,26 @@ def chosen_database() -> str | None:
     return database
 
 
+def require_files() -> None:
+    """Raise `UsageProblem` if the running command is given a database, because it works on files alone."""
+    if _database() is not None:
+        raise UsageProblem(
+            "backup and restore are for a registry that keeps its data in files, and this one is on PostgreSQL",
+            next_step="use pg_dump, with a copy of the files secret and receipt-keys; or leave --database out, and"
+            " ROAR_REGISTRY_DATABASE unset, for a registry in files",
+        )
+
+
+def require_registry(data: Path) -> None:
+    """Raise `LocalProblem` if the folder `data` holds no registry. One on PostgreSQL has its secret there."""
+    from roar_publisher.registry.store.private_data import MAIN_FILES
+
+    if not any((data / name).exists() for name in MAIN_FILES):
+        raise LocalProblem(
+            f"there is no registry in {data}", next_step="name its folder with --data", reason=Reason.REGISTRY
+        )
+
+
 def _database() -> str | None:
     database: str | None = click.get_current_context().meta.get(DATABASE)
     return database

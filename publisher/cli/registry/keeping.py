@@ -5,13 +5,24 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from roar_publisher.cli.registry.data import data_option, data_problem, json_option
+from roar_publisher.cli.registry.data import (
+    chosen_database,
+    data_option,
+    data_problem,
+    json_option,
+    require_files,
+    require_registry,
+)
 from roar_publisher.extras import require
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
+
+if TYPE_CHECKING:
+    from roar_publisher.registry.store.database import StoreDatabase
 
 FILE = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 
@@ -29,6 +40,7 @@ def backup(file: Path, data: Path) -> None:
     \b
       roar registry backup /backups/registry.tar --data ./registry
     """
+    require_files()
     with _problems(data):
         from roar_publisher.registry.backup import make_backup
         from roar_publisher.registry.control import ask_for_copy
@@ -55,11 +67,12 @@ def backup(file: Path, data: Path) -> None:
 def restore(file: Path, force: bool, data: Path) -> None:
     """Put the backup FILE into an empty data folder.
 
-    It is checked first. Nothing may serve there.
+    It is checked first. Nothing may serve there. A registry on PostgreSQL is restored with pg_restore.
 
     \b
       roar registry restore /backups/registry.tar --data ./registry
     """
+    require_files()
     with _problems(data):
         from roar_publisher.registry.backup import restore_backup
 
@@ -74,10 +87,9 @@ def restore(file: Path, force: bool, data: Path) -> None:
 def prune(dry_run: bool, as_json: bool, data: Path) -> None:
     """Remove expired sessions and what was staged in them. A registry that serves does this by itself every minute."""
     with _problems(data):
-        from roar_publisher.registry.data import Store
         from roar_publisher.registry.lineages.sweeping import count_expired, sweep_slice
 
-        store = Store.open(data)
+        store = _opened(data)
         try:
             now = time.time()
             counts = store.read(count_expired, now)
@@ -92,6 +104,20 @@ def prune(dry_run: bool, as_json: bool, data: Path) -> None:
         f"{'would remove' if dry_run else 'removed'}: {counts['sessions']} expired sessions,"
         f" {counts['staged']} abandoned lineages, {counts['fragment_sessions']} fragment sessions"
     )
+
+
+def _opened(data: Path) -> "StoreDatabase":
+    """Open the lineages of a registry that exists. Raises `LocalProblem`, `UsageProblem`, `StoreError` and OSError."""
+    database = chosen_database()
+    if database is not None:
+        from roar_publisher.registry.store.database import StoreDatabase
+        from roar_publisher.registry.store.postgres_schema import connect_lineages
+
+        return StoreDatabase(connect_lineages(database))
+    from roar_publisher.registry.data import Store
+
+    require_registry(data)
+    return Store.open(data)
 
 
 @contextmanager
