@@ -27,9 +27,7 @@ def roar_cli_installed() -> bool:
 
 def only_in_roar_cli(destination: str) -> bool:
     """Return whether only roar-cli stores files at a destination."""
-    from urllib.parse import urlsplit
-
-    return urlsplit(destination).scheme in SCHEMES
+    return destination.partition(":")[0].lower() in SCHEMES
 
 
 def roar_cli_commands() -> Mapping[str, str]:

@@ -57,7 +57,10 @@ def summary(events: BinaryIO, variables: bool) -> None:
 
 
 def _facts(lines: Iterable[bytes]) -> tuple[dict[str, Any], list[str], dict[str, Any]]:
-    """Return the `planned` event, the notes, and the event that ended the publish; empty ones if they are missing."""
+    """Return the `planned` event, the notes, and the event that ended the publish; empty ones if they are missing.
+
+    What is published stays so: an error after that is another note.
+    """
     planned: dict[str, Any] = {}
     notes: list[str] = []
     last: dict[str, Any] = {}
@@ -71,14 +74,16 @@ def _facts(lines: Iterable[bytes]) -> tuple[dict[str, Any], list[str], dict[str,
                 planned = event
             case {"event": "note", "text": text}:
                 notes.append(text)
-            case {"event": "published" | "error" | "detached"}:
+            case {"event": "error", "what": what} if last.get("event") == "published":
+                notes.append(what)
+            case {"event": "published" | "error" | "detached" | "dry-run"}:
                 last = event
     return planned, notes, last
 
 
 def _variables(planned: Mapping[str, Any], last: Mapping[str, Any]) -> Iterator[str]:
     publish_id = last.get("publish_id") or planned.get("publish_id")
-    state = "done" if last.get("event") == "published" else "failed"
+    state = {"published": "done", "detached": "", "dry-run": ""}.get(last.get("event", ""), "failed")
     url = last.get("url")
     values = {"STATE": state, "ID": publish_id, "HASH": last.get("hash"), "REASON": last.get("reason")}
     values["URL"] = url if url and WEB_ADDRESS.fullmatch(str(url)) else None
@@ -93,6 +98,10 @@ def _markdown(planned: Mapping[str, Any], last: Mapping[str, Any]) -> Iterator[s
         case "detached":
             yield "### roar: left to the daemon\n"
             yield from _table([("Publish", _text(last.get("publish_id")))])
+        case "dry-run":
+            yield "### roar: a dry run\n"
+            yield "Nothing was sent.\n"
+            yield from _table([(noun, _text(last.get(noun.lower()))) for noun in ("Registry", "Jobs", "Artifacts")])
         case "error":
             yield f"### roar: {OUTCOMES.get(last.get('exit_code', 1), 'failed')}\n"
             yield f"{_text(last.get('what'))}\n"

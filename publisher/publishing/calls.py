@@ -40,7 +40,7 @@ class Call:
         self._runner = ThreadRunner()
 
     def run(self) -> Published | PublishStatus:
-        """Return the result, or the status if it was left to the daemon. Raises PublisherError.
+        """Return the result, or the status if it was to be left to the daemon. Raises PublisherError.
 
         A KeyboardInterrupt that came too late to stop anything is raised at the end.
         """
@@ -51,7 +51,9 @@ class Call:
         plan = result.plan if isinstance(result, Result) else result
         if runner.interrupted:
             raise KeyboardInterrupt(f"publish {plan.id} came to its end first")
-        return published_event(result) if isinstance(result, Result) else status_of(plan.id)
+        if order.detach or not isinstance(result, Result):
+            return status_of(plan.id)
+        return published_event(result)
 
     def stop(self) -> None:
         """Stop cleanly: `run` then raises an error that concludes STOPPED. What was acknowledged is kept."""
@@ -119,9 +121,11 @@ def status_of(publish_id: str) -> PublishStatus:
 
 
 def cancel_by_id(publish_id: str) -> None:
-    """Cancel a publish."""
-    folder = _folder()
-    log.info("cancelled %s: %s", publish_id, cancel_publish(folder.find(publish_id), folder, ThreadRunner()))
+    """Cancel a publish. A KeyboardInterrupt meanwhile is raised at the end."""
+    folder, runner = _folder(), ThreadRunner()
+    log.info("cancelled %s: %s", publish_id, cancel_publish(folder.find(publish_id), folder, runner))
+    if runner.interrupted:
+        raise KeyboardInterrupt(f"publish {publish_id} is cancelled")
 
 
 def retry_by_id(publish_id: str) -> Call | None:

@@ -23,6 +23,7 @@ from roar_publisher.publishing.meter import Meter
 from roar_publisher.publishing.observer import PublishObserver
 from roar_publisher.publishing.threads import ThreadRunner
 from roar_publisher.report import Report, Retrying, Waiting
+from roar_publisher.state.errors import UsageProblem
 
 EVENT_SECONDS = 1.0
 """The shortest time between two progress events."""
@@ -85,7 +86,10 @@ class FetchCall:
         self._runner = ThreadRunner()
 
     def run(self) -> Fetched:
-        """Return the result. Raises PublisherError, also if a file could not be fetched."""
+        """Return the result. Raises PublisherError, also if a file could not be fetched.
+
+        A KeyboardInterrupt that came too late to stop anything is raised at the end.
+        """
         runner, emitter = self._runner, FetchEmitter(self._emit, time.monotonic)
         runner.attach(emitter)
 
@@ -98,6 +102,8 @@ class FetchCall:
         counts = runner(partial(fetch, self._order, on_outcome=on_outcome, report=report))
         done = emitter.ended(self._order.folder, counts)
         counts.check()
+        if runner.interrupted:
+            raise KeyboardInterrupt("the fetch came to its end first")
         return done
 
     def stop(self) -> None:
@@ -122,5 +128,10 @@ def fetch_call(
     registry: str | None,
     on_progress: OnFetch | None,
 ) -> FetchCall:
-    """Return the call of a fetch. lineage: None to continue what was interrupted in the folder."""
+    """Return the call of a fetch. lineage: None to continue what was interrupted in the folder.
+
+    Raises UsageProblem for an empty lineage or registry, such as of an unset variable.
+    """
+    if lineage == "" or registry == "":
+        raise UsageProblem("the lineage or the registry is empty", next_step="give it a value, or None")
     return FetchCall(FetchOrder(to, lineage or "", files, force, registry), on_progress)

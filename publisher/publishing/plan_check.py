@@ -8,13 +8,13 @@ import json
 import os
 import shlex
 from collections.abc import Iterator
-from urllib.parse import unquote, urlsplit
 
 from roar_publisher.net.address import registry_address
 from roar_publisher.publishing.order import Order
 from roar_publisher.state.errors import PublisherError, UsageProblem
 from roar_publisher.state.paths import PublishPaths
 from roar_publisher.state.record import Plan
+from roar_publisher.storage.addresses import Destination, parse_destination
 
 
 def contradictions(order: Order, plan: Plan, paths: PublishPaths) -> list[str]:
@@ -71,10 +71,14 @@ def _contradictions(order: Order, plan: Plan, paths: PublishPaths) -> Iterator[s
         target = shlex.join(order.put.sources) or None
         if plan.destination is None:
             yield "lineage only, not for a put"
-        elif _place(order.put.destination) != _place(plan.destination):
+        elif _place(order.put.destination) != parse_destination(plan.destination):
             yield f"{plan.destination}, not {order.put.destination}"
         elif (message := _message(paths)) not in (None, order.put.message):
             yield f"-m {shlex.quote(message or '')}, not -m {shlex.quote(order.put.message)}"
+        elif order.put.tag is False and plan.tags:
+            yield f"the git tag {plan.tags[0][0]}, not --no-tag"
+    if order.no_redact and plan.redactions:
+        yield "redacted texts, not --no-redact"
     if target is not None and target != plan.target:
         yield f"{plan.target or 'the whole session'}, not {target}"
     frozen = plan.intent.get("flag", "")
@@ -82,12 +86,9 @@ def _contradictions(order: Order, plan: Plan, paths: PublishPaths) -> Iterator[s
         yield f"{frozen or 'the scope of the repository'}, not {order.flag.value}"
 
 
-def _place(destination: str) -> str:
-    """Return the normal form of a destination."""
-    parts = urlsplit(destination)
-    if parts.scheme in ("", "file"):
-        return os.path.abspath(unquote(parts.path))
-    return f"{parts.scheme}://{parts.netloc}/{parts.path.strip('/')}"
+def _place(destination: str) -> Destination:
+    """Return what is typed as a destination. Raises UsageProblem for what is none."""
+    return parse_destination(destination if "://" in destination else os.path.abspath(destination))
 
 
 def _message(paths: PublishPaths) -> str | None:

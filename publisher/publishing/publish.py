@@ -66,6 +66,7 @@ class Publishing:
 
         found = find_publish(self._order, self._folder)
         if found.progress.state is State.DONE and not found.owes:
+            self._note_unverified(found.plan, found.progress)
             return finish(self._observer, result_of(found.paths, found.plan, found.progress, found.objects), again=True)
         if found.owned_by_daemon:
             return self._watch(found)
@@ -127,15 +128,21 @@ class Publishing:
     def _show_finished(self, frozen: FrozenPlan, progress: Progress, keyring: Keyring) -> Result:
         """Handle a put that is already published: pay what it owes, if anything, and report where it is."""
         self._observer.report(
-            Noted(f"this put is already published, as publish {frozen.plan.id}; --again makes a new one")
+            Noted(f"this put is already published, as publish {frozen.plan.id}; `roar put … --again` makes a new one")
         )
-        if any(debt.payable for debt in progress.owed):
+        self._note_unverified(frozen.plan, progress)
+        if any(debt.payable for debt in progress.owed) and not self._order.detach:
             try:
                 return self._drive(frozen, keyring)
             except Unfinished as error:
                 self._observer.report(Noted(error.what))
         frozen.publish.release()
         return self._published(frozen, progress, again=True)
+
+    def _note_unverified(self, plan: Plan, progress: Progress) -> None:
+        """Say that `--verify` does nothing for what is published already."""
+        if self._order.verify and progress.verification is None:
+            self._observer.report(Noted(f"it is published already, and was not verified: roar verify {plan.id}"))
 
     def _continue(self, frozen: FrozenPlan, keyring: Keyring, *, agreed: bool) -> Result | Plan:
         """Run the publish here or leave it to the daemon. Either releases it; the caller does if this fails.

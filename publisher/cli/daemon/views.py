@@ -25,12 +25,15 @@ from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.status import CountedStatus, JournalStatus
 from roar_publisher.state.status_reader import count_status, read_status
-from roar_publisher.text import printable
+from roar_publisher.text import one_line, printable
 
 if TYPE_CHECKING:
     from rich.text import Text
 
     from roar_publisher.daemon.install import Installed
+
+PROJECT_WIDTH = 40
+"""Characters of a project's name that are shown."""
 
 
 class QueuePosition(StrEnum):
@@ -100,7 +103,7 @@ def _row(status: CountedStatus) -> tuple[list[str | Text], str]:
     from rich.text import Text
 
     plan = status.plan
-    project = Text(printable(Path(plan.project).name))
+    project = Text(one_line(Path(plan.project).name, PROJECT_WIDTH))
     why = "; ".join(filter(None, (explain(status), next_step(status))))
     return [plan.id, _position(status), f"{status.percent} %", project], why
 

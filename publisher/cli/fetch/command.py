@@ -84,6 +84,10 @@ def fetch(
     verbose: bool,
     **limits: Any,
 ) -> None:
+    if lineage == "" or registry == "":  # as of an unset variable
+        raise UsageProblem(
+            f"{'the lineage' if lineage == '' else '--registry'} is empty", next_step="give it a value, or leave it out"
+        )
     if resume == (lineage is not None):
         raise UsageProblem(
             "give the hash of a lineage, or --resume alone",

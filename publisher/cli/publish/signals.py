@@ -16,7 +16,12 @@ T = TypeVar("T")
 
 TICK_SECONDS = 0.1
 """The interval between updates of the display."""
-STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+
+def stopping() -> list[signal.Signals]:
+    """Return the signals that stop the process. A shell makes what it runs in the background ignore SIGINT."""
+    is_ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    return [signal.SIGTERM] if is_ignored else [signal.SIGINT, signal.SIGTERM]
 
 
 def stop_by_exception() -> None:
@@ -26,7 +31,7 @@ def stop_by_exception() -> None:
 
 def ignore_stops() -> None:
     """Ignore SIGINT and SIGTERM until the process ends, because it is ending already."""
-    for each in STOPPING:
+    for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)
 
 
@@ -48,7 +53,7 @@ class SignalRunner:
 async def _with_signals(work: Work[T], display: PublishObserver, prompter: Prompter) -> T:
     stop = anyio.Event()
     try:
-        with anyio.open_signal_receiver(*STOPPING) as signals:
+        with anyio.open_signal_receiver(*stopping()) as signals:
             async with background(partial(_receive, signals, stop, display, prompter), partial(_tick, display)):
                 return await work(stop)
     finally:  # the receiver has restored the system's default handlers

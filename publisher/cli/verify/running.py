@@ -5,7 +5,7 @@ from typing import NoReturn, TypeVar
 
 import anyio
 
-from roar_publisher.cli.publish.signals import STOPPING
+from roar_publisher.cli.publish.signals import stop_by_exception, stopping
 from roar_publisher.cli.verify.progress import ReadingLine
 from roar_publisher.tasks import background
 
@@ -23,7 +23,7 @@ def run(work: Callable[[anyio.Event], Awaitable[T]], progress: ReadingLine) -> T
 
     async def until_signal() -> T:
         stop = anyio.Event()
-        with anyio.open_signal_receiver(*STOPPING) as signals:
+        with anyio.open_signal_receiver(*stopping()) as signals:
 
             async def receive() -> None:
                 async for _signal in signals:
@@ -34,5 +34,6 @@ def run(work: Callable[[anyio.Event], Awaitable[T]], progress: ReadingLine) -> T
 
     try:
         return anyio.run(until_signal)
-    finally:
+    finally:  # the receiver has restored the system's default handlers
         progress.close()
+        stop_by_exception()

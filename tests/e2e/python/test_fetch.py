@@ -8,11 +8,35 @@ import pytest
 
 import roar_publisher
 from roar_publisher import aio, errors, events
+from roar_publisher.fetching.service import FetchCounts
+from roar_publisher.publishing import fetching
 from tests.support.cli.program import Program
 
 CONTENT = bytes(range(256)) * 10_000
 """More than a range."""
 VOLATILE = {"folder"}
+
+
+def test_ctrl_c_at_the_very_end_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def carry_out(*_: object, **__: object) -> FetchCounts:
+        call._runner.interrupted = True
+        return FetchCounts()
+
+    monkeypatch.setattr(fetching, "fetch", carry_out)
+    call = fetching.fetch_call("ab" * 32, (), tmp_path, force=False, registry=None, on_progress=None)
+    with pytest.raises(KeyboardInterrupt):
+        call.run()
+
+
+@pytest.mark.parametrize(("lineage", "registry"), [("", None), ("ab" * 32, "")])
+def test_an_unset_variable_is_not_taken_for_nothing(
+    program: Program, tmp_path: Path, lineage: str, registry: str | None
+) -> None:
+    """It would continue whatever was interrupted in the folder, or ask another registry."""
+    with pytest.raises(errors.UsageProblem, match="empty"):
+        roar_publisher.fetch(lineage, to=tmp_path, registry=registry)
+    option = [] if registry is None else ["--registry", registry]
+    program("fetch", lineage, "--to", str(tmp_path), *option).blames(2, "is empty")
 
 
 def test_fetching_is_what_the_command_line_does(

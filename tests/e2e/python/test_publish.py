@@ -17,7 +17,8 @@ import pytest
 
 import roar_publisher
 from roar_publisher import aio, errors, events
-from roar_publisher.publishing import detaching
+from roar_publisher.publishing import calls, detaching
+from roar_publisher.publishing.threads import ThreadRunner
 from roar_publisher.state import mounts
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.lock import Lock
@@ -149,6 +150,8 @@ def test_a_detached_publish_returns_its_status_and_is_published_by_the_next_drai
     assert program("daemon", "run", "--drain", "-q").code == 0
     [status] = roar_publisher.publishes(project)
     assert (status.status, status.percent) == ("done", 100)
+    again = roar_publisher.resume(status.publish_id, detach=True)
+    assert (again.status, again.publish_id) == ("done", status.publish_id), "a status, also of what is finished"
 
 
 def test_a_state_folder_whose_locks_do_not_protect_is_refused(program: Program, registry: str, tmp_path: Path) -> None:
@@ -206,6 +209,20 @@ def test_ctrl_c_at_the_very_end_is_not_lost(project: Path, registry: str) -> Non
     [status] = roar_publisher.publishes(project)
     assert status.status == "done"
     assert status.publish_id in str(interrupted.value)
+
+
+def test_ctrl_c_while_a_publish_is_cancelled_is_not_lost(
+    project: Path, registry: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_id = stopped_when_open(project, registry)
+
+    def interrupted(paths: object, folder: object, runner: ThreadRunner) -> str:
+        runner.interrupted = True
+        return "nothing of it is visible"
+
+    monkeypatch.setattr(calls, "cancel_publish", interrupted)
+    with pytest.raises(KeyboardInterrupt, match=publish_id):
+        roar_publisher.cancel(publish_id)
 
 
 def test_a_callback_that_fails_does_not_stop_a_publish(

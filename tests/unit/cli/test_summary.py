@@ -108,6 +108,23 @@ def test_a_publish_that_was_left_to_the_daemon_is_named() -> None:
     assert "| Publish | 12345678 |" in text
 
 
+def test_what_is_published_stays_so_whatever_differs_afterwards() -> None:
+    """Labels that the registry does not take, or a read-back that differs, come after `published`."""
+    events = (PLANNED, PUBLISHED, failed("it serves other labels", exit_code=1))
+    text = summarised(*events)
+    assert text.startswith("### roar: published\n")
+    assert "- it serves other labels" in text
+    lines = summarised(*events, options=("--variables",)).splitlines()
+    assert lines[:3] == ["ROAR_PUBLISH_STATE=done", "ROAR_PUBLISH_ID=12345678", f"ROAR_PUBLISH_HASH={'ab' * 32}"]
+
+
+@pytest.mark.parametrize("event", ["detached", "dry-run"])
+def test_what_did_not_fail_is_not_called_so(event: str) -> None:
+    line = json.dumps({"event": event, "publish_id": "12345678", "jobs": 2, "registry": "https://registry.example"})
+    assert "STATE" not in summarised(PLANNED, line, options=("--variables",))
+    assert "without a result" not in summarised(line)
+
+
 def test_no_value_becomes_another_variable() -> None:
     event = Published(**{**{name: getattr(PUBLISHED, name) for name in PUBLISHED.__slots__}, "hash": "ab\nPATH=/evil"})
     lines = summarised(event, options=("--variables",)).splitlines()
