@@ -46,7 +46,7 @@ def refuse_foreign_repository(folder: Path, top: Path, own: Path, common: Path) 
     inside = (top, own, common)
     for path in (*_links(own), *(_links(common) if common != own else ())):
         _refuse_outside(folder, path, inside)
-    for file in _files_with_addresses(folder):
+    for file in _files_with_addresses(top):
         _refuse_outside(folder, file, inside)
 
 
@@ -77,18 +77,21 @@ def _links(repository: Path) -> Iterator[Path]:
         yield from (path for name in (*folders, *files) if (path := Path(folder, name)).is_symlink())
 
 
-def _files_with_addresses(folder: Path) -> Iterator[Path]:
-    """Yield the files of the repository's configuration, including included ones, that hold addresses of remotes."""
+def _files_with_addresses(top: Path) -> Iterator[Path]:
+    """Yield the files of the repository's configuration, including included ones, that hold addresses of remotes.
+
+    top: the work tree, from which git counts the paths, also if it is started below it.
+    """
     command = ("config", "--null", "--show-scope", "--show-origin", "--get-regexp", _ADDRESSES)
-    result = run_git(folder, *command)
+    result = run_git(top, *command)
     if not result.ok:
         if result.code == _NOT_SET and not result.stderr:
             return
-        raise unreadable(folder, result)
+        raise unreadable(top, result)
     fields = result.output.split("\0")
     for scope, origin in zip(fields[::3], fields[1::3], strict=False):
         if scope in _OF_THE_REPOSITORY:
-            yield folder / origin.removeprefix("file:")
+            yield top / origin.removeprefix("file:")
 
 
 def _refuse_outside(folder: Path, path: Path, inside: tuple[Path, ...]) -> None:

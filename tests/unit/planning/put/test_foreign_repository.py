@@ -131,6 +131,10 @@ def included_configuration(found: Repositories) -> None:
     git("config", "include.path", str(found.private / "config"), cwd=found.project)
 
 
+def included_by_a_relative_path(found: Repositories) -> None:
+    git("config", "include.path", "../../other/.git/config", cwd=found.project)
+
+
 ATTACKS: dict[str, Callable[[Repositories], None]] = {
     "a file in its place": file_in_its_place,
     "a link in its place": link_in_its_place,
@@ -141,6 +145,7 @@ ATTACKS: dict[str, Callable[[Repositories], None]] = {
     "a reference": one_reference,
     "the configuration": configuration,
     "an included configuration": included_configuration,
+    "an included configuration by a relative path": included_by_a_relative_path,
 }
 
 
@@ -155,10 +160,13 @@ def test_a_foreign_repository_is_refused(repositories: Repositories, how: str) -
     commit = repositories.commit
     ATTACKS[how](repositories)
     assert any(one in plainly(repositories.project) for one in (commit, BRANCH, URL)), "this proves nothing"
-    with pytest.raises(LocalProblem, match="leads to another folder"):
-        read_git_context(repositories.project)
-    with pytest.raises(LocalProblem, match="leads to another folder"):
-        clean_commit(repositories.project)
+    below = repositories.project / "a" / "b"
+    below.mkdir(parents=True)
+    for place in (repositories.project, below.parent, below):
+        with pytest.raises(LocalProblem, match="leads to another folder"):
+            read_git_context(place)
+        with pytest.raises(LocalProblem, match="leads to another folder"):
+            clean_commit(place)
 
 
 @pytest.mark.parametrize("how", ATTACKS)
