@@ -1,7 +1,8 @@
 """Which files a published lineage has in object stores, and where: the inputs of its put jobs.
 
 A put job's metadata, which the lineage hash covers, has the addresses of its objects, but by ids of the publisher's own
-database. The address of an input is the one that its path ends with. Where none does (several files of one content
+database. The address of an input is the one that its path ends with, or, for a put of many files, the one that follows
+from its folder's (`put_addresses`). Where there is none (several files of one content
 have one path in a lineage), the artifact's label `roar.distribution.url` says it; roar-cli and we write no label for
 objects in a folder. Nothing of this is trusted: what is fetched has the digest of the lineage, or it does not appear.
 """
@@ -21,6 +22,7 @@ from roar_publisher.fetching.reading import ServedJob, as_object
 from roar_publisher.fetching.stored import StoredFile, Unsafe
 from roar_publisher.glaas.client import Refused
 from roar_publisher.glaas.protocol import API_ROOT
+from roar_publisher.lineage.put_addresses import StatedAddresses
 from roar_publisher.state.errors import PublisherError, Rejected
 from roar_publisher.storage.addresses import parse_object
 from roar_publisher.storage.source import shown
@@ -40,12 +42,14 @@ class PutJobs(Struct):
 
     paths, destinations: of each input, by digest; the last put counts.
     urls: the addresses of all objects, by destination and path below it.
+    stated: the addresses that are those of a digest, by digest.
     of_step: the digests of the steps that were asked for.
     """
 
     paths: dict[str, str] = field(default_factory=dict)
     destinations: dict[str, str] = field(default_factory=dict)
     urls: dict[tuple[str, str], str] = field(default_factory=dict)
+    stated: dict[str, str] = field(default_factory=dict)
     of_step: dict[int, frozenset[str]] = field(default_factory=dict)
 
     def add(self, job: ServedJob, steps: frozenset[int]) -> None:
@@ -57,10 +61,14 @@ class PutJobs(Struct):
             return
         stated = job.put.get("destination")
         destination = stated if isinstance(stated, str) else ""
+        addresses = StatedAddresses(job.put)
         for digest, path in job.inputs:
             if _DIGEST.fullmatch(digest):
                 self.paths[digest] = path
                 self.destinations[digest] = destination
+                self.stated.pop(digest, None)
+                if (address := addresses.of(digest, path)) is not None:
+                    self.stated[digest] = address
         for url in as_object(job.put.get("artifacts")).values():
             if isinstance(url, str) and url:
                 self.urls[destination, _path_below(url, destination)] = url
@@ -125,7 +133,7 @@ async def locate(
             files.append(_checked(digest, url, found.destinations[digest]))
         except PublisherError as problem:
             unsafe.append(Unsafe(digest, url, problem.what))
-    if found.urls:  # otherwise it is a dataset that was read, or a lineage that stored nothing
+    if found.urls or found.stated:  # otherwise it is a dataset that was read, or a lineage that stored nothing
         unsafe += (
             Unsafe(digest, "", f"the lineage does not say where {shown(found.paths[digest])} is stored")
             for digest in nowhere
@@ -141,12 +149,14 @@ async def locate(
 
 
 def by_path(found: PutJobs) -> dict[str, str]:
-    """Return the address of each digest whose path ends with an object's path below the destination, the longest first.
+    """Return the address of each digest that is stated, or with whose path an object's path below the destination ends.
 
-    An address that would be that of several digests is given to none.
+    Of several, the longest counts. An address that would be that of several digests is given to none.
     """
-    places: dict[str, str] = {}
+    places = dict(found.stated)
     for digest, path in found.paths.items():
+        if digest in places:
+            continue
         segments = path.split("/")
         for start in range(max(0, len(segments) - MOST_SEGMENTS), len(segments)):
             url = found.urls.get((found.destinations[digest], "/".join(segments[start:])))

@@ -10,6 +10,8 @@ from roar_publisher.state.units import Kind, Unit
 
 BODY_LIMIT = 90 * 1024
 """The most bytes of a unit's body; GLaaS parses about 100 kB. An item over the limit is sent alone."""
+ITEM_LIMIT = 100 * 1024 - 128
+"""The most bytes of an item that a registry reads (`protocol.md §4`), without what a request puts around it."""
 ITEM_LIMITS = {
     Kind.COMPOSITE: 1,
     Kind.JOBS: 500,

@@ -9,8 +9,10 @@ Memory holds a `JobHead` and two numbers per job, and one number per artifact.
 from array import array
 from collections.abc import Iterable, Sequence
 
+from msgspec.structs import replace
+
 from roar_publisher.lineage.artifacts import is_composite
-from roar_publisher.lineage.batches import Batch, UnitWriter
+from roar_publisher.lineage.batches import ITEM_LIMIT, Batch, UnitWriter
 from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.lineage.composites import composite_items
 from roar_publisher.lineage.database import RoarDatabase
@@ -36,6 +38,7 @@ from roar_publisher.lineage.rows import JobRow, LinkRow, LinkStream
 from roar_publisher.lineage.selection import JobHead
 from roar_publisher.state.units import Kind
 
+PUT_TYPE = "put"
 _SENT_FIRST = 1
 """A batch number that no artifact batch gets: it marks artifacts that were sent before all others, as composites."""
 
@@ -120,10 +123,22 @@ class UnitBuilder:
         link = described_link_item if head.row == self._described else link_item
         for kind, links in zip((Kind.INPUTS, Kind.OUTPUTS), sides, strict=True):
             self._links.add(job.seq, kind, map(link, links))
-        captured = canonical_key(head, parent_step, captured_job, inputs, outputs)
         changed = self._redactor.total != before
+        item = job_item(head, sent, self._git)
+        if len(item) > ITEM_LIMIT and job.job_type == PUT_TYPE:
+            sent, changed = self._shortened(head, sent, sides[0]), True
+            item = job_item(head, sent, self._git)
+        captured = canonical_key(head, parent_step, captured_job, inputs, outputs)
         hashes.add(captured, canonical_key(head, parent_step, sent, *sides) if changed else None)
-        self._add_job(job.seq, job_item(head, sent, self._git))
+        self._add_job(job.seq, item)
+
+    def _shortened(self, head: JobHead, job: JobRow, inputs: Sequence[LinkRow]) -> JobRow:
+        """Return a put job with the addresses of its files in the short form."""
+        from roar_publisher.lineage.put_addresses import shortened_metadata  # few publishes need it
+
+        ids = self._database.inputs_of(head.row)
+        described = ((link.digest, link.path, ids[link.artifact]) for link in inputs)
+        return replace(job, metadata=shortened_metadata(job.metadata, described))
 
     def _add_job(self, seq: int, item: str) -> None:
         if not self._job_batch.has_room(item):

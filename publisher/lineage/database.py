@@ -154,6 +154,16 @@ class RoarDatabase:
         """Stream the outputs of the chosen jobs, in the order of the jobs."""
         return self._links("job_outputs")
 
+    def inputs_of(self, job: int) -> dict[int, str]:
+        """Return the ids of a job's inputs by the row numbers of their artifacts, given the job's row."""
+        rows = self.query(
+            "SELECT a.rowid, CAST(a.id AS TEXT) FROM job_inputs i CROSS JOIN artifacts a ON a.id = i.artifact_id"
+            " WHERE i.job_id = ?",
+            job,
+            at_once=LINKS_AT_ONCE,
+        )
+        return dict(rows)
+
     def digest_of(self, artifact: int) -> str:
         """Return the digest that names an artifact, given its row number, or "" if there is none."""
         row = self.one(

@@ -20,6 +20,7 @@ from roar_publisher.auth.decide import decide
 from roar_publisher.auth.scope import OWNER_TYPES, Mode, RepoScope
 from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.lineage.composites import BLOOM_FIELDS
+from roar_publisher.lineage.selection import JOB_TEXT_LIMITS
 from roar_publisher.planning.bundles.bodies import items_of
 from roar_publisher.planning.bundles.rows import (
     EventRow,
@@ -43,8 +44,6 @@ _SELECTED = frozenset({State.OPEN, State.STAGE, State.FINALIZE, State.FALLBACK, 
 """States in which an identity to publish as has been chosen."""
 _OPENED = frozenset({State.STAGE, State.FINALIZE})
 _UID: TypeAdapter[str] = TypeAdapter(SafeName)
-TEXT_LIMIT = 1024 * 1024
-"""The most characters of a record's command, metadata and name."""
 
 
 def check_journal(journal: Journal) -> None:
@@ -78,8 +77,10 @@ def checked_record(journal: Journal, text: str) -> PutRecord:
     _require(record.session == plan.local_session, "the record of another session")
     _require(0 <= record.step_number < 2**31 and math.isfinite(record.timestamp), "a number out of range")
     _UID.validate_python(record.job_uid)
-    for value in (record.command, record.sent, record.kept, record.name or ""):
-        _require(len(value) <= TEXT_LIMIT and "\0" not in value, "a text that is too long or holds NUL")
+    texts = {"command": (record.command, record.name or ""), "metadata": (record.sent, record.kept)}
+    for name, most in JOB_TEXT_LIMITS.items():
+        for value in texts[name]:
+            _require(len(value) <= most and "\0" not in value, "a text that is too long or holds NUL")
     stored = {row.url: row for row in journal.objects.all()}
     for file in record.files:
         row = stored.get(file.url)

@@ -4,29 +4,38 @@ The lineage of a put is that of its files, re-runs reduced to the latest, and on
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 
 from msgspec import to_builtins
 from msgspec.structs import asdict, astuple, replace
 
-from roar_publisher.lineage.batches import Sink
+from roar_publisher.lineage.batches import ITEM_LIMIT, Sink
 from roar_publisher.lineage.database import RoarDatabase, open_database
 from roar_publisher.lineage.jsontext import encode
 from roar_publisher.lineage.plan import published_git_context, write_units
+from roar_publisher.lineage.put_addresses import PUT
 from roar_publisher.lineage.redaction.redactor import Redactor
 from roar_publisher.lineage.rows import SessionRow
+from roar_publisher.lineage.selection import JOB_TEXT_LIMITS
 from roar_publisher.lineage.targets import active_session
 from roar_publisher.lineage.upstream import drop_reruns, pick_upstream
 from roar_publisher.planning.plans import Draft, PutPlan
 from roar_publisher.planning.put.database_copy import copy_with_put
-from roar_publisher.planning.put.record import PutFile
+from roar_publisher.planning.put.record import PutFile, PutRecord
 from roar_publisher.planning.put.record_builder import build_record, uploaded_files
 from roar_publisher.planning.put.request import Digested, PutRequest, Tag
 from roar_publisher.planning.put.tags import wanted_tag
 from roar_publisher.planning.put.worktree import clean_commit
 from roar_publisher.state.errors import UsageProblem
 from roar_publisher.state.objects import ObjectRow
+from roar_publisher.state.units import Kind, Unit
+from roar_publisher.storage.source import shown
+
+FEWER = "name a folder in the place of its files, or put fewer files at once"
+"""What helps if the put job itself is too large."""
+_SHOWN = 60
+"""The most characters of a command that an error shows."""
 
 
 def plan_put(
@@ -46,7 +55,8 @@ def plan_put(
     now: the put job's timestamp, in Unix seconds.
 
     Every call makes a new job with a new uid. Does not use the network. Raises UsageProblem for uncommitted changes,
-    and LocalProblem for any problem of the project. An error of the sink propagates.
+    and for an item that no registry reads: it would be refused only after everything is stored. Raises LocalProblem for
+    any problem of the project. An error of the sink propagates.
     """
     _check_texts(request)
     redactor = Redactor(request.project.config.omit)
@@ -58,8 +68,11 @@ def plan_put(
         files = uploaded_files(database, digested, url)
         _pick_lineage(database, session, files)
         record = build_record(request, database, session, files, digested, commit=commit, tag=tag, now=now)
+        _refuse_large_record(record)
         with copy_with_put(database, record) as (copy, job):
-            summary = write_units(copy, session, git, redactor, identities=identities, sink=sink, described=job)
+            summary = write_units(
+                copy, session, git, redactor, identities=identities, sink=_of_readable_items(sink), described=job
+            )
         put = PutPlan(
             destination=destination,
             objects=_objects(digested, url),
@@ -109,6 +122,43 @@ def _fingerprint(
     if redactions:
         identity.append([redactions, to_builtins(request.project.config.omit)])
     return sha256(encode(identity).encode()).hexdigest()
+
+
+def _refuse_large_record(record: PutRecord) -> None:
+    command, metadata = len(record.command.encode()), len(record.sent.encode())
+    if command > ITEM_LIMIT or metadata > JOB_TEXT_LIMITS["metadata"]:
+        raise _too_large("the put job", max(command, metadata), FEWER)
+
+
+def _of_readable_items(sink: Sink) -> Sink:
+    """Return a sink that raises UsageProblem for an item that no registry reads, and passes on the others."""
+
+    def pass_on(units: Iterable[Unit]) -> None:
+        kept = list(units)
+        for unit in kept:
+            # A registry that refuses labels does not undo the publish.
+            if unit.items == 1 and len(unit.body) - len("[]") > ITEM_LIMIT and unit.kind is not Kind.LABELS:
+                raise _too_large_item(unit)
+        sink(kept)
+
+    return pass_on
+
+
+def _too_large_item(unit: Unit) -> UsageProblem:
+    item = json.loads(unit.body)[0]
+    if unit.kind is not Kind.JOBS:
+        return _too_large(f"one of the {unit.kind.value}", len(unit.body), FEWER)
+    command = shown(str(item["command"]))
+    step = f"step {item['step_number']} ({command if len(command) <= _SHOWN else f'{command[:_SHOWN]}…'})"
+    return _too_large(step, len(unit.body), FEWER if item["job_type"] == PUT else "put files that do not come from it")
+
+
+def _too_large(what: str, size: int, next_step: str) -> UsageProblem:
+    return UsageProblem(
+        f"{what} takes {size:,} bytes in the lineage, and a registry reads {ITEM_LIMIT:,} of one item",
+        kept="Nothing was sent or kept.",
+        next_step=next_step,
+    )
 
 
 def _objects(digested: Sequence[Digested], url: Callable[[str], str]) -> tuple[ObjectRow, ...]:

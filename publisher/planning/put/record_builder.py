@@ -8,9 +8,11 @@ from functools import partial
 from roar_publisher.lineage.artifacts import remote_source
 from roar_publisher.lineage.composites import composite_items
 from roar_publisher.lineage.database import RoarDatabase
+from roar_publisher.lineage.put_addresses import PutInput, shortened
 from roar_publisher.lineage.redaction.redactor import Redactor
 from roar_publisher.lineage.redaction.settings import OmitConfig
 from roar_publisher.lineage.rows import SessionRow
+from roar_publisher.lineage.selection import JOB_TEXT_LIMITS
 from roar_publisher.planning.put.dataset_detection import dataset_identifiers
 from roar_publisher.planning.put.datasets import datasets_in
 from roar_publisher.planning.put.job import destination_type, put_command, put_label, put_metadata
@@ -76,7 +78,12 @@ def build_record(
         now=now,
     )
     # The registration of datasets belongs to roar.db only and is not sent.
-    kept = metadata | {"composites": list(map(_registration, datasets)), "lineage_composites": registrations}
+    local = {"composites": list(map(_registration, datasets)), "lineage_composites": registrations}
+    label = put_label(metadata | local)
+    if len(json.dumps({"put": metadata | local})) > JOB_TEXT_LIMITS["metadata"]:  # no later publish could read it
+        uploaded = [PutInput(file.digest, file.path, file.url) for file in files]
+        used = [PutInput(str(one["hash"]), str(one["root_path"]), None) for one in registrations if one["root_path"]]
+        metadata = shortened(metadata, uploaded + used)
     return PutRecord(
         session=session.id,
         job_uid=secrets.token_hex(_UID_BYTES),
@@ -84,8 +91,8 @@ def build_record(
         command=put_command(request),
         step_number=_next_step(database, session),
         sent=json.dumps({"put": metadata}),
-        kept=json.dumps({"put": kept}),
-        label=put_label(kept),
+        kept=json.dumps({"put": metadata | local}),
+        label=label,
         name=request.name,
         source_type=source_type,
         files=files,
