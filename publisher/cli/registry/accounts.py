@@ -188,7 +188,9 @@ def issue_token(user: str, ttl: int, auth_json: Path | None, url: str | None, as
         raise UsageProblem(f"{auth_json} holds a sign-in already", next_step=f"rm {auth_json}, or name another file")
     issuer = registry_address(url, os.environ) if url is not None else last_address(data)
     with open_accounts(data) as accounts:
-        holder, tokens = accounts.write(grants.issue, user, now=time.time(), lifetime=float(ttl))
+        holder, tokens = accounts.write(
+            grants.issue, user, now=time.time(), lifetime=float(ttl), renewable=auth_json is not None or as_json
+        )
     document = sign_in_document(holder, tokens, issuer=issuer)
     if auth_json is not None:
         try:

@@ -36,6 +36,10 @@ class Authority(Protocol):
         """Return the token's user, as of at most a few seconds ago; None if the token is not valid."""
         ...
 
+    async def holder_of(self, access_token: str) -> grants.TokenHolder | None:
+        """Return whose the token is. Returns None as `user_of`."""
+        ...
+
     async def context_of_bearer(self, access_token: str) -> AccessContext | None:
         """Return the live access context of the token's user; None if the token is not valid any more."""
         ...
@@ -83,6 +87,11 @@ class LocalAuthority:
         """See `Authority`."""
         now = self._clock()
         return await self._run(lambda: self._accounts.read(grants.bearer, access_token, now))
+
+    async def holder_of(self, access_token: str) -> grants.TokenHolder | None:
+        """See `Authority`."""
+        now = self._clock()
+        return await self._run(lambda: self._accounts.read(grants.holder, access_token, now))
 
     async def context_of_bearer(self, access_token: str) -> AccessContext | None:
         """See `Authority`."""

@@ -14,6 +14,7 @@ import hmac
 import secrets
 from base64 import urlsafe_b64encode
 from enum import Enum
+from typing import NamedTuple
 
 from roar_publisher.guarded import Guarded
 from roar_publisher.registry.store import sign_ins
@@ -49,18 +50,27 @@ class Tokens(Guarded, frozen=True):
     refresh_expires_at: float
 
 
+class TokenHolder(NamedTuple):
+    """The user of a valid access token, and the sign-in here that it belongs to; None if another service has it."""
+
+    user: User
+    grant_id: str | None
+
+
 def issue(
-    connection: Connection, user_name: str, *, now: float, lifetime: float = ACCESS_LIFETIME
+    connection: Connection, user_name: str, *, now: float, lifetime: float = ACCESS_LIFETIME, renewable: bool = True
 ) -> tuple[User, Tokens]:
     """Sign a user in. `lifetime` is in seconds and applies to this access token and to those from refreshes.
 
-    Raises `NotFound`.
+    If nobody gets the refresh token, the sign-in is not `renewable`: it ends with the access token. Raises `NotFound`.
     """
     user = find_user(connection, user_name)
-    return user, issue_to(connection, user, now=now, lifetime=lifetime)
+    return user, issue_to(connection, user, now=now, lifetime=lifetime, renewable=renewable)
 
 
-def issue_to(connection: Connection, user: User, *, now: float, lifetime: float = ACCESS_LIFETIME) -> Tokens:
+def issue_to(
+    connection: Connection, user: User, *, now: float, lifetime: float = ACCESS_LIFETIME, renewable: bool = True
+) -> Tokens:
     """Like `issue`, for a known user."""
     _delete_expired(connection, now)
     tokens = _new_tokens(new_id(), now, lifetime)
@@ -70,7 +80,7 @@ def issue_to(connection: Connection, user: User, *, now: float, lifetime: float 
         user.id,
         refresh_hash=_hash(tokens.refresh_token),
         issued_at=now,
-        expires_at=tokens.refresh_expires_at,
+        expires_at=tokens.refresh_expires_at if renewable else tokens.expires_at,
         lifetime=lifetime,
     )
     _store_access_token(connection, tokens)
@@ -80,6 +90,12 @@ def issue_to(connection: Connection, user: User, *, now: float, lifetime: float 
 def bearer(connection: Connection, access_token: str, now: float) -> User | None:
     """Return the user of an access token; None if the token is unknown, expired or revoked."""
     return sign_ins.user_of_access_token(connection, _hash(access_token), now)
+
+
+def holder(connection: Connection, access_token: str, now: float) -> TokenHolder | None:
+    """Return whose an access token is; None if the token is unknown, expired or revoked."""
+    user = bearer(connection, access_token, now)
+    return None if user is None else TokenHolder(user, sign_ins.grant_of_access_token(connection, _hash(access_token)))
 
 
 def refresh(connection: Connection, refresh_token: str, now: float) -> Tokens | NoTokens:

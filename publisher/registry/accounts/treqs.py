@@ -28,6 +28,7 @@ from pydantic import ValidationError
 from roar_publisher.registry.accounts.authority import CallRunner
 from roar_publisher.registry.accounts.context import AccessContext
 from roar_publisher.registry.accounts.device_flow import DEVICE_GRANT, DeviceClient, poll_error, poll_refusal
+from roar_publisher.registry.accounts.grants import TokenHolder
 from roar_publisher.registry.accounts.treqs_client import RequestKind, Timeouts, TreqsClient, service_unavailable
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.store.database import Connection
@@ -123,6 +124,11 @@ class TreqsService:
                 raise pending.error
             if not pending.abandoned:
                 return pending.user
+
+    async def holder_of(self, access_token: str) -> TokenHolder | None:
+        """See `Authority`. The service has the sign-in."""
+        user = await self.user_of(access_token)
+        return None if user is None else TokenHolder(user, None)
 
     async def context_of_bearer(self, access_token: str) -> AccessContext | None:
         """See `Authority`."""

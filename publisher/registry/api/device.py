@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Route
 from roar_publisher.glaas import wire
 from roar_publisher.glaas.protocol import API_ROOT
 from roar_publisher.registry.accounts import device_flow
+from roar_publisher.registry.accounts.browser_sessions import may_sign_in_programs
 from roar_publisher.registry.accounts.callers import Credential
 from roar_publisher.registry.accounts.device_flow import DEVICE_GRANT, DeviceClient, PollError, poll_refusal
 from roar_publisher.registry.accounts.signin_file import iso_time
@@ -20,12 +21,17 @@ from roar_publisher.registry.api.forms import TOKEN_FIELD, cookie_of, form_token
 from roar_publisher.registry.api.pages import HEADERS
 from roar_publisher.registry.api.service import RegistryService, client_of_request
 from roar_publisher.registry.api.sign_in import WRONG_CODE, as_page, see_other
+from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.pages.device import ALLOW, code_page, confirm_page, decided_page
 from roar_publisher.registry.store.users import User
 
 PAGE = "device"
 """Name of the route of the page."""
 SIGN_IN_FIRST = "/sign-in?next=/device"
+CODE_NEEDED = (
+    "a program can only be signed in by a browser that signed in with a code, not with a token: sign out at /account,"
+    " then sign in with a code of your operator (roar registry user sign-in NAME)"
+)
 ROAR_CLI = "roar-cli"
 
 _Text = Annotated[wire.Text, Field(min_length=1, max_length=8192)]
@@ -119,9 +125,14 @@ class DeviceApi(Struct, frozen=True):
         return HTMLResponse(decided_page(found.name, allowed=allowed), headers=HEADERS)
 
     async def _user(self, request: Request) -> User | None:
-        """Return the user that has signed in with this browser."""
-        caller = await self.service.visitor(request)
-        return caller.user if caller.credential is Credential.COOKIE else None
+        """Return the user that has signed in with this browser. Raises `Refusal` (403) if that was not by a code."""
+        service, cookie = self.service, cookie_of(request)
+        caller = await service.visitor(request)
+        if cookie is None or caller.credential is not Credential.COOKIE:
+            return None
+        if not await service.write_accounts(may_sign_in_programs, cookie, service.clock()):
+            raise Refusal(HTTPStatus.FORBIDDEN, CODE_NEEDED)
+        return caller.user
 
 
 def _hidden(request: Request) -> dict[str, str]:

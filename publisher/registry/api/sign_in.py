@@ -15,11 +15,13 @@ from roar_publisher.registry.accounts.attempts import begin_attempt, give_back
 from roar_publisher.registry.accounts.browser_sessions import (
     SESSION_SECONDS,
     begin_session,
+    begin_session_of_token,
     end_session,
     new_cookie,
     spend_code,
 )
 from roar_publisher.registry.accounts.callers import bearer_of
+from roar_publisher.registry.accounts.grants import TokenHolder
 from roar_publisher.registry.api.forms import TOKEN_FIELD, cookie_of, form_token, read_form, set_cookie
 from roar_publisher.registry.api.pages import HEADERS
 from roar_publisher.registry.api.service import RegistryService, client_of_request
@@ -28,7 +30,6 @@ from roar_publisher.registry.pages.addresses import own_address
 from roar_publisher.registry.pages.html import problem_page
 from roar_publisher.registry.pages.sign_in import account_page, sign_in_page
 from roar_publisher.registry.store.database import Connection
-from roar_publisher.registry.store.users import User
 
 _OWN_PATH = re.compile(r"/(?![/\\])[!-~]{0,2000}")
 """A path on this registry. Browsers take `//host` and `/\\host` for another one."""
@@ -109,22 +110,32 @@ class SignInPages(Struct, frozen=True):
         cookie = await service.write_accounts(_sign_in_by_code, secret, *browser)
         token = bearer_of(f"Bearer {secret}")
         if cookie is None and token is not None:
-            user = await service.caller_identifier.authority.user_of(token)
-            cookie = None if user is None else await service.write_accounts(_sign_in, user, *browser)
+            holder = await service.caller_identifier.authority.holder_of(token)
+            cookie = None if holder is None else await service.write_accounts(_sign_in_by_token, holder, *browser)
         return cookie
 
 
 def _sign_in_by_code(connection: Connection, code: str, guesser: str, before: str, now: float) -> str | None:
     """Sign in the user of a code, which is spent only together with that. Return None if it is not a valid one."""
     user = spend_code(connection, code, now)
-    return None if user is None else _sign_in(connection, user, guesser, before, now)
+    if user is None:
+        return None
+    _was_right(connection, guesser, before)
+    return begin_session(connection, user, now)
 
 
-def _sign_in(connection: Connection, user: User, guesser: str, before: str, now: float) -> str:
-    """Sign a user in instead of who had the cookie `before`, and give the attempt back. Return the cookie."""
+def _sign_in_by_token(connection: Connection, holder: TokenHolder, guesser: str, before: str, now: float) -> str | None:
+    """Sign in the user of a valid access token. Return None if it was revoked meanwhile."""
+    cookie = begin_session_of_token(connection, holder, now)
+    if cookie is not None:
+        _was_right(connection, guesser, before)
+    return cookie
+
+
+def _was_right(connection: Connection, guesser: str, before: str) -> None:
+    """Give the attempt back, and end the sign-in of who had the cookie `before`."""
     give_back(connection, guesser)
     end_session(connection, before)
-    return begin_session(connection, user, now)
 
 
 def _known_cookie(request: Request) -> str:

@@ -21,7 +21,7 @@ def sign_in_page(hidden: Mapping[str, str], problem: str = "") -> str:
         ),
         "<p>The registry&rsquo;s operator makes a code with <code>roar registry user sign-in NAME</code>. It works"
         " once. If you have signed in with roar, you can enter the <code>access_token</code> in"
-        " <code>~/.config/roar/auth.json</code> instead.</p>",
+        " <code>~/.config/roar/auth.json</code> instead, to read pages.</p>",
     ]
     return document("Sign in", body)
 

@@ -19,7 +19,7 @@ MIGRATIONS = (
         id TEXT PRIMARY KEY,
         user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
         refresh_hash BLOB NOT NULL UNIQUE,
-        expires_at REAL NOT NULL,       -- Unix seconds; of the refresh token
+        expires_at REAL NOT NULL,       -- Unix seconds; of the refresh token, if somebody has it
         issued_at REAL NOT NULL,
         lifetime REAL NOT NULL          -- seconds of each access token
     ) WITHOUT ROWID;
@@ -99,5 +99,11 @@ MIGRATIONS = (
         user_id TEXT REFERENCES users (id) ON DELETE CASCADE,  -- who allowed it
         refused INTEGER NOT NULL DEFAULT 0
     ) WITHOUT ROWID;
+    """,
+    """
+    ALTER TABLE browser_sessions ADD COLUMN by_code INTEGER NOT NULL DEFAULT 0;  -- 0: signed in with an access token
+    ALTER TABLE browser_sessions ADD COLUMN token_grant_id TEXT REFERENCES grants (id) ON DELETE CASCADE;
+                                        -- of that token; null: by a code, or a token of another service
+    CREATE INDEX browser_sessions_by_token_grant ON browser_sessions (token_grant_id);
     """,
 )

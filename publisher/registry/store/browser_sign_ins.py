@@ -27,19 +27,25 @@ def take_code(connection: Connection, code_hash: bytes, now: float) -> User | No
     return None if row is None else user_of(row)
 
 
-def insert_session(connection: Connection, cookie_hash: bytes, grant_id: str) -> None:
-    """Let a cookie stand for a sign-in."""
+def insert_session(
+    connection: Connection, cookie_hash: bytes, grant_id: str, *, by_code: bool, token_grant_id: str | None
+) -> None:
+    """Let a cookie stand for a sign-in, until `token_grant_id` ends, the sign-in of the token that began it."""
     connection.execute(
-        "INSERT INTO browser_sessions (hash, grant_id) VALUES (:hash, :grant)", {"hash": cookie_hash, "grant": grant_id}
+        "INSERT INTO browser_sessions (hash, grant_id, by_code, token_grant_id) VALUES (:hash, :grant, :by_code, :of)",
+        {"hash": cookie_hash, "grant": grant_id, "by_code": int(by_code), "of": token_grant_id},
     )
 
 
-def user_of_cookie(connection: Connection, cookie_hash: bytes, now: float) -> User | None:
-    """Return the user of a cookie; None if its sign-in is unknown, expired or revoked."""
+def user_of_cookie(connection: Connection, cookie_hash: bytes, now: float, *, by_code: bool = False) -> User | None:
+    """Return the user of a cookie; None if its sign-in is unknown, expired or revoked.
+
+    With `by_code`, only sign-ins that began with a code count.
+    """
     row = connection.execute(
         "SELECT users.* FROM browser_sessions JOIN grants ON grants.id = grant_id JOIN users ON users.id = user_id"
-        " WHERE hash = :hash AND expires_at > :now",
-        {"hash": cookie_hash, "now": now},
+        " WHERE hash = :hash AND expires_at > :now AND by_code >= :least",
+        {"hash": cookie_hash, "now": now, "least": int(by_code)},
     ).fetchone()
     return None if row is None else user_of(row)
 

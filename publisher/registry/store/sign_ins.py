@@ -16,7 +16,7 @@ ROAR_CLI, BROWSER = "roar-cli", "browser"
 
 
 class Grant(Struct, frozen=True):
-    """A sign-in, for listings. `client` is `roar-cli` or `browser`. `expires_at` is that of the refresh token."""
+    """A sign-in, for listings. `client` is `roar-cli` or `browser`. `expires_at` is that of the last of its tokens."""
 
     id: str
     user: str
@@ -78,6 +78,18 @@ def user_of_access_token(connection: Connection, token_hash: bytes, now: float) 
         (token_hash, now),
     ).fetchone()
     return None if row is None else user_of(row)
+
+
+def grant_of_access_token(connection: Connection, token_hash: bytes) -> str | None:
+    """Return the id of the sign-in of an access token; None if the token is unknown or its sign-in has ended."""
+    row = connection.execute("SELECT grant_id FROM access_tokens WHERE hash = :hash", {"hash": token_hash}).fetchone()
+    return None if row is None else str(row["grant_id"])
+
+
+def end_of_grant(connection: Connection, grant_id: str) -> float | None:
+    """Return when a sign-in ends, if it is not renewed; None if it has been ended."""
+    row = connection.execute("SELECT expires_at FROM grants WHERE id = :id", {"id": grant_id}).fetchone()
+    return None if row is None else float(row["expires_at"])
 
 
 def grant_of_refresh_token(connection: Connection, token_hash: bytes) -> ActiveGrant | None:
@@ -144,6 +156,10 @@ def grants(connection: Connection) -> list[Grant]:
 def delete_expired(connection: Connection, now: float, *, salts_before: float) -> None:
     """Delete what has expired, and the salts of refresh tokens that were spent before a time."""
     connection.execute("DELETE FROM grants WHERE expires_at <= ?", (now,))
+    connection.execute(  # of browsers whose cookie has ended with the sign-in of a token
+        "DELETE FROM grants WHERE client = :browser AND id NOT IN (SELECT grant_id FROM browser_sessions)",
+        {"browser": BROWSER},
+    )
     connection.execute("DELETE FROM access_tokens WHERE expires_at <= ?", (now,))
     connection.execute("DELETE FROM spent_refresh_tokens WHERE expires_at <= ?", (now,))
     connection.execute("UPDATE spent_refresh_tokens SET salt = NULL WHERE spent_at < ?", (salts_before,))

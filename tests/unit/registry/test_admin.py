@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 from roar_publisher.auth.signin import Document, TokenState
 from roar_publisher.cli.registry.command import registry
 from roar_publisher.registry.accounts.context import context_of
+from roar_publisher.registry.accounts.grants import REFRESH_LIFETIME
 from roar_publisher.registry.store.users import DATABASE_NAME as ACCOUNTS_NAME
 from roar_publisher.registry.store.users import Accounts
 from roar_publisher.state.errors import LocalProblem, UsageProblem
@@ -68,6 +69,13 @@ def test_a_token_is_printed_once_and_works_while_the_registry_runs(admin: Admin)
     assert admin.listed("token") == []
     assert token not in admin("token", "list")
     assert token.encode() not in b"".join(path.read_bytes() for path in admin.data.iterdir() if path.is_file())
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_token_whose_refresh_token_nobody_has_is_listed_with_its_own_end(admin: Admin, as_json: bool) -> None:
+    admin("token", "issue", "alice", "--ttl", "600", *(["--json"] if as_json else []))
+    (grant,) = admin.listed("token")
+    assert grant["expires_at"] - grant["issued_at"] == pytest.approx(REFRESH_LIFETIME if as_json else 600)
 
 
 def test_the_sign_in_file_is_private_and_readable_by_roar(admin: Admin, tmp_path: Path) -> None:

@@ -82,6 +82,26 @@ async def test_a_program_is_signed_in_after_its_code_was_allowed(registry: Regis
     assert error_of(await polled(registry, codes["device_code"])) == "expired_token", "its tokens were fetched"
 
 
+async def test_a_browser_that_signed_in_with_a_token_allows_nothing(registry: Registry, browser: Browser) -> None:
+    """Whoever has read a token somewhere would get a sign-in that outlives it."""
+    codes = await started(registry)
+    await browser.get("/device")
+    of_a_token = Browser(registry.client)
+    await of_a_token.sign_in(registry.person("bob").tokens.access_token)
+    await of_a_token.get("/account")
+    code = codes["user_code"]
+    for answer in (
+        await of_a_token.get("/device"),
+        await of_a_token.submit("/device", user_code=code),
+        await of_a_token.submit("/device/decision", user_code=code, decision="allow"),
+    ):
+        assert answer.status_code == 403
+    await of_a_token.get("/account")
+    answer = await of_a_token.submit("/device/decision", user_code=code, decision="allow")
+    assert (answer.status_code, "roar registry user sign-in" in answer.text) == (403, True)
+    assert error_of(await polled(registry, codes["device_code"])) == "authorization_pending"
+
+
 async def test_a_refused_program_gets_no_tokens(registry: Registry, browser: Browser) -> None:
     for decision in ("refuse", "", "Allow"):
         codes = await started(registry)

@@ -11,6 +11,7 @@ import pytest
 
 from roar_publisher.registry.accounts import attempts, grants
 from roar_publisher.registry.accounts.attempts import MAX_FAILURES, PERIOD_SECONDS
+from roar_publisher.registry.accounts.authority import LocalAuthority
 from roar_publisher.registry.accounts.browser_sessions import CODE_SECONDS, SESSION_SECONDS
 from roar_publisher.registry.accounts.codes import new_code, typed_code
 from roar_publisher.registry.api import sign_in
@@ -116,6 +117,45 @@ async def test_an_access_token_signs_in_too_while_it_is_valid(registry: Registry
         assert (await Browser(registry.client).sign_in(wrong)).status_code == 403
     registry.clock.now += grants.ACCESS_LIFETIME
     assert (await Browser(registry.client).sign_in(alice.tokens.access_token)).status_code == 403
+
+
+@pytest.mark.parametrize("how", ["expired", "revoked", "logged out"])
+async def test_a_cookie_ends_with_the_sign_in_of_the_token_that_began_it(
+    registry: Registry, browser: Browser, how: str
+) -> None:
+    alice, store, now = registry.person("alice"), registry.store.accounts, registry.clock()
+    _, tokens = store.write(grants.issue, "alice", now=now, lifetime=600.0, renewable=False)
+    assert (await browser.sign_in(tokens.access_token)).status_code == 303
+    ends = {each.id: each.expires_at for each in store.read(sign_ins.grants) if each.id != alice.tokens.grant_id}
+    assert set(ends.values()) == {now + 600.0}
+    registry.clock.now += 599.0
+    assert (await browser.get("/account")).status_code == 200
+    match how:
+        case "expired":
+            registry.clock.now += 1.0
+        case "revoked":
+            store.write(sign_ins.revoke, tokens.grant_id)
+        case _:
+            store.write(grants.revoke_bearer, tokens.access_token)
+    assert (await browser.get("/account")).headers["location"] == "/sign-in"
+    await Browser(registry.client).sign_in(code_for(registry))
+    assert not ends.keys() & {each.id for each in store.read(sign_ins.grants)}
+
+
+async def test_a_token_that_is_revoked_while_it_signs_in_begins_nothing(
+    registry: Registry, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = registry.person("alice")
+    holder_of = LocalAuthority.holder_of
+
+    async def revoked_afterwards(authority: LocalAuthority, token: str) -> grants.TokenHolder | None:
+        holder = await holder_of(authority, token)
+        registry.store.accounts.write(sign_ins.revoke, alice.tokens.grant_id)
+        return holder
+
+    monkeypatch.setattr(LocalAuthority, "holder_of", revoked_afterwards)
+    assert (await browser.sign_in(alice.tokens.access_token)).status_code == 403
+    assert registry.store.accounts.read(sign_ins.grants) == []
 
 
 async def test_a_cookie_ends_by_itself(registry: Registry, browser: Browser) -> None:
