@@ -140,7 +140,7 @@ class Series:
         for path in self.files.iterdir():
             with suppress(FileNotFoundError):  # the daemon removes snapshots at the same time
                 if path.name not in known and path.lstat().st_mtime < older_than:
-                    remove_home(Path(os.path.realpath(path)), self.files)
+                    remove_home(Path(os.readlink(path)) if path.is_symlink() else path, self.files)
 
     def remove_snapshot(self, record: Record) -> None:
         """Remove the snapshot of a checkpoint, if it is still there."""

@@ -30,11 +30,14 @@ SMALL_BYTES = 1024 * 1024
 """A file of at most this size is copied (0.3 ms), so that it may be rewritten in place at once."""
 COPIED_BYTES = 4 * SMALL_BYTES
 """The most bytes that are copied for one checkpoint (1 ms) in the training loop."""
-BESIDE = ".roar-checkpoints"
-"""The folder for snapshots beside files that are on another file system than their project."""
+BESIDE = ".roar-checkpoints-"
+"""The folder for snapshots beside files that are on another file system than their project; a user's id follows."""
 FICLONE = 0x40049409
 """The request number of Linux' ioctl that makes a reflink."""
 NO_LINKS = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.EACCES, errno.ENOSYS})
+"""Why a file gets no second name."""
+NO_FOLDER = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+"""Why there can be no folder beside a file."""
 
 Stamp = tuple[int, int]
 """Size in bytes, modification time in nanoseconds."""
@@ -55,14 +58,14 @@ class Torn(Exception):
 def home_for(path: Path, files: Path) -> Path:
     """Return a new folder for the snapshot of `path`: below `files`, or beside it if that is another file system.
 
-    A link below `files` leads to one elsewhere, so that it is found if this process is killed. Raises OSError.
+    It is below `files` as well if other users could exchange what is beside it, or this one may not write there. A link
+    below `files` leads to one elsewhere, so that it is found if this process is killed. Raises OSError.
     """
-    name, beside = secrets.token_hex(8), path.parent
+    name, folder = secrets.token_hex(8), path.parent
     home = files / name
-    if os.stat(beside).st_dev != os.stat(files).st_dev:
-        home = beside / BESIDE / name
-        home.parent.mkdir(mode=0o700, exist_ok=True)
-        with suppress(FileExistsError), open(home.parent / ".gitignore", "x", encoding="ascii") as ignored:
+    if os.stat(folder).st_dev != os.stat(files).st_dev and (beside := _own_folder_in(folder)) is not None:
+        home = beside / name
+        with suppress(FileExistsError), open(beside / ".gitignore", "x", encoding="ascii") as ignored:
             ignored.write("*\n")  # the snapshots are no uncommitted changes
         with suppress(PermissionError):  # of a file system without symbolic links
             (files / name).symlink_to(home)
@@ -71,10 +74,41 @@ def home_for(path: Path, files: Path) -> Path:
 
 
 def remove_home(home: Path, files: Path) -> None:
-    """Remove a folder of `home_for`, if it is still there, and the link that leads to it."""
-    shutil.rmtree(home, ignore_errors=True)
+    """Remove a folder of `home_for`, if it is still there, and the link that leads to it.
+
+    Elsewhere than below `files`, what other users may have put in its place stays.
+    """
+    if home.parent == files or _is_own(home.parent):
+        shutil.rmtree(home, ignore_errors=True)
     with suppress(OSError):  # it is a folder, which is removed already, or there is none
         (files / home.name).unlink()
+
+
+def _own_folder_in(folder: Path) -> Path | None:
+    """Return this user's folder for snapshots in a folder, or None if none can be made that only they may change."""
+    found = os.lstat(os.path.realpath(folder))
+    is_sticky = found.st_mode & stat.S_ISVTX and found.st_uid in (0, os.geteuid())
+    if found.st_mode & stat.S_IWOTH and not is_sticky:
+        return None  # another user may rename what is in it
+    beside = folder / f"{BESIDE}{os.geteuid()}"
+    try:
+        with suppress(FileExistsError):
+            beside.mkdir(mode=0o700)
+    except OSError as error:
+        if error.errno in NO_FOLDER:
+            return None
+        raise
+    return beside if _is_own(beside) else None
+
+
+def _is_own(folder: Path) -> bool:
+    """Return whether a path is a folder, and no link to one, that belongs to this user, and others may not change."""
+    try:
+        found = os.lstat(folder)
+    except OSError:
+        return False
+    others = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not others
 
 
 def hold(path: Path, home: Path, number: int) -> HeldFiles:
@@ -184,7 +218,7 @@ def _files(path: Path) -> Iterator[tuple[str, str]]:
         yield "", os.path.realpath(path)
         return
     for folder, below, names in os.walk(path):
-        below[:] = [name for name in below if name not in (".git", ".roar", BESIDE)]
+        below[:] = [name for name in below if name not in (".git", ".roar") and not name.startswith(BESIDE)]
         for name in names:
             full = os.path.join(folder, name)
             if os.path.isfile(full):

@@ -154,7 +154,8 @@ def test_strays_that_the_daemon_removes_at_the_same_time_are_passed_over(
 
 
 def test_strays_on_another_file_system_are_removed_with_the_links_to_them(series: Series, tmp_path: Path) -> None:
-    beside = tmp_path / BESIDE
+    beside = tmp_path / f"{BESIDE}{os.geteuid()}"
+    beside.mkdir(mode=0o700)
     for name in ("kept", "stray"):
         (beside / name / "held-0").mkdir(parents=True)
         (series.files / name).symlink_to(beside / name)
@@ -165,6 +166,26 @@ def test_strays_on_another_file_system_are_removed_with_the_links_to_them(series
     series.remove_strays(1.0)
     assert [path.name for path in beside.iterdir()] == ["kept"]
     assert {path.name for path in series.files.iterdir()} == {"kept", "home-1"}
+
+
+@pytest.mark.parametrize("beside_is", ["theirs", "a link"])
+def test_what_another_user_puts_in_the_place_of_a_stray_is_not_removed(
+    series: Series, tmp_path: Path, beside_is: str
+) -> None:
+    precious = tmp_path / "precious"
+    (precious / "stray").mkdir(parents=True)
+    beside = tmp_path / BESIDE
+    if beside_is == "theirs":
+        beside.mkdir()
+        beside.chmod(0o777)
+        (beside / "stray").symlink_to(precious / "stray")
+    else:
+        beside.symlink_to(precious)
+    (series.files / "stray").symlink_to(beside / "stray")
+    os.utime(series.files / "stray", (0, 0), follow_symlinks=False)
+    series.remove_strays(1.0)
+    assert (precious / "stray").is_dir()
+    assert list(series.files.iterdir()) == []
 
 
 def test_only_folders_are_series(series: Series, tmp_path: Path) -> None:

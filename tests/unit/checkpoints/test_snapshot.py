@@ -181,7 +181,7 @@ def test_a_file_on_another_file_system_is_held_beside_it(tmp_path: Path, monkeyp
     with monkeypatch.context() as patched:
         patched.setattr(os, "stat", other_disk)
         home = home_for(model, files)
-    assert home.parent == scratch / snapshot.BESIDE
+    assert home.parent == scratch / f"{snapshot.BESIDE}{os.geteuid()}"
     assert (files / home.name).readlink() == home, "where it is found after a kill"
     assert (home.parent / ".gitignore").read_text() == "*\n"
     assert hold(scratch, home, 0).stamps.keys() == {"model.pt"}, "snapshots are no part of a checkpoint"
@@ -189,6 +189,64 @@ def test_a_file_on_another_file_system_is_held_beside_it(tmp_path: Path, monkeyp
     assert list(home.parent.iterdir()) == [home.parent / ".gitignore"]
     assert list(files.iterdir()) == []
     remove_home(home, files)
+
+
+def planted(beside: Path, elsewhere: Path, how: str) -> None:
+    """What another user has made in a folder that all may write into."""
+    if how == "link":
+        elsewhere.mkdir()
+        beside.symlink_to(elsewhere)
+    elif how == "file":
+        beside.touch()
+    elif how == "writable":
+        beside.mkdir()
+        beside.chmod(0o770)
+    elif how == "theirs":
+        beside.mkdir(mode=0o700)
+    elif how == "not sticky":
+        beside.parent.chmod(0o777)
+    else:
+        beside.parent.chmod(0o1777)
+
+
+@pytest.mark.parametrize("how", ["link", "file", "writable", "theirs", "not sticky", "their sticky folder"])
+def test_no_snapshot_lies_where_another_user_could_exchange_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    files, scratch, lstat, user = tmp_path / "files", tmp_path / "scratch", os.lstat, os.geteuid()
+    files.mkdir()
+    model = written(scratch / "model.pt", LARGE)
+    beside = scratch / f"{snapshot.BESIDE}{user}"
+    planted(beside, tmp_path / "elsewhere", how)
+    theirs = {"theirs": beside, "their sticky folder": scratch}.get(how)
+
+    def owned(path: Path) -> os.stat_result:
+        found = lstat(path)
+        return os.stat_result((*found[:4], user + 1, *found[5:])) if Path(path) == theirs else found
+
+    before = sorted(scratch.rglob("*"))
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "stat", lambda path: SimpleNamespace(st_dev=lstat(path).st_dev + (path == scratch)))
+        patched.setattr(os, "lstat", owned)
+        home = home_for(model, files)
+    assert home.parent == files
+    assert sorted(scratch.rglob("*")) == before
+
+
+def test_a_folder_that_may_not_be_written_holds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files, stat, mkdir = tmp_path / "files", os.stat, Path.mkdir
+    files.mkdir()
+
+    def refuse(path: Path, mode: int) -> None:
+        if path.name.startswith(snapshot.BESIDE):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        mkdir(path, mode)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "stat", lambda path: SimpleNamespace(st_dev=stat(path).st_dev + (path == tmp_path)))
+        patched.setattr(Path, "mkdir", refuse)
+        home = home_for(tmp_path / "model.pt", files)
+    assert home.parent == files
 
 
 def test_a_file_system_without_symbolic_links_holds_it_beside_the_file_all_the_same(
