@@ -195,11 +195,15 @@ def first_links(
     return ((digest, path, size) for digest, path, size in rows)
 
 
-def insert_aliases(connection: Connection, graph_id: int, pairs: Iterable[tuple[str, str]]) -> None:
-    """Record other uids of a graph's jobs, as pairs of the other uid and the job's. Existing ones are not changed."""
+def insert_aliases(connection: Connection, graph_id: int, pairs: Sequence[tuple[str, str]]) -> None:
+    """Record other uids of a graph's jobs, as pairs of the other uid and the job's. Existing ones are not changed.
+
+    A uid of another job of the graph is left out: anybody may publish a public lineage again with its uids exchanged.
+    """
+    own = job_ids(connection, graph_id, [uid for uid, _ in pairs])
     connection.executemany(
         "INSERT INTO job_aliases (graph_id, uid, job_uid) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-        [(graph_id, *pair) for pair in pairs],
+        [(graph_id, *pair) for pair in pairs if pair[0] not in own],
     )
 
 
@@ -210,9 +214,14 @@ def count_aliases(connection: Connection, graph_id: int) -> int:
 
 
 def uid_of_alias(connection: Connection, graph_id: int, uid: str) -> str:
-    """Return the uid under which a graph has the job staged as `uid`. Without an alias, this is `uid` itself."""
+    """Return the uid under which a graph has the job staged as `uid`: `uid` itself for its own, or without an alias.
+
+    Stores of earlier releases may have aliases that are uids of other jobs of the graph; they mean nothing.
+    """
     row = connection.execute(
-        "SELECT job_uid FROM job_aliases WHERE graph_id = ? AND uid = ?", (graph_id, uid)
+        "SELECT job_uid FROM job_aliases WHERE graph_id = :graph AND uid = :uid"
+        " AND NOT EXISTS (SELECT 1 FROM jobs WHERE graph_id = :graph AND uid = :uid)",
+        {"graph": graph_id, "uid": uid},
     ).fetchone()
     return uid if row is None else row["job_uid"]
 

@@ -82,6 +82,37 @@ async def test_jobs_of_one_step_are_paired_by_content(registry: Registry) -> Non
     assert sum(found["labels"] != {} for found in lineage["jobs"]) >= 3
 
 
+async def test_uids_of_published_jobs_keep_their_meaning(registry: Registry) -> None:
+    """A stranger publishes the lineage again, with two uids exchanged and a new one."""
+    first = await staged(registry, [1, 2, 3])
+    lineage_hash = (await first.finalize())["hash"]
+    stranger = await registry.open()
+    await stranger.add_jobs(*(job(number, job_uid=uid(other)) for number, other in ((1, 2), (2, 1), (3, 3 + OTHER))))
+    assert (await stranger.finalize())["hash"] == lineage_hash
+    pairs = registry.store.read(lambda db: db.execute("SELECT uid, job_uid FROM job_aliases").fetchall())
+    assert [tuple(pair) for pair in pairs] == [(uid(3 + OTHER), uid(3))]
+
+    await _check_labels_of_job_1(registry, first, lineage_hash)
+
+
+async def test_aliases_of_an_earlier_release_leave_a_uid_its_own_job(registry: Registry) -> None:
+    session = await staged(registry, [1, 2])
+    lineage_hash = (await session.finalize())["hash"]
+    exchanged = "INSERT INTO job_aliases (graph_id, uid, job_uid) SELECT graph_id, ?, ? FROM lineages"
+    registry.store.write(lambda db: db.execute(exchanged, (uid(1), uid(2))))
+
+    await _check_labels_of_job_1(registry, session, lineage_hash)
+
+
+async def _check_labels_of_job_1(registry: Registry, publisher: Session, lineage_hash: str) -> None:
+    """Check that a label by the uid of job 1 is that of job 1, which its page shows."""
+    succeeded(await publisher.post("/labels/batch", {"labels": [label(lineage_hash, 1, {"verdict": "good"})]}))
+    lineage = await registry.lineage(lineage_hash)
+    assert [found["labels"] for found in lineage["jobs"][:2]] == [{"verdict": "good"}, {}]
+    page = await registry.client.get(f"/dag/{lineage_hash}/jobs/{uid(1)}")
+    assert "python step1.py" in page.text
+
+
 async def test_slices_pair_every_job(registry: Registry) -> None:
     numbers = range(1, 2 * slices.SLICE_JOBS + 2)
     lineage_hash = (await (await staged(registry, numbers)).finalize())["hash"]
