@@ -9,7 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
-from itertools import accumulate, takewhile
+from itertools import accumulate, islice, takewhile
 
 import anyio
 
@@ -20,6 +20,7 @@ from roar_publisher.registry.store import lineage_words
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.documents import load_document
 from roar_publisher.registry.store.errors import StoreError, StoreUnavailable
+from roar_publisher.registry.store.label_versions import newest_labels_after
 from roar_publisher.registry.store.lineage_index import IndexedJob, IndexedLink, JobGroup, UnfinishedIndex
 from roar_publisher.registry.store.lineage_words import Word
 
@@ -221,7 +222,7 @@ def _labels(connection: Connection, lineage: UnfinishedIndex) -> str | None:
     if not lineage.position:
         lineage_words.forget_words(connection, lineage.graph_id, "label")
     kind, name = json.loads(lineage.position or '["", ""]')
-    found = index.labels_from(connection, lineage.graph_id, (kind, name), SLICE_LABELS)
+    found = list(islice(newest_labels_after(connection, lineage.graph_id, kind, name), SLICE_LABELS))
     words = [(word, entity.name) for entity, label in found for word in words_of_label(load_document(label.metadata))]
     _add_words(connection, lineage, "label", words)
     return json.dumps((found[-1][0].type, found[-1][0].name)) if found else None

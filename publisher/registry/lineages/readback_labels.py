@@ -1,6 +1,5 @@
 """Reading the labels of a lineage back (`protocol.md §4`): the newest document of every entity, in bounded pages."""
 
-from contextlib import closing
 from http import HTTPStatus
 from itertools import islice
 
@@ -9,11 +8,11 @@ from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages.reading import shown_lineage, whole_hash
 from roar_publisher.registry.store.access import Reader
 from roar_publisher.registry.store.database import Connection
-from roar_publisher.registry.store.label_versions import Entity, Version, newest_labels_after
+from roar_publisher.registry.store.label_versions import Entity, StoredLabel, newest_labels_after
 
 ENTITY_TYPES = {"artifact": "artifact_hash", "dag": "", "job": "job_uid"}
 """The field that names the entity, by its type."""
-MAX_LABELS = 5000
+MAX_LABELS = 1000
 """Labels in one reply."""
 
 
@@ -26,9 +25,9 @@ def read_labels_back(connection: Connection, lineage_hash: str, reader: Reader, 
     if after and (entity_type not in ENTITY_TYPES or not mark):
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "after is the `next` of a page")
     lineage = shown_lineage(connection, whole_hash(connection, lineage_hash, reader), reader)
-    with closing(newest_labels_after(connection, lineage.graph_id, entity_type, entity, MAX_LABELS + 1)) as found:
-        page = within(((each[0], _document(*each)) for each in islice(found, MAX_LABELS)), REPLY_BYTES, _bytes)
-        last = page[-1][0] if next(found, None) is not None else None
+    found = newest_labels_after(connection, lineage.graph_id, entity_type, entity)
+    page = within(((each[0], _document(*each)) for each in islice(found, MAX_LABELS)), REPLY_BYTES, _bytes)
+    last = page[-1][0] if page and next(found, None) is not None else None
     following = None if last is None else f"{last.type}:{last.name}"
     return {"hash": lineage.hash, "labels": [document for _entity, document in page], "next": following}
 
@@ -37,12 +36,13 @@ def _bytes(label: tuple[Entity, dict[str, object]]) -> int:
     return json_bytes(label[1])
 
 
-def _document(entity: Entity, version: Version) -> dict[str, object]:
+def _document(entity: Entity, label: StoredLabel) -> dict[str, object]:
+    version = label.version()
     name = ENTITY_TYPES.get(entity.type)
     return {
         "entity_type": entity.type,
         **({name: entity.name} if name else {}),
-        "version": version.number,
+        "version": label.number,
         "metadata": version.metadata,
         "key_origins": version.key_origins,
     }

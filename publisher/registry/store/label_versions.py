@@ -4,8 +4,7 @@ Every `FULL_VERSION_INTERVAL`-th version is stored in full, so reading an old on
 the earlier versions of one entity exceed `HISTORY_BYTES`, the oldest are dropped. No other version depends on them.
 """
 
-from collections.abc import Generator, Iterator
-from contextlib import closing
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -23,12 +22,15 @@ VERSIONS_AT_ONCE = 10
 """Versions of an entity that are in memory at once, as stored. Those of a hundred lineages are merged."""
 
 _OF_ENTITY = "graph_id = ? AND entity_type = ? AND entity = ?"
-_NEWEST_IN_LINEAGE = """
-    SELECT * FROM labels WHERE graph_id = :graph AND (entity_type, entity) > (:type, :entity) AND version = (
-        SELECT max(version) FROM labels AS every WHERE every.graph_id = labels.graph_id
-            AND every.entity_type = labels.entity_type AND every.entity = labels.entity
-    ) ORDER BY entity_type, entity LIMIT :limit
+_LAST_VERSION = 2**63 - 1
+_NEXT_IN_LINEAGE = f"""
+    SELECT * FROM labels WHERE graph_id = :graph AND (entity_type, entity) = (
+        SELECT entity_type, entity FROM labels
+        WHERE graph_id = :graph AND (entity_type, entity, version) > (:type, :entity, {_LAST_VERSION})
+        ORDER BY entity_type, entity, version LIMIT 1
+    ) ORDER BY version DESC LIMIT 1
 """
+"""Both engines seek from entity to entity, and pass over no versions: one entity may have hundreds of thousands."""
 _NEWEST_OF_ARTIFACT = f"""
     SELECT labels.*, chosen.hash FROM (
         SELECT graph_id, hash, digest, {CREDIBILITY} AS credibility FROM artifacts JOIN lineages USING (graph_id)
@@ -108,16 +110,13 @@ def current_label(connection: Connection, entity: Entity) -> StoredLabel | None:
 
 
 def newest_labels_after(
-    connection: Connection, graph_id: int, entity_type: str, entity: str, limit: int
-) -> Generator[tuple[Entity, Version], None, None]:
-    """Yield the newest label documents of a graph after an entity, by entity type and name.
-
-    They are read lazily; close the generator.
-    """
-    place = {"graph": graph_id, "type": entity_type, "entity": entity, "limit": limit}
-    with closing(connection.stream(_NEWEST_IN_LINEAGE, place)) as rows:
-        for row in rows:
-            yield Entity(row["graph_id"], row["entity_type"], row["entity"]), _stored_label(row).version()
+    connection: Connection, graph_id: int, entity_type: str, entity: str
+) -> Iterator[tuple[Entity, StoredLabel]]:
+    """Yield the newest label documents of a graph after an entity, by entity type and name. They are read lazily."""
+    place = {"graph": graph_id, "type": entity_type, "entity": entity}
+    while (row := connection.execute(_NEXT_IN_LINEAGE, place).fetchone()) is not None:
+        place |= {"type": row["entity_type"], "entity": row["entity"]}
+        yield Entity(row["graph_id"], row["entity_type"], row["entity"]), _stored_label(row)
 
 
 def labels_of_artifact(connection: Connection, digest: str, reader: Reader, lineages: int) -> Iterator[LabelInLineage]:

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.graphs import INDEX_TABLES, delete_some
-from roar_publisher.registry.store.label_versions import Entity, StoredLabel, current_label
 
 CLEAR, JOBS, EDGES, LABELS, DONE = range(5)
 """Phases of a lineage's index (`lineages.index_phase`): its old rows are deleted, then each part is built."""
@@ -235,18 +234,3 @@ def add_group_edges(connection: Connection, graph_id: int, edges: Iterable[tuple
             for source, target, count in edges
         ],
     )
-
-
-def labels_from(
-    connection: Connection, graph_id: int, after: tuple[str, str], limit: int
-) -> list[tuple[Entity, StoredLabel]]:
-    """Return the newest label documents of the entities after a type and name, sorted by these."""
-    rows = connection.execute(
-        "SELECT DISTINCT entity_type, entity FROM labels WHERE graph_id = :graph"
-        " AND (entity_type > :type OR (entity_type = :type AND entity > :entity))"
-        " ORDER BY entity_type, entity LIMIT :limit",
-        {"graph": graph_id, "type": after[0], "entity": after[1], "limit": limit},
-    ).fetchall()
-    entities = [Entity(graph_id, row["entity_type"], row["entity"]) for row in rows]
-    found = ((entity, current_label(connection, entity)) for entity in entities)
-    return [(entity, label) for entity, label in found if label is not None]
