@@ -154,12 +154,19 @@ def grants(connection: Connection) -> list[Grant]:
 
 
 def delete_expired(connection: Connection, now: float, *, salts_before: float) -> None:
-    """Delete what has expired, and the salts of refresh tokens that were spent before a time."""
+    """Delete what has expired, and the salts of refresh tokens that were spent before a time.
+
+    The last access token of each sign-in stays, because it also ends the sign-in when it has expired.
+    """
     connection.execute("DELETE FROM grants WHERE expires_at <= ?", (now,))
     connection.execute(  # of browsers whose cookie has ended with the sign-in of a token
         "DELETE FROM grants WHERE client = :browser AND id NOT IN (SELECT grant_id FROM browser_sessions)",
         {"browser": BROWSER},
     )
-    connection.execute("DELETE FROM access_tokens WHERE expires_at <= ?", (now,))
+    connection.execute(
+        "DELETE FROM access_tokens WHERE expires_at <= ? AND EXISTS (SELECT 1 FROM access_tokens AS later"
+        " WHERE later.grant_id = access_tokens.grant_id AND later.expires_at > access_tokens.expires_at)",
+        (now,),
+    )
     connection.execute("DELETE FROM spent_refresh_tokens WHERE expires_at <= ?", (now,))
     connection.execute("UPDATE spent_refresh_tokens SET salt = NULL WHERE spent_at < ?", (salts_before,))

@@ -216,6 +216,18 @@ async def test_a_logout_with_an_expired_bearer_ends_the_refresh_token(registry: 
     refused(await refresh(registry, alice.tokens.refresh_token), 401)
 
 
+async def test_a_logout_with_an_expired_bearer_works_after_others_have_signed_in(registry: Registry) -> None:
+    """What others do deletes expired tokens, but each sign-in keeps its last one."""
+    alice, _ = registry.person("alice"), registry.person("bob")
+    registry.clock.now += ACCESS_LIFETIME
+    tokens = succeeded(await refresh(registry, alice.tokens.refresh_token))
+    registry.clock.now += ACCESS_LIFETIME
+    registry.store.accounts.write(grants.issue, "bob", now=registry.clock())
+    assert "no sign-in" in refused(await logout(registry, alice.bearer), 401)
+    succeeded(await logout(registry, f"Bearer {tokens['access_token']}"))
+    refused(await refresh(registry, tokens["refresh_token"]), 401)
+
+
 async def test_a_logout_without_a_bearer_ends_nothing(registry: Registry) -> None:
     alice = registry.person("alice")
     signed = alice.signed("POST", "/api/v1/auth/logout")
