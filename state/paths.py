@@ -206,6 +206,11 @@ class StateFolder(Struct, frozen=True):
         """Where an interrupted inspection of objects keeps what it has read."""
         return self.root / "verify.db"
 
+    @property
+    def fetches(self) -> Path:
+        """Where the journals of fetches are."""
+        return self.root / "fetches"
+
     def new_planning(self) -> PublishPaths:
         """Make the folder of a new publish under a name that `all_publishes` skips until `make_visible`."""
         with _state_problems(self.root):

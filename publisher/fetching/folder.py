@@ -17,6 +17,7 @@ from pathlib import Path
 from anyio import from_thread
 from blake3 import blake3
 
+from roar_publisher.fetching.journal_place import ID_FILE, forget_id, journal_of
 from roar_publisher.fetching.names import WORK_FOLDER
 from roar_publisher.state.errors import LocalProblem, Owned
 from roar_publisher.state.reasons import Reason
@@ -43,10 +44,14 @@ class Present(Enum):
 
 
 class TargetFolder:
-    """A folder, while it is open (`opened`). Blocking; methods raise OSError for what the file system refuses."""
+    """A folder, while it is open (`opened`). Blocking; methods raise OSError for what the file system refuses.
 
-    def __init__(self, path: Path, descriptor: int, work: int) -> None:
+    journal: where the journal of the fetch is.
+    """
+
+    def __init__(self, path: Path, descriptor: int, work: int, journal: Path) -> None:
         self.path = path
+        self.journal = journal
         self._descriptor = descriptor
         self._work = work
 
@@ -65,18 +70,21 @@ class TargetFolder:
                 opened.callback(os.close, descriptor)
                 work = _open_work_folder(path, descriptor)
                 opened.callback(os.close, work)
+                journal = journal_of(work, path / WORK_FOLDER)
             except OSError as error:
                 raise local_problem(f"the folder {path}", error) from error
             try:
-                yield cls(path, descriptor, work)
+                yield cls(path, descriptor, work, journal)
             finally:
                 with suppress(OSError):  # incomplete files are left in it
+                    if not journal.exists():
+                        forget_id(work)
                     os.rmdir(WORK_FOLDER, dir_fd=descriptor)
 
     @property
-    def journal(self) -> Path:
-        """Where the journal is. The work folder belongs to this user alone, so its content is trusted."""
-        return self.path / WORK_FOLDER / "journal.db"
+    def can_be_continued(self) -> bool:
+        """Whether a later process finds the journal."""
+        return self.journal.parent.name != WORK_FOLDER and self.journal.exists()
 
     def free_bytes(self) -> int:
         """Return how many bytes there is room for."""
@@ -123,8 +131,9 @@ class TargetFolder:
             return 0
 
     def incomplete(self) -> list[str]:
-        """Return the names of all incomplete files."""
-        return [name for name in os.listdir(self._work) if not name.startswith(self.journal.name)]
+        """Return the names of all incomplete files, and of whatever else is in the work folder."""
+        own = (ID_FILE, self.journal.name)
+        return [name for name in os.listdir(self._work) if not name.startswith(own)]
 
     def discard(self, digest: str) -> None:
         """Remove an incomplete file. Harmless if there is none."""

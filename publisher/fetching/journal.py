@@ -147,7 +147,7 @@ class FetchJournal:
 
 def journal_problem(path: Path, error: OSError | sqlite3.Error) -> LocalProblem:
     """Return the error for a journal that cannot be used. On a full disk, the fetch can be continued later."""
-    found = SystemProblem(Reason.JOURNAL, str(error), f"remove {path.parent}")
+    found = SystemProblem(Reason.JOURNAL, str(error), f"remove {path}")
     full = isinstance(error, sqlite3.Error) and is_full(error)
     if full:
         found = explain_os_error(OSError(errno.ENOSPC, ""), Reason.JOURNAL)

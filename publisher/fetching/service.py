@@ -16,9 +16,10 @@ from roar_publisher.blocking import in_thread
 from roar_publisher.engine.credentials import user_keyring
 from roar_publisher.fetching.asking import LineageReader
 from roar_publisher.fetching.download import Download, NotFetched, Outcome
-from roar_publisher.fetching.folder import TargetFolder
+from roar_publisher.fetching.folder import TargetFolder, local_problem
 from roar_publisher.fetching.journal import FetchJournal, FetchRequest, journal_problem
 from roar_publisher.fetching.locating import LOOKUPS, locate, put_jobs, whole_hash
+from roar_publisher.fetching.names import WORK_FOLDER
 from roar_publisher.fetching.reading import jobs_of
 from roar_publisher.fetching.stored import StoredFile, Unsafe, check_lineage, select, steps_in
 from roar_publisher.glaas.registry_client import registry_client
@@ -123,10 +124,7 @@ async def _fetch(
     on_outcome: Callable[[Outcome], None],
     report: Reporter,
 ) -> None:
-    kept = journal.partial_files()
-    for name in target.incomplete():  # of a small file, or without what a power loss took from the journal
-        if name not in kept:
-            target.discard(name)
+    _discard_strays(target, journal.partial_files())
     if order.lineage:
         request, files, unsafe = await _located(order, target, report)
         journal.begin(request, files, unsafe)
@@ -134,7 +132,8 @@ async def _fetch(
         found = journal.request()
         if found is None:
             journal.end()
-            raise UsageProblem(f"no fetch into {order.folder} was interrupted", next_step="roar fetch --help")
+            what = f"no fetch of yours into {order.folder} was interrupted"
+            raise UsageProblem(what, next_step="name the lineage (roar fetch --help)")
         request, files, unsafe = found, journal.files(), journal.unsafe()
     for each in unsafe:
         on_outcome(NotFetched(each, Rejected(each.why)))
@@ -142,6 +141,16 @@ async def _fetch(
     open_store = partial(open_readable, connections=order.limits.uploads, budget=budget, report=report)
     await Download(target, journal, open_store, order.force or request.force, on_outcome, report).run(files)
     journal.end()
+
+
+def _discard_strays(target: TargetFolder, kept: frozenset[str]) -> None:
+    """Remove what the journal does not know: small files, what a power loss took from it, and the work of others."""
+    for name in target.incomplete():
+        if name not in kept:
+            try:
+                target.discard(name)
+            except OSError as error:
+                raise local_problem(f"{WORK_FOLDER}/{name}", error) from error
 
 
 async def _located(
@@ -178,7 +187,7 @@ def _resumable(error: PublisherError, order: FetchOrder, target: TargetFolder) -
     """Complete the error of a fetch that can be continued: what is kept, and how."""
     if error.conclusion in (Conclusion.INTERRUPTED, Conclusion.STOPPED, Conclusion.NEEDS_USER):
         resume = shlex.join(["roar", "fetch", "--resume", "--to", str(order.folder)])
-        again = resume if target.journal.exists() else "repeat the command"
+        again = resume if target.can_be_continued else "repeat the command"
         error.kept = error.kept or "Complete files and the fetched ranges of incomplete ones are kept."
         error.next_step = f"{error.next_step}, then {again}" if error.next_step else again
         if isinstance(error, Interrupted):

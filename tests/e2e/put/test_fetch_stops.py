@@ -47,8 +47,11 @@ def interrupted_before_its_first_range(target: Path) -> None:
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_fetch_is_resumed_with_the_missing_ranges(tmp_path: Path, sent: signal.Signals) -> None:
-    target = tmp_path / "target"
+def test_a_stopped_fetch_is_resumed_with_the_missing_ranges(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: signal.Signals
+) -> None:
+    target, state = tmp_path / "target", str(tmp_path / "state")
+    monkeypatch.setenv("ROAR_STATE_DIR", state)
     interrupted_before_its_first_range(target)
     ended, ranges = threading.Event(), count(1)
     processes: list[subprocess.Popen[str]] = []
@@ -61,7 +64,7 @@ def test_a_stopped_fetch_is_resumed_with_the_missing_ranges(tmp_path: Path, sent
 
     with serving() as server:
         command = [sys.executable, "-m", "roar_publisher", "fetch", "--resume", "--to", str(target), "--json"]
-        env = environment(HOME=str(tmp_path), AWS_ENDPOINT_URL=server.url, **AWS)
+        env = environment(HOME=str(tmp_path), ROAR_STATE_DIR=state, AWS_ENDPOINT_URL=server.url, **AWS)
         server.answer = stop_at_the_fifth
         with subprocess.Popen([*command, "--jobs", str(JOBS)], env=env, stdout=subprocess.PIPE, text=True) as process:
             processes.append(process)

@@ -1,5 +1,6 @@
 """A download from a store in memory into a folder with a bystander, in ranges of a thousand bytes."""
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from roar_publisher.fetching.journal import FetchJournal, FetchRequest
 from roar_publisher.fetching.stored import StoredFile
 from roar_publisher.report import Report
 from roar_publisher.state.errors import PublisherError, UsageProblem
+from roar_publisher.state.paths import StateFolder
 from roar_publisher.storage.ranges import ObjectChanged
 from roar_publisher.storage.readable import ReadableStore, StoredObject
 
@@ -68,6 +70,12 @@ class Fetching:
         self.reports: list[Report] = []
         self.unusable = frozenset[str]()
 
+    @property
+    def journal(self) -> Path:
+        """The journal of the fetch that was interrupted."""
+        (path,) = StateFolder.from_environment(os.environ).fetches.glob("*.db")
+        return path
+
     def files(self, **contents: bytes) -> list[StoredFile]:
         """Store contents, by name, and return what a lineage would say of them."""
         for name, content in contents.items():
@@ -118,6 +126,11 @@ class Fetching:
         """Return what is in the folder, by path."""
         found = (path for path in self.target.rglob("*") if path.is_file())
         return {path.relative_to(self.target).as_posix(): path.read_bytes() for path in found}
+
+
+@pytest.fixture(autouse=True)
+def _own_state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROAR_STATE_DIR", str(tmp_path_factory.mktemp("state") / "roar"))
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ def test_only_missing_ranges_are_asked_for_after_any_range(fetching: Fetching) -
         with pytest.raises(Stop):
             fetching.run(files)
         assert not (fetching.target / "x").exists()
-        with closing(sqlite3.connect(fetching.work / "journal.db")) as connection:
+        with closing(sqlite3.connect(fetching.journal)) as connection:
             recorded = {row[0] for row in connection.execute("SELECT number FROM ranges")}
         fetching.store.reads.clear()
         fetching.store.before = lambda number: None
@@ -135,7 +135,7 @@ def test_what_a_power_loss_took_from_a_recorded_range_is_fetched_again(
 def test_zeros_replace_what_was_written_and_not_recorded(fetching: Fetching, monkeypatch: pytest.MonkeyPatch) -> None:
     files = fetching.files(x=bytes(RANGE) + LARGE)
     interrupt(fetching, files, monkeypatch)
-    with closing(sqlite3.connect(fetching.work / "journal.db", isolation_level=None)) as connection:
+    with closing(sqlite3.connect(fetching.journal, isolation_level=None)) as connection:
         connection.execute("DELETE FROM ranges WHERE number = 0")
     with (fetching.work / files[0].digest).open("r+b") as partial:
         partial.write(b"wrong")
@@ -149,7 +149,7 @@ def test_a_damaged_journal_costs_only_the_ranges(
 ) -> None:
     files = fetching.files(x=LARGE)
     interrupt(fetching, files, monkeypatch)
-    (fetching.work / "journal.db").write_bytes(damage)
+    (fetching.journal).write_bytes(damage)
     assert fetching.problem(files) is None
     assert fetching.there() == {"x": LARGE}
 
@@ -278,7 +278,7 @@ def test_room_is_looked_for_before_anything_is_fetched(
         fetching.run(fetching.files(x=LARGE, y=b""))
     assert caught.value.reason is Reason.DISK_FULL
     assert fetching.store.reads == []
-    assert fetching.there().keys() == {".roar-fetch/journal.db"}
+    assert fetching.there().keys() == {".roar-fetch/id"}
 
 
 def test_room_that_ranges_take_already_is_not_asked_for_twice(
@@ -310,7 +310,7 @@ def test_a_disk_that_fills_ends_the_fetch_and_keeps_the_ranges(
             fetching.run(files)
     assert caught.value.reason is Reason.DISK_FULL
     assert caught.value.conclusion is Conclusion.INTERRUPTED
-    assert fetching.there().keys() >= {".roar-fetch/journal.db"}
+    assert fetching.there().keys() >= {".roar-fetch/id"}
     assert not any(isinstance(outcome, NotFetched) for outcome in fetching.run(files).values())
 
 

@@ -73,8 +73,13 @@ def test_a_planted_work_folder_is_not_used(fetching: Fetching) -> None:
         assert isinstance(fetching.problem(files), LocalProblem)
         assert precious.read_bytes() == b"precious"
         (fetching.work / files[0].digest).unlink()
-    (fetching.work / "journal.db").unlink()
+    fetching.journal.unlink()
+    (fetching.work / "id").unlink()
+    (fetching.work / "id").symlink_to(precious)
     (fetching.work / "journal.db").symlink_to(precious)
+    assert fetching.problem(files) is None
+    assert precious.read_bytes() == b"precious"
+    (fetching.work / "id").mkdir(parents=True)
     with pytest.raises(LocalProblem):
         fetching.run(files)
     assert precious.read_bytes() == b"precious"
