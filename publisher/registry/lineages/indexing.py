@@ -104,7 +104,8 @@ def index_slice(connection: Connection, now: float = 0.0, *, without: Collection
         return False
     step = {index.CLEAR: _clear, index.JOBS: _jobs, index.EDGES: _edges, index.LABELS: _labels}[lineage.phase]
     try:
-        position = step(connection, lineage)
+        with connection.translated_errors():
+            position = step(connection, lineage)
     except StoreUnavailable:
         raise
     except Exception as error:

@@ -70,6 +70,10 @@ class Connection(Protocol):
         """Run a query whose rows must not be in memory at once. Close the result if not all are read."""
         ...
 
+    def translated_errors(self) -> AbstractContextManager[None]:
+        """Raise the engine's errors in the block as `StoreError`, with the same text. `StoreDatabase` does it, too."""
+        ...
+
 
 class EngineConnection(Connection, Protocol):
     """A connection to one database, with the transactions of its engine."""
@@ -88,10 +92,6 @@ class EngineConnection(Connection, Protocol):
 
     def close(self) -> None:
         """Close the connection. Repeating it does nothing."""
-        ...
-
-    def translated_errors(self) -> AbstractContextManager[None]:
-        """Raise the engine's errors in the block as `StoreError`, with the same text."""
         ...
 
 

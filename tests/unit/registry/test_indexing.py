@@ -170,15 +170,13 @@ async def test_a_lineage_that_cannot_be_indexed_holds_up_no_other(
     assert caplog.text.count("cannot be indexed: no such text") == 1
 
 
-async def test_a_full_disk_is_waited_for(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    plant(store, 0, [Planted("x", (0,))])
-
-    def fail(*_: object) -> None:
-        raise StoreUnavailable("database or disk is full")
-
-    monkeypatch.setattr(indexing, "_clear", fail)
-    with pytest.raises(StoreUnavailable):
-        store.write(index_slice)
+async def test_a_full_disk_is_waited_for(store: Store) -> None:
+    """It is no fault of the lineage, after which the next one would be tried at once."""
+    plant(store, 0, [Planted(f"python x{number}.py", range(number, number + 50)) for number in range(40)])
+    (pages,) = sqlite_of(store).execute("PRAGMA page_count").fetchone()
+    sqlite_of(store).execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StoreUnavailable, match="full"):
+        index_all(store)
 
 
 async def test_a_slice_that_another_process_did_is_undone(registry: Registry, store: Store) -> None:
