@@ -1,5 +1,6 @@
 """The index of published lineages: built in bounded slices, once, and anew when a lineage changes."""
 
+import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -13,11 +14,12 @@ from roar_publisher.registry.lineages import indexing
 from roar_publisher.registry.lineages.finding import KINDS, search
 from roar_publisher.registry.lineages.indexing import IndexedElsewhere, index_slice
 from roar_publisher.registry.lineages.words import group_name, sought_words, words_of
-from roar_publisher.registry.store import lineage_index
+from roar_publisher.registry.store import lineage_index, lineage_words
 from roar_publisher.registry.store.access import LineageScope, Reader, space_of
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.errors import StoreUnavailable
 from roar_publisher.registry.store.graphs import INDEX_TABLES, delete_discarded, discard_graph
+from roar_publisher.registry.store.lineage_words import Word
 from roar_publisher.registry.store.schema import MIGRATIONS
 from roar_publisher.registry.store.sqlite import connect, migrate
 from tests.support.registry.engines import sqlite_of
@@ -115,6 +117,17 @@ async def test_known_words_take_no_room_from_new_ones(
     plant(store, 0, [Planted("python x.py", range(n, n + 2)) for n in range(20)])
     index_all(store)
     assert sum(kind == "path" for _graph, kind, *_ in rows(store)["words"]) == 10
+
+
+async def test_more_words_than_a_statement_has_places_are_indexed(store: Store) -> None:
+    """PostgreSQL takes 65,535 values in a statement, SQLite as few as 32,766, or here 999."""
+    sqlite_of(store).setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999)
+    plant(store, 0, [Planted("x")])
+    words = [Word("path", f"w{number:06}", "") for number in range(3000)]
+    store.write(lineage_words.add_words, 1, "", words[::2], 4000)
+    store.write(lineage_words.add_words, 1, "", words, 2900)
+    kept = store.read(lambda db: [word for (word,) in db.execute("SELECT word FROM words ORDER BY word").fetchall()])
+    assert kept == [word.word for word in (*words[:2800], *words[2800::2])]
 
 
 async def test_a_new_lineage_does_not_wait_for_older_ones(registry: Registry, store: Store) -> None:
