@@ -13,6 +13,7 @@ from itertools import accumulate, islice, takewhile
 
 import anyio
 
+from roar_publisher.registry.http.bounds import within
 from roar_publisher.registry.lineages.sweeping import Write
 from roar_publisher.registry.lineages.words import group_name, words_of, words_of_label
 from roar_publisher.registry.store import lineage_index as index
@@ -20,7 +21,7 @@ from roar_publisher.registry.store import lineage_words
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.documents import load_document
 from roar_publisher.registry.store.errors import StoreError, StoreUnavailable
-from roar_publisher.registry.store.label_versions import newest_labels_after
+from roar_publisher.registry.store.label_versions import Entity, StoredLabel, newest_labels_after
 from roar_publisher.registry.store.lineage_index import IndexedJob, IndexedLink, JobGroup, UnfinishedIndex
 from roar_publisher.registry.store.lineage_words import Word
 
@@ -31,6 +32,9 @@ MAX_GROUPS = 60
 OTHER_PROGRAMS = "(other programs)"
 SLICE_JOBS, SLICE_LINKS, SLICE_ARTIFACTS, SLICE_LABELS, SLICE_ROWS = 200, 1000, 500, 20, 1000
 """Maximum rows that one slice handles."""
+SLICE_LABEL_BYTES, LABEL_BYTES = 128 * 1024, 4 * 1024 * 1024
+"""Bytes of label documents with which a slice ends, and after which no more of a lineage are indexed. Each small change
+of a label lets those of its lineage be indexed again."""
 MAX_WORDS = {"command": 5000, "path": 20_000, "label": 2000, "repository": 50}
 """Maximum words of each kind of one lineage."""
 WORDS_OF_PROGRAMS = 1000
@@ -219,14 +223,25 @@ def _edges(connection: Connection, lineage: UnfinishedIndex) -> str | None:
 
 
 def _labels(connection: Connection, lineage: UnfinishedIndex) -> str | None:
-    """Index the words of the next label documents. The position is the type and name of an entity."""
+    """Index the words of the next label documents. The position is an entity's type and name, and what was read."""
     if not lineage.position:
         lineage_words.forget_words(connection, lineage.graph_id, "label")
-    kind, name = json.loads(lineage.position or '["", ""]')
-    found = list(islice(newest_labels_after(connection, lineage.graph_id, kind, name), SLICE_LABELS))
+    kind, name, read = [*json.loads(lineage.position or '["", ""]'), 0][:3]  # earlier releases did not count
+    if read >= LABEL_BYTES or not _has_room(connection, lineage, "label"):
+        return None
+    after = newest_labels_after(connection, lineage.graph_id, kind, name)
+    found = within(islice(after, SLICE_LABELS), SLICE_LABEL_BYTES, _label_bytes)
+    if not found:
+        return None
     words = [(word, entity.name) for entity, label in found for word in words_of_label(load_document(label.metadata))]
     _add_words(connection, lineage, "label", words)
-    return json.dumps((found[-1][0].type, found[-1][0].name)) if found else None
+    last, _ = found[-1]
+    return json.dumps((last.type, last.name, read + sum(map(_label_bytes, found))))
+
+
+def _label_bytes(found: tuple[Entity, StoredLabel]) -> int:
+    """Return what a label counts as: what is read, and something for looking it up."""
+    return found[1].size + 100
 
 
 def _add_words(

@@ -4,12 +4,15 @@ A NUL, which a label may hold, is in no word: PostgreSQL stores none.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from itertools import islice
 
 LONGEST_WORD, SHORTEST_WORD = 64, 2
 WORDS_OF_TEXT = 40
-"""Maximum words of one command, path or label."""
+"""Maximum words of one command or path, or of one key or value of a label."""
+WORDS_OF_LABEL, VALUE_READ = 500, 1000
+"""Maximum words of one label document, and characters of each key and value that are read for them."""
 LONGEST_GROUP = 80
 PIECES = 1024
 """Pieces of texts whose words are remembered: paths have their folders in common, and commands their options."""
@@ -45,14 +48,19 @@ def sought_words(text: str) -> list[str]:
     return [piece for piece in dict.fromkeys(pieces) if len(piece) >= SHORTEST_WORD]
 
 
-def words_of_label(document: dict[str, object]) -> Iterator[str]:
-    """Yield the words of a label document's keys and values."""
+def words_of_label(document: Mapping[str, object]) -> list[str]:
+    """Return the words of a label document's keys and values, each once: at most `WORDS_OF_LABEL`, of as many texts."""
+    words = (word for text in islice(_texts_of(document), WORDS_OF_LABEL) for word in words_of(text[:VALUE_READ]))
+    return list(islice(dict.fromkeys(words), WORDS_OF_LABEL))
+
+
+def _texts_of(document: Mapping[str, object]) -> Iterator[str]:
     for key, value in document.items():
-        yield from words_of(str(key))
+        yield str(key)
         if isinstance(value, dict):
-            yield from words_of_label(value)
+            yield from _texts_of(value)
         else:
-            yield from words_of(str(value))
+            yield str(value)
 
 
 def group_name(command: str) -> str:
