@@ -1,13 +1,16 @@
 """roar's configuration of a project and of the user.
 
 A project's is `.roar/config.toml`, else `[tool.roar]` in `pyproject.toml`, merged over a committed `.roarconfig` in the
-same folder. The user's is `$XDG_CONFIG_HOME/roar/config.toml`. Nothing here writes.
+same folder, and that over the one at the top of the git work tree. The user's is `$XDG_CONFIG_HOME/roar/config.toml`.
+Nothing here writes.
 """
 
 import os
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import cast
+from urllib.parse import urlsplit
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -43,7 +46,8 @@ class Config(Struct, frozen=True):
 
     table: the merged configuration, for modules that read a section themselves (`[scope]`, `[treqs]`, …).
     source: the file that the user edits to change a value.
-    glaas_url_file: the project's file that holds `glaas_url`.
+    glaas_url: the registry that the project chooses. The public one is none: `roar init` writes it into every project.
+    glaas_url_file: the project's file that holds it.
     """
 
     table: Table = field(default_factory=dict)
@@ -71,7 +75,6 @@ def load_config(root: Path) -> Config:
 
     Raises LocalProblem, with file and line or key, if a file is not valid TOML or a value has the wrong type.
     """
-    table = read_toml(root / ".roarconfig") or {}
     source = root / ROAR_FOLDER / "config.toml"
     local = read_toml(source)
     if local is None:
@@ -80,15 +83,63 @@ def load_config(root: Path) -> Config:
         section = tool.get("roar") if isinstance(tool, dict) else None
         if isinstance(section, dict):
             source, local = pyproject, section
-    has_url = isinstance(glaas := (local or {}).get("glaas"), dict) and bool(glaas.get("url"))
-    _merge(table, local or {})
-    config = _Reader(table, source).config()
+    committed = [folder / ".roarconfig" for folder in dict.fromkeys((root, _work_tree(root)))]
+    layers = [(source, local or {}), *((path, read_toml(path) or {}) for path in committed)]
+    chosen, file = next(((url, path) for path, table in layers if (url := _chosen_url(table))), (None, None))
+    redacted = [_Reader(table, path).omit() for path, table in layers[1:]]
+    merged: dict[str, object] = {}
+    for _path, table in reversed(layers):
+        _merge(merged, table)
+    config = _Reader(merged, source).config()
     own = _user_config(os.environ)
-    return replace(
-        config,
-        glaas_url_file=source if has_url else root / ".roarconfig",
-        omit=merge_settings(config.omit, own.omit if own else None),
-    )
+    omit = merge_settings(_with_committed(config.omit, redacted), own.omit if own else None)
+    return replace(config, glaas_url=chosen, glaas_url_file=file, omit=omit)
+
+
+def _work_tree(root: Path) -> Path:
+    """Return the top of the git work tree around a project, or the project itself outside of one.
+
+    A folder above it into which all users may write holds none: anyone could put a configuration there.
+    """
+    for folder in (root, *root.parents):
+        try:
+            if folder != root and folder.stat().st_mode & stat.S_IWOTH:
+                break
+            if os.path.lexists(folder / ".git"):
+                return folder
+        except OSError:
+            break
+    return root
+
+
+def _with_committed(omit: OmitConfig, committed: Iterable[OmitConfig]) -> OmitConfig:
+    """Return what is redacted with what the committed files add.
+
+    Otherwise the list of variables that `roar init` writes into config.toml would stand in the place of theirs.
+    """
+    for one in committed:
+        omit = replace(
+            omit,
+            values=(*omit.values, *one.values),
+            variables=(*omit.variables, *one.variables),
+            patterns=(*omit.patterns, *(shape for shape in one.patterns if shape not in omit.patterns)),
+        )
+    return omit
+
+
+def _chosen_url(table: Table) -> str:
+    """Return the registry that a file chooses, or ""."""
+    section = table.get("glaas")
+    url = section.get("url") if isinstance(section, dict) else None
+    return "" if not isinstance(url, str) or _is_default(url) else url.strip()
+
+
+def _is_default(url: str) -> bool:
+    try:
+        parts = urlsplit(url.strip())
+        return (parts.scheme, parts.hostname, parts.port or 443) == ("https", urlsplit(DEFAULT_REGISTRY).hostname, 443)
+    except ValueError:
+        return False
 
 
 def _user_config(environ: Mapping[str, str]) -> Config | None:
@@ -120,10 +171,10 @@ class _Reader(Struct, frozen=True):
             glaas_url=self._text("glaas.url"),
             glaas_key=self._text("glaas.key"),
             git_remote=self._text("git.remote"),
-            omit=self._omit(),
+            omit=self.omit(),
         )
 
-    def _omit(self) -> OmitConfig:
+    def omit(self) -> OmitConfig:
         prefix = "registration.omit."
         variables = self._get(prefix + "env_vars.names")
         return OmitConfig(

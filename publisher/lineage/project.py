@@ -22,7 +22,7 @@ class Project(Struct, frozen=True):
     config: Config
 
     def registry(self, environ: Mapping[str, str] = os.environ) -> NamedRegistry:
-        """Return `GLAAS_URL`, else the project's `[glaas] url`, else the user's, else the public registry.
+        """Return `GLAAS_URL`, else the registry that the project chooses, else the user's, else the public registry.
 
         Raises LocalProblem if the user's configuration file cannot be read.
         """
@@ -67,8 +67,8 @@ def chosen_registry(environ: Mapping[str, str], typed: str | None) -> NamedRegis
 def _registry_of(config: Config, environ: Mapping[str, str], typed: str | None = None) -> NamedRegistry:
     if (chosen := chosen_registry(environ, typed)) is not None:
         return chosen
-    if named := (config.glaas_url or "").strip():
-        return NamedRegistry(named, NamedBy.PROJECT, config.glaas_url_file)
+    if config.glaas_url is not None:
+        return NamedRegistry(config.glaas_url, NamedBy.PROJECT, config.glaas_url_file)
     return user_registry(environ)
 
 

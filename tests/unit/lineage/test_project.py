@@ -93,6 +93,60 @@ def test_pyproject_replaces_config_toml_and_roarconfig_is_merged_below(root: Pat
     assert project.config.glaas_url == "https://local"
 
 
+WRITTEN_BY_ROAR = """\
+[glaas]
+# GLaaS API server
+url = "https://api.glaas.ai"
+[registration.omit]
+enabled = true
+[registration.omit.env_vars]
+names = ["WANDB_API_KEY", "HF_TOKEN"]
+"""
+"""As `roar init` writes it into every project."""
+
+
+def test_a_committed_configuration_is_read_at_the_top_of_the_work_tree(root: Path) -> None:
+    (root / ".git").mkdir()
+    (root / "src" / "deep" / ".roar").mkdir()
+    committed = '[registration.omit]\nsecrets.values = ["ORION"]\nenv_vars.names = ["ACME_TOKEN"]\n'
+    (root / ".roarconfig").write_text(f'[glaas]\nurl = "https://team"\n[git]\nremote = "team"\n{committed}')
+    project = configured(root / "src" / "deep", f'{WRITTEN_BY_ROAR}[git]\nremote = "mine"\n')
+    named = NamedRegistry("https://team", NamedBy.PROJECT, root.resolve() / ".roarconfig")
+    assert project.registry({}) == named
+    assert project.config.git_remote == "mine"
+    assert project.config.omit.values == ("ORION",)
+    assert "ACME_TOKEN" in project.config.omit.variables
+    (root / "src" / "deep" / ".roarconfig").write_text('[glaas]\nurl = "https://part"\n[git]\nremote = "part"\n')
+    project = find_project(root / "src" / "deep")
+    assert project.registry({}).url == "https://part"
+    assert (project.config.git_remote, project.config.omit.values) == ("mine", ("ORION",))
+
+
+def test_what_anyone_may_have_put_above_a_project_is_no_configuration_of_it(root: Path) -> None:
+    (root / ".git").mkdir()
+    (root / "src" / ".roar").mkdir()
+    (root / ".roarconfig").write_text('[glaas]\nurl = "https://theirs"\n')
+    assert find_project(root / "src").config.glaas_url == "https://theirs"
+    root.chmod(0o1777)
+    assert find_project(root / "src").config.glaas_url is None
+    assert find_project(root).config.glaas_url == "https://theirs", "it is this folder's own"
+
+
+def test_the_default_that_roar_writes_into_a_project_chooses_no_registry(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environ = {"XDG_CONFIG_HOME": str(root / "mine")}
+    (root / "mine" / "roar").mkdir(parents=True)
+    (root / "mine" / "roar" / "config.toml").write_text('[glaas]\nurl = "https://glaas.corp.example"\n')
+    for url in ("https://api.glaas.ai", "https://API.glaas.ai:443/", " https://api.glaas.ai "):
+        project = configured(root, WRITTEN_BY_ROAR.replace("https://api.glaas.ai", url))
+        assert project.registry(environ) == NamedRegistry("https://glaas.corp.example", NamedBy.USER)
+        assert project.registry({"XDG_CONFIG_HOME": "/nowhere"}) == NamedRegistry(DEFAULT_REGISTRY, NamedBy.DEFAULT)
+        assert project.registry({"GLAAS_URL": url.strip()}).by is NamedBy.ENVIRONMENT, "the user's word counts"
+    for url in ("http://api.glaas.ai", "https://api.glaas.ai:8443", "https://api.glaas.ai.example", "https://[x"):
+        assert configured(root, f'[glaas]\nurl = "{url}"\n').registry(environ).url == url
+
+
 @pytest.mark.parametrize(
     ("environ", "config", "url"),
     [
