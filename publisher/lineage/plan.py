@@ -52,7 +52,7 @@ def build_plan(
     UsageProblem for a target that cannot be resolved, and LocalProblem for any problem of the project.
     """
     redactor = Redactor(project.config.omit)
-    git = published_git_context(project, cwd, redactor)
+    git = published_git_context(project, redactor)
     with open_database(project.database) as database:
         session = pick_target(database, target, cwd, identities)
         return write_units(database, session, git, redactor, identities=identities, sink=sink)
@@ -96,8 +96,11 @@ def write_units(
     )
 
 
-def published_git_context(project: Project, cwd: Path, redactor: Redactor) -> GitContext:
-    """Return the folder's git context without credentials, as it is hashed and as finalize sends it."""
-    git = read_git_context(cwd, project.config.git_remote)
+def published_git_context(project: Project, redactor: Redactor) -> GitContext:
+    """Return the project's git context without credentials, as it is hashed and as finalize sends it.
+
+    It is that of the project's own folder: below it there may be another repository, such as a submodule.
+    """
+    git = read_git_context(project.root, project.config.git_remote)
     repo = redactor.git_url(git.repo) if git.repo else None
     return GitContext(repo, git.commit, redactor.text(git.branch) if git.branch else git.branch)

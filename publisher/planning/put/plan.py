@@ -62,7 +62,7 @@ def plan_put(
     redactor = Redactor(request.project.config.omit)
     commit = request.commit or clean_commit(request.project.root)
     tag = wanted_tag(request, commit)
-    git = replace(published_git_context(request.project, request.project.root, redactor), commit=commit)
+    git = replace(published_git_context(request.project, redactor), commit=commit)
     with open_database(request.project.database) as database:
         session = active_session(database)
         files = uploaded_files(database, digested, url)

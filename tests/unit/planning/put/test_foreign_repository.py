@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 
 from roar_publisher.lineage.git.context import GitContext, read_git_context
+from roar_publisher.lineage.plan import build_plan
+from roar_publisher.lineage.project import find_project
 from roar_publisher.planning.put.request import Tag
 from roar_publisher.planning.put.tags import make_tag, push_tag, tag_of
 from roar_publisher.planning.put.worktree import clean_commit
 from roar_publisher.state.errors import LocalProblem
 from tests.support.lineage.captured import git
+from tests.support.put.projects import put_project
 
 BRANCH, URL = "private-branch", "https://git.example/private/repository.git"
 
@@ -227,7 +230,12 @@ def test_a_submodule_is_accepted(repositories: Repositories) -> None:
         "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(repositories.other), "part",
         cwd=repositories.project,
     )  # fmt: skip
-    assert read_git_context(repositories.project / "part").commit == repositories.commit
+    part = repositories.project / "part"
+    assert read_git_context(part).commit == repositories.commit
+    git("sparse-checkout", "set", "some", cwd=part)
+    moved = repositories.project / ".git" / "modules" / "part" / "config.worktree"
+    assert git_output("config", "--file", str(moved), "core.worktree", cwd=part)
+    assert read_git_context(part).commit == repositories.commit
 
 
 def test_a_separate_git_dir_is_accepted_once_it_names_the_work_tree(repositories: Repositories, tmp_path: Path) -> None:
@@ -251,3 +259,15 @@ def test_the_users_own_configuration_may_rewrite_addresses(repositories: Reposit
     rewrite = '[url "https://git.example/"]\n\tinsteadOf = https://short/\n'
     (tmp_path / "home" / ".gitconfig").write_text(rewrite)
     assert read_git_context(repositories.project).repo == "https://git.example/project"
+
+
+def test_a_project_is_published_for_its_own_repository_from_any_folder(tmp_path: Path) -> None:
+    root = put_project(tmp_path)
+    inner = repository(root / "library")
+    git("remote", "add", "origin", URL, cwd=inner)
+    summaries = [
+        build_plan(find_project(place), None, cwd=place, identities=(), sink=lambda units: None)
+        for place in (root, inner)
+    ]
+    assert summaries[0] == summaries[1]
+    assert URL not in str(summaries)
