@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from roar_publisher.lineage.config import ROAR_FOLDER, Config, NamedRegistry, load_config, user_registry
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.home import home_to_read
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import NamedBy
 
@@ -75,13 +76,16 @@ def _registry_of(config: Config, environ: Mapping[str, str], typed: str | None =
 def find_project(start: Path) -> Project:
     """Return the project of `start`: the nearest folder at or above it that holds `.roar/`.
 
+    The home folder holds one on every machine, for roar's own log; it counts if there is a project in it, too.
+
     Raises LocalProblem if there is none, if another user has put it into a folder that all users may write into
     (`/tmp`), or if its configuration cannot be read.
     """
     _refuse_undecodable_path(start)
     for folder in (start.resolve(), *start.resolve().parents):
         roar_dir = folder / ROAR_FOLDER
-        if os.path.isdir(roar_dir):  # False if the folder is not accessible; `Path.is_dir` raises then
+        # False if the folder is not accessible; `Path.is_dir` raises then.
+        if os.path.isdir(roar_dir) and not _has_only_roars_log(roar_dir):
             _refuse_other_users_project(roar_dir)
             return Project(folder, roar_dir, roar_dir / "roar.db", load_config(folder))
     raise LocalProblem(
@@ -89,6 +93,11 @@ def find_project(start: Path) -> Project:
         next_step="go into the project's folder, or start one with `roar init`",
         reason=Reason.NO_PROJECT,
     )
+
+
+def _has_only_roars_log(roar_dir: Path) -> bool:
+    in_home = os.path.realpath(roar_dir.parent) == os.path.realpath(home_to_read())
+    return in_home and not any(os.path.lexists(roar_dir / name) for name in ("roar.db", "config.toml"))
 
 
 def _refuse_other_users_project(roar_dir: Path) -> None:

@@ -44,6 +44,23 @@ def test_a_missing_project_is_reported_with_a_remedy(tmp_path: Path) -> None:
     assert "roar init" in caught.value.next_step
 
 
+def test_the_folder_of_roars_own_log_is_no_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "link"))
+    work = tmp_path / "code" / "repo"
+    work.mkdir(parents=True)
+    (tmp_path / ".roar").mkdir()
+    (tmp_path / ".roar" / "roar.log").touch()
+    with pytest.raises(LocalProblem, match="there is no roar project here"):
+        find_project(work)
+    for name in ("roar.db", "config.toml"):
+        (tmp_path / ".roar" / name).touch()
+        assert find_project(work).root == tmp_path.resolve()
+        (tmp_path / ".roar" / name).unlink()
+    (work.parent / ".roar").mkdir()
+    assert find_project(work).root == work.parent.resolve()
+
+
 def test_without_a_configuration_the_defaults_apply(root: Path) -> None:
     config = find_project(root).config
     assert config.omit == OmitConfig()
