@@ -65,8 +65,11 @@ def _points_back(own: Path, common: Path, top: Path) -> bool:
     """Return whether a repository elsewhere names `top` as its work tree."""
     if common != own:
         return _real(own / _text(own / "gitdir")) == top / ".git"
-    named = run_git(own, f"--git-dir={own}", "config", "--no-includes", "--file", "config", "--get", "core.worktree")
-    return named.ok and _real(own / named.output.removesuffix("\n")) == top
+    for file in ("config", "config.worktree"):  # a sparse checkout moves it to the second one
+        named = run_git(own, f"--git-dir={own}", "config", "--no-includes", "--file", file, "--get", "core.worktree")
+        if named.ok and _real(own / named.output.removesuffix("\n")) == top:
+            return True
+    return False
 
 
 def _links(repository: Path) -> Iterator[Path]:
