@@ -4,7 +4,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import wraps
@@ -72,11 +72,9 @@ def require_files() -> None:
         )
 
 
-def require_registry(data: Path) -> None:
-    """Raise `LocalProblem` if the folder `data` holds no registry. One on PostgreSQL has its secret there."""
-    from roar_publisher.registry.store.private_data import MAIN_FILES
-
-    if not any((data / name).exists() for name in MAIN_FILES):
+def require_registry(data: Path, names: Collection[str]) -> None:
+    """Raise `LocalProblem` if the folder `data` has none of these files of a registry."""
+    if not any((data / name).exists() for name in names):
         raise LocalProblem(
             f"there is no registry in {data}", next_step="name its folder with --data", reason=Reason.REGISTRY
         )

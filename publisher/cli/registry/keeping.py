@@ -18,8 +18,6 @@ from roar_publisher.cli.registry.data import (
     require_registry,
 )
 from roar_publisher.extras import require
-from roar_publisher.state.errors import LocalProblem
-from roar_publisher.state.reasons import Reason
 
 if TYPE_CHECKING:
     from roar_publisher.registry.store.database import StoreDatabase
@@ -47,10 +45,7 @@ def backup(file: Path, data: Path) -> None:
         from roar_publisher.registry.data import DATABASE_NAME
         from roar_publisher.registry.store.copies import copy_file
 
-        if not (data / DATABASE_NAME).exists():
-            raise LocalProblem(
-                f"there is no registry in {data}", next_step="name its folder with --data", reason=Reason.REGISTRY
-            )
+        require_registry(data, [DATABASE_NAME])
 
         def copy_lineages(target: Path) -> None:
             if not ask_for_copy(data, target):
@@ -114,9 +109,9 @@ def _opened(data: Path) -> "StoreDatabase":
         from roar_publisher.registry.store.postgres_schema import connect_lineages
 
         return StoreDatabase(connect_lineages(database))
-    from roar_publisher.registry.data import Store
+    from roar_publisher.registry.data import DATABASE_NAME, Store
 
-    require_registry(data)
+    require_registry(data, [DATABASE_NAME])
     return Store.open(data)
 
 

@@ -1,7 +1,6 @@
 """`roar registry key show | rotate`: the registry's own key, which signs receipts."""
 
 import json
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -9,11 +8,9 @@ from pathlib import Path
 
 import click
 
-from roar_publisher.cli.registry.data import data_option, data_problem, json_option
-from roar_publisher.registry.receipt_keys import ReceiptKeys
-from roar_publisher.registry.store.private_data import secure_folder
-from roar_publisher.state.errors import LocalProblem
-from roar_publisher.state.reasons import Reason
+from roar_publisher.cli.registry.data import data_option, data_problem, json_option, require_registry
+from roar_publisher.registry.receipt_keys import RECEIPT_KEYS_NAME, ReceiptKeys
+from roar_publisher.registry.store.private_data import MAIN_FILES, secure_folder
 
 
 @click.command("show")
@@ -54,12 +51,18 @@ def rotate_key(data: Path) -> None:
 
 @contextmanager
 def _keys(data: Path) -> Iterator[ReceiptKeys]:
-    """Give the keys of the registry in `data`. Raises LocalProblem if there is none, or they cannot be used."""
-    if not data.is_dir():
-        next_step = f"name its folder with --data, or create it: roar registry serve --data {shlex.quote(str(data))}"
-        raise LocalProblem(f"there is no registry in {data}", next_step=next_step, reason=Reason.REGISTRY)
+    """Give the keys of the registry in `data`. Raises LocalProblem if there is none, or they cannot be used.
+
+    All of a registry's folder becomes private, so it must not be another one.
+    """
     try:
+        if not _is_empty_folder(data):  # one is being prepared
+            require_registry(data, {*MAIN_FILES, RECEIPT_KEYS_NAME})
         secure_folder(data)
         yield ReceiptKeys(data)
     except OSError as error:
         raise data_problem(data, "receipt key", error) from error
+
+
+def _is_empty_folder(data: Path) -> bool:
+    return data.is_dir() and not any(data.iterdir())

@@ -1,6 +1,7 @@
-"""`roar registry backup | restore | prune`: on which registry they work."""
+"""`roar registry backup | restore | prune | key`: on which registry they work."""
 
 import json
+import stat
 from contextlib import closing
 from pathlib import Path
 
@@ -87,3 +88,17 @@ def test_pruning_makes_no_registry(options: tuple[str, ...], tmp_path: Path) -> 
         assert "there is no registry in" in refused.exception.detail
     assert [path.name for path in tmp_path.iterdir()] == ["mistyped"]
     assert content(mistyped) == {}
+
+
+@pytest.mark.parametrize("command", ["show", "rotate"])
+def test_the_key_of_another_folder_is_not_asked_for(command: str, tmp_path: Path) -> None:
+    """A registry's folder becomes private."""
+    program = tmp_path / "project" / "program"
+    program.parent.mkdir(mode=0o755)
+    program.touch()
+    program.chmod(0o755)
+    refused = run("key", command, "--data", program.parent)
+    assert isinstance(refused.exception, LocalProblem), refused.output
+    assert "there is no registry in" in refused.exception.detail
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (program, program.parent)] == [0o755, 0o755]
+    assert content(program.parent) == {"program": b""}
