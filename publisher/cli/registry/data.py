@@ -16,6 +16,7 @@ import click
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.xdg import base_folder
+from roar_publisher.text import one_line
 
 if TYPE_CHECKING:
     from roar_publisher.registry.store.users import Accounts
@@ -25,6 +26,8 @@ Rows = Sequence[Mapping[str, object]]
 """What a list command prints. The keys of a row are the columns."""
 DATABASE = "roar_publisher.registry.database"
 """Key of the database in a command's context."""
+LONGEST_CELL = 500
+"""Characters of a cell that are shown."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -222,6 +225,5 @@ def format_time(seconds: float) -> str:
 def _cell(name: str, value: object) -> str:
     if name.endswith("_at") and isinstance(value, float):
         return format_time(value)
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "-"
-    return "-" if value in (None, "") else str(value)
+    text = ", ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
+    return one_line(text, LONGEST_CELL) or "-"  # names and comments come from a service, and from key files

@@ -18,6 +18,7 @@ from roar_publisher.auth.signin import Document, TokenState
 from roar_publisher.cli.registry.command import registry
 from roar_publisher.registry.accounts.context import context_of
 from roar_publisher.registry.accounts.grants import REFRESH_LIFETIME
+from roar_publisher.registry.store import users
 from roar_publisher.registry.store.users import DATABASE_NAME as ACCOUNTS_NAME
 from roar_publisher.registry.store.users import Accounts
 from roar_publisher.state.errors import LocalProblem, UsageProblem
@@ -245,3 +246,14 @@ def test_a_sign_in_code_is_printed_with_the_page_that_takes_it(admin: Admin) -> 
         assert "alice" in browser.get("/account").text
     missing = admin.run("user", "sign-in", "nobody")
     assert isinstance(missing.exception, UsageProblem)
+
+
+def test_a_name_of_a_service_does_not_reach_the_terminal_as_it_is(admin: Admin) -> None:
+    """Anybody who has an account at a TReqs service gives it a name there."""
+    with closing(Accounts.open(admin.data)) as accounts:
+        accounts.write(users.add_user, "mal\x1b]0;title\x07lory\nroot", sub="s\x1b[2J", email="\u202ea@b")
+    rows = admin("user", "list").splitlines()
+    assert len(rows) == 3
+    assert all(row.isprintable() for row in rows)
+    assert "mal ]0;title lory root" in rows[-1]
+    assert admin.listed("user")[-1]["sub"] == "s\x1b[2J"
