@@ -24,12 +24,13 @@ import hashlib
 from base64 import b64encode
 from urllib.parse import urlsplit
 
+from roar_publisher.origins import authority
+
 NAMESPACE = b"glaas"
 _MAGIC = b"SSHSIG"
 _VERSION = (1).to_bytes(4, "big")
 _RESERVED = b""
 _HASH = b"sha512"
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def ssh_string(data: bytes) -> bytes:
@@ -54,9 +55,7 @@ def signature_host(address: str) -> str:
     address: as `net.address.registry_address` returns it.
     """
     parts = urlsplit(address)
-    host = parts.hostname or ""
-    name = f"[{host}]" if ":" in host else host
-    return name if parts.port in (None, _DEFAULT_PORTS.get(parts.scheme)) else f"{name}:{parts.port}"
+    return authority(parts.scheme, parts.hostname or "", parts.port)
 
 
 def framed(payload: bytes, namespace: bytes = NAMESPACE) -> bytes:

@@ -9,12 +9,9 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
+from roar_publisher.origins import DEFAULT_PORTS, authority, host_name
 from roar_publisher.state.errors import UsageProblem
 
-DEFAULT_PORTS = {"http": 80, "https": 443}
-_NAME = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9_.])?")
-_ADDRESS = re.compile(r"[0-9a-f.:]+(%[A-Za-z0-9._-]+)?")
-"""An IP address. `ipaddress` takes any text as the name of a zone."""
 _PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))(?:[A-Za-z0-9._~:@+=,-]|%[0-9A-Fa-f]{2})+)*")
 """A path that is sent as it is signed, and that is a word of a shell: an address is part of commands to type."""
 _NO_URL = "the registry's address is not an http(s) URL"
@@ -46,9 +43,7 @@ def registry_address(text: str, environ: Mapping[str, str]) -> str:
             f"http:// to {host} would send all data unencrypted",
             next_step="use https://, or set ROAR_ALLOW_HTTP=1 to allow it",
         )
-    name = f"[{host}]" if ":" in host else host
-    place = name if port in (None, DEFAULT_PORTS[parts.scheme]) else f"{name}:{port}"
-    return urlunsplit((parts.scheme, place, _base(parts), "", ""))
+    return urlunsplit((parts.scheme, authority(parts.scheme, host, port), _base(parts), "", ""))
 
 
 def origin(address: str) -> str:
@@ -68,21 +63,9 @@ def origin_of(text: str) -> str | None:
 def _host(name: str) -> str:
     """Return the normal form of a host. Raises UsageProblem if it is not a host name."""
     try:
-        address = str(ip_address(name))
+        return host_name(name)
     except ValueError:
-        address = ""
-    if address and _ADDRESS.fullmatch(address):
-        return address
-    if not name.isascii():
-        import idna  # rarely needed
-
-        try:
-            name = idna.encode(name, uts46=True).decode("ascii")
-        except idna.IDNAError:
-            raise UsageProblem("the host in the registry's address is not a host name", next_step=_EXAMPLE) from None
-    if not _NAME.fullmatch(name):
-        raise UsageProblem("the host in the registry's address is not a host name", next_step=_EXAMPLE)
-    return name
+        raise UsageProblem("the host in the registry's address is not a host name", next_step=_EXAMPLE) from None
 
 
 def _base(parts: SplitResult) -> str:

@@ -13,7 +13,8 @@ from urllib.request import getproxies, proxy_bypass
 import httpx2
 
 from roar_publisher.guarded import Guarded
-from roar_publisher.net.address import DEFAULT_PORTS, is_loopback
+from roar_publisher.net.address import is_loopback
+from roar_publisher.origins import DEFAULT_PORTS
 from roar_publisher.state.errors import NeedsUser
 from roar_publisher.state.reasons import Reason
 

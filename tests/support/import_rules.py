@@ -20,6 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "publisher.events": set(),
     "publisher.extras": {"state"},
     "publisher.naming": set(),
+    "publisher.origins": set(),
     "publisher.text": set(),
     "publisher.tasks": {"state"},
     "publisher.net": {
@@ -27,10 +28,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         "state",
         "publisher",
         "publisher.blocking",
+        "publisher.origins",
         "publisher.report",
         "publisher.tasks",
     },
-    "publisher.glaas": {"publisher.guarded", "state", "publisher.report", "publisher.net"},
+    "publisher.glaas": {"publisher.guarded", "publisher.origins", "state", "publisher.report", "publisher.net"},
     "publisher.storage": {
         "publisher.guarded",
         "state",
@@ -128,6 +130,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "publisher.storage",
         "publisher.verification",
         "publisher.inspection",
+        "publisher.origins",
         "publisher.text",
     },
     "publisher.engine.loop": {
@@ -206,7 +209,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "publisher.auth",
         "publisher.tasks",
     },
-    "publisher.registry.http": {"publisher.glaas"},
+    "publisher.registry.http": {"publisher.glaas", "publisher.origins"},
     "publisher.registry.store": {"publisher.lineage", "publisher.registry.http"},
     "publisher.registry.accounts": {
         "publisher.guarded",
@@ -302,6 +305,7 @@ COMMAND_LINE = {
 
 SHARED_WITH_REGISTRY = {
     "publisher.guarded",
+    "publisher.origins",
     "publisher.glaas.protocol",
     "publisher.glaas.wire",
     "publisher.glaas.batches",

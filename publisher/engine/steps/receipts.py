@@ -17,6 +17,7 @@ from roar_publisher.glaas.lenient import is_closed, number
 from roar_publisher.glaas.replies import Receipt
 from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY, CANONICAL_VERSION
 from roar_publisher.net.documents import one_line
+from roar_publisher.origins import DEFAULT_PORTS
 from roar_publisher.state.errors import Rejected
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Plan, Progress
@@ -25,7 +26,6 @@ HASH = re.compile(r"[0-9a-f]{64}")
 ANY_HASH = re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{64}(?![0-9a-fA-F])")
 PUBLIC_SITE = "glaas.ai"
 """Every host below this domain belongs to the public registry."""
-DEFAULT_PORTS = {"http": 80, "https": 443}
 LONGEST_FIELD = 300
 """Maximum number of characters of one receipt field in the journal."""
 

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from roar_publisher.glaas.signature import signature_host
+from roar_publisher.origins import DEFAULT_PORTS, authority, host_name
 from roar_publisher.registry.http.addresses import is_loopback
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -62,10 +62,10 @@ class Names(Struct, frozen=True):
         """
         if self.public or self.proxied:
             return host in {signature_host(url) for url in self.public}
-        names = {self.host.lower(), reached_at, *(_LOOPBACK if is_loopback(reached_at) else (self.machine,))}
-        return host in {
-            signature_host(f"{self.scheme}://{_bracketed(name)}:{self.port}") for name in names if _can_be_called(name)
-        }
+        names = {self.host.lower(), reached_at, *(_LOOPBACK if is_loopback(reached_at) else ())}
+        if not is_loopback(self.host):  # the machine's name may stand for its loopback address, too
+            names.add(self.machine)
+        return host in {authority(self.scheme, name, self.port) for name in names if _can_be_called(name)}
 
     def scheme_of(self, authority: str) -> str | None:
         """Return the scheme of the public origin with this authority; None if there is none."""
@@ -74,17 +74,16 @@ class Names(Struct, frozen=True):
 
 
 def origin_of(url: str) -> str:
-    """Return a public URL as an origin: `scheme://host[:port]`.
+    """Return a public URL as an origin: `scheme://host[:port]`, in the spelling that clients use.
 
     Raises ValueError if it is invalid or has other parts.
     """
     parts = urlsplit(url.strip())
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.port == 0:
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.port == 0:
         raise ValueError("it is not an http:// or https:// URL")
     if parts.username is not None or parts.path not in ("", "/") or parts.query or parts.fragment:
         raise ValueError("it has more than a host and a port")
-    host = parts.hostname if ":" in parts.hostname else parts.hostname.encode("idna").decode("ascii")
-    return f"{parts.scheme}://{_bracketed(host)}" + ("" if parts.port is None else f":{parts.port}")
+    return f"{parts.scheme}://{authority(parts.scheme, host_name(parts.hostname), parts.port)}"
 
 
 def host_in(authority: str) -> str | None:
@@ -113,7 +112,3 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

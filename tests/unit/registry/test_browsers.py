@@ -10,6 +10,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from roar_publisher.glaas.signature import signature_host
+from roar_publisher.net.address import origin_of as of_a_client
+from roar_publisher.net.address import registry_address
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.http.names import Names, origin_of
 from tests.support.registry.harness import GIT, NO_AUTH, Json, Registry, job, make_registry, refused, succeeded
@@ -203,11 +206,21 @@ def test_a_registry_that_serves_on_loopback_knows_its_names(tmp_path: Path) -> N
         ("https://Registry.Example.org/", "https://registry.example.org"),
         ("http://buildbox:8123", "http://buildbox:8123"),
         ("https://bücher.example", "https://xn--bcher-kva.example"),
-        ("http://[::1]:80", "http://[::1]:80"),
+        ("http://[::1]:80", "http://[::1]"),
+        ("https://registry.example:443/", "https://registry.example"),
+        ("https://registry.example:80", "https://registry.example:80"),
+        ("https://straße.example", "https://xn--strae-oqa.example"),
+        ("https://\uff21\uff30\uff29.example", "https://api.example"),
+        ("https://[2001:DB8:0:0::1]:8443", "https://[2001:db8::1]:8443"),
     ],
 )
-def test_a_public_url_is_an_origin(url: str, origin: str) -> None:
-    assert origin_of(url) == origin
+def test_a_public_url_is_the_origin_that_clients_use(url: str, origin: str) -> None:
+    assert origin_of(url) == origin == of_a_client(url)
+    host = signature_host(registry_address(url, {"ROAR_ALLOW_HTTP": "1"}))
+    names = Names("127.0.0.1", 8123, (origin_of(url),))
+    assert names.is_signature_host(host, "127.0.0.1")
+    assert names.is_accepted_host(host)
+    assert names.scheme_of(host) == url.partition(":")[0]
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,8 @@ def registry_called(store: Store, names: Names | None, reached_at: str = "127.0.
         (Names("127.0.0.1", 80), "127.0.0.1", "localhost"),
         (EVERYWHERE, "192.0.2.5", "192.0.2.5:8123"),
         (EVERYWHERE, "192.0.2.5", "buildbox:8123"),
+        (EVERYWHERE, "127.0.1.1", "buildbox:8123"),  # as /etc/hosts of Debian has the machine's own name
+        (EVERYWHERE, "127.0.0.1", "localhost:8123"),
         (PUBLIC, "127.0.0.1", "registry.example.org"),
         (PUBLIC, "127.0.0.1", "lab:8080"),
     ],
@@ -59,6 +61,7 @@ async def test_a_signature_for_this_registry_is_taken(store: Store, names: Names
         (LISTENING, "127.0.0.1", "localhost:9000"),  # another registry on this machine, another user's perhaps
         (LISTENING, "127.0.0.1", "localhost"),
         (LISTENING, "127.0.0.1", "127.0.0.2:8123"),
+        (Names("127.0.0.1", 8123, machine="buildbox"), "127.0.0.1", "buildbox:8123"),
         (EVERYWHERE, "192.0.2.5", "192.0.2.6:8123"),
         (EVERYWHERE, "192.0.2.5", "localhost:8123"),  # of the client's machine, not of this one
         (EVERYWHERE, "192.0.2.5", "0.0.0.0:8123"),
