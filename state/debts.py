@@ -11,6 +11,9 @@ from msgspec import Struct
 
 from roar_publisher.state.reasons import Reason, reason_of
 
+LABEL_SYNC = "roar label sync"
+"""The command that sends labels which this program cannot send any more."""
+
 
 class DebtKind(StrEnum):
     """The kind of a debt. The journal stores the value."""

@@ -112,7 +112,8 @@ class Journal(JournalFile):
 
     def _checkpoint(self, event: Event, learned: Learned) -> None:
         before = self.progress()
-        target = next_state(before.state, event, recounts=before.recounts, verifies=before.verify)
+        position = {"verifies": before.verify, "published": before.published}
+        target = next_state(before.state, event, recounts=before.recounts, **position)
         changes: dict[str, Any] = {"reason": "", "detail": "", **learned}
         changes |= {"state": target.value, "updated_at": self._clock()}
         if event is Event.SESSION_LOST:

@@ -59,7 +59,7 @@ class Event(StrEnum):
 
 
 UNPUBLISHED = (State.PROBE, State.AUTH_SELECT, State.OPEN, State.STAGE, State.FINALIZE, State.FALLBACK)
-"""States that have a step to run before the publish is published."""
+"""States that have a step to run before the publish is published, or before its labels are sent."""
 LIVE = (*UNPUBLISHED, State.VERIFY)
 """States that have a step to run."""
 ENDED = (State.DONE, State.FAILED, State.CANCELLED)
@@ -103,6 +103,7 @@ TABLE: tuple[Transition, ...] = (
     Transition(Event.FELL_BACK, State.FALLBACK, State.DONE),
     Transition(Event.VERIFIED, State.VERIFY, State.DONE),
     Transition(Event.CANCELLED, State.VERIFY, State.DONE),  # the check is given up; what is published stays
+    *(Transition(Event.CANCELLED, state, State.DONE, guard="is_published") for state in UNPUBLISHED),
     Transition(Event.CREDENTIAL_REJECTED, State.OPEN, State.AUTH_SELECT),
     Transition(Event.CREDENTIAL_REJECTED, State.STAGE, State.AUTH_SELECT),
     Transition(Event.CREDENTIAL_REJECTED, State.FINALIZE, State.AUTH_SELECT),
@@ -122,12 +123,16 @@ class _Position:
 
     state: str
 
-    def __init__(self, recounts: int, verifies: bool) -> None:
+    def __init__(self, recounts: int, verifies: bool, published: bool) -> None:
         self.recounts = recounts
         self.verifies = verifies
+        self.published = published
 
     def is_verified(self) -> bool:
         return self.verifies
+
+    def is_published(self) -> bool:
+        return self.published
 
     def may_recount(self) -> bool:
         return self.recounts < MAX_RECOUNTS
@@ -149,16 +154,19 @@ def _machine() -> "Machine":
     )
 
 
-def next_state(state: State, event: Event, *, recounts: int = 0, verifies: bool = False) -> State:
+def next_state(
+    state: State, event: Event, *, recounts: int = 0, verifies: bool = False, published: bool = False
+) -> State:
     """Return the state that `event` leads to from `state`.
 
     recounts: how often COUNTS_DIFFER has happened to this publish. Beyond `MAX_RECOUNTS` it leads to FAILED.
-    verifies: whether what is published is verified.
+    verifies: whether what is published is verified. published: whether the registry has published it, although work
+    that belongs to it is left.
     Raises ImpossibleEvent if the table has no row for the event.
     """
     from transitions import MachineError  # only here, because most readers of a state move nothing
 
-    position = _Position(recounts, verifies)
+    position = _Position(recounts, verifies, published)
     machine = _machine()
     machine.add_model(position, initial=state.value)
     try:

@@ -107,6 +107,11 @@ class Progress(Struct, frozen=True, kw_only=True):
     owed: tuple[Debt, ...] = ()
 
     @property
+    def published(self) -> bool:
+        """Whether the registry has said that it has published the lineage, although work may be left."""
+        return self.hash is not None
+
+    @property
     def failure(self) -> Reason:
         """Why a failed publish failed."""
         return reason_of(self.reason, otherwise=Reason.FAILED)

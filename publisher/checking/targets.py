@@ -47,9 +47,12 @@ def named_target(subject: str, registry: str | None, folder: StateFolder, files:
 
 
 def own_target(paths: PublishPaths, files: ExitStack) -> VerifyOrder | None:
-    """Return a publish of this machine, or None if it is not published. Its journal stays open as in `named_target`."""
+    """Return a publish of this machine, or None if it is not published; work that follows may be left.
+
+    Its journal stays open as in `named_target`.
+    """
     status = read_status(paths)
-    if status.progress.state is not State.DONE or status.progress.hash is None:
+    if status.progress.hash is None:
         return None
     journal = Journal(paths.journal, read_only=True)
     files.callback(journal.close)

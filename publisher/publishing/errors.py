@@ -12,16 +12,22 @@ class Unfinished(PublisherError):
     """An error that leaves behind a publish that `--resume` can continue.
 
     by_daemon: the daemon resumes it without being asked. movable: no registry holds anything of it yet, so it may go
-    to another one.
+    to another one. published: its lineage is published.
     """
 
     def __init__(
-        self, cause: PublisherError, publish_id: str, *, by_daemon: bool = False, movable: bool = False
+        self,
+        cause: PublisherError,
+        publish_id: str,
+        *,
+        by_daemon: bool = False,
+        movable: bool = False,
+        published: bool = False,
     ) -> None:
         resume = f"roar publish --resume {publish_id}"
         if by_daemon:
             resume = f"roar publish --watch {publish_id}"
-        if by_daemon or isinstance(cause, Interrupted):
+        if not published and (by_daemon or isinstance(cause, Interrupted)):
             resume += f" (or cancel it: roar journal cancel {publish_id})"
         if movable and cause.reason in WRONG_ADDRESS:
             resume += f"; if the address is wrong: roar publish --resume {publish_id} --registry URL"

@@ -21,13 +21,13 @@ def park_stopped(publish: OwnedPublish) -> PublisherError:
     error, publish_id = Interrupted(), publish.paths.id
     try:
         with OwnedPublish.open(publish.paths) as owned:
-            state = owned.journal.progress().state
-            if state not in LIVE:
-                return Interrupted(kept=f"Publish {publish_id} is {state}.")
+            progress = owned.journal.progress()
+            if progress.state not in LIVE:
+                return Interrupted(kept=f"Publish {publish_id} is {progress.state}.")
             owned.journal.park(reason=Reason.INTERRUPTED, detail=STOPPED_BY_USER)
     except Owned:
         return Unfinished(error, publish_id, by_daemon=True)
-    return Unfinished(error, publish_id)
+    return Unfinished(error, publish_id, published=progress.published)
 
 
 def unfinished_error(error: PublisherError, paths: PublishPaths, folder: StateFolder) -> PublisherError:
@@ -40,7 +40,7 @@ def unfinished_error(error: PublisherError, paths: PublishPaths, folder: StateFo
     from roar_publisher.daemon.wake import wake
 
     waits = isinstance(error, Interrupted) or MEANINGS[error.reason].turn is Turn.USER
-    return Unfinished(error, paths.id, by_daemon=not waits and wake(folder), movable=movable)
+    return Unfinished(error, paths.id, by_daemon=not waits and wake(folder), movable=movable, published=bool(published))
 
 
 def _standing(paths: PublishPaths) -> tuple[str, bool]:

@@ -26,7 +26,7 @@ from roar_publisher.glaas.client import Authorizer, Refused
 from roar_publisher.glaas.replies import BatchReply
 from roar_publisher.lineage.git.context import describe_missing_git
 from roar_publisher.report import Noted
-from roar_publisher.state.debts import Debt, DebtKind
+from roar_publisher.state.debts import LABEL_SYNC, Debt, DebtKind
 from roar_publisher.state.errors import LocalProblem, Rejected
 from roar_publisher.state.forks import import_module
 from roar_publisher.state.machine import Event, State
@@ -36,7 +36,6 @@ from roar_publisher.state.record import Checkpoint, Learned, Plan, Progress
 from roar_publisher.state.units import Kind, Unit
 from roar_publisher.tasks import together
 
-SYNC = "roar label sync"
 MOST_SHOWN = 3
 """Maximum number of label batches whose refused items are reported."""
 
@@ -126,10 +125,10 @@ async def send_labels(
             raise
         # The token is an anonymous session's only credential, so no other one can replace it.
         lost = rejected and progress.credential == Decision.ANONYMOUS_SESSION
-        return Debt(DebtKind.REFUSED_LABELS if lost else DebtKind.LABELS, refusal.what, refusal.reason, SYNC)
+        return Debt(DebtKind.REFUSED_LABELS if lost else DebtKind.LABELS, refusal.what, refusal.reason, LABEL_SYNC)
     if refused:
         why = f"the registry did not accept {'; '.join(refused[:MOST_SHOWN])}"
-        return Debt(DebtKind.REFUSED_LABELS, why, Reason.RECEIPT, SYNC)
+        return Debt(DebtKind.REFUSED_LABELS, why, Reason.RECEIPT, LABEL_SYNC)
     return None
 
 

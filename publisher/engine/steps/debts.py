@@ -4,7 +4,6 @@ from roar_publisher.auth.choice import Decision
 from roar_publisher.engine.run import Run
 from roar_publisher.engine.staging.requests import LegacyRoute, UnitRoute
 from roar_publisher.engine.steps.after_publish import (
-    SYNC,
     PublishedLineage,
     describe_debts,
     make_receipt,
@@ -23,7 +22,7 @@ from roar_publisher.engine.steps.sessions import (
     staged_route,
 )
 from roar_publisher.glaas.client import ANONYMOUS, Authorizer, Refused
-from roar_publisher.state.debts import Debt, DebtKind
+from roar_publisher.state.debts import LABEL_SYNC, Debt, DebtKind
 from roar_publisher.state.errors import Interrupted, LocalProblem, PublisherError
 from roar_publisher.state.machine import Event
 from roar_publisher.state.meanings import MEANINGS, Turn
@@ -87,11 +86,13 @@ async def _labels(
         return await send_labels(run, progress, published, route, authorize)
     except Refused as refusal:
         dead_token = decision is Decision.ANONYMOUS_SESSION and refusal.status in (UNAUTHORIZED, FORBIDDEN)
-        return Debt(DebtKind.REFUSED_LABELS if dead_token else DebtKind.LABELS, refusal.what, refusal.reason, SYNC)
+        return Debt(
+            DebtKind.REFUSED_LABELS if dead_token else DebtKind.LABELS, refusal.what, refusal.reason, LABEL_SYNC
+        )
     except Interrupted:
         raise
     except PublisherError as error:
-        return Debt(DebtKind.LABELS, error.what, error.reason, SYNC)
+        return Debt(DebtKind.LABELS, error.what, error.reason, LABEL_SYNC)
 
 
 async def _receipt(run: Run, progress: Progress, published: PublishedLineage, authorize: Authorizer) -> Debt | None:

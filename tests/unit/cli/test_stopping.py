@@ -3,7 +3,7 @@
 import pytest
 
 from roar_publisher.publishing.stopping import park_stopped, unfinished_error
-from roar_publisher.state.errors import Conclusion, LocalProblem, Transient
+from roar_publisher.state.errors import Conclusion, Interrupted, LocalProblem, Transient
 from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
@@ -53,6 +53,15 @@ def test_an_error_after_finalize_says_that_the_lineage_is_published(publish: Own
     error = unfinished_error(cause, publish.paths, StateFolder(publish.paths.folder.parents[1]))
     assert error.kept.startswith(f"The lineage is published: {url}.")
     assert "--registry URL" not in error.next_step
+
+
+def test_no_cancel_is_offered_for_what_is_published(publish: OwnedPublish) -> None:
+    for event in (Event.PROBED, Event.SELECTED, Event.OPENED, Event.STAGED):
+        publish.journal.checkpoint(event)
+    publish.journal.remember(hash="ab" * 32)
+    publish.release()
+    stopped = unfinished_error(Interrupted(), publish.paths, StateFolder(publish.paths.folder.parents[1]))
+    assert stopped.next_step == park_stopped(publish).next_step == f"roar publish --resume {publish.paths.id}"
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,8 @@ UNKNOWN = sorted(set(product(State, Event)) - KNOWN)
 def test_every_row_of_the_table_happens(row: Transition) -> None:
     recounts = MAX_RECOUNTS if row.event is Event.COUNTS_DIFFER and row.guard is None else 0
     verifies = row.guard == "is_verified"
-    assert next_state(row.source, row.event, recounts=recounts, verifies=verifies) is row.target
+    published = row.guard == "is_published"
+    assert next_state(row.source, row.event, recounts=recounts, verifies=verifies, published=published) is row.target
 
 
 @pytest.mark.parametrize(("state", "event"), UNKNOWN)
@@ -52,6 +53,7 @@ def test_every_state_before_the_publish_is_published_can_fail_and_be_cancelled()
     for state in UNPUBLISHED:
         assert next_state(state, Event.REJECTED) is State.FAILED
         assert next_state(state, Event.CANCELLED) is State.CANCELLED
+        assert next_state(state, Event.CANCELLED, published=True) is State.DONE
 
 
 def test_nothing_leads_out_of_done_and_cancelled() -> None:
