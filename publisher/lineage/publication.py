@@ -102,9 +102,12 @@ class PublicationMarks:
         now: in seconds since the epoch.
 
         Runs in one short transaction. Repeating it with the same arguments changes nothing. Rows that were deleted
-        since are skipped. Raises LocalProblem if it fails; then nothing was changed.
+        since are skipped. Raises LocalProblem if it fails, or if the database has none of the jobs, because it was made
+        anew and `session_id` is another session there; then nothing was changed.
         """
         with self._marking() as connection, long_notes(connection):
+            if not connection.execute(f"SELECT 1 FROM jobs WHERE job_uid IN ({_EVERY_JOB}) LIMIT 1").fetchone():
+                raise LocalProblem(f"{self._database} has none of its jobs to mark", reason=Reason.NO_DATABASE)
             _stamp(connection, session_id, now)
             row = connection.execute("SELECT metadata FROM sessions WHERE id = ?", (session_id,)).fetchone()
             if row is not None:
@@ -114,13 +117,16 @@ class PublicationMarks:
                 )
                 connection.execute("UPDATE sessions SET metadata = ? WHERE id = ?", (note, session_id))
 
-    def mark_labels(self, *, session_id: int, as_of: float, now: float) -> None:
+    def mark_labels(self, *, session_id: int, published: Iterable[str], as_of: float, now: float) -> None:
         """Stamp `synced_at` on the labels of the session, of these jobs and of these artifacts.
 
+        published: the uid of every published job; nothing is marked in a database that has none of them.
         as_of: when the labels were read, in seconds since the epoch. Repetition and errors as for `mark_published`.
         """
+        known = "SELECT 1 FROM jobs WHERE job_uid = ?"
         with self._marking() as connection:
-            _stamp_labels(connection, session_id, as_of, now)
+            if any(connection.execute(known, (uid,)).fetchone() for uid in published):
+                _stamp_labels(connection, session_id, as_of, now)
 
     def close(self) -> None:
         """Remove the temporary database. Repetition does nothing."""
@@ -168,6 +174,7 @@ def _insert_rows(
         raise not_recorded(no_room(sqlite_folder(), str(error), work="recording the publication")) from error
 
 
+_EVERY_JOB = "SELECT uid FROM published_jobs"
 _JOBS = "SELECT uid FROM published_jobs WHERE uid BETWEEN :first AND :last"
 _ARTIFACTS = (
     "SELECT h.artifact_id FROM published_digests p CROSS JOIN artifact_hashes h ON h.digest = p.digest"

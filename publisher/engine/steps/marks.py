@@ -76,7 +76,7 @@ async def mark_labels(run: Run) -> None:
 def _collected(journal: Journal, plan: Plan, prepared_hash: str | None) -> PublicationMarks:
     """Collect the jobs and artifacts of the plan. prepared_hash: the remote uids follow from it, if any. Blocking."""
     _check_imported(plan)
-    uids = (job["job_uid"] for body in journal.units.bodies(Kind.JOBS) for job in json.loads(body))
+    uids = _job_uids(journal)
     digests = (
         item["digest"]
         for kind in (Kind.ARTIFACTS, Kind.COMPOSITE)
@@ -95,7 +95,13 @@ def _mark_labels(journal: Journal, plan: Plan, *, now: float) -> None:
     _check_imported(plan)
     jobs, digests = (_labelled(journal, *entity) for entity in (("job", "job_uid"), ("artifact", "artifact_hash")))
     with closing(PublicationMarks(Path(plan.roar_db), ((uid, uid) for uid in jobs), digests)) as marks:
-        marks.mark_labels(session_id=plan.local_session, as_of=plan.created_at, now=now)
+        published = _job_uids(journal)
+        marks.mark_labels(session_id=plan.local_session, published=published, as_of=plan.created_at, now=now)
+
+
+def _job_uids(journal: Journal) -> Iterator[str]:
+    for body in journal.units.bodies(Kind.JOBS):
+        yield from (job["job_uid"] for job in json.loads(body))
 
 
 def _labelled(journal: Journal, entity: str, key: str) -> Iterator[str]:

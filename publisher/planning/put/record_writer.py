@@ -25,18 +25,27 @@ _SCRIPTS = (".py", ".sh")
 def record_put(database: Path, record: PutRecord) -> None:
     """Record the put, in one short transaction.
 
-    Repeating it changes nothing, because the job's uid is there already. Raises LocalProblem (resumable) if it fails;
-    then nothing was changed.
+    Repeating it changes nothing, because the job's uid is there already. Nothing is recorded in a database that was
+    made anew after the put was planned: its session of that number is another one. Raises LocalProblem (resumable) if
+    it fails; then nothing was changed.
     """
     try:
         with closing(open_writable(database)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             with connection:
-                if not connection.execute("SELECT 1 FROM jobs WHERE job_uid = ?", (record.job_uid,)).fetchone():
+                if _is_due(connection, record):
                     write_record(connection, record)
     except DATABASE_ERRORS as error:
         cause = database_problem(database, error, writing=True)
         raise not_recorded(cause, kept="The publication itself is complete, and so are the uploads.") from error
+
+
+def _is_due(connection: sqlite3.Connection, record: PutRecord) -> bool:
+    """Return whether the put is not recorded yet, and its session is there, which was begun before it."""
+    if connection.execute("SELECT 1 FROM jobs WHERE job_uid = ?", (record.job_uid,)).fetchone():
+        return False
+    session = "SELECT 1 FROM sessions WHERE id = ? AND created_at <= ?"
+    return connection.execute(session, (record.session, record.timestamp)).fetchone() is not None
 
 
 def write_record(connection: sqlite3.Connection, record: PutRecord) -> None:

@@ -25,6 +25,7 @@ from roar_publisher.planning.put.request import PutRequest
 from roar_publisher.planning.put.sources import resolve_sources
 from roar_publisher.state.units import Kind, Unit
 from tests.support.lineage.captured import captured_project, git, run_again
+from tests.support.lineages import Lineage
 
 DESTINATION = "s3://bucket/some/where"
 NOW = 1_800_000_000.0
@@ -82,6 +83,13 @@ def _template(name: str) -> Path:
     assert f"{TAGGING}false" in before
     config.write_text(before.replace(f"{TAGGING}false", f"{TAGGING}true"))
     return root
+
+
+def capture(root: Path, lineage: Lineage) -> None:
+    """Record the jobs of a lineage in roar.db, where its publish will be marked."""
+    with closing(sqlite3.connect(root / ".roar" / "roar.db")) as connection, connection:
+        jobs = [(job.uid,) for job in lineage.jobs]
+        connection.executemany("INSERT INTO jobs(job_uid, timestamp, command) VALUES (?, 1, 'train')", jobs)
 
 
 def write(root: Path, files: Mapping[str, str | bytes]) -> None:

@@ -21,7 +21,7 @@ from roar_publisher.state.machine import State
 from roar_publisher.state.paths import StateFolder
 from tests.support.engine.publishing import Publishing, Sent, answer, instead
 from tests.support.lineages import chain, cut
-from tests.support.put.projects import plan, put_project
+from tests.support.put.projects import capture, plan, put_project
 
 pytestmark = pytest.mark.anyio
 PATIENCE = 60
@@ -66,6 +66,7 @@ def publishing(folder: StateFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     publishing = Meeting(folder)
     publishing.lineage = lineage
     publishing.database = project / ".roar" / "roar.db"
+    capture(project, lineage)
     publishing.begin(lineage, roar_db=str(publishing.database))
     publishing.paths.write_put_record(plan(project, "model.bin").put.record)
 

@@ -12,13 +12,17 @@ from roar_publisher.state.units import Kind
 from tests.support.lineage.captured import captured_project
 
 LABELS_IN_BODY = 200
+CAPTURED = "3e1aa3ee"
+"""A job of the captured project."""
 
 
 def journal_of(bodies: int) -> Any:
-    """A journal whose units hold labels of jobs and artifacts, none of which is in roar.db."""
+    """A journal whose units hold labels of jobs and artifacts, none of which is in roar.db. One of its jobs is."""
 
     def read(kind: Kind) -> Iterator[bytes]:
-        assert kind is Kind.LABELS
+        if kind is Kind.JOBS:
+            yield json.dumps([{"job_uid": "unknown"}, {"job_uid": CAPTURED}]).encode()
+            return
         for body in range(bodies):
             yield json.dumps([label(f"{body}-{number}") for number in range(LABELS_IN_BODY)]).encode()
 

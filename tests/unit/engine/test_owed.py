@@ -25,7 +25,7 @@ from roar_publisher.state.status_reader import count_status
 from tests.support.engine.publishing import Publishing, Sent, answer, instead
 from tests.support.lineage.captured import git
 from tests.support.lineages import chain, cut
-from tests.support.put.projects import plan, put_project
+from tests.support.put.projects import capture, plan, put_project
 from tests.support.registry.features import SINGLE_LINKS
 
 pytestmark = pytest.mark.anyio
@@ -43,6 +43,7 @@ def publishing(folder: StateFolder, project: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("roar_publisher.lineage.connections.WRITE_TIMEOUT", 0.0)
     publishing = Publishing(folder, None)
     publishing.lineage = LINEAGE
+    capture(project, LINEAGE)
     publishing.begin(LINEAGE, roar_db=str(database(project)))
     publishing.paths.write_put_record(plan(project, "model.bin").put.record)
     return publishing

@@ -132,7 +132,7 @@ def test_only_label_versions_that_were_sent_are_stamped(database: Path) -> None:
     digest = "4942a10e54a2c6862e2860869e9a2dfeb6836f395829a8c9ec0ac9efc317c076"
     uids = ["3e1aa3ee", "e4e8c149", "deleted"]
     with closing(PublicationMarks(database, zip(uids, uids, strict=True), [digest])) as marks:
-        marks.mark_labels(session_id=1, as_of=as_of, now=NOW)
+        marks.mark_labels(session_id=1, published=[uid for uid, _ in JOBS], as_of=as_of, now=NOW)
     newest = rows(
         database,
         "SELECT max(version) = (SELECT max(version) FROM labels WHERE session_id = 1 AND version < 99)"
@@ -224,7 +224,7 @@ def test_the_note_is_merged_into_the_session_metadata(database: Path) -> None:
 def test_a_note_that_is_longer_than_other_texts_may_be_is_written_and_read(database: Path, tmp_path: Path) -> None:
     """That of 90,000 jobs is."""
     for _ in range(2):
-        mark(database, [(f"{number:08x}", "r" * 60_000) for number in range(80)])
+        mark(database, [JOBS[0], *((f"{number:08x}", "r" * 60_000) for number in range(80))])
     assert rows(database, f"SELECT length(metadata) > {VALUE_LIMIT} FROM sessions") == [(1,)]
     for target in (None, HASH, PREPARED[:8]):
         with open_database(database) as opened:
@@ -280,7 +280,7 @@ def test_a_missing_or_damaged_database_is_an_error(database: Path) -> None:
 def test_a_note_that_is_too_long_for_roar_db_is_named(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "NOTE_LIMIT", 2 * VALUE_LIMIT)
     with pytest.raises(LocalProblem, match="the note of the published jobs would be larger") as refused:
-        mark(database, [(f"{number:08x}", "r" * 120_000) for number in range(80)])
+        mark(database, [JOBS[0], *((f"{number:08x}", "r" * 120_000) for number in range(80))])
     assert (refused.value.reason, refused.value.kept) == ("too large", "The publication itself is complete.")
     assert rows(database, "SELECT count(*) FROM jobs WHERE synced_at IS NOT NULL") == [(0,)]
 
@@ -330,3 +330,16 @@ def test_a_full_temporary_folder_is_named(database: Path, tmp_path: Path, monkey
     assert full.value.reason is Reason.DISK_FULL
     assert full.value.kept == "The publication itself is complete."
     assert "TMPDIR" in full.value.next_step
+
+
+def test_a_database_that_was_made_anew_is_not_marked(database: Path) -> None:
+    """Its session of that number is another one."""
+    with closing(sqlite3.connect(database)) as connection:
+        before = list(connection.iterdump())
+    with pytest.raises(LocalProblem, match="has none of its jobs") as raised:
+        mark(database, jobs=[("another", "remote")])
+    with closing(PublicationMarks(database, [], DIGESTS)) as marks:
+        marks.mark_labels(session_id=1, published=["another"], as_of=NOW, now=NOW)
+    assert raised.value.reason == Reason.NO_DATABASE
+    with closing(sqlite3.connect(database)) as connection:
+        assert list(connection.iterdump()) == before

@@ -152,7 +152,20 @@ def test_the_publication_is_marked_on_the_put_job_and_its_labels(root: Path, dat
     published, digests = request(root).project.database, [file.digest for file in record.files]
     with closing(PublicationMarks(published, [(record.job_uid, "remote")], digests)) as marks:
         marks.mark_published(session_id=record.session, session_hash="ab" * 32, prepared_hash="cd" * 32, now=NOW + 5)
-        marks.mark_labels(session_id=record.session, as_of=NOW, now=NOW + 5)
+        marks.mark_labels(session_id=record.session, published=[record.job_uid], as_of=NOW, now=NOW + 5)
     assert rows(database, "SELECT synced_at FROM jobs WHERE job_uid = ?", record.job_uid) == [(NOW + 5,)]
     stamped = rows(database, "SELECT count(*) FROM labels WHERE synced_at = ? AND created_at = ?", NOW + 5, NOW)
     assert stamped == [(len({file.digest for file in record.files}) + 1,)]
+
+
+@pytest.mark.parametrize(
+    "change_sessions", ["UPDATE sessions SET created_at = 1 + ?", "DELETE FROM sessions WHERE ? > 0"]
+)
+def test_nothing_is_recorded_in_a_session_that_was_begun_later(
+    database: Path, record: PutRecord, change_sessions: str
+) -> None:
+    """The database was made anew since the put was planned."""
+    change(database, change_sessions, record.timestamp)
+    before = dump(database)
+    record_put(database, record)
+    assert dump(database) == before
