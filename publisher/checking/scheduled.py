@@ -1,5 +1,6 @@
 """Verifies the publishes of this machine one after another, for a daemon that has nothing else to do."""
 
+import logging
 from collections.abc import Callable
 from contextlib import ExitStack
 
@@ -18,12 +19,16 @@ from roar_publisher.state.paths import StateFolder
 
 
 class ScheduledChecks(Struct, frozen=True):
-    """The checks of a daemon. every: seconds between two checks of one publish. limits: of reading objects."""
+    """The checks of a daemon. every: seconds between two checks of one publish. limits: of reading objects.
+
+    log: receives where a defect occurred.
+    """
 
     folder: StateFolder
     every: float
     limits: TransferLimits
     clock: Callable[[], float]
+    log: logging.Logger
 
     async def next(self, stop: anyio.Event) -> str | None:
         """Verify the publish that is due longest, and return a line for the log; None if none is due.
@@ -46,6 +51,9 @@ class ScheduledChecks(Struct, frozen=True):
             raise
         except PublisherError as problem:
             code, text = ExitCode.UNCHECKED, f"cannot be verified: {problem.what}"
+        except Exception as defect:  # counts, too: it would otherwise come first again
+            self.log.error("publish %s", found.plan.id, exc_info=defect)
+            code, text = ExitCode.UNCHECKED, f"cannot be verified: a defect of roar-publisher ({type(defect).__name__})"
         else:
             code = verdict.exit_code
             text = "verified: proven"

@@ -239,7 +239,7 @@ class Daemon:
         from roar_publisher.checking.scheduled import ScheduledChecks
 
         clock, every = self._dependencies.clock, self._settings.verify_every
-        return ScheduledChecks(self._folder, every, self._settings.limits, clock)
+        return ScheduledChecks(self._folder, every, self._settings.limits, clock, self._log)
 
     def _probing(self, url: str) -> ReachabilityProbe:
         # Imported on first use, like the workers, to keep the idle daemon small.

@@ -67,6 +67,8 @@ class Verifying:
             return
         except PublisherError as problem:
             self._log.error("%s", problem.what)
+        except Exception:  # whatever a check meets, the daemon goes on publishing
+            self._log.exception("a defect keeps publishes from being verified")
         finally:
             self._stop = None
             if done is None and not stop.is_set():

@@ -7,6 +7,7 @@ paths are refused: in destinations here, in keys by `store.check_key`.
 
 import os
 import re
+from ipaddress import IPv6Address
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from msgspec import Struct
@@ -27,7 +28,8 @@ FORMS = f"{', '.join(store.form for store in STORES.values())}, file:///folder, 
 FOLDER = "file"
 WEB = "https"
 """Objects of any web server. They are read, never stored."""
-AUTHORITY = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+_AUTHORITY = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[(?P<ip>[0-9A-Fa-f:.]{2,45})\])(?::(?P<port>[0-9]{1,5}))?")
+LARGEST_PORT = 65535
 
 
 class Destination(Struct, frozen=True):
@@ -99,7 +101,7 @@ def parse_object(url: str) -> Destination:
     scheme, _, rest = url.partition("://")
     if scheme == WEB and not any(character <= " " or character == "\x7f" for character in rest):
         authority, _, path = rest.partition("#")[0].partition("/")
-        if not AUTHORITY.fullmatch(authority):
+        if not is_authority(authority):
             raise _unknown()
         name, mark, query = path.partition("?")
         return Destination(WEB, authority, _checked(name) + ("/" if name.endswith("/") else "") + mark + query)
@@ -115,6 +117,17 @@ def parse_object(url: str) -> Destination:
         raise _unknown()
     found = parse_destination(f"{scheme}://{bucket}")
     return Destination(scheme, found.bucket, _checked(name))
+
+
+def is_authority(text: str) -> bool:
+    """Return whether a text is a host, with or without a port, that a web address can name. It has no user name."""
+    found = _AUTHORITY.fullmatch(text)
+    if found is None or not 0 < int(found["port"] or LARGEST_PORT) <= LARGEST_PORT:
+        return False
+    try:
+        return found["ip"] is None or bool(IPv6Address(found["ip"]))
+    except ValueError:
+        return False
 
 
 def _access_point(rest: str) -> Destination:

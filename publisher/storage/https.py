@@ -4,11 +4,13 @@ A redirect is followed to https alone, and what it leads to is remembered: addre
 are looked up again once they are refused.
 """
 
+import re
 from urllib.parse import quote, urljoin
 
 from roar_publisher.net.exchange import Reply
 from roar_publisher.state.errors import Rejected, Transient
 from roar_publisher.state.reasons import Reason
+from roar_publisher.storage.addresses import is_authority
 from roar_publisher.storage.http import StoreConnection, StoreRequest
 from roar_publisher.storage.ranges import CHANGED, PARTIAL, ObjectChanged, hidden, range_header, range_in, size_in
 from roar_publisher.storage.readable import ReadableStore, StoredObject
@@ -23,6 +25,7 @@ EXPIRED = frozenset({400})
 """How S3 answers an address that was signed with temporary credentials, once these have expired."""
 NO_RANGE = 416
 """Answers the request for the first byte of an empty object, which has none."""
+_AFTER_AUTHORITY = re.compile("[/?]")
 AS_IN_URLS = "!#$%&'()*+,/:;=?@[]~"
 """Characters that are left as they are: a URL is recorded as it is typed, mostly encoded."""
 
@@ -74,7 +77,7 @@ class HttpsStore(ReadableStore):
             if reply.status not in REDIRECTS:
                 break
             url = _redirected(url, reply)
-            if not url.startswith(SCHEME) or "@" in url.removeprefix(SCHEME).partition("/")[0]:
+            if not url.startswith(SCHEME) or not is_authority(_AFTER_AUTHORITY.split(url.removeprefix(SCHEME))[0]):
                 raise Rejected(f"{shown(self._origin)} redirects to an address that is not read")
             self._places[key] = url
             reply = await self._get(url, headers)

@@ -1,5 +1,6 @@
 """The checks of a daemon: only while there is nothing to publish, and never again before they are due."""
 
+import logging
 from pathlib import Path
 from typing import Never
 
@@ -22,6 +23,16 @@ from tests.support.daemon.worlds import Machine
 from tests.support.lineages import chain, cut, frozen
 
 CHECK_SECONDS = 1000.0
+
+
+class DefectiveChecks:
+    """Checks that meet what nobody has expected."""
+
+    looked = 0
+
+    async def next(self, stop: anyio.Event) -> str | None:
+        self.looked += 1
+        raise OverflowError("a port")
 
 
 class CountedChecks:
@@ -73,6 +84,20 @@ def test_a_check_gives_way_to_every_publish_and_goes_on_afterwards(tmp_path: Pat
     on(tmp_path, scenario)
 
 
+def test_a_defect_of_a_check_ends_no_daemon(tmp_path: Path) -> None:
+    checks = DefectiveChecks()
+
+    async def scenario(machine: Machine) -> None:
+        machine.checks = checks
+        async with machine.daemon():
+            await machine.until(lambda: checks.looked == 2, 3 * PAUSE_SECONDS)
+            machine.leave()
+            await anyio.sleep(SCAN_INTERVAL_SECONDS + 2 * WORK_SECONDS)
+            machine.check_published()
+
+    on(tmp_path, scenario)
+
+
 def published(folder: StateFolder, *names: str) -> float:
     """Let this machine have a published lineage for each name. Return when the last was published."""
     for name in names:
@@ -115,8 +140,9 @@ def test_what_cannot_be_checked_waits_and_what_is_interrupted_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The checks that a daemon makes itself, without a registry."""
-    folder, ends = StateFolder(tmp_path / "state"), [Interrupted(), CannotCheck("it is away", reason=Reason.OFFLINE)]
-    now = published(folder, "aaaa") + 200
+    folder, ends = StateFolder(tmp_path / "state"), list[Exception]()
+    ends += [Interrupted(), CannotCheck("it is away", reason=Reason.OFFLINE), OverflowError("a port")]
+    now = published(folder, "aaaa", "bbbb") + 200
 
     async def verify(order: VerifyOrder, _folder: StateFolder, _stop: anyio.Event) -> Never:
         assert order.objects is not None
@@ -124,10 +150,11 @@ def test_what_cannot_be_checked_waits_and_what_is_interrupted_does_not(
         raise ends.pop(0)
 
     async def scenario() -> None:
-        checks = scheduled.ScheduledChecks(folder, 100.0, DEFAULT_LIMITS, lambda: now)
+        checks = scheduled.ScheduledChecks(folder, 100.0, DEFAULT_LIMITS, lambda: now, logging.getLogger("checks"))
         with pytest.raises(Interrupted):
             await checks.next(anyio.Event())
         assert str(await checks.next(anyio.Event())).endswith("cannot be verified: it is away")
+        assert str(await checks.next(anyio.Event())).endswith("a defect of roar-publisher (OverflowError)")
         assert await checks.next(anyio.Event()) is None
 
     monkeypatch.setattr(scheduled, "verify", verify)

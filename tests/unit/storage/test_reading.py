@@ -285,7 +285,16 @@ async def test_reads_at_once_follow_a_redirect_anew_that_is_refused_to_all(web: 
 
 @pytest.mark.parametrize(
     "location",
-    ["http://127.0.0.1:1/x", "https://user:word@127.0.0.1:1/x", "file:///etc/passwd", "https://[x", "//[x"],
+    [
+        "http://127.0.0.1:1/x",
+        "https://user:word@127.0.0.1:1/x",
+        "https://127.0.0.1:65536/x",
+        "https://127.0.0.1:-1/x",
+        "https://[:::::]?x",
+        "file:///etc/passwd",
+        "https://[x",
+        "//[x",
+    ],
 )
 async def test_a_redirect_elsewhere_than_https_is_not_followed(web: Server, location: str) -> None:
     web.answer = lambda asked: (302, {"Location": location}, b"")
