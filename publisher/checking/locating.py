@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from roar_publisher.fetching.asking import LineageReader
-from roar_publisher.fetching.locating import PutJobs, locate, whole_hash
+from roar_publisher.fetching.locating import PutJobs, locate, places_in, whole_hash
 from roar_publisher.fetching.reading import served_job
 from roar_publisher.inspection.findings import Finding, Inspected
 from roar_publisher.inspection.subjects import Subject, merged, put_by
+from roar_publisher.lineage.put_addresses import is_redacted
 from roar_publisher.state.journal import Journal
 
 
@@ -29,12 +30,15 @@ class LocatedObjects:
         journal: of the put, if it is on this machine. Raises Refused, CannotCheck, Transient.
         """
         put_here = [] if journal is None else list(put_by(journal))
-        if not self._put.paths:
+        if not self._put.paths():
             return merged([], put_here), []
         await whole_hash(reader, lineage_hash)  # finds out with which credential it is read
         files, unsafe = await locate(reader, lineage_hash, self._put, ignoring_case=False)
         located = [Subject(each.url, each.digest) for each in files]
         located += [Subject(each.url, each.digest) for each in unsafe if each.url]
+        located += [
+            Subject(each.url, each.digest) for each in places_in(self._put.matched()) if not is_redacted(each.url)
+        ]
         known = {each.digest for each in (*located, *put_here)}
         nowhere = [each for each in unsafe if not each.url and each.digest not in known]
         lost = [Inspected(Subject("", each.digest), Finding.UNREADABLE, each.why) for each in nowhere]

@@ -9,9 +9,9 @@ objects in a folder. Nothing of this is trusted: what is fetched has the digest 
 
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from msgspec import Struct, field
@@ -22,7 +22,7 @@ from roar_publisher.fetching.reading import ServedJob, as_object
 from roar_publisher.fetching.stored import StoredFile, Unsafe
 from roar_publisher.glaas.client import Refused
 from roar_publisher.glaas.protocol import API_ROOT
-from roar_publisher.lineage.put_addresses import StatedAddresses
+from roar_publisher.lineage.put_addresses import StatedAddresses, is_redacted
 from roar_publisher.state.errors import PublisherError, Rejected
 from roar_publisher.storage.addresses import parse_object
 from roar_publisher.storage.source import shown
@@ -37,19 +37,52 @@ MOST_SEGMENTS = LONGEST_KEY_BYTES // 2
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-class PutJobs(Struct):
-    """What the put jobs of a lineage stored.
+class StoredAt(NamedTuple):
+    """Where a put stored a digest. destination: of the put."""
 
-    paths, destinations: of each input, by digest; the last put counts.
-    urls: the addresses of all objects, by destination and path below it.
+    digest: str
+    url: str
+    destination: str
+
+
+class Put(Struct):
+    """What one put job says, or several of one step and destination.
+
+    paths: of its inputs, by digest. urls: the addresses of all its objects, by path below the destination.
     stated: the addresses that are those of a digest, by digest.
+    """
+
+    destination: str
+    paths: dict[str, str] = field(default_factory=dict)
+    urls: dict[str, str] = field(default_factory=dict)
+    stated: dict[str, str] = field(default_factory=dict)
+
+    def by_path(self) -> dict[str, str]:
+        """Return the address of each digest that is stated, or whose path ends with an object's path.
+
+        Of several, the longest counts. An address that would be that of several digests is given to none.
+        """
+        places = dict(self.stated)
+        for digest, path in self.paths.items():
+            if digest in places:
+                continue
+            segments = path.split("/")
+            for start in range(max(0, len(segments) - MOST_SEGMENTS), len(segments)):
+                url = self.urls.get("/".join(segments[start:]))
+                if url is not None:
+                    places[digest] = url
+                    break
+        claims = Counter(places.values())
+        return {digest: url for digest, url in places.items() if claims[url] == 1}
+
+
+class PutJobs(Struct):
+    """What the put jobs of a lineage stored. puts: by step and destination, in the order of the jobs.
+
     of_step: the digests of the steps that were asked for.
     """
 
-    paths: dict[str, str] = field(default_factory=dict)
-    destinations: dict[str, str] = field(default_factory=dict)
-    urls: dict[tuple[str, str], str] = field(default_factory=dict)
-    stated: dict[str, str] = field(default_factory=dict)
+    puts: dict[tuple[int | None, str], Put] = field(default_factory=dict)
     of_step: dict[int, frozenset[str]] = field(default_factory=dict)
 
     def add(self, job: ServedJob, steps: frozenset[int]) -> None:
@@ -61,17 +94,34 @@ class PutJobs(Struct):
             return
         stated = job.put.get("destination")
         destination = stated if isinstance(stated, str) else ""
+        put = self.puts.setdefault((job.step, destination), Put(destination))
         addresses = StatedAddresses(job.put)
         for digest, path in job.inputs:
             if _DIGEST.fullmatch(digest):
-                self.paths[digest] = path
-                self.destinations[digest] = destination
-                self.stated.pop(digest, None)
+                put.paths[digest] = path
                 if (address := addresses.of(digest, path)) is not None:
-                    self.stated[digest] = address
+                    put.stated[digest] = address
         for url in as_object(job.put.get("artifacts")).values():
             if isinstance(url, str) and url:
-                self.urls[destination, _path_below(url, destination)] = url
+                put.urls[_path_below(url, destination)] = url
+
+    def paths(self) -> dict[str, str]:
+        """Return the path of each input by its digest."""
+        return {digest: path for put in self.puts.values() for digest, path in put.paths.items()}
+
+    def matched(self) -> list[tuple[Put, dict[str, str]]]:
+        """Return each put with the addresses of its digests, as far as the jobs say them."""
+        return [(put, put.by_path()) for put in self.puts.values()]
+
+
+def places_in(matched: Iterable[tuple[Put, Mapping[str, str]]]) -> list[StoredAt]:
+    """Return where the digests of `PutJobs.matched` are, in the order of the puts.
+
+    A digest that was put several times is in several places. Where a later put stored another one, it is not.
+    """
+    found = [StoredAt(digest, url, put.destination) for put, urls in matched for digest, url in urls.items()]
+    last = {place.url: place.digest for place in found}
+    return [place for place in found if last[place.url] == place.digest]
 
 
 async def put_jobs(jobs: AsyncIterator[ServedJob], steps: frozenset[int]) -> PutJobs:
@@ -113,32 +163,27 @@ async def locate(
     reader: LineageReader, lineage_hash: str, found: PutJobs, *, ignoring_case: bool
 ) -> tuple[list[StoredFile], list[Unsafe]]:
     """Return the stored files in the order of their names, and those not to be fetched. Raises Refused."""
-    places = by_path(found)
-    unknown = [digest for digest in found.paths if digest not in places]
+    matched = found.matched()
+    places = {place.digest: place for place in places_in(matched)}
+    placed = {digest for _put, urls in matched for digest in urls}
+    unknown = {digest: put for put in found.puts.values() for digest in put.paths if digest not in placed}
 
     async def ask_label(digest: str) -> None:
         url = await _url_in_label(reader, lineage_hash, digest)
         if url is not None:
-            places[digest] = url
+            places[digest] = StoredAt(digest, url, unknown[digest].destination)
 
     await for_each(unknown, ask_label, at_once=LOOKUPS)
-    left = set(found.urls.values()) - set(places.values())
-    nowhere = [digest for digest in unknown if digest not in places]
-    if len(left) == len(nowhere) == 1:
-        places[nowhere[0]] = left.pop()
     files: list[StoredFile] = []
-    unsafe: list[Unsafe] = []
-    for digest, url in places.items():
+    unsafe = _left_over(matched, places, frozenset(unknown))
+    for digest, url, destination in places.values():
+        if is_redacted(url):
+            unsafe.append(Unsafe(digest, "", f"redaction has changed its address: {shown(url)}"))
+            continue
         try:
-            files.append(_checked(digest, url, found.destinations[digest]))
+            files.append(_checked(digest, url, destination))
         except PublisherError as problem:
             unsafe.append(Unsafe(digest, url, problem.what))
-    if found.urls or found.stated:  # otherwise it is a dataset that was read, or a lineage that stored nothing
-        unsafe += (
-            Unsafe(digest, "", f"the lineage does not say where {shown(found.paths[digest])} is stored")
-            for digest in nowhere
-            if digest not in places
-        )
     twins = shared_names((file.name for file in files), ignoring_case=ignoring_case)
     unsafe += (
         Unsafe(file.digest, file.url, f"several files of the lineage have the name {file.name}")
@@ -148,23 +193,26 @@ async def locate(
     return sorted((file for file in files if file.name not in twins), key=lambda file: file.name), unsafe
 
 
-def by_path(found: PutJobs) -> dict[str, str]:
-    """Return the address of each digest that is stated, or with whose path an object's path below the destination ends.
+def _left_over(
+    matched: Iterable[tuple[Put, Mapping[str, str]]], places: dict[str, StoredAt], unknown: frozenset[str]
+) -> list[Unsafe]:
+    """Add the place of what is left over alone in its put, and return what was stored somewhere else.
 
-    Of several, the longest counts. An address that would be that of several digests is given to none.
+    If each address of a put has its digest, its other inputs were not stored: they are datasets that were read.
     """
-    places = dict(found.stated)
-    for digest, path in found.paths.items():
-        if digest in places:
-            continue
-        segments = path.split("/")
-        for start in range(max(0, len(segments) - MOST_SEGMENTS), len(segments)):
-            url = found.urls.get((found.destinations[digest], "/".join(segments[start:])))
-            if url is not None:
-                places[digest] = url
-                break
-    claims = Counter(places.values())
-    return {digest: url for digest, url in places.items() if claims[url] == 1}
+    nowhere: dict[str, Unsafe] = {}
+    taken = {place.url for place in places.values()}
+    for put, urls in matched:
+        left = set(put.urls.values()) - set(urls.values()) - taken
+        digests = [digest for digest in put.paths if digest in unknown and digest not in places]
+        if len(left) == len(digests) == 1:
+            places[digests[0]] = StoredAt(digests[0], left.pop(), put.destination)
+        elif left:
+            nowhere.update(
+                (digest, Unsafe(digest, "", f"the lineage does not say where {shown(put.paths[digest])} is stored"))
+                for digest in digests
+            )
+    return [each for digest, each in nowhere.items() if digest not in places]
 
 
 def _path_below(url: str, destination: str) -> str:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 from roar_publisher.lineage.jsontext import encode, parse_json
+from roar_publisher.lineage.redaction.values import is_marked
 
 PUT = "put"
 """The type of a put job, and the name under which its metadata describes the put."""
@@ -27,6 +28,11 @@ class PutInput(NamedTuple):
     digest: str
     path: str
     url: str | None
+
+
+def is_redacted(url: str) -> bool:
+    """Return whether redaction has replaced a part of an address, so that it is none any more."""
+    return is_marked(unquote(url))
 
 
 class FolderAddresses:

@@ -11,7 +11,7 @@ from blake3 import blake3
 
 from roar_publisher.fetching import locating, reading
 from roar_publisher.fetching.asking import LineageReader
-from roar_publisher.fetching.locating import MOST_SEGMENTS, PutJobs, by_path
+from roar_publisher.fetching.locating import MOST_SEGMENTS, Put
 from roar_publisher.fetching.names import shared_names
 from roar_publisher.fetching.stored import StoredFile, Unsafe, check_lineage, select, steps_in
 from roar_publisher.glaas.client import ANONYMOUS, Authorizer, Refused
@@ -93,14 +93,10 @@ def one(url: str, destination: object = DEST) -> tuple[list[StoredFile], list[Un
 def test_an_address_that_several_files_could_have_is_that_of_none() -> None:
     """Only one of them is there, and its digest would make a fetch of the others fail."""
     one, other = digest_of("one"), digest_of("other")
-    found = PutJobs(
-        paths={one: "a/model.pt", other: "b/model.pt"},
-        destinations=dict.fromkeys((one, other), DEST),
-        urls={(DEST, "model.pt"): f"{DEST}/model.pt"},
-    )
-    assert by_path(found) == {}
-    del found.paths[other]
-    assert by_path(found) == {one: f"{DEST}/model.pt"}
+    put = Put(DEST, paths={one: "a/model.pt", other: "b/model.pt"}, urls={"model.pt": f"{DEST}/model.pt"})
+    assert put.by_path() == {}
+    del put.paths[other]
+    assert put.by_path() == {one: f"{DEST}/model.pt"}
 
 
 @pytest.mark.parametrize("as_text", [False, True])
@@ -142,6 +138,39 @@ def test_the_last_put_of_a_file_counts() -> None:
     digest = digest_of("1")
     jobs = [put_job({digest: "out/x"}, {"i": f"{place}/x"}, place) for place in ("s3://old/run", "s3://new/run")]
     assert [file.url for file in read(Registry(jobs))[0]] == ["s3://new/run/x"]
+
+
+def test_what_a_later_put_stored_at_the_same_address_is_there_now() -> None:
+    first, second = digest_of("1"), digest_of("2")
+    jobs = [
+        put_job({digest: "model.pt"}, {"i": f"{DEST}/model.pt"}, step=step)
+        for step, digest in ((1, first), (2, second))
+    ]
+    for served in (jobs, [put_job({digest_of("3"): "other"}, {"i": f"{DEST}/other"}), *jobs]):
+        files, unsafe = read(Registry(served))
+        assert {file.digest for file in files if file.name == "model.pt"} == {second}
+        assert unsafe == []
+
+
+def test_a_dataset_that_was_read_is_no_stored_file() -> None:
+    """The datasets of a lineage are inputs of its puts, too."""
+    stored, dataset = digest_of("1"), digest_of("2")
+    job = put_job({stored: "/p/model.txt", dataset: "/p/out/train"}, {"i": f"{DEST}/model.txt"})
+    files, unsafe = read(Registry([job]))
+    assert ([file.digest for file in files], unsafe) == ([stored], [])
+    twins = put_job({digest_of("3"): "a/x", digest_of("4"): "b/x"}, {"i": f"{DEST}/y", "j": f"{DEST}/z"}, step=4)
+    files, unsafe = read(Registry([job, twins]))
+    assert {each.digest for each in unsafe} == {digest_of("3"), digest_of("4")}
+
+
+@pytest.mark.parametrize(
+    "url", [f"{DEST}/[AWS_KEY_REDACTED]/x", "file:///run/%5BREDACTED%5D/x", "file:///run/api_key=[REDACTED]/x"]
+)
+def test_an_address_that_redaction_has_changed_is_none(url: str) -> None:
+    digest = digest_of("1")
+    files, unsafe = read(Registry([put_job({digest: "p/x"}, {"i": url}, url.rpartition("/")[0])]))
+    assert files == []
+    assert [(each.digest, each.url) for each in unsafe] == [(digest, "")]
 
 
 def test_an_address_that_two_digests_claim_is_given_to_none() -> None:
@@ -335,7 +364,7 @@ def test_what_is_no_hash_is_refused_before_any_request(text: str) -> None:
 
 
 def test_a_path_of_any_length_is_looked_up_as_often_as_a_key_has_segments() -> None:
-    class Counted(dict[tuple[str, str], str]):
+    class Counted(dict[str, str]):
         asked = 0
 
         def get(self, key: Any, default: Any = None) -> Any:
@@ -343,7 +372,7 @@ def test_a_path_of_any_length_is_looked_up_as_often_as_a_key_has_segments() -> N
             return super().get(key, default)
 
     digest = "ab" * 32
-    urls = Counted({("s3://bucket", "x"): "s3://bucket/x"})
-    found = PutJobs(paths={digest: "a/" * 2000 + "x"}, destinations={digest: "s3://bucket"}, urls=urls)
-    assert by_path(found) == {digest: "s3://bucket/x"}
+    urls = Counted({"x": "s3://bucket/x"})
+    put = Put("s3://bucket", paths={digest: "a/" * 2000 + "x"}, urls=urls)
+    assert put.by_path() == {digest: "s3://bucket/x"}
     assert urls.asked <= MOST_SEGMENTS

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from roar_publisher.fetching.locating import PutJobs, by_path
+from roar_publisher.fetching.locating import PutJobs, places_in
 from roar_publisher.fetching.reading import served_job
 from roar_publisher.lineage.batches import ITEM_LIMIT
 from roar_publisher.lineage.plan import build_plan
@@ -41,7 +41,7 @@ def located(job: dict[str, Any], inputs: list[dict[str, Any]]) -> dict[str, str]
     """Return the address of each input, by digest, as a reader of the lineage finds it."""
     found = PutJobs()
     found.add(served_job({**job, "inputs": inputs}), frozenset())
-    return by_path(found)
+    return {place.digest: place.url for place in places_in(found.matched())}
 
 
 def test_what_fits_is_sent_whole(root: Path) -> None:
