@@ -10,6 +10,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
 
 
+def printable_line(text: str) -> str:
+    """Return the text as `printable` does, on one line: what strangers wrote cannot add lines of its own."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
 def one_line(text: str, width: int) -> str:
     """Return the text as one line of at most `width` characters."""
     line = " ".join(printable(text).split())

@@ -15,7 +15,7 @@ from roar_publisher.lineage.statement import Statement
 from roar_publisher.state.errors import UsageProblem
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import read_bounded
-from roar_publisher.text import count, printable
+from roar_publisher.text import count, printable_line
 from roar_publisher.verification.errors import CannotCheck
 from roar_publisher.verification.receipts import CheckedReceipt, TrustedKey, check_receipt, trusted_keys
 
@@ -97,7 +97,7 @@ def _show_invalid(receipt: Path, why: str, *, as_json: bool) -> int:
         event = {"event": "receipt", "proven": False, "receipt": str(receipt), "why": why, "exit_code": 1}
         click.echo(json.dumps(event))
     else:
-        click.echo(printable(f"Not proven: {receipt} is not a valid receipt: {why}."))
+        click.echo(printable_line(f"Not proven: {receipt} is not a valid receipt: {why}."))
     return ExitCode.FAILED
 
 
@@ -112,12 +112,12 @@ def _show(receipt: Path, checked: CheckedReceipt, found: dict[Path, str], *, as_
         event |= {"lists_jobs": statement.lists_jobs, "signers": [asdict(each) for each in checked.signers]}
         click.echo(json.dumps(event | {"files": files, "exit_code": 0 if proven else 1}))
         return
-    click.echo(printable(f"{'Proven' if proven else 'Not proven'} by {receipt}: {_sentence(statement)}"))
+    click.echo(printable_line(f"{'Proven' if proven else 'Not proven'} by {receipt}: {_sentence(statement)}"))
     for signer in checked.signers:
-        click.echo(printable(f"  signed by {signer.named or 'a key that you have not named'} ({signer.keyid})"))
+        click.echo(printable_line(f"  signed by {signer.named or 'a key that you have not named'} ({signer.keyid})"))
     for each in files:
         known = "is" if each["name"] is not None else "is not among its files:"
-        click.echo(printable(f"  {each['file']} {known} {each['name'] or each['digest']}"))
+        click.echo(printable_line(f"  {each['file']} {known} {each['name'] or each['digest']}"))
 
 
 def _sentence(statement: Statement) -> str:

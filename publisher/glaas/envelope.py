@@ -9,6 +9,7 @@ byte is therefore always noticed, also where JSON and base64 would allow several
 """
 
 import json
+import re
 from base64 import b64decode, b64encode
 from typing import Any, Self
 
@@ -21,6 +22,7 @@ PAYLOAD_TYPE = "application/vnd.in-toto+json"
 RECEIPT_NAMESPACE = b"roar-receipt"
 LARGEST_RECEIPT_BYTES = 8 * 1024 * 1024
 MOST_SIGNATURES = 16
+_FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 _ED25519_HEAD = ssh_string(b"ssh-ed25519")
 _ED25519_BLOB_BYTES = len(_ED25519_HEAD) + 4 + 32
 _SSHSIG_HEAD = b"SSHSIG" + (1).to_bytes(4, "big")
@@ -144,6 +146,8 @@ def ed25519_public(raw: bytes) -> str:
 def _signature(entry: object) -> ReceiptSignature:
     match entry:
         case {"keyid": str(keyid), "sig": str(sig)}:
+            if not _FINGERPRINT.fullmatch(keyid):
+                raise InvalidReceipt("a signature in it names no key")
             return ReceiptSignature(keyid, b64decode(sig, validate=True))
     raise InvalidReceipt("a signature in it has no keyid or no sig")
 

@@ -60,8 +60,9 @@ def check_receipt(content: bytes, trusted: Mapping[str, TrustedKey]) -> CheckedR
     statement = read_statement(envelope.payload)
     for _, key in keys:
         if key is not None and key.origins is not None and statement.facts.registry not in key.origins:
+            registry = statement.facts.registry if _ORIGIN.fullmatch(statement.facts.registry) else "another registry"
             raise CannotCheck(
-                f"a key that you trust for {', '.join(key.origins)} signed it, and it is of {statement.facts.registry}",
+                f"a key that you trust for {', '.join(key.origins)} signed it, and it is of {registry}",
                 next_step=_remedy(statement.facts.registry),
                 reason=Reason.AUTH,
             )

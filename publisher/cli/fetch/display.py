@@ -13,7 +13,7 @@ from roar_publisher.cli.display.streams import can_draw
 from roar_publisher.publishing.meter import Meter
 from roar_publisher.publishing.observer import PublishObserver
 from roar_publisher.report import Report
-from roar_publisher.text import count, lasted, printable, size
+from roar_publisher.text import count, lasted, printable_line, size
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -70,10 +70,10 @@ class FetchDisplay(PublishObserver):
             what = (
                 f"Fetched {count(counts.fetched, 'file')} ({size(counts.bytes)}) into {self._folder} in {took}{there}."
             )
-            self._out.line(printable(what))
+            self._out.line(printable_line(what))
 
     def _message(self, text: str) -> None:
-        self._err.line(printable(text))
+        self._err.line(printable_line(text))
 
 
 class PlainFetchDisplay(FetchDisplay):
@@ -123,7 +123,7 @@ class LiveFetchDisplay(FetchDisplay):
     def _message(self, text: str) -> None:
         from rich.text import Text
 
-        self._console.print(Text(printable(text)))
+        self._console.print(Text(printable_line(text)))
 
 
 class JsonFetchDisplay(FetchDisplay):

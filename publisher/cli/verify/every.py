@@ -18,7 +18,7 @@ from roar_publisher.exit_codes import ExitCode
 from roar_publisher.state.errors import Interrupted, PublisherError
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.status import CountedStatus
-from roar_publisher.text import count, printable
+from roar_publisher.text import count, printable_line
 
 
 def verify_all(folder: StateFolder, age: float, objects: ObjectOrder | None, *, as_json: bool) -> ExitCode:
@@ -67,5 +67,5 @@ def _verify_one(
             event = {"event": "unchecked", "publish_id": found.plan.id, "hash": lineage, "registry": registry}
             click.echo(json.dumps(event | {"reason": problem.reason, "why": problem.what, "next": problem.next_step}))
         else:
-            click.echo(printable(f"Not checked: {lineage} at {registry}: {problem.what}"))
+            click.echo(printable_line(f"Not checked: {lineage} at {registry}: {problem.what}"))
         return ExitCode.UNCHECKED

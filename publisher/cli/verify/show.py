@@ -8,7 +8,7 @@ from msgspec.structs import asdict
 
 from roar_publisher.checking.service import Verified, VerifyOrder
 from roar_publisher.inspection.findings import Finding, Inspection
-from roar_publisher.text import count, printable, size
+from roar_publisher.text import count, printable_line, size
 from roar_publisher.verification.labels import LabelCheck
 
 MOST_SHOWN = 100
@@ -27,7 +27,7 @@ def show(verdict: Verified, order: VerifyOrder, *, as_json: bool) -> None:
         _show_objects(verdict.inspection, verdict.seed)
         for each in verdict.repairs or ():
             name = each.inspected.subject.url or f"digest {each.inspected.subject.digest}"
-            click.echo(printable(f"  not repaired: {name}: {each.why}" if each.why else f"  repaired: {name}"))
+            click.echo(printable_line(f"  not repaired: {name}: {each.why}" if each.why else f"  repaired: {name}"))
 
 
 def _labels(verdict: Verified) -> LabelCheck:
@@ -79,7 +79,9 @@ def _show_lineage(verdict: Verified, order: VerifyOrder) -> None:
     click.echo(f"Differs: {order.registry} does not serve {lineage.hash} ({read} read).")
     shown = lineage.differences[:MOST_SHOWN]
     for each in shown:
-        click.echo(printable(f"  {each.job}: {each.field}: ours {_value(each.ours)}, theirs {_value(each.theirs)}"))
+        click.echo(
+            printable_line(f"  {each.job}: {each.field}: ours {_value(each.ours)}, theirs {_value(each.theirs)}")
+        )
     more = len(lineage.differences) - len(shown)
     if more or lineage.omitted:
         click.echo(f"  and {more} more differences; {lineage.omitted} differing jobs and labels were not compared")
@@ -94,7 +96,7 @@ def _show_objects(inspection: Inspection, seed: int | None) -> None:
     click.echo(f"Objects{drawn}: {proven} of {inspection.total} proven" + (f" ({how})." if how else "."))
     for each in inspection.problems[:MOST_SHOWN]:
         name = each.subject.url or f"digest {each.subject.digest}"
-        click.echo(printable(f"  {each.finding.value}: {name}: {each.why}"))
+        click.echo(printable_line(f"  {each.finding.value}: {name}: {each.why}"))
     if len(inspection.problems) > MOST_SHOWN:
         click.echo(f"  and {len(inspection.problems) - MOST_SHOWN} more")
 

@@ -217,6 +217,9 @@ async def test_what_is_no_receipt_is_refused_with_a_reason(signers: Signers) -> 
         "not JSON": [nested, b"", b"{}{}", good + good, good[:-2], b"\xff\xfe", b"[" * 100_000 + b"]" * 100_000],
         "not the signed envelope": [b"[]", b"7", written(payloadType="text/plain"), written(payload=7)],
         "no keyid": [written(signatures=[each]) for each in ({"sig": ""}, 7, one | {"sig": 1})],
+        "names no key": [
+            written(signatures=[one | {"keyid": name}]) for name in ("SHA256:x\nProven by", one["keyid"] + "=")
+        ],
         "not base64": [written(payload="§"), written(signatures=[one | {"sig": "*"}])],
         "not written as": [
             good + b" ",
