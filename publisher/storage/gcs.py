@@ -147,7 +147,7 @@ class GcsStore(ObjectStore):
         return Upload(key, session, content.size, content.part_bytes)
 
     async def parts(self, upload: Upload) -> dict[int, Part] | None:
-        persisted = self._bytes_in(await self._connection.call(lambda: _query(upload), judge_gcs), upload)
+        persisted = await self._persisted_now(upload)
         if persisted is None:
             return None
         self._persisted[upload.id] = persisted
@@ -167,6 +167,8 @@ class GcsStore(ObjectStore):
                 raise _vanished(upload)  # the session lost bytes that it had
             reply = await self._send_rest(upload, slice_, sent, persisted)
             now = self._bytes_in(reply, upload)
+            if now is not None and now < persisted:
+                now = await self._persisted_now(upload)  # one reply to a part in millions lacks its Range
             if now is None and end == upload.size:
                 break  # it may be gone because it is complete; `complete` finds out
             if now is None:
@@ -210,6 +212,10 @@ class GcsStore(ObjectStore):
             return StoreRequest("PUT", upload.id, headers, FileBody(slice_, sent, skip=persisted - slice_.offset))
 
         return await self._connection.call(attempt, judge_gcs)
+
+    async def _persisted_now(self, upload: Upload) -> int | None:
+        """Ask a session how many bytes it has. Returns None as `_bytes_in`."""
+        return self._bytes_in(await self._connection.call(lambda: _query(upload), judge_gcs), upload)
 
     def _bytes_in(self, reply: Reply, upload: Upload) -> int | None:
         """Return how many bytes a session has, by its reply, or None if it is gone or refuses the bytes it received."""

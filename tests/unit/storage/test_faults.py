@@ -1,9 +1,10 @@
 """Uploads through a proxy that breaks them: what arrives is whole, once, and what cannot go on says why."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from roar_publisher.net.policy import MAX_ATTEMPTS
 from roar_publisher.state.errors import NeedsUser, PublisherError, Rejected, Transient
 from roar_publisher.storage.destinations import ignore_report, open_store
 from roar_publisher.storage.digest import digest_file
-from roar_publisher.storage.http import StoreConnection
+from roar_publisher.storage.http import StoreConnection, StoreRequest
 from roar_publisher.storage.readable import StoredObject
 from roar_publisher.storage.s3 import S3Store
 from roar_publisher.storage.s3_account import open_account
@@ -196,6 +197,40 @@ async def test_a_session_that_accepts_no_more_data_fails(
         with pytest.raises(Transient, match="accepts no more data"):
             await store.put_part(session, 1, content.part(1), lambda sent: None)
     assert asked <= MAX_ATTEMPTS + 1
+
+
+async def test_a_reply_that_forgets_what_a_session_has_costs_nothing(
+    gs_place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call, sent, forgotten = StoreConnection.call, list[str](), list[Reply]()
+
+    async def forgetful(
+        self: StoreConnection, prepare: Callable[[], Awaitable[StoreRequest]], *arguments: Any
+    ) -> Reply:
+        requests = list[StoreRequest]()
+
+        async def noted() -> StoreRequest:
+            requests.append(await prepare())
+            return requests[-1]
+
+        reply = await call(self, noted, *arguments)
+        stated = requests[-1].headers.get("Content-Range", "")
+        sent.append(stated)
+        if reply.status == 308 and not stated.startswith(("bytes 0-", "bytes */")) and not forgotten:
+            forgotten.append(reply)
+            return Reply(308, {}, b"")
+        return reply
+
+    async with gs_place.store() as store:
+        content = await digest_file(write_file(tmp_path / "source", LARGE), md5=True)
+        session = await store.begin("object", content)
+        monkeypatch.setattr(StoreConnection, "call", forgetful)
+        for number in range(1, len(content.part_blake3s) + 1):
+            await store.put_part(session, number, content.part(number), lambda sent: None)
+        assert (await store.complete(session, content, {})).size == LARGE
+    assert forgotten
+    chunks = [stated for stated in sent if stated.startswith("bytes ") and "*" not in stated]
+    assert len(chunks) == len(set(chunks)) == len(content.part_blake3s)
 
 
 async def test_a_copy_without_progress_is_abandoned(
