@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from roar_publisher.inspection.record import InspectionRecord
 from roar_publisher.inspection.subjects import sample
 from roar_publisher.net.budget import UploadBudget
 from roar_publisher.net.pace import Pace
+from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.limits import TransferLimits
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.storage.addresses import Destination
@@ -132,17 +134,17 @@ async def _verify(order: VerifyOrder, folder: StateFolder, watch: Watch) -> Veri
     limits = order.objects.limits
     budget = UploadBudget.of(limits.uploads, limits.limit_rate)
     open_store = partial(open_readable, connections=limits.uploads, budget=budget, patience=PATIENCE_SECONDS)
-    await in_thread(folder.make)
-    record = await in_thread(InspectionRecord, folder.inspections, order.hash, resume=order.objects.resume)
+    record = await in_thread(_record, folder, order.hash, resume=order.objects.resume)
     # Not that of the budget: stores wait at it for the same bytes, as they arrive over the network.
     pace = Pace(limits.limit_rate) if limits.limit_rate else None
-    with record:
+    with record or nullcontext():
         inspector = Inspector(open_store, order.objects.full or drawn, pace, record)
         for each in nowhere:
             inspector.result.add(each, by_reading=False)
         watch(inspector.result, len(subjects) + len(nowhere))
         inspection = await inspector.run(subjects)
-        await in_thread(record.forget)
+        if record is not None:
+            await in_thread(record.forget)
     if not order.objects.repair:
         return Verified(lineage, inspection, seed)
     database = Path(order.planned.plan.roar_db) if order.planned else order.objects.database
@@ -151,3 +153,15 @@ async def _verify(order: VerifyOrder, folder: StateFolder, watch: Watch) -> Veri
     )
     repair = Repair(folder, LocalFiles(database, order.objects.source), places, limits, PATIENCE_SECONDS)
     return Verified(lineage, inspection, seed, await repair.run(inspection.problems))
+
+
+def _record(folder: StateFolder, lineage_hash: str, *, resume: bool) -> InspectionRecord | None:
+    """Return the record of what was read; None where none can be kept, as on a read-only file system.
+
+    It only saves work. Blocking.
+    """
+    try:
+        folder.make()
+        return InspectionRecord(folder.inspections, lineage_hash, resume=resume)
+    except (OSError, LocalProblem):
+        return None

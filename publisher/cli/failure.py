@@ -64,10 +64,10 @@ def _describe(error: BaseException) -> tuple[ExitCode, str, Diagnostics]:
         case KeyboardInterrupt() | click.Abort():
             return ExitCode.STOPPED, "interrupted", Diagnostics("Stopped on request", "", "")
         case _:
-            return ExitCode.FAILED, "defect", _defect(error)
+            return ExitCode.FAILED, "defect", describe_defect(error)
 
 
-def _defect(error: BaseException) -> Diagnostics:
+def describe_defect(error: BaseException) -> Diagnostics:
     """Return the message for an unexpected exception. Its text is not shown, because it may contain anything."""
     if os.environ.get(DEBUG) == "1":
         traceback.print_tb(error.__traceback__, file=sys.stderr)

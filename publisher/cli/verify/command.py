@@ -155,15 +155,17 @@ def verify(
     from roar_publisher.cli.verify.progress import reading_line
     from roar_publisher.cli.verify.running import run
     from roar_publisher.cli.verify.show import show
+    from roar_publisher.cli.verify.unchecked import unchecked
 
     objects = _objects(**options)
     stop_by_exception()
     folder = StateFolder.from_environment(os.environ)
     with ExitStack() as journals:
-        order = replace(named_target(subject, registry, folder, journals), objects=objects)
         try:
-            progress = reading_line(as_json=as_json)
-            verdict = run(partial(carry_out, order, folder, watch=progress.begin), progress)
+            with unchecked():
+                order = replace(named_target(subject, registry, folder, journals), objects=objects)
+                progress = reading_line(as_json=as_json)
+                verdict = run(partial(carry_out, order, folder, watch=progress.begin), progress)
         except Interrupted as stopped:
             if objects is not None:
                 stopped.kept = "What was read of the objects is recorded."

@@ -57,6 +57,32 @@ async def test_a_registry_that_does_not_say_where_objects_are_proves_no_differen
     assert caught.value.reason is reason
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize("plant", ["no state folder", "no record"])
+async def test_a_record_that_cannot_be_kept_stops_no_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plant: str
+) -> None:
+    """A container may have a read-only root, and the record only saves work."""
+    stored, root = tmp_path / "stored", Path("/dev/null/state")
+    stored.write_bytes(b"x")
+    if plant == "no record":
+        root = tmp_path / "state"
+        StateFolder(root).inspections.mkdir(parents=True)
+        root.chmod(0o700)
+
+    async def proven(*_: object) -> SimpleNamespace:
+        return SimpleNamespace(proven=True)
+
+    async def subjects(*_: object) -> tuple[list[Subject], list[Inspected]]:
+        return [Subject(stored.as_uri(), blake3(b"x").hexdigest())], []
+
+    monkeypatch.setattr(service, "verify_lineage", proven)
+    monkeypatch.setattr(LocatedObjects, "subjects", subjects)
+    order = VerifyOrder("ab" * 32, "https://registry.example.org", INTENT, objects=ObjectOrder())
+    verified = await verify(order, StateFolder(root), anyio.Event())
+    assert verified.exit_code is ExitCode.PUBLISHED
+
+
 class Networked(ReadableStore):
     """An object that arrives over a network whose rate is limited."""
 
