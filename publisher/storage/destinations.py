@@ -77,6 +77,10 @@ async def open_readable(
     patience: float = PATIENCE_SECONDS,
 ) -> ReadableStore:
     """Return the store that has the objects of a place (`Destination.place`), for reading, as `open_store` does."""
+    if place.startswith("/"):  # a folder of an address, whose name may be one that no destination has
+        from roar_publisher.storage.file import FileStore
+
+        return FileStore(Path(place), secrets.token_hex())
     if not place.startswith(f"{WEB}://"):
         return await open_store(
             place, environ, connections=connections, budget=budget, report=report, patience=patience

@@ -1,4 +1,4 @@
-"""The layout of a file's parts, which depends on its size alone.
+"""The layout of a file's parts, which depends on its size alone, and their tags.
 
 S3 allows 10,000 parts of 5 MiB to 5 GiB, and 5 TiB per object. GCS requires chunks in multiples of 256 KiB. One layout
 works for every store, so the hashes of the parts are computed once, whatever the destination.
@@ -8,6 +8,14 @@ MIB = 1024 * 1024
 SMALLEST_PART_BYTES = 8 * MIB
 """Above S3's minimum of 5 MiB, because each part costs one request."""
 MOST_PARTS = 10_000
+
+
+def bare_tag(etag: str) -> str:
+    """Return an ETag without its quotes, which some stores omit, and without the mark of a weak one.
+
+    A proxy that may compress (nginx, Cloudflare) marks it as weak. The store itself compares it as a strong one.
+    """
+    return etag.removeprefix("W/").strip('"')
 
 
 def part_size(size: int) -> int:

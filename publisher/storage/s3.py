@@ -201,7 +201,8 @@ class S3Store(ObjectStore):
 
     async def complete(self, upload: Upload, content: Content, parts: Mapping[int, Part]) -> StoredObject:
         checksums = {number: in_base64(bytes.fromhex(part.sha256)) for number, part in parts.items()}
-        body = completion(parts, checksums if upload.checksum == SHA256 else {})
+        known = upload.checksum == SHA256 and self._requests.sends(SHA256_HEADER)
+        body = completion(parts, checksums if known else {})
         headers = {"Content-Type": "application/xml"}
         reply = await self._ask("POST", self.name(upload.key), {"uploadId": upload.id}, headers=headers, body=body)
         expected = sha256_of_parts(parts)
@@ -210,7 +211,7 @@ class S3Store(ObjectStore):
             if checksum in (expected, etag_of_parts(parts)):
                 return StoredObject(content.size, expected, content.blake3, tag)
             whole = self.verified(upload.key, await self.stat(upload.key), content, expected)
-            if upload.checksum == MD5 and not whole.checksum:
+            if not known and not whole.checksum:
                 await self._read_back(upload.key, content)
             return whole
         stored = await self.stat(upload.key)

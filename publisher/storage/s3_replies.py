@@ -11,13 +11,13 @@ from roar_publisher.net.exchange import Reply
 from roar_publisher.state.errors import Transient
 from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.checksums import in_base64
+from roar_publisher.storage.parts import bare_tag
 from roar_publisher.storage.readable import StoredObject
 from roar_publisher.storage.s3_errors import GONE_CODES
 from roar_publisher.storage.s3_xml import NotXml, error_in, parse
 from roar_publisher.storage.store import Part
 
 BLAKE3_HEADER = "x-amz-meta-blake3"
-QUOTE = '"'
 _NUMBER = re.compile(r"[0-9]{1,19}")
 
 
@@ -39,11 +39,8 @@ def listed_in(element: Element) -> tuple[str, StoredObject]:
 
 
 def tag_in(etag: str | None) -> str:
-    """Return an ETag without its quotes, which some stores omit.
-
-    A proxy that may compress (nginx, Cloudflare) marks it as weak. The store itself compares it as a strong one.
-    """
-    return (etag or "").removeprefix("W/").strip(QUOTE)
+    """Return the bare ETag of a reply, which may have none."""
+    return bare_tag(etag or "")
 
 
 def part_in(element: Element) -> Part:
@@ -81,7 +78,7 @@ def sha256_of_parts(parts: Mapping[int, Part]) -> str:
 def etag_of_parts(parts: Mapping[int, Part]) -> str:
     """Return the ETag of the object with these parts, if ETags are MD5s. It determines the parts and their order."""
     try:
-        tags = [bytes.fromhex(parts[number].tag.strip(QUOTE)) for number in sorted(parts)]
+        tags = [bytes.fromhex(bare_tag(parts[number].tag)) for number in sorted(parts)]
     except ValueError:
         return "unknown"
     return f"etag:{hashlib.md5(b''.join(tags), usedforsecurity=False).hexdigest()}-{len(tags)}"

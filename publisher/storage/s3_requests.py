@@ -47,7 +47,7 @@ class S3Requests:
         self._account = account
         self._connection = connection
         self._left_out: set[str] = set()  # names of headers; written by ask
-        self._taken: set[str] = set()  # headers that the store has accepted; written by ask
+        self._taken: set[tuple[bool, str]] = set()  # headers that the store has accepted, for parts or others
         if not account.request_checksums:
             self._left_out |= {ALGORITHM_HEADER, SHA256_HEADER}
         if not account.reply_checksums:
@@ -75,18 +75,19 @@ class S3Requests:
         for _ in range(MAX_LESSONS):
             sent = {header: value for header, value in headers.items() if header not in left_out}
             checksums = {header for header in sent if header.startswith("x-amz-checksum-")}
+            taken = {("partNumber" in query, header) for header in checksums}  # R2 takes them of whole objects alone
             place, used = self._account.place, list[Credentials]()
             attempt = partial(self._prepared, used, method, _url(place.base, name, query), sent, body)
             reply = await self._connection.call(attempt, judge_s3, before_retry=before_retry)
             if reply.ok or reply.status == NOT_THERE:  # it looked for the object, so it accepted the headers
-                self._taken |= checksums
+                self._taken |= taken
                 self._left_out |= left_out
             if reply.ok and (reply.status == PARTIAL or not error_in(reply.body).code):
                 break
             if (region := region_in(reply)) and region != place.region:
                 if self._account.place == place and not self._account.move(region):
                     break
-            elif checksums - self._taken and may_refuse_header(method, reply):
+            elif taken - self._taken and may_refuse_header(method, reply):
                 left_out |= checksums
             elif is_expired(method, reply) and renewals < MAX_RENEWALS:
                 renewals += 1

@@ -67,7 +67,7 @@ def completion(parts: Mapping[int, Part], checksums: Mapping[int, str]) -> bytes
         part = SubElement(root, "Part")
         if number in checksums:
             SubElement(part, "ChecksumSHA256").text = checksums[number]
-        SubElement(part, "ETag").text = parts[number].tag
+        SubElement(part, "ETag").text = parts[number].tag.removeprefix("W/")  # a proxy's mark; see bare_tag
         SubElement(part, "PartNumber").text = str(number)
     document: bytes = tostring(root, encoding="utf-8", xml_declaration=True)
     return document

@@ -15,6 +15,7 @@ import anyio
 from roar_publisher.state.errors import LocalProblem, NeedsUser, Rejected
 from roar_publisher.storage.checksums import checksums_of
 from roar_publisher.storage.digest import confirm
+from roar_publisher.storage.parts import bare_tag
 from roar_publisher.storage.readable import StoredObject
 from roar_publisher.storage.source import Content
 from roar_publisher.storage.store import ObjectStore, Part, Upload, UploadVanished
@@ -121,7 +122,7 @@ async def usable_parts(content: Content, listed: Mapping[int, Part], remembered:
         part, known, slice_ = listed.get(number), remembered.get(number), content.part(number)
         if part is None or part.size != slice_.length:
             continue
-        if known is not None and known.tag == part.tag and part.sha256 in ("", known.sha256):
+        if known is not None and bare_tag(known.tag) == bare_tag(part.tag) and part.sha256 in ("", known.sha256):
             found[number] = known
         elif part.tag == blake3 or (
             part.sha256 and part.sha256 == (await checksums_of(slice_, md5=False)).sha256.hex()

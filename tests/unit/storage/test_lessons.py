@@ -40,6 +40,7 @@ class Store:
     refuses: Refusal = lambda asked: None
     tags: bool = True
     damages: bool = False
+    algorithm: str = ""
     objects: dict[str, bytes] = field(default_factory=dict)
     parts: dict[int, bytes] = field(default_factory=dict)
 
@@ -51,7 +52,7 @@ class Store:
         path, _, query = asked.target.partition("?")
         parameters = parse_qs(query, keep_blank_values=True)
         if asked.method == "POST" and "uploads" in parameters:
-            return 200, {}, b"<R><UploadId>u</UploadId></R>"
+            return 200, {"x-amz-checksum-algorithm": self.algorithm}, b"<R><UploadId>u</UploadId></R>"
         if asked.method == "POST":
             self._keep(path, b"".join(self.parts[number] for number in sorted(self.parts)))
             return 200, {}, f"<R><ETag>{self._tag_of_parts()}</ETag></R>".encode()
@@ -183,6 +184,21 @@ async def test_headers_that_a_store_refuses_are_left_out_from_then_on(
     assert len(refused) == len({asked.method for asked in refused}), "each kind of request learns once"
     sent = [asked for asked in store.server.asked if asked.method == "PUT" and asked not in refused]
     assert all("content-md5" in asked.headers for asked in sent)
+
+
+async def test_a_header_that_is_taken_of_an_object_may_be_refused_of_a_part(store: Store, tmp_path: Path) -> None:
+    """R2 takes the checksum of a whole object, and of no part."""
+    store.algorithm = "SHA256"
+    store.refuses = lambda asked: (
+        UNKNOWN_HEADERS["R2"] if "partNumber" in asked.target and checksum_headers(asked) else None
+    )
+    async with await open_store("s3://bucket/run", {"AWS_ENDPOINT_URL": store.server.url}) as opened:
+        for key, size in (("small", 10), ("large", LARGE)):
+            content = await digest_file(write_file(tmp_path / key, size))
+            await transfer(opened, key, content, MemoryLedger(), parts_at_once=1, advance=nothing)
+    assert store.objects["/bucket/run/large"] == (tmp_path / "large").read_bytes()
+    (completed,) = [asked.body for asked in store.server.asked if asked.method == "POST" and "uploadId" in asked.target]
+    assert b"ChecksumSHA256" not in completed
 
 
 async def test_what_was_learned_is_not_asked_again(store: Store, tmp_path: Path) -> None:

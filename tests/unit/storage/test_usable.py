@@ -43,6 +43,14 @@ async def test_a_recorded_part_is_recognised_by_its_tag(content: Content, known:
     assert not await numbers(content, replace(known, tag='"another"', sha256=""), {1: known})
 
 
+@pytest.mark.parametrize("etag", [ETAG.strip('"'), f"W/{ETAG}"])
+async def test_an_etag_is_the_same_with_and_without_its_quotes(content: Content, known: Part, etag: str) -> None:
+    """Listings of some stores omit them, and a proxy marks those of replies as weak."""
+    listed = replace(known, sha256="")
+    assert await usable_parts(content, {1: replace(listed, tag=etag)}, {1: known}) == {1: known}
+    assert await numbers(content, listed, {1: replace(known, tag=etag)}) == {1}
+
+
 async def test_an_unrecorded_part_is_recognised_by_its_listed_hash(content: Content, known: Part) -> None:
     assert await usable_parts(content, {1: known}, {}) == {1: known}
     assert not await numbers(content, replace(known, sha256=""), {}), "its content is unknown"
