@@ -66,7 +66,7 @@ def receipt(subject: str, registry: str | None, output: Path | None) -> None:
 def _find(folder: StateFolder, subject: str) -> Path | None:
     """Return the newest receipt of a publish or a lineage, by the beginning of its id or its hash; else None.
 
-    Raises UsageProblem if several lineages begin so.
+    Raises UsageProblem if several publishes or lineages begin so.
     """
     by_id, by_hash = [], []
     for path in folder.receipts.glob("*.json"):
@@ -75,6 +75,8 @@ def _find(folder: StateFolder, subject: str) -> Path | None:
             by_id.append(path)
         elif len(subject) >= SHORTEST_HASH and lineage_hash.startswith(subject):
             by_hash.append(path)
+    if len({path.name.partition(".")[2] for path in by_id}) > 1:
+        raise UsageProblem(f"several publishes begin with {subject!r}", next_step="roar journal list")
     if not by_id and len({path.name.partition(".")[0] for path in by_hash}) > 1:
         raise UsageProblem(f"several lineages begin with {subject!r}", next_step="type the whole hash")
     return max(by_id or by_hash, key=lambda path: path.stat().st_mtime, default=None)
