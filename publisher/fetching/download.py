@@ -182,6 +182,7 @@ class Download(Struct, frozen=True):
             size = one.stored.size
             async with slots:
                 content = await one.store.read(one.key, 0, size, one.stored) if size else b""
+                self.report(Sent(one.file.name, size))
                 await in_thread(keep_small, self.target, one.file, content, force=self.force)
             return
         try:

@@ -5,8 +5,10 @@ the folder leads out. An incomplete file is in the work folder `.roar-fetch`, wh
 gets its name when its content is verified. Its mode is what the umask leaves of rw-rw-rw-.
 """
 
+import errno
 import fcntl
 import os
+import secrets
 import shutil
 import stat
 from collections.abc import Iterator
@@ -145,7 +147,31 @@ class TargetFolder:
         with self._parent(name, create=True) as (parent, last):
             if not force and _exists(last, parent):
                 raise LocalProblem("a file has appeared there meanwhile", next_step=REPLACE)
-            os.replace(digest, last, src_dir_fd=self._work, dst_dir_fd=parent)
+            try:
+                os.replace(digest, last, src_dir_fd=self._work, dst_dir_fd=parent)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                self._copy_into(parent, digest, last)  # a folder below may be another file system, or quota
+
+    def _copy_into(self, parent: int, digest: str, last: str) -> None:
+        """Move a complete file to another file system. It appears there under its name when it is whole."""
+        beside = f".{secrets.token_hex(8)}{WORK_FOLDER}"
+        source = os.open(digest, os.O_RDONLY | os.O_NOFOLLOW | WITHOUT_WAITING, dir_fd=self._work)
+        try:
+            copy = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | WITHOUT_WAITING, 0o666, dir_fd=parent)
+            try:
+                with open(source, "rb", closefd=False) as whole, open(copy, "wb") as file:
+                    shutil.copyfileobj(whole, file, READ_BYTES)
+                    file.flush()
+                    os.fsync(copy)
+                os.replace(beside, last, src_dir_fd=parent, dst_dir_fd=parent)
+            except BaseException:
+                os.unlink(beside, dir_fd=parent)
+                raise
+        finally:
+            os.close(source)
+        self.discard(digest)
 
     @contextmanager
     def _parent(self, name: str, *, create: bool) -> Iterator[tuple[int, str]]:

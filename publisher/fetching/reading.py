@@ -8,6 +8,8 @@ from msgspec import Struct
 
 from roar_publisher.fetching.asking import LineageReader
 from roar_publisher.glaas.protocol import API_ROOT
+from roar_publisher.state.errors import Rejected
+from roar_publisher.verification.errors import CannotCheck
 from roar_publisher.verification.reading import pages
 
 Link = tuple[str, str]
@@ -27,15 +29,18 @@ class ServedJob(Struct, frozen=True):
 
 
 async def jobs_of(reader: LineageReader, lineage_hash: str) -> AsyncIterator[ServedJob]:
-    """Yield the jobs of a lineage, given its whole hash. Raises Refused, CannotCheck, Transient."""
+    """Yield the jobs of a lineage, given its whole hash. Raises Rejected, Transient."""
     if not await reader.serves_pages():
         replay = await reader.ask(f"{API_ROOT}/public/sessions/{lineage_hash}/reproduction")
         for job in _objects(replay.get("jobs")):
             yield served_job(job, "stepNumber", "jobType")
         return
-    async for page in pages(reader.caller, lineage_hash, reader.authorizer):
-        for job in page.jobs:
-            yield served_job(job)
+    try:
+        async for page in pages(reader.caller, lineage_hash, reader.authorizer):
+            for job in page.jobs:
+                yield served_job(job)
+    except CannotCheck as problem:
+        raise Rejected(problem.what, next_step=problem.next_step) from problem
 
 
 def served_job(job: Mapping[str, Any], step: str = "step_number", kind: str = "job_type") -> ServedJob:

@@ -169,6 +169,9 @@ async def _located(
     selections = order.selections or ((digest,) if digest else ())
     request = FetchRequest(lineage_hash, selections, registry, order.force)
     if not files and not unsafe:
+        if digest:
+            what = f"the first lineage of this artifact, {lineage_hash}, stored no files"
+            raise Rejected(what, next_step="name the lineage of the put instead of the digest")
         raise Rejected(
             "this lineage stored no files", next_step="look at its put jobs: only what `roar put` stored can be fetched"
         )

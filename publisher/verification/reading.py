@@ -102,6 +102,9 @@ async def read_into(
     first: ReadbackPage | None = None
     held: tuple[dict[str, Any], list[Link], list[Link]] | None = None
     async for page in pages(caller, lineage_hash, authorize):
+        if page.canonical_version != CANONICAL_VERSION:
+            what = f"its hash follows version {page.canonical_version} of the rules; this release knows"
+            raise CannotCheck(f"{what} {CANONICAL_VERSION}", reason=Reason.REJECTED)
         first = first or page
         for entry in page.jobs:
             seen(entry)
@@ -125,9 +128,6 @@ async def pages(caller: RegistryClient, lineage_hash: str, authorize: Authorizer
     path = f"{API_ROOT}/sessions/{lineage_hash}/readback"
     async with aclosing(follow(caller, path, ReadbackPage, authorize)) as followed:
         async for page in followed:
-            if page.canonical_version != CANONICAL_VERSION:
-                what = f"its hash follows version {page.canonical_version} of the rules; this release knows"
-                raise CannotCheck(f"{what} {CANONICAL_VERSION}", reason=Reason.REJECTED)
             yield page
 
 

@@ -16,7 +16,7 @@ from roar_publisher.fetching.download import NotFetched
 from roar_publisher.fetching.folder import READ_BYTES, TargetFolder
 from roar_publisher.fetching.partial import PartialFile
 from roar_publisher.fetching.stored import StoredFile
-from roar_publisher.report import ObjectsPlanned
+from roar_publisher.report import ObjectsPlanned, Sent
 from roar_publisher.state.errors import Conclusion, LocalProblem, Rejected, Transient, UsageProblem
 from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.ranges import ObjectChanged
@@ -42,6 +42,12 @@ def test_files_of_every_size_are_fetched_and_nothing_else_stays(fetching: Fetchi
     umask = os.umask(0)
     os.umask(umask)
     assert {path.stat().st_mode & 0o7777 for path in fetching.target.iterdir()} == {0o666 & ~umask}
+
+
+def test_the_bytes_of_small_files_count_in_the_progress(fetching: Fetching) -> None:
+    fetching.run(fetching.files(small=b"small", empty=b"", large=LARGE))
+    sent = sum(each.bytes for each in fetching.reports if isinstance(each, Sent))
+    assert sent == len(b"small") + len(LARGE)
 
 
 def test_a_file_of_zeros_takes_no_room(fetching: Fetching, monkeypatch: pytest.MonkeyPatch) -> None:

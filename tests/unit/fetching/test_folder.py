@@ -1,5 +1,6 @@
 """Nothing is written outside of the target folder, whatever names and links there are, nor over what is in it."""
 
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -83,6 +84,29 @@ def test_a_planted_work_folder_is_not_used(fetching: Fetching) -> None:
     with pytest.raises(LocalProblem):
         fetching.run(files)
     assert precious.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_folder_of_another_file_system_gets_a_copy(
+    fetching: Fetching, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    """Such as a volume below the target, or a folder with a quota of its own."""
+    replace, copied = os.replace, list[str]()
+
+    def replace_here(source: str, name: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+        if os.fstat(src_dir_fd).st_ino == fetching.work.stat().st_ino:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        copied.append(name)
+        if fails:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        replace(source, name, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
+
+    monkeypatch.setattr(os, "replace", replace_here)
+    problem = fetching.problem(fetching.named("volume/x"))
+    assert (problem is None, copied) == (not fails, ["x"])
+    assert [path.name for path in (fetching.target / "volume").iterdir()] == ([] if fails else ["x"])
+    if not fails:
+        assert fetching.there() == {"volume/x": LARGE}
 
 
 def test_a_journal_with_nothing_to_continue_does_not_stay(fetching: Fetching) -> None:
