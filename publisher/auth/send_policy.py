@@ -39,23 +39,35 @@ class SendPolicy:
 
     registry: its address.
     named_by_user: whether the user named it.
+    was_default: whether it was the default when a publish was planned, perhaps before the user configured another one.
+    That accepts it for the lineage, and not for a token, which may be for the other one.
     configured: the registry of the user's configuration, or the default.
     default: the public registry.
     Only the origins of the three addresses count.
     """
 
-    def __init__(self, registry: str, *, named_by_user: bool, configured: str, default: str, trust: TrustStore) -> None:
+    def __init__(
+        self,
+        registry: str,
+        *,
+        named_by_user: bool,
+        configured: str,
+        default: str,
+        trust: TrustStore,
+        was_default: bool = False,
+    ) -> None:
         self.registry = registry
         self.origin = origin(registry)
         self._configured = origin(configured)
         self._default = origin(default)
         self._named_by_user = named_by_user or self.origin == self._configured
+        self._was_default = was_default
         self._trust = trust
 
     @property
     def accepted(self) -> bool:
         """Whether anything may be sent to the registry. Raises LocalProblem if the trust store cannot be read."""
-        known = self._named_by_user or self.origin == self._default
+        known = self._named_by_user or self._was_default or self.origin == self._default
         return known or self.origin in self._trust.read().accepted
 
     def check(self, publish_id: str = "", *, named_in: str = "a project or a bundle") -> None:

@@ -12,23 +12,41 @@ from roar_publisher.auth.trust import TrustStore
 from roar_publisher.lineage.config import DEFAULT_REGISTRY, user_registry
 from roar_publisher.net.address import origin, origin_of
 from roar_publisher.report import Noted, Reporter
+from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.home import home_to_read
-from roar_publisher.state.record import NAMED_BY, NAMED_BY_USER
+from roar_publisher.state.reasons import Reason
+from roar_publisher.state.record import NAMED_BY, NAMED_BY_USER, NamedBy
 
 
 def user_send_policy(registry: str, named_by: object) -> SendPolicy:
     """Return which of this user's credentials may be sent to a registry.
 
     named_by: a `NamedBy`, or the value that a journal holds in its place.
-    Raises LocalProblem if the user's configuration cannot be read.
+    Raises LocalProblem if the user's configuration cannot be read, or names no address of a registry.
     """
+    was_default = named_by == NamedBy.DEFAULT
+    named = named_by in NAMED_BY_USER and not was_default
     return SendPolicy(
         registry,
-        named_by_user=named_by in NAMED_BY_USER or origin_of(os.environ.get("GLAAS_URL", "")) == origin(registry),
-        configured=origin_of(user_registry(os.environ).url) or DEFAULT_REGISTRY,
+        was_default=was_default,
+        named_by_user=named or origin_of(os.environ.get("GLAAS_URL", "")) == origin(registry),
+        configured=_configured_registry(),
         default=DEFAULT_REGISTRY,
         trust=TrustStore.from_environment(os.environ, home_to_read()),
     )
+
+
+def _configured_registry() -> str:
+    """Return the origin of the user's own registry: a credential may be for it, so it is never guessed."""
+    found = origin_of(user_registry(os.environ).url)
+    if found is None:
+        raise LocalProblem(
+            "the [glaas] url of your own configuration is not the address of a registry",
+            kept="No credential was sent.",
+            next_step="correct it in ~/.config/roar/config.toml (https://HOST), then repeat the command",
+            reason=Reason.CONFIG,
+        )
+    return found
 
 
 def user_keyring(

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from roar_publisher.engine.credentials import user_send_policy
 from roar_publisher.engine.run import Frontend, Resources
 from roar_publisher.engine.worker import work
-from roar_publisher.state.errors import NeedsUser, PublisherError
+from roar_publisher.lineage.config import DEFAULT_REGISTRY
+from roar_publisher.state.errors import LocalProblem, NeedsUser, PublisherError
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.record import NAMED_BY, NamedBy
@@ -109,3 +110,26 @@ def test_the_users_own_word_now_counts_as_well(
 def _configure(home: Path, text: str) -> None:
     (home / ".config" / "roar").mkdir(parents=True)
     (home / ".config" / "roar" / "config.toml").write_text(text)
+
+
+def configure(home: Path, url: str) -> None:
+    folder = home / ".config" / "roar"
+    folder.mkdir(parents=True)
+    (folder / "config.toml").write_text(f'[glaas]\nurl = "{url}"\n')
+
+
+@pytest.mark.parametrize("url", ["own.example", "htps://own.example", "https://user:password@own.example"])
+def test_a_configured_address_that_is_none_is_not_taken_for_the_default(home: Path, url: str) -> None:
+    """The token may be for the registry that it was to name."""
+    configure(home, url)
+    with pytest.raises(LocalProblem, match="is not the address of a registry") as caught:
+        user_send_policy(DEFAULT_REGISTRY, NamedBy.PROJECT)
+    assert "password" not in str(caught.value)
+
+
+def test_the_default_does_not_get_the_token_of_a_registry_that_was_configured_later(home: Path) -> None:
+    assert user_send_policy(DEFAULT_REGISTRY, NamedBy.DEFAULT).why_token_denied() is None
+    configure(home, "https://own.example")
+    asked = user_send_policy(DEFAULT_REGISTRY, NamedBy.DEFAULT)
+    assert asked.accepted
+    assert asked.why_token_denied() is not None
