@@ -95,6 +95,11 @@ def text_of(text: str | None, maximum: int = TEXT_SHOWN) -> str:
     return escape(text) if left <= 0 else f"{escape(text[:maximum])}&hellip; ({left:,} more characters)"
 
 
+def beginning_of(text: str, maximum: int = TEXT_SHOWN) -> str:
+    """Escape an untrusted text of which only the beginning may be known. If it is cut, an ellipsis is appended."""
+    return escape(text) if len(text) <= maximum else f"{escape(text[:maximum])}&hellip;"
+
+
 def short(name: str) -> str:
     """Return the first characters of a hash, digest or uid, escaped."""
     return escape(name[:SHORT_DIGEST])

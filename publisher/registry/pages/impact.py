@@ -4,7 +4,7 @@ from html import escape
 
 from roar_publisher.registry.lineages.impact import Descendant, Impact
 from roar_publisher.registry.pages.addresses import artifact_address, impact_address, job_address, lineage_address
-from roar_publisher.registry.pages.html import counted, crumbs, document, short, text_of
+from roar_publisher.registry.pages.html import beginning_of, counted, crumbs, document, short, text_of
 
 DESCENDANTS_PER_PAGE = 100
 
@@ -41,7 +41,7 @@ def _row(descendant: Descendant) -> str:
     lineage, further = escape(lineage_address(made.lineage)), escape(impact_address(made.digest))
     return (
         f'<tr><td>{descendant.distance}</td><td><a href="{artifact}" title="{escape(made.digest)}">'
-        f'<span class="mono">{text_of(made.path)}</span></a></td>'
+        f'<span class="mono">{beginning_of(made.path)}</span></a></td>'
         f'<td class="fixed"><a class="mono" href="{job}">{short(made.uid)}</a></td>'
         f'<td class="fixed"><a class="mono" href="{lineage}">{short(made.lineage)}</a></td>'
         f'<td class="fixed"><a href="{further}">descendants</a></td></tr>'

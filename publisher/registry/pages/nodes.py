@@ -4,10 +4,12 @@ import json
 from collections.abc import Sequence
 from html import escape
 
+from roar_publisher.registry.lineages.job_views import shown_metadata
 from roar_publisher.registry.lineages.node_views import JOBS_OF_LINEAGE, LinkPage, Use, ViewedArtifact, ViewedJob
 from roar_publisher.registry.pages.addresses import artifact_address, impact_address, job_address, lineage_address
 from roar_publisher.registry.pages.html import (
     COMMAND_SHOWN,
+    beginning_of,
     code,
     crumbs,
     document,
@@ -99,8 +101,8 @@ def _use(use: Use, digest: str) -> str:
         rows = [
             f'<tr><td class="fixed"><a href="{escape(job_address(lineage.hash, job.uid))}">'
             f"{'job' if job.step_number is None else f'step {job.step_number}'}</a></td>"
-            f'<td><span class="mono">{text_of(job.command[:COMMAND_IN_LIST])}</span>'
-            f'<br><span class="empty">as {text_of(job.path)}</span></td></tr>'
+            f'<td><span class="mono">{beginning_of(job.command, COMMAND_IN_LIST)}</span>'
+            f'<br><span class="empty">as {beginning_of(job.path)}</span></td></tr>'
             for job in jobs[:JOBS_OF_LINEAGE]
         ]
         more = ""
@@ -139,13 +141,10 @@ def _artifact_labels(documents: Sequence[dict[str, object]]) -> str:
 def _metadata(text: str | None) -> str:
     if not text:
         return ""
-    try:
-        text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
-    except (ValueError, RecursionError):
-        pass  # it is shown as it was sent
-    return (
-        f'<details><summary>Metadata</summary><pre class="command mono">{text_of(text, COMMAND_SHOWN)}</pre></details>'
-    )
+    document = shown_metadata(text)
+    shown = document if isinstance(document, str) else json.dumps(document, indent=2, ensure_ascii=False)
+    beginning = beginning_of(shown, COMMAND_SHOWN)
+    return f'<details><summary>Metadata</summary><pre class="command mono">{beginning}</pre></details>'
 
 
 def _lineage_link(lineage_hash: str) -> str:

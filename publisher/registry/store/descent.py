@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from roar_publisher.registry.store.access import Reader, spaces_of
 from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.node_rows import TEXT_READ
 
 
 class Descent(NamedTuple):
@@ -23,8 +24,9 @@ class Descent(NamedTuple):
 def written_from(connection: Connection, digests: Sequence[str], reader: Reader, limit: int) -> list[Descent]:
     """Return up to `limit` outputs of the jobs that read one of these artifacts. There are at most 500 digests."""
     rows = connection.execute(
-        "SELECT written.digest, substr(written.path, 1, 500), jobs.uid, lineages.hash, artifacts.digest FROM artifacts"
-        " CROSS JOIN lineages CROSS JOIN artifact_links AS reading CROSS JOIN jobs CROSS JOIN links AS written"
+        f"SELECT written.digest, substr(written.path, 1, {TEXT_READ}), jobs.uid, lineages.hash, artifacts.digest"
+        " FROM artifacts CROSS JOIN lineages CROSS JOIN artifact_links AS reading CROSS JOIN jobs"
+        " CROSS JOIN links AS written"
         " WHERE artifacts.digest IN (:digests)"
         " AND lineages.graph_id = artifacts.graph_id AND space IN (:spaces)"
         " AND reading.graph_id = artifacts.graph_id AND reading.artifact_id = artifacts.id AND reading.kind = 'inputs'"

@@ -7,8 +7,8 @@ from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.jobs import SIZED_JOB_WITHOUT_LONG_METADATA, SizedJob, sized_job_of
 from roar_publisher.registry.store.schema import NO_STEP
 
-METADATA_READ = 20_000
-"""Characters of a job's metadata that are read for its page."""
+METADATA_READ, TEXT_READ = 20_000, 501
+"""Characters of a job's metadata, and of other texts in lists, that are read for a page: more than it shows."""
 
 
 class ShownLink(NamedTuple):
@@ -86,7 +86,8 @@ def appearances(
 def linking_jobs(connection: Connection, found: Appearance, digest: str, kind: str, limit: int) -> list[LinkingJob]:
     """Return the first jobs of an indexed lineage that wrote (`outputs`) or read (`inputs`) an artifact."""
     rows = connection.execute(
-        "SELECT uid, nullif(step_number, :no_step), substr(command, 1, 500), substr(links.path, 1, 500)"
+        f"SELECT uid, nullif(step_number, :no_step), substr(command, 1, {TEXT_READ}),"
+        f" substr(links.path, 1, {TEXT_READ})"
         " FROM (SELECT job_id FROM artifact_links WHERE graph_id = :graph AND artifact_id = :artifact AND kind = :kind"
         " ORDER BY job_id LIMIT :limit) AS found JOIN jobs ON jobs.id = found.job_id AND jobs.graph_id = :graph"
         " JOIN links ON links.job_id = jobs.id AND links.kind = :kind AND links.digest = :digest ORDER BY jobs.id",
