@@ -5,7 +5,7 @@ from html import escape
 
 from roar_publisher.registry.lineages.finding import KINDS, Hit, Listed, ListPage, SearchResult
 from roar_publisher.registry.pages.addresses import artifact_address, job_address, lineage_address, list_address
-from roar_publisher.registry.pages.html import crumbs, document, moment, search_form, short, text_of
+from roar_publisher.registry.pages.html import TEXT_SHOWN, crumbs, document, moment, search_form, short, text_of
 
 CURRENT = ' aria-current="page"'
 TITLES = {None: "Lineages", "repository": "Repository", "owner": "Owner", "project": "Project"}
@@ -62,14 +62,19 @@ def search_page(query: str, kind: str, result: SearchResult) -> str:
 def _table(entries: Iterable[Listed]) -> str:
     rows = ['<div class="card wide"><table><tr><th>Lineage<th>Repository<th>Branch<th>Jobs<th>Published<th></tr>']
     for entry in entries:
-        repository = escape(list_address("repository", entry.git_repo or ""))
-        linked = f'<a href="{repository}">{text_of(entry.git_repo)}</a>' if entry.git_repo else ""
         rows.append(
-            f'<tr><td class="fixed">{_lineage(entry)}</td><td>{linked}</td><td>{text_of(entry.git_branch)}</td>'
-            f'<td>{entry.jobs:,}</td><td class="fixed">{escape(moment(entry.published_at))}</td>'
-            f'<td class="fixed">{_belongs(entry)}</td></tr>'
+            f'<tr><td class="fixed">{_lineage(entry)}</td><td>{_repository(entry.git_repo)}</td>'
+            f"<td>{text_of(entry.git_branch)}</td><td>{entry.jobs:,}</td>"
+            f'<td class="fixed">{escape(moment(entry.published_at))}</td><td class="fixed">{_belongs(entry)}</td></tr>'
         )
     return f"{''.join(rows)}</table></div>"
+
+
+def _repository(url: str | None) -> str:
+    """Return a repository as a link to its lineages, if it is shown whole: longer addresses cannot be asked for."""
+    if not url or len(url) > TEXT_SHOWN:
+        return text_of(url)
+    return f'<a href="{escape(list_address("repository", url))}">{text_of(url)}</a>'
 
 
 def _belongs(entry: Listed) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import socket
+from urllib.parse import quote_plus
 
 import httpx2
 import pytest
@@ -118,6 +119,18 @@ async def test_labels_on_a_page_are_few(registry: Registry) -> None:
     assert len(page.content) < 100_000
     assert "5,000 labels" in page.text
     assert "and 4,900 more" in page.text
+
+
+async def test_a_repository_is_listed_in_a_bounded_space(registry: Registry) -> None:
+    """Each character of its address would take twelve in that of its list."""
+    short = "https://github.com/acme/linear.git"
+    for number, repository in enumerate((short, *("https://x/" + "\U0001f600" * 600 for _ in range(15)))):
+        session = await registry.open()
+        await session.add_jobs(job(number))
+        await session.finalize(git_repo=repository)
+    page = await registry.client.get("/")
+    assert len(page.content) < 70_000
+    assert re.findall(r'href="/repository\?name=([^"]*)"', page.text) == [quote_plus(short)]
 
 
 async def test_lists_of_lineages_are_bounded(registry: Registry) -> None:
