@@ -26,7 +26,7 @@ KINDS = ("command", "path", "label", "repository")
 MAX_SOUGHT = 5
 """Words of a query that count."""
 MAX_CANDIDATES = 300
-"""Words that are looked at for each kind and space. If there are more, the result says that it is incomplete."""
+"""Words that are looked at for each kind and space. If there are more, the newest are, and the result says so."""
 
 
 class ListPage(Struct, frozen=True):
@@ -103,9 +103,9 @@ def search(
     complete = True
     for kind in kinds if words else ():
         for space in spaces_of(reader):
-            found = listing.words_with_prefix(connection, space, kind, words[0], MAX_CANDIDATES)
-            complete = complete and len(found) < MAX_CANDIDATES
-            for word in _with_all(connection, found, kind, words[1:]):
+            candidates = _candidates(connection, space, kind, words)
+            complete = complete and len(candidates) <= MAX_CANDIDATES
+            for word in _with_all(connection, candidates[:MAX_CANDIDATES], kind, words):
                 entry = None if word.graph_id in hits else listing.entry_of(connection, word.graph_id, space)
                 if entry is not None:
                     hits[word.graph_id] = Hit(entry, kind, word.word, word.entity)
@@ -113,13 +113,25 @@ def search(
     return SearchResult(lineages, artifact, newest[:LISTED], complete and len(newest) <= LISTED)
 
 
+def _candidates(connection: Connection, space: str, kind: str, words: Sequence[str]) -> list[FoundWord]:
+    """Return what begins like the rarest of the words, which is in every lineage that has all of them.
+
+    There is one more than `MAX_CANDIDATES` if even that word is too frequent for a complete search.
+    """
+    rarest: list[FoundWord] | None = None
+    for word in words:
+        found = listing.words_with_prefix(connection, space, kind, word, MAX_CANDIDATES + 1)
+        rarest = found if rarest is None or len(found) < len(rarest) else rarest
+    return rarest or []
+
+
 def _with_all(
-    connection: Connection, found: Iterable[FoundWord], kind: str, others: Sequence[str]
+    connection: Connection, found: Iterable[FoundWord], kind: str, words: Sequence[str]
 ) -> Iterable[FoundWord]:
     checked: dict[int, bool] = {}
     for word in found:
         if word.graph_id not in checked:
-            checked[word.graph_id] = all(listing.has_word(connection, word.graph_id, kind, other) for other in others)
+            checked[word.graph_id] = all(listing.has_word(connection, word.graph_id, kind, each) for each in words)
             if checked[word.graph_id]:
                 yield word
 

@@ -18,6 +18,7 @@ PIECES = 1024
 """Pieces of texts whose words are remembered: paths have their folders in common, and commands their options."""
 _SEPARATORS = re.compile(r"[\s\0/\\=,;:'\"`()\[\]{}<>|&?!*@#$%^~]+")
 _INNER = re.compile(r"[._\-+]+")
+_NUMBER = re.compile(r"\d+\.?\d*(e[-+]?\d+)?")
 _ASSIGNMENT = re.compile(r"\w+=\S*")
 _SCRIPT = re.compile(r"[^\s=]+\.[A-Za-z]\w{0,5}")
 
@@ -38,14 +39,23 @@ def words_of(text: str) -> list[str]:
 
 @lru_cache(PIECES)
 def _words_of_piece(piece: str) -> list[str]:
-    words = (piece.strip("._-+"), *_INNER.split(piece))
-    return [word[:LONGEST_WORD] for word in words if len(word) >= SHORTEST_WORD and not word.isdigit()]
+    whole = piece.strip("._-+")
+    words = () if _is_number(whole) else (whole, *_INNER.split(piece))
+    return [word[:LONGEST_WORD] for word in words if len(word) >= SHORTEST_WORD and not _is_number(word)]
+
+
+def _is_number(word: str) -> bool:
+    return _NUMBER.fullmatch(word) is not None
 
 
 def sought_words(text: str) -> list[str]:
-    """Return what to look for, each as the beginning of a word: the texts that separators enclose, in lower case."""
+    """Return what to look for, each as the beginning of a word: the texts that separators enclose, in lower case.
+
+    Numbers are no words (`words_of`), so a number counts only where nothing else is sought: a word may begin with it.
+    """
     pieces = (piece.strip("._-+")[:LONGEST_WORD] for piece in _SEPARATORS.split(text.lower()))
-    return [piece for piece in dict.fromkeys(pieces) if len(piece) >= SHORTEST_WORD]
+    sought = [piece for piece in dict.fromkeys(pieces) if len(piece) >= SHORTEST_WORD]
+    return [piece for piece in sought if not _is_number(piece)] or sought
 
 
 def words_of_label(document: Mapping[str, object]) -> list[str]:

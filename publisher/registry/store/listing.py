@@ -15,6 +15,11 @@ FILTERS = {"repository": "git_repo", "owner": "holder", "project": "scope_projec
 """Columns that a list may be limited by. Each has an index after the space."""
 
 
+_WORDS = "SELECT word, entity, graph_id FROM words WHERE space = :space AND kind = :kind"
+_THIS_WORD = f"{_WORDS} AND word = :prefix ORDER BY graph_id DESC LIMIT :limit"
+_LONGER_WORDS = f"{_WORDS} AND word > :prefix AND word < :last ORDER BY word DESC, graph_id DESC LIMIT :limit"
+
+
 class Entry(NamedTuple):
     """A lineage in a list. `owner` and `project` are ids; the former is empty for nobody."""
 
@@ -62,13 +67,13 @@ def entry_of(connection: Connection, graph_id: int, space: str) -> Entry | None:
 
 
 def words_with_prefix(connection: Connection, space: str, kind: str, prefix: str, limit: int) -> list[FoundWord]:
-    """Return the first words of a kind in a space that begin like this."""
-    rows = connection.execute(
-        "SELECT word, entity, graph_id FROM words WHERE space = :space AND kind = :kind"
-        " AND word >= :first AND word < :last ORDER BY word, graph_id LIMIT :limit",
-        {"space": space, "kind": kind, "first": prefix, "last": prefix + LAST_CHARACTER, "limit": limit},
-    )
-    return [FoundWord(*row) for row in rows]
+    """Return words of a kind in a space that begin like this: this word itself first, of equal ones the newest."""
+    values = {"space": space, "kind": kind, "prefix": prefix, "last": prefix + LAST_CHARACTER}
+    found: list[FoundWord] = []
+    for query in (_THIS_WORD, _LONGER_WORDS):
+        rows = connection.execute(query, {**values, "limit": limit - len(found)})
+        found += [FoundWord(*row) for row in rows]
+    return found
 
 
 def has_word(connection: Connection, graph_id: int, kind: str, prefix: str) -> bool:

@@ -283,6 +283,15 @@ def test_words_are_found_by_their_parts_and_beginnings() -> None:
     words = words_of("python /data/Train_v2.parquet --lr=0.1")
     assert {"python", "data", "train_v2.parquet", "train", "v2", "parquet", "lr"} <= set(words)
     assert sought_words("Data/Train_v2.par x") == ["data", "train_v2.par"]
+
+
+def test_numbers_are_no_words() -> None:
+    """The jobs of a large lineage differ by them. Versions and dates are words."""
+    numbers = "100 0.00123 1e-05 -0.3 +1.5E+10 7."
+    assert words_of(f"lr {numbers}") == ["lr"]
+    assert words_of("v1.5 1.2.3 2026-11-29 3x") == ["v1.5", "v1", "1.2.3", "2026-11-29", "3x"]
+    assert sought_words(f"lr {numbers}") == ["lr"]
+    assert sought_words("0.5") == ["0.5"]
     assert len(words_of(" ".join(f"word{number}" for number in range(1000)))) <= 40
     assert all(len(word) <= 64 for word in words_of("x" * 1000))
 

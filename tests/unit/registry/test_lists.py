@@ -206,6 +206,28 @@ async def test_a_search_reads_a_bounded_number_of_words(
     assert "There is more" in page.text
 
 
+async def test_a_search_begins_with_the_rarest_word_and_the_newest_lineages(
+    registry: Registry, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finding, "MAX_CANDIDATES", 10)
+    for number in range(15):
+        plant(store, number, [Planted("python train.py") if number != 3 else Planted("python train.py resnet")])
+    plant(store, 15, [Planted("python train.pyx")])
+    index_all(store)
+    for query, found in (
+        ("train.py", range(14, 4, -1)),
+        ("train.py resnet", [3]),
+        ("train.py 100 resnet", [3]),
+    ):
+        page = await registry.client.get("/search", params={"q": query})
+        assert listed(page) == [lineage_hash(number) for number in found]
+        assert ("There is more" in page.text) is (query == "train.py")
+    monkeypatch.setattr(finding, "MAX_CANDIDATES", 15)
+    assert "There is more" in (await registry.client.get("/search?q=python")).text
+    monkeypatch.setattr(finding, "MAX_CANDIDATES", 16)
+    assert "There is more" not in (await registry.client.get("/search?q=python")).text
+
+
 async def test_programs_are_found_in_a_lineage_with_more_words_than_are_indexed(
     registry: Registry, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
