@@ -57,6 +57,7 @@ class Store(StoreDatabase):
 
     @classmethod
     def _opened(cls, connection: EngineConnection, directory: Path, database: str | None) -> Self:
+        connection.temporary_folder = directory
         try:
             secret = _secret(directory / SECRET_NAME)
             return cls(connection, Accounts.open(directory, database), secret, ReceiptKeys(directory))

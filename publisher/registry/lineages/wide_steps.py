@@ -50,7 +50,7 @@ def parts_in_order(connection: Connection, graph_id: int) -> Parts:
 
 
 def _wide_step(connection: Connection, graph_id: int, step: int) -> Parts:
-    sort = Sort()
+    sort = Sort(connection.temporary_folder)
     try:
         huge = yield from _sort_usual(connection, graph_id, step, sort)
         usual, others = _usual_in_order(sort), in_order(huge)

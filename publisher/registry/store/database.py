@@ -8,6 +8,7 @@ engine. Texts are compared by their bytes. All other packages pass the connectio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from enum import Enum, auto
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 P = ParamSpec("P")
@@ -56,7 +57,12 @@ class Cursor(Protocol):
 
 
 class Connection(Protocol):
-    """What an operation works with: the tables, inside a transaction."""
+    """What an operation works with: the tables, inside a transaction.
+
+    `temporary_folder` is where an operation may write what does not fit into memory; None for the system's folder.
+    """
+
+    temporary_folder: Path | None
 
     def execute(self, sql: str, parameters: Sequence[object] | Mapping[str, object] = (), /) -> Cursor:
         """Run one statement with its values for `?`, or for `:name`. The value of a name may be a list (`lists`)."""

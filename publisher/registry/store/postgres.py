@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -68,6 +69,8 @@ class PostgresConnection:
 
     `address` is as `checked_address` returns it. `lock` is the number of the tables' lock.
     """
+
+    temporary_folder: Path | None = None
 
     def __init__(self, address: Mapping[str, Any], lock: int) -> None:
         self._address = address

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 from roar_publisher.registry.store.database import Writing
 from roar_publisher.registry.store.errors import NewerSchemaError, OldSQLiteError, StoreError, StoreUnavailable
@@ -14,6 +15,7 @@ class SQLiteConnection(sqlite3.Connection):
     """A connection to one file. `usual_sync` is its `PRAGMA synchronous`."""
 
     usual_sync = "FULL"
+    temporary_folder: Path | None = None
     _durable = False
 
     def execute(  # type: ignore[override]  # parameters may be lists

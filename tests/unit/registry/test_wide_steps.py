@@ -1,8 +1,11 @@
 """Steps with very many jobs and jobs with very many links: hashed right, in bounded pieces, with others in between."""
 
+import os
 import random
 import tracemalloc
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -12,7 +15,7 @@ from roar_publisher.lineage.canonical import LineageHasher, canonical_frame, can
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.lineages import huge_jobs, slices, staging, wide_steps
 from roar_publisher.registry.lineages.staging import LinkKind
-from roar_publisher.registry.store import canonical_texts
+from roar_publisher.registry.store import canonical_texts, sorting
 from roar_publisher.registry.store.errors import StoreUnavailable
 from roar_publisher.registry.store.graphs import new_graph
 from roar_publisher.registry.store.sorting import Sort
@@ -166,6 +169,42 @@ def test_sorted_texts_are_dropped_when_hashing_stops_early(
     parts.close()
     assert len(left) == 1
     assert left[0] > 0
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_texts_are_sorted_in_the_folder_of_the_data(
+    request: pytest.FixtureRequest, tmp_path: Path, small_slices: None, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    """In a container, it may be the only folder that can be written."""
+    database = None
+    if engine == "postgresql":
+        database = request.getfixturevalue("database")
+        request.getfixturevalue("postgres").clear(database)
+    data = tmp_path / "data"
+    store = Store.open(data, database)
+    names = sorted(path.name for path in data.iterdir())
+    monkeypatch.setattr(sorting, "CACHE_KIB", 1)
+    large = [batches.Job(command=f"{n:04}" * 500, job_uid=uid(n), step_number=1) for n in range(50)]
+    parts = store.read(wide_steps.parts_in_order, stage(store, [(each, [], []) for each in large]))
+    sorted_files: set[str] = set()
+    while store.read(lambda _connection: slices.advance(parts)) is not None:
+        sorted_files |= {name for name in open_files() if name.startswith(f"{data}/.sort-")}
+        assert sorted(path.name for path in data.iterdir()) == names
+    assert len(sorted_files) == 1
+    assert sorted_files.isdisjoint(open_files())
+    store.close()
+
+
+def open_files() -> Iterator[str]:
+    """The files of this process."""
+    for number in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):  # the listing's own
+            yield os.readlink(f"/proc/self/fd/{number}")
+
+
+def test_a_folder_in_which_nothing_can_be_sorted_is_a_store_that_cannot_write_now(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable, match="No such file"):
+        Sort(tmp_path / "gone")
 
 
 def test_a_sort_that_finds_no_room_is_a_store_that_cannot_write_now() -> None:
