@@ -22,7 +22,9 @@ UNAUTHORIZED = 401
 RENEWAL_SECONDS = 30.0
 """How long a request with a due but valid token may wait for its renewal."""
 RENEW_AGAIN_SECONDS = 60.0
-"""How long such a token is used as it is after a failed renewal."""
+"""How long the token is used as it is after a renewal. One that failed is then tried again; one that succeeded may have
+given a token that is due from the start, because it lives no longer than the leeway, or because this machine's clock is
+ahead."""
 
 
 class UserBearer:
@@ -83,21 +85,33 @@ class UserBearer:
         return f"Bearer {sign_in.access_token.reveal()}"
 
     async def renew_due(self, due: SignIn, caller: RegistryClient) -> SignIn | None:
-        """Return a renewed sign-in for a due one; the same one if the registry cannot renew it now and it still works.
+        """Return a renewed sign-in for a due one; the present one if it was renewed just now, or if the registry cannot
+        renew it now and it still works.
 
         Returns None if the registry does not renew it. Raises Transient if it cannot now and the old one has expired.
         """
         async with self._renewing:
-            now = self._clock()
-            left = due.expires_at - now if due.expires_at is not None else 0.0
+            if self._clock() < self._renew_again_at:
+                return await self._sign_in()
+            left = self._lifetime(due)
             if left <= 0:
-                return await self._refresh(due.access_token, caller)
-            if now < self._renew_again_at:
-                return due
+                return await self._renew_due(due, caller)
             with suppress(Transient), anyio.move_on_after(min(left, RENEWAL_SECONDS)):
-                return await self._refresh(due.access_token, caller)
-            self._renew_again_at = self._clock() + RENEW_AGAIN_SECONDS
+                return await self._renew_due(due, caller)
+            self._renew_again_at = self._clock() + min(RENEW_AGAIN_SECONDS, self._lifetime(due))
             return due
+
+    async def _renew_due(self, due: SignIn, caller: RegistryClient) -> SignIn | None:
+        """Renew a due sign-in, and use the new one for up to half of its lifetime before it can be due, too."""
+        renewed = await self._refresh(due.access_token, caller)
+        if renewed is not None:
+            half = self._lifetime(renewed) / 2
+            self._renew_again_at = self._clock() + (min(RENEW_AGAIN_SECONDS, half) if half > 0 else RENEW_AGAIN_SECONDS)
+        return renewed
+
+    def _lifetime(self, sign_in: SignIn) -> float:
+        """Return for how many more seconds a sign-in is valid by this machine's clock; 0 if that is not known."""
+        return sign_in.expires_at - self._clock() if sign_in.expires_at is not None else 0.0
 
     async def renew(self, rejected: Secret, caller: RegistryClient) -> bool:
         """Return whether there is a bearer other than `rejected`. Asks the registry for one if needed."""
