@@ -5,11 +5,10 @@
 
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 from roar_publisher.auth.agent import Agent
-from roar_publisher.auth.authorizers import BearerAuthorizer, SignedHost, SignedPath, SshAuthorizer
+from roar_publisher.auth.authorizers import BearerAuthorizer, SignedForm, SshAuthorizer
 from roar_publisher.auth.bearer_store import BearerStore
 from roar_publisher.auth.choice import Choice, Decision, Flag, HeldCredentials, Key
 from roar_publisher.auth.decide import lineage_names_owner, requests_anonymity
@@ -68,8 +67,7 @@ class Keyring:
         self._key_accepted = False
         self._token_owner: tuple[Secret, str] | None = None  # an access token, and whose it is by the registry
         self._timestamps = Timestamps()
-        self._signed_path = SignedPath()
-        self.signed_host = SignedHost()
+        self.signed_form = SignedForm()
         self.receipt_keys = KnownReceiptKeys.from_environment(environ, home)
 
     @property
@@ -177,9 +175,8 @@ class Keyring:
             await self._run_blocking(self.policy.check)
             return SshAuthorizer(
                 self.signer,
-                partial(self.signed_host.of, caller),
-                caller.registry,
-                self._signed_path,
+                self.signed_form,
+                caller,
                 self._timestamps,
                 self._clock,
                 self.record_rejection,
@@ -204,7 +201,7 @@ class Keyring:
     def record_acceptance(self) -> None:
         """Record that the registry accepts the key."""
         self._key_accepted = True
-        self._signed_path.confirm()
+        self.signed_form.confirm()
 
     def record_rejection(self) -> None:
         """Record that the registry rejects the key, so that its owner is requested again."""

@@ -90,5 +90,5 @@ def _connection(registry: str, limits: TransferLimits, resources: Resources) -> 
 
 def _recall(progress: Progress, keyring: Keyring, caller: RegistryClient) -> None:
     """Tell the parts that depend on the registry's features what an earlier process learned."""
-    keyring.signed_host.learn(bool(progress.capabilities.get(SIGNATURE_HOST)))
+    keyring.signed_form.recall(bool(progress.capabilities.get(SIGNATURE_HOST)))
     caller.compression.learn(accepted=bool(progress.capabilities.get(GZIP_BODIES)))

@@ -35,7 +35,7 @@ async def probe(run: Run, _: Progress) -> Outcome:
             raise
         health = Health()
     features = health.features
-    run.keyring.signed_host.learn(features.ssh_signature_host)
+    run.keyring.signed_form.learn(features.ssh_signature_host)
     gzip_bodies = GZIP in features.request_encodings
     run.caller.compression.learn(accepted=gzip_bodies)
     capabilities = asdict(features.registration_sessions) | {

@@ -84,7 +84,7 @@ def test_a_registry_that_does_not_name_the_owner_gets_nothing_else(status: int, 
         world.instead = lambda path: httpx2.Response(status, json=answer) if path.endswith("/auth/me") else None
         end = await world.live()
         assert isinstance(end, NeedsUser), end
-        questions = {"/api/v1/auth/me", "/api/v1/sessions"}
+        questions = {"/api/v1/auth/me", "/api/v1/sessions", "/api/v1/health"}
         assert {sent.path for sent in world.sent[sent:]} <= questions
 
     run_virtually(scenario, 0)
