@@ -9,6 +9,7 @@ import httpx2
 from msgspec import Struct, field
 
 from roar_publisher.auth.choice import Choice
+from roar_publisher.auth.identity_cache import IdentityCache
 from roar_publisher.auth.keyring import Keyring
 from roar_publisher.blocking import RunBlocking, one_at_a_time
 from roar_publisher.engine.journal import AsyncFiles, AsyncJournal
@@ -77,6 +78,7 @@ class Run(Struct, frozen=True, kw_only=True):
     """One process's work on one publish. The process owns the publish for the lifetime of this object.
 
     user_key: makes this user's session ids unguessable.
+    key_owners: whose each SSH key is, for planning.
     stop: set when the process should finish the requests in flight and end.
     """
 
@@ -87,6 +89,7 @@ class Run(Struct, frozen=True, kw_only=True):
     caller: RegistryClient
     keyring: Keyring
     user_key: bytes
+    key_owners: IdentityCache
     frontend: Frontend
     resources: Resources
     stop: anyio.Event

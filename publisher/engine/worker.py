@@ -5,6 +5,7 @@ from contextlib import nullcontext
 import anyio
 from msgspec.structs import replace
 
+from roar_publisher.auth.identity_cache import IdentityCache
 from roar_publisher.auth.keyring import Keyring
 from roar_publisher.engine.credentials import user_keyring
 from roar_publisher.engine.journal import AsyncFiles, AsyncJournal
@@ -73,6 +74,7 @@ async def work(
             caller=caller,
             keyring=keyring,
             user_key=await run_blocking(folder.user_key),
+            key_owners=IdentityCache(folder.identities),
             frontend=replace(frontend, report=waits.report),
             resources=resources,
             stop=stop,

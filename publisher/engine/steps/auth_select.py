@@ -18,7 +18,7 @@ from roar_publisher.auth.decide import (
     lineage_names_owner,
     requests_anonymity,
 )
-from roar_publisher.auth.identity import ANONYMOUS_IDENTITY, requires_bearer
+from roar_publisher.auth.identity import ANONYMOUS_IDENTITY, is_key_identity, requires_bearer
 from roar_publisher.engine.run import Outcome, Run, Step
 from roar_publisher.engine.steps.sessions import UNAUTHORIZED, credential_rejected
 from roar_publisher.glaas.client import Refused
@@ -73,7 +73,7 @@ async def check_identity(run: Run, progress: Progress) -> None:
     decision = Decision(progress.credential or Decision.ANONYMOUS_SESSION)
     identity = await run.keyring.identity(decision, run.caller, run.plan.provisional)
     with _note_if_published(progress):
-        await _require_same_identity(run, progress, identity)
+        await _require_same_identity(run, progress, decision, identity)
 
 
 @contextmanager
@@ -91,7 +91,7 @@ async def _select(run: Run, progress: Progress) -> Outcome:
     if choice.note:
         run.report(Noted(choice.note))
     identity = await _identity(run, choice.decision)
-    await _require_same_identity(run, progress, identity)
+    await _require_same_identity(run, progress, choice.decision, identity)
     if identity == ANONYMOUS_IDENTITY and progress.identity is None:
         await _check_not_anonymous(run)
     if choice.needs_confirmation and progress.hash is None and not await _has_consent(run, choice):
@@ -201,13 +201,17 @@ async def _probe_ssh(run: Run) -> tuple[Probe, PublisherError | None]:
     return Probe.ACCEPTED, None
 
 
-async def _require_same_identity(run: Run, progress: Progress, identity: str) -> None:
+async def _require_same_identity(run: Run, progress: Progress, decision: Decision, identity: str) -> None:
     """Raise NeedsUser unless `identity` may continue this publish.
 
     The remote uids follow from the identity, so what was staged under one identity cannot be finished under another.
+    A key that has another owner than it had is remembered with the new one, for whom a next publish is then planned.
     """
     if progress.identity in (None, identity) and identity in run.plan.provisional:
         return
+    if decision is Decision.SSH and not is_key_identity(identity):
+        key = (await run.keyring.signer()).keyid
+        await run.resources.run_blocking(run.key_owners.store, run.plan.registry, key, identity)
     began = progress.identity or " or ".join(sorted(run.plan.provisional))
     last = (await run.journal.history())[-1]
     because = f" ({last.detail.rstrip('.')})" if last.event == Event.CREDENTIAL_REJECTED else ""

@@ -10,11 +10,12 @@ import httpx2
 import pytest
 
 from roar_publisher.auth.choice import Flag
+from roar_publisher.auth.identity_cache import IdentityCache
 from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.state.errors import Conclusion, NeedsUser
 from roar_publisher.state.machine import State
 from roar_publisher.state.record import Progress
-from tests.support.auth.worlds import ALICE, BOB, BY_BEARER, BY_KEY, LAST_LINKS, World
+from tests.support.auth.worlds import ALICE, BOB, BY_BEARER, BY_KEY, LAST_LINKS, World, key_of
 from tests.support.faults.mortal import Crash, Life
 from tests.support.faults.simulation import run_virtually
 from tests.support.lineages import chain, cut
@@ -170,5 +171,22 @@ def test_a_publish_that_may_be_anonymous_is_published_so(
         end = await world.live()
         assert isinstance(end, Progress), end
         world.check_published(ANONYMOUS_IDENTITY)
+
+    run_virtually(scenario, 0)
+
+
+def test_a_key_with_another_owner_is_planned_for_that_one_from_then_on(tmp_path: Path) -> None:
+    """`--detach` plans for the owner that is known, without asking. So what the publish learned replaces it."""
+    fingerprint = key_of(ALICE).get_fingerprint()
+
+    async def scenario() -> None:
+        world = World(tmp_path, LINEAGE, Flag.PUBLIC, people=("glaas:user:u-before",))
+        world.make_key()
+        known = IdentityCache(world.folder.identities)
+        known.store(world.registry, fingerprint, "glaas:user:u-before")
+        end = await world.live()
+        assert isinstance(end, NeedsUser), end
+        assert "glaas:user:u-before and would continue as glaas:user:u-alice" in end.what
+        assert known.get(world.registry, fingerprint) == BY_KEY
 
     run_virtually(scenario, 0)
