@@ -13,10 +13,13 @@ from roar_publisher.state.errors import LocalProblem, Transient
 from roar_publisher.state.lock import try_lock
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import open_own
+from roar_publisher.state.system_errors import explain_os_error
 
 LOCK_POLL_S = 0.05
 LOCK_ATTEMPTS = 600
 """Thirty seconds: longer than a refresh takes, shorter than a user waits."""
+_PASSING = frozenset({Reason.DISK_FULL, Reason.TOO_MANY_FILES, Reason.LOCAL})
+"""Reasons of system errors that are none of the file's, and that a daemon waits for."""
 
 
 @contextmanager
@@ -69,10 +72,12 @@ def translated(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as failure:
+        found = explain_os_error(failure, Reason.DISK)
+        passes = found.reason in _PASSING
         raise LocalProblem(
-            f"{path} cannot be replaced: {failure.strerror}",
+            f"{path} cannot be replaced: {found.what if passes else failure.strerror}",
             kept="The file is as it was.",
-            next_step=f"make room and {path.parent} writable, then try again",
-            reason=Reason.DISK,
+            next_step=f"{found.remedy if passes else f'make {path.parent} writable'}, then try again",
+            reason=found.reason if passes else Reason.DISK,
             resumable=True,
         ) from None

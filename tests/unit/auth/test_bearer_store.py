@@ -307,7 +307,7 @@ async def test_a_full_disk_shows_before_the_server_is_asked(tmp_path: Path, monk
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "pwrite", full)
-        with pytest.raises(LocalProblem, match="No space left") as caught:
+        with pytest.raises(LocalProblem, match="the disk is full") as caught:
             await bearer.refresh(server, FIRST, NOW)
     assert caught.value.conclusion is Conclusion.INTERRUPTED
     assert server.asked == []
