@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from roar_publisher.glaas.answers import WAITS, Answer, no_answer, shown
 from roar_publisher.glaas.compression import REFUSES_COMPRESSED, Compression
 from roar_publisher.glaas.replies import ReplyBody
+from roar_publisher.glaas.signature import has_signature
 from roar_publisher.net.attempt import Sender, seconds_to_answer
 from roar_publisher.net.connection import RegistryConnection
 from roar_publisher.net.exchange import Reply
@@ -43,8 +44,8 @@ R = TypeVar("R", bound=ReplyBody)
 class Refused(Rejected):
     """The registry's final refusal.
 
-    status: the HTTP status; steps turn some of them into events. date: the registry's own clock, as it wrote it.
-    body: the JSON object of the reply, for programs; empty if it is not one.
+    status: the HTTP status; steps turn some of them into events. date: the registry's own clock, as it wrote it, if the
+    request was signed for a time. body: the JSON object of the reply, for programs; empty if it is not one.
     """
 
     def __init__(
@@ -172,10 +173,10 @@ class RegistryClient:
             if answer.verdict is not Verdict.REFUSED:
                 raise no_answer(answer.verdict, reply, self.registry, recognised=self._gate.recognised)
             if reply.status != UNAUTHORIZED or not request.authorization or renewals >= MAX_RENEWALS:
-                raise _refused(reply, answer)
+                raise _refused(request, reply, answer)
             renewals += 1
             if not await authorize.renew(request.authorization):
-                raise _refused(reply, answer)
+                raise _refused(request, reply, answer)
 
     async def _send(self, request: "_Request") -> Reply:
         """Make one attempt, as soon as the gate is open and a slot is free. Raises Unreachable, Interrupted."""
@@ -256,7 +257,8 @@ def _no_slot() -> AbstractAsyncContextManager[Slot]:
     return nullcontext(Slot(0))
 
 
-def _refused(reply: Reply, answer: Answer[R]) -> Refused:
+def _refused(request: _Request, reply: Reply, answer: Answer[R]) -> Refused:
     body = answer.document if isinstance(answer.document, dict) else None
     what = f"the registry refused: {answer.text}"
-    return Refused(what, status=reply.status, date=reply.headers.get("date"), body=body)
+    date = reply.headers.get("date") if has_signature(request.authorization or "") else None
+    return Refused(what, status=reply.status, date=date, body=body)

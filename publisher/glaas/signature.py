@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 from roar_publisher.origins import authority
 
 NAMESPACE = b"glaas"
+SCHEME = "Signature "
 _MAGIC = b"SSHSIG"
 _VERSION = (1).to_bytes(4, "big")
 _RESERVED = b""
@@ -84,5 +85,10 @@ def authorization(keyid: str, ts: int, blob: bytes, host: str | None = None) -> 
     """Return the `Authorization` header of a signed request. host: as in `signing_payload`."""
     sig = f'sig="{b64encode(blob).decode("ascii")}"'
     if host is None:
-        return f'Signature keyid="{keyid}" ts="{ts}" {sig}'
-    return f'Signature keyid="{keyid}", ts="{ts}", host="{host}", {sig}'
+        return f'{SCHEME}keyid="{keyid}" ts="{ts}" {sig}'
+    return f'{SCHEME}keyid="{keyid}", ts="{ts}", host="{host}", {sig}'
+
+
+def has_signature(header: str) -> bool:
+    """Return whether an `Authorization` header is that of a signed request."""
+    return header.startswith(SCHEME)

@@ -141,6 +141,27 @@ def test_only_the_credential_is_removed_from_what_a_registry_says(header: str, s
     virtual.run(scenario)
 
 
+@pytest.mark.parametrize(
+    ("header", "date"),
+    [
+        (f"Bearer {TOKEN}", None),
+        (f"RegistrationSession {TOKEN}", None),
+        (SIGNED, "Tue, 14 Nov 2023 22:13:20 GMT"),
+        (authorization("SHA256:" + "k" * 43, 1_700_000_000, b"sig"), "Tue, 14 Nov 2023 22:13:20 GMT"),
+    ],
+)
+def test_only_a_signature_is_refused_because_of_the_clock(header: str, date: str | None) -> None:
+    """A token has no time of this machine in it: the registry's clock explains nothing about it."""
+
+    async def scenario() -> None:
+        refusal = reply(401, b'{"detail": "no"}', date="Tue, 14 Nov 2023 22:13:20 GMT")
+        with pytest.raises(Refused) as caught:
+            await Calls(Script([refusal])).caller.call("GET", "/api/v1/thing", expect=Receipt, authorize=Shows(header))
+        assert caught.value.date == date
+
+    virtual.run(scenario)
+
+
 def test_the_text_of_a_reply_that_is_nested_too_deeply_is_not_shown() -> None:
     async def scenario() -> None:
         deep = b'{"detail": "%s", "more": %s}' % (TOKEN.encode(), b"[" * 600 + b"]" * 600)
