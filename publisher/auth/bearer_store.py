@@ -29,6 +29,7 @@ from roar_publisher.auth.subjects import names_different_user
 from roar_publisher.state.errors import NeedsUser, Rejected
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import read_bounded
+from roar_publisher.state.shell import shell_word
 from roar_publisher.state.system_errors import exhausted
 from roar_publisher.state.xdg import base_folder
 from roar_publisher.tasks import task_group
@@ -207,7 +208,7 @@ class BearerStore:
             except OSError as failure:
                 raise exhausted(failure) or NeedsUser(
                     f"roar's sign-in {self._path} cannot be read: {failure.strerror}",
-                    next_step=f"make it readable (`ls -l {self._path}` shows its permissions)",
+                    next_step=f"make it readable (`ls -l {shell_word(str(self._path))}` shows its permissions)",
                     reason=Reason.AUTH,
                 ) from None
             if document is not None:

@@ -10,6 +10,7 @@ from roar_publisher.auth.secret import Secret
 from roar_publisher.state.errors import NeedsUser
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import read_bounded
+from roar_publisher.state.shell import shell_word
 from roar_publisher.state.system_errors import exhausted
 
 MAX_BYTES = 1024 * 1024
@@ -55,7 +56,7 @@ def read_key_files(path: Path) -> KeyFiles:
     except OSError as failure:
         raise exhausted(failure) or NeedsUser(
             f"the SSH key {path} cannot be read: {failure.strerror}",
-            next_step=f"make it readable (`ls -l {path}` shows its permissions)",
+            next_step=f"make it readable (`ls -l {shell_word(str(path))}` shows its permissions)",
             reason=Reason.SSH_KEY,
         ) from None
     public, encrypted = _public_half(line), False

@@ -21,6 +21,7 @@ from roar_publisher.state.lock import exclusively
 from roar_publisher.state.private import write_private
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import read_bounded
+from roar_publisher.state.shell import shell_word
 from roar_publisher.state.system_errors import exhausted
 from roar_publisher.state.xdg import base_folder
 
@@ -116,6 +117,6 @@ class KnownReceiptKeys:
     def _unusable(self, why: str) -> LocalProblem:
         return LocalProblem(
             f"{self.path}, which says whose receipts you believe, cannot be used: {why}",
-            next_step=f"look at it (`ls -l {self.path}`), then correct or remove it",
+            next_step=f"look at it (`ls -l {shell_word(str(self.path))}`), then correct or remove it",
             reason=Reason.CONFIG,
         )

@@ -6,7 +6,6 @@ them; an encrypted file can also be unlocked with its passphrase. asyncssh reads
 """
 
 import os
-import shlex
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import NoReturn
@@ -29,6 +28,7 @@ from roar_publisher.glaas.signature import (
 )
 from roar_publisher.state.errors import NeedsUser
 from roar_publisher.state.reasons import Reason
+from roar_publisher.state.shell import shell_word
 
 DEFAULT_NAMES = ("id_ed25519", "id_rsa", "id_ecdsa")
 CONFIGURED = "`[glaas] key`"
@@ -115,7 +115,7 @@ def _outside_ssh_folder(path: Path) -> NeedsUser:
     return NeedsUser(
         f"the SSH key {path}, named by {CONFIGURED} of the project, is not in ~/.ssh: "
         "it may have come with the project, and then its owner would sign",
-        next_step=f"if it is yours, set ROAR_SSH_KEY={shlex.quote(str(path))}, or make a link to it in ~/.ssh",
+        next_step=f"if it is yours, set ROAR_SSH_KEY={shell_word(str(path))}, or make a link to it in ~/.ssh",
         reason=Reason.SSH_KEY,
     )
 
@@ -156,7 +156,7 @@ def check_files(path: Path, *, agent: Agent | None, ask: AskPassphrase | None) -
 def _cannot_sign(path: Path, files: KeyFiles, why: str) -> NeedsUser:
     return NeedsUser(
         f"the SSH key {path} {files.why_not_alone}, and {why}",
-        next_step=f"start an agent if there is none (`eval $(ssh-agent)`), then `ssh-add {path}`",
+        next_step=f"start an agent if there is none (`eval $(ssh-agent)`), then `ssh-add {shell_word(str(path))}`",
         reason=Reason.SSH_KEY,
     )
 
@@ -173,7 +173,7 @@ def _unlock(path: Path, private: Secret, ask: AskPassphrase) -> SshSigner:
             continue
     raise NeedsUser(
         f"the SSH key {path} was not unlocked",
-        next_step=f"try again, or `ssh-add {path}` first",
+        next_step=f"try again, or `ssh-add {shell_word(str(path))}` first",
         reason=Reason.SSH_KEY,
     )
 
@@ -212,7 +212,7 @@ def _local_signer(path: Path, private: Secret, passphrase: Secret | None) -> Ssh
     if key is None:
         raise NeedsUser(
             f"{path} holds no private SSH key that can be used",
-            next_step=f"ssh-keygen -y -f {path}",
+            next_step=f"ssh-keygen -y -f {shell_word(str(path))}",
             reason=Reason.SSH_KEY,
         )
     algorithm = b"rsa-sha2-512" if key.algorithm == b"ssh-rsa" else key.algorithm

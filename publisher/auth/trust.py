@@ -23,6 +23,7 @@ from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.lock import exclusively
 from roar_publisher.state.private import write_private
 from roar_publisher.state.reasons import Reason
+from roar_publisher.state.shell import shell_word
 from roar_publisher.state.system_errors import exhausted
 from roar_publisher.state.xdg import base_folder
 
@@ -137,7 +138,7 @@ class TrustStore:
         return LocalProblem(
             f"{self.path}, which says which registries you trust, cannot be used: {why}",
             kept="Nothing was sent.",
-            next_step=f"look at it (`ls -l {self.path}`), then correct or remove it",
+            next_step=f"look at it (`ls -l {shell_word(str(self.path))}`), then correct or remove it",
             reason=Reason.CONFIG,
         )
 

@@ -13,6 +13,7 @@ from msgspec import Struct
 from roar_publisher.inspection.subjects import Subject
 from roar_publisher.lineage.boundary import is_inside, is_protected, real_path
 from roar_publisher.state.record import ALLOWED_FOLDERS, Plan
+from roar_publisher.state.shell import shell_word
 from roar_publisher.storage.addresses import Destination, parse_destination
 
 
@@ -45,7 +46,7 @@ class PermittedPlaces(Struct, frozen=True):
             return "the lineage differs, and this machine did not put the object there"
         if any(_is_below(address, place) for place in self.named):
             return ""
-        return f"this machine did not put it there; to write it, add --allow {address.place}"
+        return f"this machine did not put it there; to write it, add --allow {shell_word(address.place)}"
 
     def _may_put(self, address: Destination) -> bool:
         """Return whether the put that has the object in its journal may write there."""

@@ -79,8 +79,11 @@ def describe_defect(error: BaseException) -> Diagnostics:
 
 
 def _write_sentences(err: Output, text: str) -> None:
-    """Write sentences. On a terminal, they are wrapped between words; commands are never wrapped."""
+    """Write sentences. On a terminal, they are wrapped between words; commands are never wrapped.
+
+    They may quote what others have written, whose line breaks must not begin a line that looks like ours.
+    """
     if text:
-        clean = printable(text)
+        clean = printable(text.replace("\n", " "))
         width = columns(sys.stderr)
         err.line("\n".join(wrapped(clean, width)) if sys.stderr.isatty() else clean)

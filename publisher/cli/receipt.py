@@ -12,6 +12,7 @@ from roar_publisher.naming import as_called
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import Reason
+from roar_publisher.state.shell import shell_word
 
 HASH = re.compile(r"[0-9a-f]{64}")
 SHORTEST_HASH = 8
@@ -60,7 +61,7 @@ def receipt(subject: str, registry: str | None, output: Path | None) -> None:
     except OSError as error:
         what = f"the receipt cannot be written to {output or 'stdout'}: {error.strerror}"
         raise LocalProblem(what, next_step="name another file: -o FILE", reason=Reason.DISK) from error
-    click.echo(as_called(f"{output}: check it with: roar verify --receipt {output} [FILES]"), err=True)
+    click.echo(as_called(f"{output}: check it with: roar verify --receipt {shell_word(str(output))} [FILES]"), err=True)
 
 
 def _find(folder: StateFolder, subject: str) -> Path | None:
@@ -98,4 +99,4 @@ def _content(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         what = f"the receipt {path} cannot be read: {error.strerror}"
-        raise LocalProblem(what, next_step=f"ls -l {path}", reason=Reason.STATE_DIRECTORY) from error
+        raise LocalProblem(what, next_step=f"ls -l {shell_word(str(path))}", reason=Reason.STATE_DIRECTORY) from error

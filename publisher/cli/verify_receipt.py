@@ -15,6 +15,7 @@ from roar_publisher.lineage.statement import Statement
 from roar_publisher.state.errors import UsageProblem
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import read_bounded
+from roar_publisher.state.shell import shell_word
 from roar_publisher.text import count, printable_line
 from roar_publisher.verification.errors import CannotCheck
 from roar_publisher.verification.receipts import CheckedReceipt, TrustedKey, check_receipt, trusted_keys
@@ -37,7 +38,9 @@ def verify_receipt(receipt: Path, files: Sequence[Path], keys: Sequence[Path], *
     unknown = [file for file, digest in found.items() if digest not in checked.statement.subjects]
     if unknown and not checked.statement.lists_jobs:
         what = "the receipt is valid, but its lineage is so large that it lists no files"
-        raise CannotCheck(what, next_step=f"roar verify {checked.statement.facts.hash}", reason=Reason.REJECTED)
+        raise CannotCheck(
+            what, next_step=f"roar verify {shell_word(checked.statement.facts.hash)}", reason=Reason.REJECTED
+        )
     _show(receipt, checked, found, as_json=as_json)
     return ExitCode.FAILED if unknown else ExitCode.PUBLISHED
 
@@ -89,7 +92,9 @@ def _digest(file: Path) -> str:
 
 
 def _unreadable(file: Path, error: OSError) -> CannotCheck:
-    return CannotCheck(f"{file} cannot be read: {error.strerror}", next_step=f"ls -l {file}", reason=Reason.LOCAL)
+    return CannotCheck(
+        f"{file} cannot be read: {error.strerror}", next_step=f"ls -l {shell_word(str(file))}", reason=Reason.LOCAL
+    )
 
 
 def _show_invalid(receipt: Path, why: str, *, as_json: bool) -> int:

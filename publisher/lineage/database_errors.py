@@ -9,6 +9,7 @@ from urllib.parse import quote
 from roar_publisher.lineage.guard import NOTE_LIMIT, STATEMENT_TIMEOUT_SECONDS, VALUE_LIMIT, harden
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
+from roar_publisher.state.shell import shell_word
 from roar_publisher.state.system_errors import explain_os_error
 from roar_publisher.state.temporary import no_room, sqlite_folder
 
@@ -28,7 +29,7 @@ def database_problem(path: Path, error: Exception, *, writing: bool = False) -> 
         return LocalProblem(
             f"{path} is damaged, or not an SQLite database: {'its schema is not text' if undecodable else error}",
             kept="Nothing was changed.",
-            next_step=f'look at it with `sqlite3 "{path}" "PRAGMA integrity_check"`, or restore it from a copy',
+            next_step=f"{_look_at(path)}, or restore it from a copy",
             reason=Reason.CORRUPT,
         )
     if code == sqlite3.SQLITE_TOOBIG and writing:
@@ -48,7 +49,7 @@ def database_problem(path: Path, error: Exception, *, writing: bool = False) -> 
         return LocalProblem(
             f"{path} returned no row for {STATEMENT_TIMEOUT_SECONDS:.0f} s",
             kept="Nothing was sent.",
-            next_step=f'look at it with `sqlite3 "{path}" "PRAGMA integrity_check"`',
+            next_step=_look_at(path),
             reason=Reason.DATABASE,
         )
     if extended == sqlite3.SQLITE_IOERR_GETTEMPPATH or (code == sqlite3.SQLITE_FULL and not writing):
@@ -95,6 +96,10 @@ def not_recorded(cause: LocalProblem, *, kept: str = "The publication itself is 
         reason=cause.reason,
         resumable=True,
     )
+
+
+def _look_at(path: Path) -> str:
+    return f'look at it with `sqlite3 {shell_word(str(path))} "PRAGMA integrity_check"`'
 
 
 def _owner(path: Path) -> str:

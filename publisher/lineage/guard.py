@@ -17,6 +17,7 @@ from pathlib import Path
 from roar_publisher.lineage.rows import TABLES
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
+from roar_publisher.state.shell import shell_word
 
 VALUE_LIMIT = 4 * 1024 * 1024
 """The most bytes of a text or a row. Registries take about 100 kB per request."""
@@ -129,6 +130,6 @@ def _foreign(path: Path, what: str) -> LocalProblem:
     return LocalProblem(
         f"{path} has {what}, which roar never makes. It would run inside our own statements",
         kept="Nothing was read or changed.",
-        next_step=f'find out where it comes from: `sqlite3 "{path}" .schema`; drop it if it is yours',
+        next_step=f"find out where it comes from: `sqlite3 {shell_word(str(path))} .schema`; drop it if it is yours",
         reason=Reason.SCHEMA,
     )

@@ -25,6 +25,7 @@ from roar_publisher.lineage.selection import NOISE
 from roar_publisher.lineage.upstream import drop_reruns, pick_needs, pick_relatives, pick_upstream
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.reasons import Reason
+from roar_publisher.state.shell import shell_word
 
 _STEP = re.compile(r"@(B?)(\d{1,9})", re.IGNORECASE)
 _HEX = re.compile(r"[0-9a-f]{4,64}", re.IGNORECASE)
@@ -212,14 +213,14 @@ def _steps(database: RoarDatabase, session: SessionRow) -> str:
         f" WHERE session_id = ? AND NOT {NOISE} ORDER BY step_number LIMIT {_SHOWN + 1}",
         session.id,
     )
-    names = [str(row[0]) for row in steps]
+    names = [shell_word(str(row[0])) for row in steps]
     return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
 
 
 def _ambiguous(target: str, what: str, matches: list[str]) -> UsageProblem:
     return UsageProblem(
         f"the target {target} is the beginning of several {what}",
-        next_step=f"type more of it: {', '.join(matches[:_SHOWN])}",
+        next_step=f"type more of it: {', '.join(map(shell_word, matches[:_SHOWN]))}",
     )
 
 
@@ -229,7 +230,11 @@ def _unknown(database: RoarDatabase, target: str) -> UsageProblem:
     paths = [str(row[0]) for row in rows]
     names = {Path(path).name: path for path in paths}
     near = {names[name] for name in difflib.get_close_matches(Path(target).name, names, n=_SHOWN, cutoff=_SIMILARITY)}
-    hint = f"did you mean {', '.join(sorted(near))}?" if near else "type a path, a digest, `@N`, a job uid, or nothing"
+    hint = (
+        f"did you mean {', '.join(map(shell_word, sorted(near)))}?"
+        if near
+        else "type a path, a digest, `@N`, a job uid, or nothing"
+    )
     return UsageProblem(
         f"the target {target} names no file, job, step, artifact or session that roar knows", next_step=hint
     )

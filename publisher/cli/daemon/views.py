@@ -23,6 +23,7 @@ from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.lock import name_owner
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import Reason
+from roar_publisher.state.shell import shell_word
 from roar_publisher.state.status import CountedStatus, JournalStatus
 from roar_publisher.state.status_reader import count_status, read_status
 from roar_publisher.text import one_line, printable
@@ -127,7 +128,9 @@ def show_log(path: Path, lines: int, *, follow: bool) -> None:
         raise
     except OSError as error:
         raise LocalProblem(
-            f"the log {path} cannot be read: {error.strerror}", next_step=f"ls -l {path}", reason=Reason.DAEMON
+            f"the log {path} cannot be read: {error.strerror}",
+            next_step=f"ls -l {shell_word(str(path))}",
+            reason=Reason.DAEMON,
         ) from error
 
 

@@ -19,6 +19,7 @@ from roar_publisher.cli.registry.data import (
     with_accounts,
 )
 from roar_publisher.state.errors import LocalProblem, UsageProblem
+from roar_publisher.state.shell import shell_word
 
 if TYPE_CHECKING:
     from roar_publisher.registry.store.users import Accounts
@@ -123,7 +124,8 @@ def add_key(user: str, public_key: Path, data: Path) -> None:
     try:
         parsed = parse_key(public_key.read_text("utf-8"))
     except OSError as error:
-        raise LocalProblem(f"cannot read {public_key}: {error.strerror}", next_step=f"ls -l {public_key}") from error
+        next_step = f"ls -l {shell_word(str(public_key))}"
+        raise LocalProblem(f"cannot read {public_key}: {error.strerror}", next_step=next_step) from error
     except (InvalidKey, UnicodeDecodeError) as error:
         why = str(error) if isinstance(error, InvalidKey) else "it is not a text file"
         raise UsageProblem(

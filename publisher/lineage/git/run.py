@@ -16,7 +16,6 @@ The user's own configuration (`~/.gitconfig`, the system's) applies, because tha
 import errno
 import os
 import re
-import shlex
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -31,6 +30,7 @@ from msgspec.structs import replace
 
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
+from roar_publisher.state.shell import shell_word
 
 LOCAL_SECONDS = 9.0
 """Seconds that a local command may take (a network file system can hang).
@@ -47,8 +47,11 @@ OLDEST_GIT = "2.31"
 """Earlier ones ignore GIT_CONFIG_COUNT; before 2.26, they do not say from which file a setting comes."""
 GIT_TOO_OLD = f"this git is too old: {OLDEST_GIT} or later is needed"
 """The error message for a git that lacks what is needed here."""
-_SAFE_DIRECTORY = re.compile(r"git config --global --add safe\.directory \S.*")
-"""The remedy that git itself gives for a repository of another user."""
+_OF_ANOTHER_USER = re.compile(r"^fatal: (detected dubious ownership in|unsafe) repository\b", re.MULTILINE)
+"""How git refuses a repository of another user.
+
+git also names the command that permits it, but what is printed beside it may be a text of the project.
+"""
 _REMEDIES = {
     GIT_MISSING: "install git, or add its folder to PATH",
     GIT_TOO_OLD: f"install git {OLDEST_GIT} or later, or put its folder first in PATH",
@@ -159,9 +162,10 @@ def run_git(
 
 def unreadable(place: Path, result: GitResult) -> LocalProblem:
     """Return the error for a repository that git could not read, with git's own message and what to type."""
-    remedy = _SAFE_DIRECTORY.search(result.stderr)
-    look = f"type `git -C {shlex.quote(str(place))} status`, and fix what it reports"
-    next_step = remedy[0].strip() if remedy else _REMEDIES.get(result.stderr, look)
+    where = shell_word(str(place))
+    next_step = _REMEDIES.get(result.stderr, f"type `git -C {where} status`, and fix what it reports")
+    if _OF_ANOTHER_USER.search(result.stderr):
+        next_step = f"git config --global --add safe.directory {where}"
     return LocalProblem(
         f"git cannot read the repository at {place}: {result.why}",
         kept="Nothing was sent, because a lineage without its commit has another hash.",

@@ -201,9 +201,7 @@ def test_a_repository_that_git_cannot_read_is_an_error(repo: Path, damage: Calla
     assert (problem.reason, problem.conclusion) == ("git", Conclusion.FAILED)
 
 
-def test_a_repository_of_another_user_is_reported_with_the_remedy_of_git(
-    repo: Path, script: Callable[[str], Path]
-) -> None:
+def test_a_repository_of_another_user_is_reported_with_its_remedy(repo: Path, script: Callable[[str], Path]) -> None:
     script(
         f"echo \"fatal: detected dubious ownership in repository at '{repo}'\" >&2\n"
         "echo 'To add an exception for this directory, call:' >&2\n"
