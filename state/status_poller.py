@@ -20,7 +20,7 @@ from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Checkpoint, Plan
 from roar_publisher.state.status import CountedStatus, HostStatus
-from roar_publisher.state.status_reader import out_of_reach, read_facts
+from roar_publisher.state.status_reader import open_current, out_of_reach, read_facts
 from roar_publisher.state.units import Kind, Tally
 
 COUNTING_SHARE = 0.05
@@ -119,5 +119,5 @@ class StatusPoller:
             raise out_of_reach(self.paths, error) from error
         if self._journal is None or inode != self._inode:
             self.close()
-            self._journal, self._inode, self._counts = Journal(self.paths.journal, read_only=True), inode, None
+            self._journal, self._inode, self._counts = open_current(self.paths), inode, None
         return self._journal

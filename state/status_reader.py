@@ -92,7 +92,7 @@ def _opened(paths: PublishPaths) -> Iterator[Journal]:
         raise LocalProblem(what, next_step="roar journal prune --all", reason=Reason.NO_PLAN) from error
     except OSError as error:
         raise out_of_reach(paths, error) from error
-    with rows_translated(paths.journal), _migrated(paths) as journal:
+    with rows_translated(paths.journal), open_current(paths) as journal:
         yield journal
 
 
@@ -107,7 +107,11 @@ def out_of_reach(paths: PublishPaths, error: OSError) -> LocalProblem:
     )
 
 
-def _migrated(paths: PublishPaths) -> Journal:
+def open_current(paths: PublishPaths) -> Journal:
+    """Open a journal for reading, after it was migrated if an older release wrote it.
+
+    Raises LocalProblem if it cannot be read, or if an older release works on it.
+    """
     journal = Journal(paths.journal, read_only=True)
     if not journal.outdated:
         return journal

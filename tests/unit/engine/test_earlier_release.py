@@ -4,9 +4,12 @@ import sqlite3
 
 import pytest
 
+from roar_publisher.state.errors import Conclusion, LocalProblem
+from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.status_poller import StatusPoller
 from roar_publisher.state.units import Kind
 from tests.support.checkout import DATA
 from tests.support.engine.publishing import Publishing
@@ -29,6 +32,18 @@ def begun(folder: StateFolder) -> Publishing:
     connection.executescript(DUMP.read_text(encoding="utf-8"))
     connection.close()
     return publishing
+
+
+async def test_it_can_be_watched_before_anything_else_has_migrated_it(begun: Publishing) -> None:
+    with StatusPoller(begun.paths) as poller:
+        assert poller.poll().status.progress.state is State.STAGE
+
+
+async def test_a_watch_says_that_an_older_release_works_on_it(begun: Publishing) -> None:
+    with Lock(begun.paths.lock), StatusPoller(begun.paths) as poller:
+        with pytest.raises(LocalProblem, match="an older release works on publish") as caught:
+            poller.poll()
+    assert caught.value.conclusion is Conclusion.INTERRUPTED
 
 
 async def test_it_ends_with_the_hash_that_it_was_planned_for(begun: Publishing) -> None:
