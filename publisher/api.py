@@ -289,5 +289,8 @@ def _interruptible(run: Callable[[], T]) -> T:
         return run()
     except PublisherError as error:
         if error.conclusion is Conclusion.STOPPED:
-            raise KeyboardInterrupt from error
+            from roar_publisher.publishing.watching import Halted
+
+            if not isinstance(error, Halted):  # that one was stopped somewhere else
+                raise KeyboardInterrupt from error
         raise

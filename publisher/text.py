@@ -47,11 +47,11 @@ def span(seconds: float) -> str:
 
 def size(number: float) -> str:
     """Return a number of bytes with three significant digits: `812 B`, `1.25 MB`, `3.4 GB`."""
-    for unit in ("B", "kB", "MB", "GB"):
+    for unit in ("B", "kB", "MB", "GB", "TB"):
         if abs(number) < 999.5:
             return f"{number:.3g} {unit}"
         number /= 1000
-    return f"{number:.3g} TB"
+    return f"{number:,.0f} PB" if abs(number) >= 999.5 else f"{number:.3g} PB"
 
 
 def wrapped(text: str, width: int) -> list[str]:

@@ -152,7 +152,7 @@ class Publishing:
         try:
             journal = frozen.publish.journal
             journal.queue.configure(agreed=agreed, limits=self._order.limits)
-            if self._verify is not None:
+            if self._verify is not None and (self._order.verify is not None or not frozen.resumed):
                 journal.remember(verify=self._verify)
             if not self._order.detach:
                 return self._drive(frozen, keyring)
@@ -164,8 +164,11 @@ class Publishing:
         return frozen.plan
 
     def _verifies(self) -> bool | None:
-        """Return whether it is verified; None to leave it as it was. A typed option replaces the configuration's."""
-        if self._order.verify is not None:
+        """Return whether a new publish is verified, by the option or the configuration.
+
+        None: it is not, and one that is continued stays as it was begun. Only a typed option changes that one.
+        """
+        if self._order.verify is not None or self._order.resume is not None:
             return self._order.verify
         from roar_publisher.daemon.settings import user_settings
 

@@ -140,3 +140,6 @@ class CallingObserver(PublishObserver):
 
     def report(self, report: Report) -> None:
         self._runner.call(partial(self._observer.report, report))
+
+    def tick(self) -> None:
+        self._runner.call(self._observer.tick)

@@ -6,10 +6,16 @@ from collections.abc import Callable
 import anyio
 import pytest
 
+from roar_publisher import api
 from roar_publisher.publishing import threads
 from roar_publisher.publishing.observer import PublishObserver
-from roar_publisher.publishing.threads import ThreadRunner
+from roar_publisher.publishing.threads import CallingObserver, ThreadRunner
+from roar_publisher.publishing.watching import Halted
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.reasons import Reason
+from roar_publisher.state.status_reader import count_status
+from tests.support.lineages import chain, cut, frozen
 from tests.support.threads import no_more_threads
 
 
@@ -59,3 +65,21 @@ def test_a_thread_that_cannot_be_started_is_a_problem_of_this_machine() -> None:
     with no_more_threads(), pytest.raises(LocalProblem, match="may not start more threads"):
         runner(work)
     assert runner(work) == "done"
+
+
+def test_time_that_passes_while_another_process_works_is_passed_on() -> None:
+    inner = Ticking()
+    CallingObserver(ThreadRunner(), inner).tick()
+    assert inner.ticks == 1
+
+
+@pytest.mark.parametrize("reason", [Reason.INTERRUPTED, Reason.AUTH])
+def test_a_publish_that_was_stopped_elsewhere_is_no_interrupt_here(folder: StateFolder, reason: Reason) -> None:
+    with frozen(folder, cut(chain(1))) as owned:
+        owned.journal.park(reason=reason, detail="stopped with Ctrl-C or SIGTERM")
+
+    def follow() -> None:
+        raise Halted(count_status(owned.paths))
+
+    with pytest.raises(Halted, match="waits for you"):
+        api._interruptible(follow)

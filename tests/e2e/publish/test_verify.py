@@ -148,3 +148,16 @@ def test_a_publish_verifies_itself(program: Program, registry: str) -> None:
         database.execute("UPDATE progress SET verification = ?", [kept])
     assert "differs: the registry serves 1 difference" in program("journal", "show", publish_id).out
     program("publish", "--resume", publish_id).blames(1, "the lineage is published, but it differs", "roar verify")
+
+
+def test_a_publish_that_is_continued_stays_unverified_as_it_was_begun(program: Program, registry: str) -> None:
+    """The configuration decides where a publish is begun; a typed option replaces it for good."""
+    folder = Path(program.env["HOME"], ".config", "roar")
+    folder.mkdir(parents=True)
+    (folder / "config.toml").write_text("[publisher]\nverify = true\n")
+    begin = ("publish", "--anonymous", "--no-verify", "--registry", registry)
+    assert program(*begin).code == 4, "it needs the user's consent"
+    (publish_id,) = program.publishes
+    done = program("publish", "--resume", publish_id, "-y", "--json")
+    assert (done.code, done.last["event"]) == (0, "published")
+    assert "verify" not in [each.get("state") for each in done.events]

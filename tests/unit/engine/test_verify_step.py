@@ -46,6 +46,22 @@ def test_what_is_published_is_proven(tmp_path: Path, flag: Flag) -> None:
     assert world.calls("/readback")
 
 
+def test_a_check_that_is_taken_back_is_not_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By `--resume ID --no-verify`, while it takes too long."""
+    world = verified_world(tmp_path)
+
+    async def interrupted(*_: object) -> Verification:
+        raise Transient("the network is gone", reason=Reason.OFFLINE)
+
+    monkeypatch.setattr(step, "verify_lineage", interrupted)
+    assert isinstance(one_life(world, None), Transient)
+    with Journal(world.paths.journal) as journal:
+        journal.remember(verify=False)
+    progress = live(world)
+    assert (progress.state, progress.verification) == (State.DONE, {"outcome": UNCHECKED, "why": "it was given up"})
+    assert not world.calls("/readback")
+
+
 def test_what_is_not_to_be_verified_is_not_read(tmp_path: Path) -> None:
     world = make_world(tmp_path)
     progress = live(world)
