@@ -107,5 +107,5 @@ def draw_phase(name: str, meter: Meter, console: Console) -> list[Text]:
 
 def _bar(share: float, width: int, *, ascii_only: bool) -> Text:
     full, empty = ("=", "-") if ascii_only else ("━", "─")
-    filled = round(min(1.0, share) * width)
+    filled = int(min(1.0, share) * width)  # full at the end alone
     return Text(full * filled, style="cyan") + Text(empty * (width - filled), style="dim")

@@ -52,11 +52,11 @@ class Job:
             **inputs,
         }
 
-    def run(self, shell: str = "sh", **inputs: str) -> subprocess.CompletedProcess[str]:
-        """Run the script to its end."""
+    def run(self, shell: str = "sh", cwd: Path | None = None, **inputs: str) -> subprocess.CompletedProcess[str]:
+        """Run the script to its end. cwd: instead of the project."""
         return subprocess.run(
             [shell, str(SCRIPT)],
-            cwd=self.desk.program.cwd,
+            cwd=cwd or self.desk.program.cwd,
             env=self.environ(**inputs),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -106,13 +106,34 @@ def test_a_job_publishes_and_its_page_and_later_steps_know_it(job: Job, token: s
     assert (status, read["visibility"]) == (200, "private")
 
 
+@pytest.mark.parametrize("shell", SHELLS)
+def test_relative_paths_are_those_of_the_job_and_not_of_the_project(job: Job, token: str, shell: str) -> None:
+    """A runner keeps what is in its own folder: the journals, to resume, and the page."""
+    workspace = job.folder / "workspace"
+    workspace.mkdir()
+    (workspace / "train").symlink_to(job.desk.program.cwd)
+    done = job.run(
+        shell,
+        workspace,
+        ROAR_ACCESS_TOKEN=token,
+        ROAR_CI_PROJECT="train",
+        ROAR_CI_SUMMARY="page.md",
+        ROAR_CI_VARIABLES="results",
+        ROAR_STATE_DIR=".roar-state",
+    )
+    assert done.returncode == 0, done.stdout
+    assert {path.name for path in workspace.iterdir()} == {"train", "page.md", "results", ".roar-state"}
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to another user")
-def test_a_checkout_of_another_user_is_published(job: Job, token: str) -> None:
-    """As in a container, whose checkout the runner made."""
+@pytest.mark.parametrize("named", ["checkout", "link"])
+def test_a_checkout_of_another_user_is_published(job: Job, token: str, named: str) -> None:
+    """As in a container, whose checkout the runner made. Its workspace may be behind a link."""
     checkout = shutil.copytree(job.desk.program.cwd, job.folder / "checkout")
     for path in (checkout, *checkout.rglob("*")):
         os.chown(path, 1234, 1234, follow_symlinks=False)
-    done = job.run(ROAR_ACCESS_TOKEN=token, ROAR_CI_PROJECT=str(checkout))
+    (job.folder / "link").symlink_to(checkout)
+    done = job.run(ROAR_ACCESS_TOKEN=token, ROAR_CI_PROJECT=str(job.folder / named))
     assert done.returncode == 0, done.stdout
     assert job.variables["ROAR_PUBLISH_HASH"] == recorded_hash("bearer")
 
