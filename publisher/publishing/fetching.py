@@ -25,6 +25,8 @@ from roar_publisher.publishing.threads import ThreadRunner
 from roar_publisher.report import Report, Retrying, Waiting
 from roar_publisher.state.errors import UsageProblem
 
+NOTABLE = (Fetched, FailedEvent, RetryingEvent, WaitingEvent)
+"""Events that are logged as information. The others are for debugging."""
 EVENT_SECONDS = 1.0
 """The shortest time between two progress events."""
 OnFetch = Callable[[FetchEvent], object]
@@ -111,7 +113,7 @@ class FetchCall:
         self._runner.stop()
 
     def _emit(self, event: FetchEvent) -> None:
-        log.debug("%s", event)
+        log.log(logging.INFO if isinstance(event, NOTABLE) else logging.DEBUG, "%s", event)
         if self._on_progress is not None:
             try:
                 self._on_progress(event)

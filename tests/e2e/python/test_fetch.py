@@ -1,5 +1,6 @@
 """Fetching from Python: the same as on the command line, without printing, and with the same events."""
 
+import logging
 import threading
 from pathlib import Path
 
@@ -17,15 +18,19 @@ CONTENT = bytes(range(256)) * 10_000
 VOLATILE = {"folder"}
 
 
-def test_ctrl_c_at_the_very_end_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_at_the_very_end_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     async def carry_out(*_: object, **__: object) -> FetchCounts:
         call._runner.interrupted = True
         return FetchCounts()
 
     monkeypatch.setattr(fetching, "fetch", carry_out)
+    caplog.set_level(logging.INFO, "roar_publisher")
     call = fetching.fetch_call("ab" * 32, (), tmp_path, force=False, registry=None, on_progress=None)
     with pytest.raises(KeyboardInterrupt):
         call.run()
+    assert "Fetched(" in caplog.text, "the result is logged as information"
 
 
 @pytest.mark.parametrize(("lineage", "registry"), [("", None), ("ab" * 32, "")])

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from roar_publisher.cli.display.base import Display
 from roar_publisher.cli.display.jsonlines import JsonDisplay
-from roar_publisher.cli.display.live import LiveDisplay, draw
+from roar_publisher.cli.display.live import LiveDisplay, _bar, draw
 from roar_publisher.cli.display.output import Output
 from roar_publisher.cli.display.plain import PlainDisplay
 from roar_publisher.publishing.meter import Meter
@@ -236,6 +236,12 @@ def test_the_line_of_a_phase_fits_the_terminal(seconds: HandClock, width: int, l
 def test_a_terminal_without_unicode_gets_plain_bars(seconds: HandClock) -> None:
     [drawn] = draw(_busy(seconds), _console(100, encoding="ascii"))
     assert "====----" in drawn.plain
+
+
+def test_a_bar_is_full_at_the_end_alone() -> None:
+    """The last percent of ten terabytes takes hours."""
+    bars = [_bar(share, 20, ascii_only=True).plain for share in (0.0, 0.04, 0.05, 0.999, 1.0, 1.2)]
+    assert bars == ["-" * 20, "-" * 20, "=" + "-" * 19, "=" * 19 + "-", "=" * 20, "=" * 20]
 
 
 def test_a_delay_is_shown_below_its_phase_without_a_speed(seconds: HandClock) -> None:

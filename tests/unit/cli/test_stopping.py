@@ -53,6 +53,8 @@ def test_an_error_after_finalize_says_that_the_lineage_is_published(publish: Own
     error = unfinished_error(cause, publish.paths, StateFolder(publish.paths.folder.parents[1]))
     assert error.kept.startswith(f"The lineage is published: {url}.")
     assert "--registry URL" not in error.next_step
+    stopped = unfinished_error(Interrupted(), publish.paths, StateFolder(publish.paths.folder.parents[1]))
+    assert stopped.next_step == f"roar publish --resume {publish.paths.id}", "it cannot be cancelled any more"
 
 
 def test_no_cancel_is_offered_for_what_is_published(publish: OwnedPublish) -> None:
