@@ -2,6 +2,8 @@
 
 import os
 import sqlite3
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from roar_publisher.lineage.database_errors import DATABASE_ERRORS, database_problem, database_uri, size_of
@@ -14,6 +16,8 @@ BUSY_TIMEOUT = 10.0
 """Seconds to wait while another process recovers the database."""
 WRITE_TIMEOUT = 30.0
 """Seconds to wait while roar is writing."""
+POLL_SECONDS = 0.5
+"""Seconds of that between two looks at whether anybody still waits."""
 
 
 def open_readable(path: Path) -> sqlite3.Connection:
@@ -64,6 +68,31 @@ def open_writable(path: Path) -> sqlite3.Connection:
     timer = StatementTimer(connection)
     connection.set_trace_callback(lambda _statement: timer.reset())
     return connection
+
+
+def begin_writing(connection: sqlite3.Connection) -> None:
+    """Begin a transaction that writes, as soon as roar is not writing. Raises sqlite3.Error after WRITE_TIMEOUT.
+
+    In a worker thread, the wait ends once its caller is cancelled.
+    """
+    until = time.monotonic() + WRITE_TIMEOUT
+    connection.execute(f"PRAGMA busy_timeout = {int(min(POLL_SECONDS, WRITE_TIMEOUT) * 1000)}")
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            break
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
+                raise
+        _check_cancelled()
+    connection.execute(f"PRAGMA busy_timeout = {int(WRITE_TIMEOUT * 1000)}")
+
+
+def _check_cancelled() -> None:
+    from anyio import from_thread  # only where another process writes
+
+    with suppress(RuntimeError):  # not in a worker thread
+        from_thread.check_cancelled()
 
 
 def _refuse_open_elsewhere(path: Path) -> None:

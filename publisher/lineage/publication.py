@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from secrets import token_hex
 
-from roar_publisher.lineage.connections import open_writable
+from roar_publisher.lineage.connections import begin_writing, open_writable
 from roar_publisher.lineage.database_errors import DATABASE_ERRORS, database_problem, not_recorded, size_of
 from roar_publisher.lineage.guard import long_notes
 from roar_publisher.lineage.jsontext import encode_text
@@ -141,7 +141,7 @@ class PublicationMarks:
             jobs = self._rows.execute("SELECT uid, remote FROM published_jobs ORDER BY uid")
             digests = self._rows.execute("SELECT digest FROM published_digests ORDER BY digest")
             _insert_rows(connection, _BY_KEY, jobs, digests)
-            connection.execute("BEGIN IMMEDIATE")
+            begin_writing(connection)
             with connection:
                 yield connection
 

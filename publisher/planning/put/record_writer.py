@@ -14,7 +14,7 @@ from pathlib import Path
 from msgspec.structs import astuple
 
 from roar_publisher.lineage.composites import BLOOM_FIELDS
-from roar_publisher.lineage.connections import open_writable
+from roar_publisher.lineage.connections import begin_writing, open_writable
 from roar_publisher.lineage.database_errors import DATABASE_ERRORS, database_problem, not_recorded
 from roar_publisher.lineage.labels import SYSTEM, USER
 from roar_publisher.planning.put.record import Dataset, PutFile, PutRecord
@@ -31,7 +31,7 @@ def record_put(database: Path, record: PutRecord) -> None:
     """
     try:
         with closing(open_writable(database)) as connection:
-            connection.execute("BEGIN IMMEDIATE")
+            begin_writing(connection)
             with connection:
                 if _is_due(connection, record):
                     write_record(connection, record)
