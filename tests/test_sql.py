@@ -17,6 +17,7 @@ CHOSEN_HERE: dict[str, set[str]] = {
     "publisher/planning/bundles/checking.py": {"order", "table"},
     "publisher/lineage/database.py": {"table"},
     "publisher/lineage/labels.py": {"columns"},
+    "publisher/lineage/connections.py": {"milliseconds"},
     "publisher/lineage/publication.py": {"condition", "key", "table"},
     "publisher/lineage/targets.py": {"kind", "table"},
     "publisher/lineage/upstream.py": {"jobs", "links"},

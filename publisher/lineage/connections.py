@@ -76,7 +76,7 @@ def begin_writing(connection: sqlite3.Connection) -> None:
     In a worker thread, the wait ends once its caller is cancelled.
     """
     until = time.monotonic() + WRITE_TIMEOUT
-    connection.execute(f"PRAGMA busy_timeout = {int(min(POLL_SECONDS, WRITE_TIMEOUT) * 1000)}")
+    _wait_for_others(connection, min(POLL_SECONDS, WRITE_TIMEOUT))
     while True:
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -85,7 +85,12 @@ def begin_writing(connection: sqlite3.Connection) -> None:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
                 raise
         _check_cancelled()
-    connection.execute(f"PRAGMA busy_timeout = {int(WRITE_TIMEOUT * 1000)}")
+    _wait_for_others(connection, WRITE_TIMEOUT)
+
+
+def _wait_for_others(connection: sqlite3.Connection, seconds: float) -> None:
+    milliseconds = int(seconds * 1000)
+    connection.execute(f"PRAGMA busy_timeout = {milliseconds}")
 
 
 def _check_cancelled() -> None:

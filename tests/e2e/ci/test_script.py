@@ -171,7 +171,7 @@ def test_values_reach_the_program_as_they_are(job: Job, token: str) -> None:
     ids=["no token", "visibility", "target and files", "bad token", "bad token, public", "address"],
 )
 def test_each_exit_code_has_a_sentence_on_the_page(job: Job, inputs: dict[str, str], code: int, says: str) -> None:
-    done = job.run(**inputs)
+    done = job.run("sh", None, **inputs)
     assert done.returncode == code, done.stdout
     errors = [line for line in done.stdout.splitlines() if line.startswith("::error title=roar::")]
     assert len(errors) == 1
