@@ -24,8 +24,12 @@ from roar_publisher.net.route import FAILURES, Route
 
 MAX_REPLY_BYTES = 8 * 1024 * 1024
 """A GLaaS reply has some kilobytes. Anything larger than this does not come from GLaaS."""
-ENCODINGS = frozenset({"gzip", "deflate", "identity"})
-"""Accepted content encodings. The library supports more, but one read of zstd can expand to gigabytes."""
+UNPACKED = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
+"""Content encodings that are undone, and their names in the library (RFC 9110 §8.4.1).
+
+It knows more, but one read of zstd can expand to gigabytes. A body under any other word is read as it comes: some
+servers write `utf-8` or nothing there, and what is packed in a way that was not asked for is no JSON.
+"""
 CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 3.0
 """How long an idle connection may be reused.
@@ -188,8 +192,8 @@ async def _read(response: httpx2.Response, limit: anyio.CancelScope) -> bytes:
 
     limit: ends the exchange; its deadline moves as data arrives. Raises httpx2.DecodingError.
     """
-    if response.headers.get("content-encoding", "identity").strip().lower() not in ENCODINGS:
-        raise httpx2.DecodingError("an encoding that was not asked for")
+    if encoding := UNPACKED.get(response.headers.pop("content-encoding", "").strip().lower()):
+        response.headers["content-encoding"] = encoding
     began = anyio.current_time()
     limit.deadline = began + ANSWER_SECONDS
     content = bytearray()
