@@ -62,6 +62,7 @@ def proxy_for(url: str) -> Proxy | None:
     address = known[scheme].strip()
     address = address if "://" in address else f"http://{address}"
     kind, _, rest = address.partition("://")
+    kind = kind.lower()
     proxy = Proxy(setting, f"{ALIASES.get(kind, kind)}://{rest}")
     _check(proxy)
     return proxy

@@ -197,8 +197,10 @@ def _untrusted(
     remedy = f"set {trust.file_setting} to a PEM file with the certificates of its certificate authority"
     if "expired" in error.verify_message or "not yet valid" in error.verify_message:
         remedy = "renew the certificate, or correct this machine's clock"
+    elif "mismatch" in error.verify_message:  # of the host or the address: whoever signed it, it is for another one
+        remedy = "use the name that the certificate is for, or check whether this network requires a sign-in"
     return NeedsUser(
-        f"the certificate of {host}{through} is not trusted: {error.verify_message}; {trust}",
+        f"the certificate of {host}{through} is not trusted: {error.verify_message.rstrip('.')}; {trust}",
         next_step=f"{remedy}, then resume",
         reason=Reason.CERTIFICATE,
     )

@@ -135,6 +135,16 @@ async def test_the_remedy_for_an_expired_certificate_mentions_the_clock(monkeypa
     assert "clock" in error.next_step
 
 
+@pytest.mark.parametrize("kind", ["Hostname", "IP address"])
+def test_the_remedy_for_a_certificate_of_another_name_is_no_authority(kind: str) -> None:
+    refused = ssl.SSLCertVerificationError(1, "failed")
+    refused.verify_message = f"{kind} mismatch, certificate is not valid for 'a'."  # as the ssl module sets it
+    error = user_problem(refused, "a", TrustedCertificates("", ""), None)
+    assert error is not None
+    assert f"{kind} mismatch, certificate is not valid for 'a'; " in error.what
+    assert error.next_step.startswith("use the name that the certificate is for")
+
+
 async def test_a_server_that_requires_a_client_certificate_needs_the_user() -> None:
     alert = ssl.SSLError(1, "alert")
     alert.reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED"  # as the ssl module sets it
@@ -295,6 +305,7 @@ async def test_an_invalid_proxy_setting_is_named_without_its_value(
         ("http://a.example", {"HTTP_PROXY": "http://p:1", "NO_PROXY": "a.example:443"}, "HTTP_PROXY"),
         ("http://a.example:443", {"HTTP_PROXY": "http://p:1", "NO_PROXY": "a.example:443"}, ""),
         ("https://localhost", {"HTTPS_PROXY": "http://p:1"}, ""),
+        ("https://a.example", {"HTTPS_PROXY": "Socks://p:1"}, "HTTPS_PROXY"),
         ("http://127.0.0.1:9000", {"HTTP_PROXY": "http://host:port"}, ""),
     ],
 )
@@ -305,6 +316,19 @@ def test_only_the_proxy_setting_for_the_host_applies(
         monkeypatch.setenv(name, value)
     found = proxy_for(url)
     assert (found.setting if found else "") == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "is_socks", "over_tls"),
+    [("SOCKS5://p:1", True, False), ("Socks://p:1", True, False), ("HTTPS://p:1", False, True), ("p:1", False, False)],
+)
+def test_the_scheme_of_a_proxy_is_read_in_capitals_too(
+    address: str, is_socks: bool, over_tls: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", address)
+    proxy = proxy_for("https://a.example")
+    assert proxy is not None
+    assert (proxy.is_socks, proxy.over_tls) == (is_socks, over_tls)
 
 
 async def test_an_invalid_host_name_is_a_network_problem() -> None:
