@@ -100,9 +100,7 @@ def find_key(environ: Mapping[str, str], configured: str, home: Path) -> KeyLoca
             path = _expanded(named.strip(), home)
             private = path.with_suffix("") if path.suffix == ".pub" else path
             if _is_there(private):
-                if source == CONFIGURED and not Path(os.path.abspath(path)).is_relative_to(home / ".ssh"):
-                    raise _outside_ssh_folder(path)
-                return KeyLocation(private, source)
+                return KeyLocation(_in_ssh_folder(private, home) if source == CONFIGURED else private, source)
             raise NeedsUser(
                 f"the SSH key {path}, named by {source}, is not a file that can be read",
                 next_step=f"correct {source}, or remove it to use the keys in ~/.ssh",
@@ -111,8 +109,18 @@ def find_key(environ: Mapping[str, str], configured: str, home: Path) -> KeyLoca
     return next((KeyLocation(path) for name in DEFAULT_NAMES if _is_file(path := home / ".ssh" / name)), None)
 
 
-def _outside_ssh_folder(path: Path) -> NeedsUser:
-    return NeedsUser(
+def _in_ssh_folder(path: Path, home: Path) -> Path:
+    """Return the path of a key that is in `~/.ssh`, without links to that folder that a project may exchange.
+
+    HOME may be a link, so that the folder has two names. Raises NeedsUser if the key is not there.
+    """
+    spelled, folder = Path(os.path.abspath(path)), home / ".ssh"
+    if spelled.is_relative_to(folder):
+        return path
+    real = Path(os.path.realpath(spelled.parent)) / spelled.name
+    if real.is_relative_to(os.path.realpath(folder)):
+        return real
+    raise NeedsUser(
         f"the SSH key {path}, named by {CONFIGURED} of the project, is not in ~/.ssh: "
         "it may have come with the project, and then its owner would sign",
         next_step=f"if it is yours, set ROAR_SSH_KEY={shell_word(str(path))}, or make a link to it in ~/.ssh",

@@ -65,6 +65,23 @@ def test_only_a_named_key_may_have_just_its_public_half(tmp_path: Path) -> None:
     assert find_key({"ROAR_SSH_KEY": f"{key.path}.pub"}, "", tmp_path) == key
 
 
+def test_a_configured_key_is_in_the_ssh_folder_by_any_name_of_a_linked_home(tmp_path: Path) -> None:
+    """As on clusters, where /home/u leads to /data/u. The key is then used by its real name."""
+    (tmp_path / "data" / "u").mkdir(parents=True)
+    real = touch(tmp_path / "data" / "u" / ".ssh" / "id_work")
+    (tmp_path / "home").symlink_to(tmp_path / "data" / "u")
+    assert find_key({}, str(real), tmp_path / "home") == KeyLocation(real, "`[glaas] key`")
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "link").symlink_to(real.parent)
+    assert find_key({}, str(tmp_path / "project" / "link" / "id_work"), tmp_path / "home") == KeyLocation(
+        real, "`[glaas] key`"
+    )
+    stranger = touch(tmp_path / "project" / "id_work")
+    for named in (stranger, tmp_path / "project" / "link" / ".." / ".." / ".." / "project" / "id_work"):
+        with pytest.raises(NeedsUser, match=r"is not in ~/\.ssh"):
+            find_key({}, str(named), tmp_path / "home")
+
+
 @pytest.mark.parametrize("named", [".", "/", "~/", "..", "~/.ssh", "nul\0byte"])
 def test_a_missing_named_key_is_a_clear_problem(named: str, tmp_path: Path) -> None:
     touch(tmp_path / ".ssh" / "id_ed25519")
