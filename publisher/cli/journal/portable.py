@@ -180,9 +180,10 @@ def _root(chosen: Path | None) -> Path:
 
 def _trusted_url(url: str | None, registry: str) -> str | None:
     """Return the address of a lineage if it is on the registry's own host, because it is shown as a link."""
-    if url is None or urlsplit(url)[:2] != urlsplit(registry)[:2]:
+    try:
+        return url if url is not None and urlsplit(url)[:2] == urlsplit(registry)[:2] else None
+    except ValueError:  # it is no URL
         return None
-    return url
 
 
 def _jobs(journal: Journal) -> Iterator[tuple[str, float]]:

@@ -50,10 +50,12 @@ def untrust(url: str) -> None:
 
     Interrupted publishes to it stop when they are resumed, unless you named the address yourself.
     """
-    from roar_publisher.net.address import origin, registry_address
+    from roar_publisher.net.address import origin_of
     from roar_publisher.publishing.registry_acceptance import user_trust_store
 
-    refused = origin(registry_address(url, os.environ))
+    refused = origin_of(url)  # also of http://, which needs ROAR_ALLOW_HTTP only to be used
+    if refused is None:
+        raise UsageProblem(f"{url} is not the address of a registry", next_step="roar registry trusted")
     if not user_trust_store().revoke(refused):
         raise UsageProblem(f"{refused} was not trusted", next_step="roar registry trusted")
     click.echo(f"{refused} is not trusted any more.")

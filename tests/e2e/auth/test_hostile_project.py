@@ -243,6 +243,8 @@ def test_trust_is_listed_and_taken_back(alice: Program, theirs: Front) -> None:
     assert program("registry", "trusted").out == ""
     program("registry", "untrust", theirs.url).blames(2, "was not trusted")
     refused_unasked(program("publish", "--anonymous", "-y"), theirs)
+    program("registry", "untrust", "http://old.example").blames(2, "http://old.example was not trusted")
+    program("registry", "untrust", "old example").blames(2, "is not the address of a registry")
     program("registry", "trust", "https://alice:secret@registry.example").blames(2, "without user")
 
 

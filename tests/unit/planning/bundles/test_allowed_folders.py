@@ -208,10 +208,11 @@ def test_the_store_is_shown_with_the_credentials_that_it_gets(
     assert "as s3://bucket/prefix/model.bin" in answer.err
 
 
-def test_a_page_url_of_another_host_is_dropped(
-    members: Members, imports: Import, imported: PublishPaths, scratch: Path, tmp_path: Path
+@pytest.mark.parametrize("url", ["https://phishing.example/dag/x", "https://[x/y"])
+def test_a_page_url_of_another_host_or_of_none_is_dropped(
+    url: str, members: Members, imports: Import, imported: PublishPaths, scratch: Path, tmp_path: Path
 ) -> None:
-    sql = "UPDATE progress SET url = 'https://phishing.example/dag/x', hash = '" + "0" * 64 + "'"
+    sql = f"UPDATE progress SET url = '{url}', hash = '" + "0" * 64 + "'"
     (tmp_path / "forged.tar").write_bytes(tar(with_sql(members, scratch, sql)))
     assert imports(tmp_path / "forged.tar").code == 0
     with Journal(imported.journal) as journal:
