@@ -9,8 +9,8 @@ import anyio
 
 from roar_publisher.auth.secret import Secret
 from roar_publisher.state import private
-from roar_publisher.state.errors import LocalProblem, Transient
-from roar_publisher.state.lock import try_lock
+from roar_publisher.state.errors import LocalProblem, Owned, Transient
+from roar_publisher.state.lock import WAIT_SECONDS, exclusively, try_lock
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import open_own
 from roar_publisher.state.system_errors import explain_os_error
@@ -64,6 +64,39 @@ async def locked(path: Path) -> AsyncIterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def changed_alone(path: Path) -> Iterator[None]:
+    """Let no other process of this program change a file of the user's configuration during the block.
+
+    Raises LocalProblem if another process does not come to an end with it, or if there are no locks.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(exclusively(path.with_name(f"{path.name}.lock")))
+        except Owned as owned:
+            raise _unchangeable(
+                path,
+                f"another process has been changing it for {WAIT_SECONDS:.0f} s",
+                Reason.LOCAL,
+                "look whether a process hangs that has its lock open, then try again",
+            ) from owned
+        except LocalProblem as problem:
+            reason = Reason.DISK if problem.reason is Reason.STATE_DIRECTORY else problem.reason
+            remedy = f"make {path.parent} writable, on a file system with locks"
+            raise _unchangeable(path, problem.what, reason, remedy) from problem
+        yield
+
+
+def _unchangeable(path: Path, why: str, reason: Reason, next_step: str) -> LocalProblem:
+    return LocalProblem(
+        f"{path} cannot be written: {why}",
+        kept="The file is as it was.",
+        next_step=next_step,
+        reason=reason,
+        resumable=True,
+    )
 
 
 @contextmanager

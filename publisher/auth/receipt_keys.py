@@ -16,8 +16,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from roar_publisher.auth.private_file import changed_alone
 from roar_publisher.state.errors import LocalProblem
-from roar_publisher.state.lock import exclusively
 from roar_publisher.state.private import write_private
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import read_bounded
@@ -91,7 +91,7 @@ class KnownReceiptKeys:
         """Let no other process change the file during the block, and raise its OSError as LocalProblem."""
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with exclusively(self.path.with_name(f"{self.path.name}.lock")):
+            with changed_alone(self.path):
                 yield
         except OSError as error:
             raise LocalProblem(

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
+from roar_publisher.auth.private_file import changed_alone
 from roar_publisher.state.errors import LocalProblem
-from roar_publisher.state.lock import exclusively
 from roar_publisher.state.private import write_private
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.shell import shell_word
@@ -111,8 +111,8 @@ class TrustStore:
         with ExitStack() as held:
             try:
                 self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                held.enter_context(exclusively(self.path.with_name(f"{self.path.name}.lock")))
-            except (OSError, LocalProblem):
+                held.enter_context(changed_alone(self.path))
+            except OSError:
                 raise self._unwritable("its folder is not writable") from None
             try:
                 yield self.read()

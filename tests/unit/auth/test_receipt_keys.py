@@ -75,7 +75,7 @@ def test_of_programs_that_meet_a_registry_at_once_one_pins_its_key(
             write_private(known.path, another.encode())
             yield
 
-    monkeypatch.setattr("roar_publisher.auth.receipt_keys.exclusively", after_another)
+    monkeypatch.setattr("roar_publisher.auth.private_file.exclusively", after_another)
     assert not known.meet(ORIGIN, NEWER, 0.0)
     assert known.of(ORIGIN) == {KEY}
     known.path.unlink()
