@@ -17,7 +17,8 @@ Text = Annotated[str, Meta(extra_json_schema={"pattern": TEXT_PATTERN})]
 """A text without NUL. `decoding` looks for that, and at names, in all items of a request together."""
 Name = Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH, extra_json_schema={"pattern": NAME_PATTERN})]
 """A uid or a digest: printable ASCII without spaces."""
-LineageHash = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+LineageHash = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$", max_length=64)]
+"""The length, because `$` matches before a line end, too."""
 Count = Annotated[int, Meta(ge=0, le=LARGEST_INTEGER)]
 Integer = Annotated[int, Meta(ge=-LARGEST_INTEGER, le=LARGEST_INTEGER)]
 Number = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]

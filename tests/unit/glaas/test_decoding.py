@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 import pytest
-from msgspec import Struct, convert
+from msgspec import Struct, ValidationError, convert
 
 from roar_publisher.glaas import batches
 from roar_publisher.glaas.decoding import NotJson, WrongShape, decode
@@ -119,3 +119,10 @@ def test_a_refusal_quotes_nothing_that_was_sent() -> None:
         with pytest.raises(WrongShape) as refusal:
             decode(with_text({"links": [ENTRY]}, ("links", 0, *place), "se cret\0"), batches.LinksBatchRequest)
         assert "cret" not in str(refusal.value)
+
+
+def test_a_hash_ends_where_it_ends() -> None:
+    """The `$` of a pattern matches before a line end, too."""
+    body = {"artifacts": [{**ARTIFACT, "session_hash": "a" * 64 + "\n"}]}
+    with pytest.raises(ValidationError):
+        convert(body, batches.LegacyArtifactsRequest)
