@@ -42,11 +42,7 @@ def make_backup(data: Path, file: Path, copy_lineages: Callable[[Path], None]) -
     `copy_lineages` copies the lineages to a new file. Raises `StoreError` and OSError.
     """
     beside = file.absolute().parent
-    _remove_abandoned(beside)
-    with TemporaryDirectory(dir=beside, prefix=_DRAFT) as folder, ExitStack() as held:
-        parts = Path(folder)
-        with suppress(OSError):  # where folders cannot be locked, nobody can lock this one to remove it, either
-            held.enter_context(_locked(parts))
+    with draft_folder(beside) as parts:
         copy_lineages(parts / DATABASE_NAME)
         copy_file(data / ACCOUNTS_NAME, parts / ACCOUNTS_NAME)
         _copy_private(data / SECRET_NAME, parts / SECRET_NAME)
@@ -93,6 +89,19 @@ def restore_backup(file: Path, data: Path, *, force: bool) -> None:
             if (parts / name).exists():
                 (parts / name).replace(data / name)
         sync_folder(data)
+
+
+@contextmanager
+def draft_folder(place: Path) -> Iterator[Path]:
+    """Give a folder in `place` for the parts of a backup, until the block ends. Remove those that were abandoned there.
+
+    Raises OSError.
+    """
+    _remove_abandoned(place)
+    with TemporaryDirectory(dir=place, prefix=_DRAFT) as folder, ExitStack() as held:
+        with suppress(OSError):  # where folders cannot be locked, nobody can lock this one to remove it, either
+            held.enter_context(_locked(Path(folder)))
+        yield Path(folder)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """The socket in the data folder by which a command asks the running registry for a copy of its lineages.
 
 The registry holds its file exclusively, so no other process can copy it. Only the owner of the folder reaches the
-socket. A request is one line of JSON, the path of the copy; the reply is one line, with `error` if it failed.
+socket. A request is one line of JSON, the path of the copy in the data folder; the reply is one line, with `error` if
+it failed. No other folder is sure to be the same for both: under systemd and in a container, the registry sees fewer.
 """
 
 import asyncio
@@ -31,13 +32,13 @@ def control_socket(data: Path) -> Iterator[socket.socket]:
             (data / SOCKET_NAME).unlink(missing_ok=True)
 
 
-async def answer_commands(store: Store, listener: socket.socket) -> asyncio.Server:
-    """Answer what commands ask on the socket, until the server is closed."""
+async def answer_commands(store: Store, data: Path, listener: socket.socket) -> asyncio.Server:
+    """Answer what commands ask on the socket, until the server is closed. `data` is its folder as seen from here."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, ValueError):
             try:
-                target = Path(json.loads(await reader.readline()))
+                target = data / json.loads(await reader.readline())
                 await asyncio.to_thread(store.copy_to, target)
                 reply: dict[str, str] = {}
             except (OSError, StoreError) as error:
@@ -50,7 +51,7 @@ async def answer_commands(store: Store, listener: socket.socket) -> asyncio.Serv
 
 
 def ask_for_copy(data: Path, target: Path) -> bool:
-    """Let the registry that runs in `data` copy its lineages to a new file. Return False if none runs.
+    """Let the registry that runs in `data` copy its lineages to a new file, below `data`. Return False if none runs.
 
     Raises `StoreError` if it could not.
     """
@@ -60,7 +61,7 @@ def ask_for_copy(data: Path, target: Path) -> bool:
         except (FileNotFoundError, ConnectionRefusedError):
             return False
         with connection.makefile("rwb") as stream:
-            stream.write(json.dumps(str(target.absolute())).encode() + b"\n")
+            stream.write(json.dumps(str(target.relative_to(data))).encode() + b"\n")
             stream.flush()
             line = stream.readline()
     if not line:

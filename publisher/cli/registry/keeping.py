@@ -1,6 +1,7 @@
 """`roar registry backup | restore | prune`: a registry's data as a whole."""
 
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,7 +41,7 @@ def backup(file: Path, data: Path) -> None:
     """
     require_files()
     with _problems(data):
-        from roar_publisher.registry.backup import make_backup
+        from roar_publisher.registry.backup import draft_folder, make_backup
         from roar_publisher.registry.control import ask_for_copy
         from roar_publisher.registry.data import DATABASE_NAME
         from roar_publisher.registry.store.copies import copy_file
@@ -48,8 +49,11 @@ def backup(file: Path, data: Path) -> None:
         require_registry(data, [DATABASE_NAME])
 
         def copy_lineages(target: Path) -> None:
-            if not ask_for_copy(data, target):
-                copy_file(data / DATABASE_NAME, target)
+            with draft_folder(data) as folder:
+                if ask_for_copy(data, folder / DATABASE_NAME):
+                    shutil.move(folder / DATABASE_NAME, target)
+                else:
+                    copy_file(data / DATABASE_NAME, target)
 
         make_backup(data, file, copy_lineages)
     click.echo(f"{file}: {file.stat().st_size:,} bytes")

@@ -125,7 +125,7 @@ def _serve_socket(
             server = Server(config, started, lifecycle, options.drain_seconds, life)
             if life is None:
                 control = held.enter_context(control_socket(data))
-                server.answer_on_start = partial(answer_commands, store, control)
+                server.answer_on_start = partial(answer_commands, store, data, control)
             else:
                 server.alive = started
                 config.backlog = 1  # so the connections of a moment are spread over the workers

@@ -1,8 +1,13 @@
 """`roar registry backup | restore | prune | key`: on which registry they work."""
 
+import asyncio
+import errno
 import json
+import os
 import stat
-from contextlib import closing
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,11 +15,13 @@ from click.testing import CliRunner, Result
 
 from roar_publisher.cli.registry.command import registry
 from roar_publisher.registry.accounts.callers import ANONYMOUS_CALLER
+from roar_publisher.registry.control import answer_commands, control_socket
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.lineages.registration import LIFETIME, open_session
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from tests.support.registry.postgres import Postgres
+from tests.support.registry.processes import PATIENCE
 
 NOWHERE = "postgresql://roar@127.0.0.1:1/roar"
 
@@ -102,3 +109,54 @@ def test_the_key_of_another_folder_is_not_asked_for(command: str, tmp_path: Path
     assert "there is no registry in" in refused.exception.detail
     assert [stat.S_IMODE(path.stat().st_mode) for path in (program, program.parent)] == [0o755, 0o755]
     assert content(program.parent) == {"program": b""}
+
+
+class Confined(Store):
+    """The store of a process that may write into its data folder alone, as the unit of docs/registry.md lets it."""
+
+    folder: Path
+
+    def copy_to(self, target: Path) -> None:
+        if not target.is_relative_to(self.folder):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(target))
+        super().copy_to(target)
+
+
+@contextmanager
+def running(store: Confined, data: Path) -> Iterator[None]:
+    """Answer commands for `store`, in a thread, until the block ends."""
+    begun, loops = threading.Event(), list[tuple[asyncio.AbstractEventLoop, asyncio.Event]]()
+
+    async def answer() -> None:
+        ended = asyncio.Event()
+        loops.append((asyncio.get_running_loop(), ended))
+        with control_socket(data) as listener:
+            async with await answer_commands(store, store.folder, listener):
+                begun.set()
+                await ended.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(answer()))
+    thread.start()
+    try:
+        assert begun.wait(PATIENCE)
+        yield
+    finally:
+        for loop, ended in loops:
+            loop.call_soon_threadsafe(ended.set)
+        thread.join()
+
+
+def test_a_registry_that_sees_only_its_data_is_backed_up(data: Path, tmp_path: Path) -> None:
+    """Perhaps under another path, as in a container."""
+    mounted, file = tmp_path / "mounted", tmp_path / "backups" / "a.tar"
+    mounted.symlink_to(data)
+    file.parent.mkdir()
+    with closing(Confined.open(data)) as store:
+        store.folder = mounted
+        before = set(content(data))
+        with running(store, data):
+            done = run("backup", file, "--data", data)
+        assert done.exit_code == 0, done.exception
+        assert set(content(data)) == before
+    assert [path.name for path in file.parent.iterdir()] == ["a.tar"]
+    assert run("restore", file, "--data", tmp_path / "restored").exit_code == 0
