@@ -103,13 +103,14 @@ class StagedApi(Struct, frozen=True):
             if access.caller.user is not None and understands(request, Since.BINDING_PREPARED):
                 prepared = await self._write(request, access, _prepare, access, jobs)
                 if prepared is not None:
-                    return JSONResponse(_jobs_reply(staging.Added([], 0), [prepared], prepared=True))
+                    none = staging.Added([], 0)
+                    return JSONResponse(_jobs_reply(jobs, none, [prepared], prepared=True))
             known = understands(request, Since.ALREADY_REGISTERED)
             size: int = request.state.body_size
             added, published = await self._write(
                 request, access, _stage_jobs, access, size, jobs, leave_published=known
             )
-        return JSONResponse(_jobs_reply(added, published))
+        return JSONResponse(_jobs_reply(jobs, added, published))
 
     async def stage_job(self, request: Request) -> JSONResponse:
         """Stage one job, as roar-cli's `put` does. An existing job is not changed."""
@@ -223,9 +224,12 @@ def _client(request: Request, caller: Caller) -> str:
     return f"host {client_of_request(request)}" if caller.user is None else f"user {caller.owner}"
 
 
-def _jobs_reply(added: staging.Added, published: Sequence[str], *, prepared: bool = False) -> dict[str, object]:
+def _jobs_reply(
+    jobs: Sequence[batches.Job], added: staging.Added, published: Sequence[str], *, prepared: bool = False
+) -> dict[str, object]:
+    """Return the reply to a batch of jobs. Ids are by position, also of jobs that another lineage has: the uids."""
     return {
-        "job_ids": added.ids,
+        "job_ids": [job.job_uid for job in jobs],
         "errors": [],
         "created_count": added.created,
         "existing_count": len(added.ids) - added.created,

@@ -58,6 +58,7 @@ async def test_finalize_settles_the_prepared_lineage(registry: Registry, by_key:
     for _ in range(2):
         reply = succeeded(await send_jobs(session, job(2), job(1)))
         assert (is_prepared(reply), reply["already_registered_session_hashes"]) == (True, [lineage_hash])
+        assert reply["job_ids"] == [uid(2), uid(1)]
     receipt = await session.finalize(**({} if then == "public" else {"scope_request": OWN}))
     assert receipt == {
         "hash": lineage_hash,

@@ -5,7 +5,19 @@ import pytest
 from roar_publisher.registry.store import projects
 from roar_publisher.registry.store import users as accounts
 from tests.support.registry.acme import OWN, Acme
-from tests.support.registry.harness import GIT, Json, Registry, Session, artifact, digest, job, link, refused, succeeded
+from tests.support.registry.harness import (
+    GIT,
+    Json,
+    Registry,
+    Session,
+    artifact,
+    digest,
+    job,
+    link,
+    refused,
+    succeeded,
+    uid,
+)
 from tests.support.registry.people import Bearer, Person, Ssh
 
 pytestmark = pytest.mark.anyio
@@ -112,6 +124,7 @@ async def test_jobs_of_a_public_lineage_of_this_user_are_named_and_not_staged(ac
     reply = await again.add_jobs(job(1), job(2))
     assert reply["already_registered_session_hashes"] == [receipt["hash"]]
     assert (reply["created_count"], reply["existing_count"]) == (1, 0)
+    assert reply["job_ids"] == [uid(1), uid(2)], "by position, also of what was not staged"
     other = await (await acme.registry.open(auth=Bearer(acme.bob))).add_jobs(job(1))
     anonymous = await (await acme.registry.open()).add_jobs(job(1))
     for reply in (other, anonymous):
