@@ -186,8 +186,7 @@ def links_after(
 ) -> list[IndexedLink]:
     """Return up to `limit` links of a job after a kind and digest, in that order."""
     rows = connection.execute(
-        f"{_LINKS} WHERE links.job_id = :job"
-        " AND (links.kind > :kind OR (links.kind = :kind AND links.digest > :digest))"
+        f"{_LINKS} WHERE links.job_id = :job AND (links.kind, links.digest) > (:kind, :digest)"
         " ORDER BY links.kind, links.digest LIMIT :limit",
         {"graph": graph_id, "job": job_id, "kind": after[0], "digest": after[1], "limit": limit},
     )

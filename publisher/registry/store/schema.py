@@ -349,4 +349,8 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     CREATE INDEX body_rates_by_age ON body_rates (at);
     """,
+    """
+    -- Whether a graph may be deleted is asked for each one. Closed sessions are kept for ever.
+    CREATE INDEX sessions_by_graph ON sessions (graph_id);
+    """,
 )

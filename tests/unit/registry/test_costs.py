@@ -9,9 +9,14 @@ import pytest
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.lineages.digest_search import SLICE_DIGESTS
 from roar_publisher.registry.lineages.reading import MAX_GRAPHS_WITH_UID
+from roar_publisher.registry.store import sessions
+from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.graphs import delete_discarded, discard_graph, new_graph
+from roar_publisher.registry.store.lineage_index import links_after
 from tests.support.registry.engines import sqlite_of
-from tests.support.registry.harness import Json, Registry, job, link, refused, succeeded
+from tests.support.registry.harness import START, Json, Registry, digest, job, link, refused, succeeded
 from tests.support.registry.people import Bearer
+from tests.support.registry.planted import Planted, plant
 
 pytestmark = pytest.mark.anyio
 
@@ -113,6 +118,44 @@ async def test_the_cost_of_the_list_does_not_grow_with_private_lineages(registry
         return steps.taken
 
     assert await plant(0, 10) == await plant(10, 100)
+
+
+def test_a_slice_of_links_costs_the_same_wherever_it_begins(store: Store) -> None:
+    plant(store, 0, [Planted("x", range(200), range(200))])
+    graph_id, job_id = store.read(lambda db: tuple(db.execute("SELECT graph_id, id FROM jobs").fetchone()))
+    costs = []
+    for number in (5, 180):
+        with counted(store) as steps:
+            store.read(links_after, graph_id, job_id, ("outputs", digest(number)), 10)
+        costs.append(steps.taken)
+    assert costs[0] == costs[1]
+
+
+def open_session(connection: Connection) -> None:
+    graph_id = new_graph(connection)
+    sessions.insert(
+        connection,
+        owner="",
+        identity="anonymous",
+        client_session_id=None,
+        mode="anonymous_public",
+        graph_id=graph_id,
+        expires_at=START,
+        client="",
+    )
+
+
+def test_deleting_a_graph_does_not_cost_more_with_more_sessions(store: Store) -> None:
+    costs = []
+    for number in (10, 300):
+        for _ in range(number):
+            store.write(open_session)
+        graph_id = store.write(new_graph)
+        store.write(discard_graph, graph_id)
+        with counted(store) as steps:
+            store.write(delete_discarded, 100)
+        costs.append(steps.taken)
+    assert costs[0] == costs[1]
 
 
 async def test_a_batch_of_links_reads_as_often_whatever_it_holds(registry: Registry, store: Store) -> None:
