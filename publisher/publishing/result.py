@@ -64,7 +64,7 @@ class Result(Struct, frozen=True):
             return f", in the project {self.project} of {self.owner}"
         if self.owner is not None:
             return f", in the space of {self.owner}"
-        return ", in your own space" if self.progress.scope_request else ""
+        return ", in your own space" if "owner_type" in (self.progress.scope_request or {}) else ""
 
     def _by(self) -> str:
         return "published anonymously" if self.identity == ANONYMOUS_IDENTITY else f"published as {self.identity}"

@@ -53,13 +53,21 @@ MOST_NAMED = 10
 def export_publish(paths: PublishPaths, folder: StateFolder, file: Path, *, as_json: bool) -> None:
     """Write a publish to `file` and park it. The daemon releases it first.
 
-    Raises UsageProblem if it has ended or the file exists, Owned if another terminal works on it, LocalProblem if the
-    file cannot be written. Repetition writes another file.
+    Raises UsageProblem if its lineage is published, it has ended or the file exists, Owned if another terminal works on
+    it, LocalProblem if the file cannot be written. Repetition writes another file.
     """
     with take_over(paths, folder) as owned:
-        plan, state = owned.journal.plan(), owned.journal.progress().state
-        if state not in LIVE:
-            raise UsageProblem(f"publish {paths.id} is {state}: nothing is left to move", next_step="roar journal list")
+        plan, progress = owned.journal.plan(), owned.journal.progress()
+        if progress.state not in LIVE:
+            raise UsageProblem(
+                f"publish {paths.id} is {progress.state}: nothing is left to move", next_step="roar journal list"
+            )
+        if progress.published:
+            raise UsageProblem(
+                f"publish {paths.id} is published already: only the work that follows is left",
+                kept="It is not moved.",
+                next_step=f"roar publish --resume {paths.id}",
+            )
         text = paths.read_put_record()
         record = None if text is None else redact_record(PutRecord.from_json(text), _redactor(plan)).as_json()
         length = pack(paths, owned.journal, record, file)

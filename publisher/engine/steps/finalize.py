@@ -111,10 +111,13 @@ async def _judged(run: Run, progress: Progress, receipt: Receipt) -> tuple[str, 
 
 
 def _actual_scope(scope: dict[str, Any] | None, receipt: Receipt) -> dict[str, Any] | None:
-    """Return the requested scope with the visibility that the registry gave the lineage."""
-    if scope is None or receipt.visibility is None:
+    """Return the requested scope with the visibility that the registry gave the lineage.
+
+    A public lineage without a scope gets one if the registry has it as private.
+    """
+    if receipt.visibility is None or (scope is None and receipt.visibility != "private"):
         return scope
-    return {**scope, "visibility": receipt.visibility}
+    return {**(scope or {}), "visibility": receipt.visibility}
 
 
 async def _close_with_access_context(run: Run, progress: Progress) -> Receipt:

@@ -118,6 +118,17 @@ def test_nothing_is_sent_to_the_address_in_a_file_before_a_person_resumes_it(tmp
         until(lambda: bool(elsewhere.requests))
 
 
+def test_what_is_published_is_not_exported(program: Program, interrupted: str, tmp_path: Path) -> None:
+    """Its labels are left, which belong to this machine's session."""
+    with Journal(StateFolder(program.state).find(interrupted).journal) as journal:
+        journal.remember(hash="ab" * 32)
+    program("journal", "export", interrupted, str(tmp_path / "moved.tar")).blames(
+        2, "is published already", f"roar publish --resume {interrupted}"
+    )
+    assert not (tmp_path / "moved.tar").exists()
+    assert program("journal", "show", interrupted, "--why", "--json").last["reason"] != "exported"
+
+
 def test_what_has_ended_is_not_exported(program: Program, interrupted: str, tmp_path: Path) -> None:
     with Journal(StateFolder(program.state).find(interrupted).journal) as journal:
         journal.checkpoint(Event.REJECTED)

@@ -13,6 +13,7 @@ from roar_publisher.auth.keyring import Keyring
 from roar_publisher.engine.run import Frontend, Resources
 from roar_publisher.engine.worker import work
 from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
+from roar_publisher.publishing.result import Result
 from roar_publisher.report import Noted, Report
 from roar_publisher.state.debts import DebtKind
 from roar_publisher.state.machine import Event, State
@@ -225,6 +226,16 @@ def test_missing_fields_are_not_judged(folder: StateFolder, lie: Lie) -> None:
         progress = client.run()
     assert (progress.state, progress.hash, progress.owed) == (State.DONE, LINEAGE.hash, ())
     assert client.notes == ""
+
+
+def test_a_lineage_that_the_registry_has_as_private_is_not_called_public(folder: StateFolder) -> None:
+    with Liar.of(LINEAGE).served() as liar:
+        liar.lies["finalize"] = says(visibility="private", created=False)
+        client = Client.of(folder, liar.url)
+        client.run()
+    status = count_status(client.paths)
+    assert Result(status.plan, status.progress).visibility == "private"
+    assert "already has this lineage as private" in client.notes
 
 
 NOT_SHOWN: dict[str, Callable[[str, str], str]] = {

@@ -112,3 +112,12 @@ def test_every_exported_state_is_imported(
 ) -> None:
     with moved(tmp_path, flag, scope, advance) as journal:
         check_journal(journal)
+
+
+def test_a_job_whose_metadata_is_one_long_run_is_imported(tmp_path: Path) -> None:
+    jobs = chain(6)
+    jobs[0].metadata = json.dumps({"class_weights": [0] * 400_000}, separators=(",", ":"))
+    with frozen(StateFolder(tmp_path / "here"), cut(jobs), registry="https://registry.example") as owned:
+        pack(owned.paths, owned.journal, None, tmp_path / "bundle")
+    with unpacked(tmp_path / "bundle", StateFolder(tmp_path / "there")) as publish:
+        check_journal(publish.journal)
