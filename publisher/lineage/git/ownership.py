@@ -25,8 +25,6 @@ _NOT_READ = frozenset({"annex", "hooks", "lfs", "logs", "modules", "worktrees"})
 """Folders of a repository that none of our commands reads."""
 _OF_THE_REPOSITORY = ("local", "worktree")
 _ADDRESSES = r"^(remote|url)\."
-_NOT_SET = 1
-"""git's exit code if the configuration has no such name."""
 
 
 def refuse_foreign_repository(folder: Path, top: Path, own: Path, common: Path) -> None:
@@ -88,7 +86,7 @@ def _files_with_addresses(top: Path) -> Iterator[Path]:
     command = ("config", "--null", "--show-scope", "--show-origin", "--get-regexp", _ADDRESSES)
     result = run_git(top, *command)
     if not result.ok:
-        if result.code == _NOT_SET and not result.stderr:
+        if result.not_set:
             return
         raise unreadable(top, result)
     fields = result.output.split("\0")

@@ -71,9 +71,9 @@ def _explain_missing_commit(folder: Path) -> None:
     branch = run_git(folder, "symbolic-ref", "--quiet", "HEAD")
     if branch.ok:
         there = run_git(folder, "for-each-ref", branch.output.strip())
-        if there.ok and not (there.output or there.stderr):
+        if there.ok and not (there.output or there.complains):
             return
-        result = there if there.stderr else result
+        result = there if there.complains else result
     raise unreadable(folder, result)
 
 

@@ -52,6 +52,7 @@ _OF_ANOTHER_USER = re.compile(r"^fatal: (detected dubious ownership in|unsafe) r
 
 git also names the command that permits it, but what is printed beside it may be a text of the project.
 """
+_COMPLAINT = re.compile(r"^(fatal|error|warning): ", re.MULTILINE)
 _REMEDIES = {
     GIT_MISSING: "install git, or add its folder to PATH",
     GIT_TOO_OLD: f"install git {OLDEST_GIT} or later, or put its folder first in PATH",
@@ -120,6 +121,16 @@ class GitResult(Struct, frozen=True):
     @property
     def ok(self) -> bool:
         return self.code == 0
+
+    @property
+    def complains(self) -> bool:
+        """Whether git itself reports something, whatever its exit code; a wrapper or a loader may write there, too."""
+        return _COMPLAINT.search(self.stderr) is not None
+
+    @property
+    def not_set(self) -> bool:
+        """Whether a configuration that git has read does not contain what was asked for."""
+        return self.code == _NOT_SET and not self.complains
 
     @property
     def why(self) -> str:

@@ -12,8 +12,6 @@ from roar_publisher.lineage.git.run import GitResult, run_git, unreadable
 
 _OF_THE_REPOSITORY = ("local", "worktree")
 _LIST = ("config", "--null", "--show-scope", "--get-regexp", r"^hook\..*\.")
-_NOT_SET = 1
-"""git's exit code if the configuration has no such name."""
 _SUFFIXES = ("/.git", "", ".git/.git", ".git")
 """What git adds to the path of a remote until it finds a repository."""
 
@@ -24,7 +22,7 @@ def hook_settings(top: Path) -> dict[str, str]:
     Raises LocalProblem if git cannot read it.
     """
     result = run_git(top, *_LIST)
-    if not result.ok and (result.code != _NOT_SET or result.stderr):
+    if not (result.ok or result.not_set):
         raise unreadable(top, result)
     return {f"{hook}.enabled": "false" for hook in _named(result)}
 

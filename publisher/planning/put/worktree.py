@@ -19,8 +19,6 @@ STATUS_SECONDS = 60.0
 _OF_THE_REPOSITORY = ("local", "worktree")
 _SUBMODULE_MODE = "160000 "
 _LFS = "filter.lfs."
-_NOT_SET = 1
-"""git's exit code if the configuration has no such name."""
 
 
 def clean_commit(root: Path) -> str:
@@ -62,7 +60,7 @@ def _submodules(top: Path) -> list[Path]:
 def _without_filters(top: Path) -> dict[str, str]:
     """Return settings that replace the repository's filters with the user's own, or with none."""
     listed = run_git(top, "config", "--show-scope", "--null", "--get-regexp", r"^(filter|lfs\.extension)\.")
-    if listed.code == _NOT_SET and not listed.stderr:
+    if listed.not_set:
         return {}
     fields = _checked(top, listed).split("\0")
     users: dict[str, str] = {}

@@ -9,6 +9,7 @@ import pytest
 
 from roar_publisher.lineage.git.context import GitContext, describe_missing_git, is_shareable, read_git_context
 from roar_publisher.lineage.git.run import PAUSES
+from roar_publisher.planning.put.worktree import clean_commit
 from roar_publisher.state.errors import Conclusion, LocalProblem
 from tests.support.lineage.captured import git
 
@@ -211,6 +212,17 @@ def test_a_repository_of_another_user_is_reported_with_its_remedy(repo: Path, sc
     problem = refused(repo)
     assert "dubious ownership" in problem.what
     assert problem.next_step.startswith(f"git config --global --add safe.directory {repo};")
+
+
+def test_what_others_write_beside_git_is_no_error_of_git(repo: Path, script: Callable[[str], Path]) -> None:
+    """The loader of libraries does so on clusters, and so do wrappers."""
+    git("remote", "remove", "origin", cwd=repo)
+    commit = clean_commit(repo)
+    script('echo "git: /opt/lib/libz.so.1: no version information available (required by git)" >&2; exec "$GIT" "$@"')
+    assert read_git_context(repo).commit == commit
+    assert clean_commit(repo) == commit
+    git("checkout", "--quiet", "--orphan", "empty", cwd=repo)
+    assert read_git_context(repo) == NOTHING
 
 
 @pytest.mark.parametrize(
