@@ -24,7 +24,8 @@ def open_readable(path: Path) -> sqlite3.Connection:
     """Return a read-only connection that has read the first page. Raises LocalProblem if it cannot.
 
     A WAL database needs its `-shm` file, which cannot be created in a folder without write permission. If the WAL is
-    empty, the file itself is complete and is read as it is. Otherwise a roar with write permission has to run first.
+    empty, the file itself is complete and is read as it is. Otherwise a roar with write permission has to run first;
+    so it does where a write was interrupted in a database without a WAL, which a reader cannot undo.
     """
     try:
         return _readable(database_uri(path, "mode=ro"))
@@ -32,17 +33,26 @@ def open_readable(path: Path) -> sqlite3.Connection:
         cannot_open = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
         if not cannot_open or not os.access(path, os.R_OK):
             raise database_problem(path, error) from error
-        wal = path.with_name(path.name + "-wal")
-        if size_of(wal):
-            raise LocalProblem(
-                f"{path} has changes waiting in {wal.name}, and {path.parent} cannot be written to read them",
-                next_step="run `roar status` once with write permission, then try again",
-                reason=Reason.READ_ONLY,
-            ) from error
+        _refuse_incomplete(path, error)
     try:
         return _readable(database_uri(path, "mode=ro&immutable=1"))
     except DATABASE_ERRORS as error:
         raise database_problem(path, error) from error
+
+
+def _refuse_incomplete(path: Path, cause: Exception) -> None:
+    """Raise LocalProblem if the file alone is not what was committed, because of a file of changes beside it."""
+    for suffix, what in (
+        ("-wal", f"has changes waiting in {path.name}-wal, and {path.parent} cannot be written to read them"),
+        ("-journal", f"holds a part of a write that was interrupted, and {path.name}-journal undoes it"),
+    ):
+        if size_of(path.with_name(path.name + suffix)):
+            raise LocalProblem(
+                f"{path} {what}",
+                kept="Nothing was sent.",
+                next_step="run `roar status` once with write permission, then try again",
+                reason=Reason.READ_ONLY,
+            ) from cause
 
 
 def open_writable(path: Path) -> sqlite3.Connection:

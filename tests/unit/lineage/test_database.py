@@ -200,6 +200,26 @@ def test_an_unreadable_wal_is_not_ignored(tmp_path: Path) -> None:
         plan(root)
 
 
+def test_a_write_that_was_interrupted_is_not_read(tmp_path: Path) -> None:
+    """roar.db has no WAL on file systems without shared memory; this is what a roar leaves that is killed there."""
+    root = captured_project("linear", tmp_path)
+    database, crashed = root / ".roar" / "roar.db", tmp_path / "crashed.db"
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute("PRAGMA cache_spill = 1")
+        connection.execute("PRAGMA cache_size = 1")
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("UPDATE jobs SET command = 'interrupted'")
+        connection.execute("CREATE TABLE filling AS SELECT zeroblob(1000000) AS content")
+        for suffix in ("", "-journal"):
+            shutil.copy(f"{database}{suffix}", f"{crashed}{suffix}")
+        connection.execute("ROLLBACK")
+    assert b"interrupted" in crashed.read_bytes(), "this proves nothing"
+    with pytest.raises(LocalProblem, match="a write that was interrupted") as refused, open_database(crashed):
+        pass
+    assert "roar status" in refused.value.next_step
+
+
 @contextmanager
 def read_only(folder: Path) -> Iterator[None]:
     """Make the folder read-only, without SQLite's companion files; skip if permissions do not bind this user."""
