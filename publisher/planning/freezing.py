@@ -139,7 +139,8 @@ def _plan(publish: OwnedPublish, request: PublishRequest, intent: dict[str, Any]
     summary, put = draft.summary, draft.put
     return Plan(
         id=publish.paths.id,
-        created_at=began,
+        # The labels of roar.db that are not younger count as sent, and a put's own are among them.
+        created_at=began if put is None else put.recorded_at,
         project=str(request.project.root),
         roar_db=str(request.project.database),
         target=request.target,

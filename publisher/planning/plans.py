@@ -55,12 +55,14 @@ class PutPlan(Struct, frozen=True):
     objects: what must be in the store before finalize; keys are unique.
     tags: git tags, as (name, commit, remote, address).
     record: the `PutRecord` for roar.db, as JSON text.
+    recorded_at: the time of its job and labels, in Unix seconds, before anything else was read from roar.db.
     """
 
     destination: str
     objects: tuple[ObjectRow, ...]
     tags: tuple[tuple[str, ...], ...]
     record: str
+    recorded_at: float
 
 
 class Draft(Struct, frozen=True):

@@ -78,6 +78,7 @@ def plan_put(
             objects=_objects(digested, url),
             tags=(astuple(tag),) if tag else (),
             record=record.as_json(),
+            recorded_at=now,
         )
         return Draft(summary, _fingerprint(request, database, files, commit, tag, summary.redactions), put)
 

@@ -1,7 +1,10 @@
 """The same put, planned by two processes at once."""
 
+import itertools
 import os
+import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +16,8 @@ from roar_publisher.planning import freezing
 from roar_publisher.planning.freezing import FrozenPlan, freeze
 from roar_publisher.planning.plans import PublishRequest
 from roar_publisher.planning.put.prepare import put_planner
+from roar_publisher.planning.put.record import PutRecord
+from roar_publisher.planning.put.record_writer import record_put
 from roar_publisher.state.errors import Owned
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.paths import StateFolder
@@ -38,6 +43,24 @@ class Planning:
         return freeze(
             self._request, self.folder, clock=lambda: NOW, consent=consent, planner=self._planner, again=again
         )
+
+
+def test_the_labels_of_a_put_are_not_younger_than_its_plan(tmp_path: Path) -> None:
+    """What is younger than the plan is not marked as sent."""
+    moments = itertools.count(NOW)
+    put = request(put_project(tmp_path), "model.bin", name="a name")
+    wanted = PublishRequest(
+        put.project, "model.bin", put.project.root, "https://registry.example", Flag.PUBLIC, NamedBy.OPTION
+    )
+    planner = anyio.run(partial(put_planner, put, report=lambda report: None, clock=lambda: next(moments)))
+    frozen = freeze(wanted, StateFolder(tmp_path / "state"), clock=lambda: next(moments), planner=planner)
+    with frozen.publish as publish:
+        record = PutRecord.from_json(publish.paths.read_put_record() or "")
+    record_put(put.project.database, record)
+    with closing(sqlite3.connect(put.project.database)) as connection:
+        rows = connection.execute("SELECT l.created_at FROM labels l JOIN jobs j ON j.id = l.job_id").fetchall()
+    assert rows
+    assert max(row[0] for row in rows) <= frozen.plan.created_at
 
 
 class Consent:
