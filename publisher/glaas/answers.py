@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 from roar_publisher.glaas.lenient import refuses, unwrapped
 from roar_publisher.glaas.replies import ReplyBody
 from roar_publisher.net.documents import error_text, own_error_text, parse
-from roar_publisher.net.exchange import Reply
+from roar_publisher.net.exchange import MAX_REPLY_BYTES, Reply
 from roar_publisher.net.policy import Verdict, judge
 from roar_publisher.net.retry import Judgement
 from roar_publisher.state.errors import Transient
@@ -36,6 +36,8 @@ class Answer(Judgement, Generic[R], frozen=True):
     @classmethod
     def of(cls, reply: Reply, expect: type[R], hidden: Collection[str]) -> "Answer[R]":
         """Judge a reply. hidden: what to cut out of every text in it (see `shown`)."""
+        if reply.ok and reply.cut and reply.body.startswith(b"{"):  # no other one would be smaller
+            return cls(Verdict.REFUSED, f"its reply is larger than {MAX_REPLY_BYTES // 2**20} MiB", None)
         document = document_of(reply, hidden)
         verdict = judge_answer(reply.status, document)
         if verdict is not Verdict.ACCEPTED:

@@ -23,7 +23,7 @@ from roar_publisher.net.certificates import TrustedCertificates
 from roar_publisher.net.route import FAILURES, Route
 
 MAX_REPLY_BYTES = 8 * 1024 * 1024
-"""A GLaaS reply has some kilobytes. Anything larger than this does not come from GLaaS."""
+"""A GLaaS reply has some kilobytes. Only a whole lineage in one reply, from a registry without pages, may be larger."""
 UNPACKED = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
 """Content encodings that are undone, and their names in the library (RFC 9110 §8.4.1).
 
@@ -62,11 +62,12 @@ for _name in ("httpx2", "httpcore2"):
 
 
 class Reply(Struct, frozen=True):
-    """A reply. Header names are lower case."""
+    """A reply. Header names are lower case. cut: whether only the first MAX_REPLY_BYTES of its body were read."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    cut: bool = False
 
     @property
     def ok(self) -> bool:
@@ -164,7 +165,9 @@ class Exchange:
                 )
                 async with aclosing(await transport.handle_async_request(request)) as response:
                     self._to_registry().check(response.status_code)
-                    return Reply(response.status_code, response.headers, await _read(response, limit))
+                    body = await _read(response, limit)
+                    cut = len(body) > MAX_REPLY_BYTES
+                    return Reply(response.status_code, response.headers, body[:MAX_REPLY_BYTES], cut)
         except FAILURES as error:
             self._to_registry().failed(error)
         except RuntimeError as error:  # a name is looked up in a thread
@@ -188,7 +191,7 @@ class Exchange:
 
 
 async def _read(response: httpx2.Response, limit: anyio.CancelScope) -> bytes:
-    """Return the body, cut off at MAX_REPLY_BYTES.
+    """Return the body, or the beginning of one that is larger than MAX_REPLY_BYTES, with more bytes than that.
 
     limit: ends the exchange; its deadline moves as data arrives. Raises httpx2.DecodingError.
     """
@@ -203,4 +206,4 @@ async def _read(response: httpx2.Response, limit: anyio.CancelScope) -> bytes:
             if len(content) > MAX_REPLY_BYTES:
                 break
             limit.deadline = began + min(ANSWER_SECONDS + len(content) / MIN_BODY_RATE, LONGEST_BODY_SECONDS)
-    return bytes(content[:MAX_REPLY_BYTES])
+    return bytes(content)

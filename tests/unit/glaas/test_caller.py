@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from roar_publisher.glaas.client import Refused
-from roar_publisher.net.exchange import ANSWER_SECONDS
+from roar_publisher.net.exchange import ANSWER_SECONDS, MAX_REPLY_BYTES
 from roar_publisher.net.policy import LONGEST_BACKOFF_SECONDS, MAX_ATTEMPTS, MAX_GARBLED, MAX_OUTAGES
 from roar_publisher.report import Retrying, Waiting
 from roar_publisher.state.errors import Interrupted, Transient
@@ -65,6 +65,18 @@ def test_a_refusal_fails_at_once(status: int) -> None:
         assert caught.value.status == status
         assert len(script.requests) == 1, "nothing is repeated"
         assert anyio.current_time() == 0
+
+    virtual.run(scenario)
+
+
+def test_a_reply_that_is_too_large_is_final() -> None:
+    """As of a registry that serves a whole lineage in one reply: it would be as large each time."""
+
+    async def scenario() -> None:
+        script = Script([reply(200, b'{"jobs": "' + bytes(MAX_REPLY_BYTES) + b'"}')])
+        with pytest.raises(Refused, match="its reply is larger than 8 MiB"):
+            await call(Calls(script))
+        assert len(script.requests) == 1
 
     virtual.run(scenario)
 
