@@ -87,7 +87,7 @@ def roar(
         for name, stream in (("stdin", io.StringIO()), ("stdout", out), ("stderr", err)):
             changed.enter_context(mock.patch.object(sys, name, stream))
         changed.enter_context(mock.patch.object(Route, "transport", transport))
-        changed.enter_context(mock.patch("roar_publisher.cli.failure._defect", _defect))
+        changed.enter_context(mock.patch("roar_publisher.cli.failure.describe_defect", _defect))
         patience = THREADS_SECONDS if threads else 0
         changed.enter_context(mock.patch("anyio.run", partial(_in_virtual_time, patience)))
         changed.enter_context(without_threads())
