@@ -1,20 +1,22 @@
 """Turns submitted checkpoints into puts that the daemon carries out: one at a time in each series, the oldest first.
 
 Everything is decided from the files of the series and the journals of the puts, so another daemon continues after a
-kill at any moment. A put that was planned before its id was noted is found by its destination, which no other has.
+kill at any moment. Where a checkpoint goes is chosen first: it replaces nothing that the destination has from another
+clone of the project, or another machine. A put that was planned before its id was noted is found by its destination,
+which no other has.
 """
 
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from msgspec.structs import replace
 
 from roar_publisher.checkpoints.record import End, Record
-from roar_publisher.checkpoints.series import FOLDER, TAKEN, WAITING, Series, registered, series_in
+from roar_publisher.checkpoints.series import DONE, FOLDER, TAKEN, WAITING, Series, registered, series_in
 from roar_publisher.checkpoints.snapshot import has_clone
 from roar_publisher.state.errors import Conclusion, Interrupted, PublisherError, UsageProblem
 from roar_publisher.state.machine import State
@@ -23,10 +25,17 @@ from roar_publisher.state.reasons import Reason
 from roar_publisher.state.status_reader import read_status
 
 if TYPE_CHECKING:
-    from roar_publisher.publishing.calls import Call
     from roar_publisher.state.status import JournalStatus
 
+
+class Stoppable(Protocol):
+    """What another thread may ask to end early."""
+
+    def stop(self) -> None: ...
+
+
 T = TypeVar("T")
+S = TypeVar("S", bound=Stoppable)
 
 RETRY_SECONDS = 60.0
 """How long a series waits after its next checkpoint could not be planned, or its folder not be read."""
@@ -47,7 +56,7 @@ class CheckpointFeeder:
         self._log = log
         self._clock = clock
         self._paused: dict[Path, float] = {}  # until when, by the folder that could not be used
-        self._call: Call | None = None
+        self._call: Stoppable | None = None
         self._stopped = False
 
     def feed(self) -> bool:
@@ -147,11 +156,13 @@ class CheckpointFeeder:
 
     def _plan(self, series: Series, record: Record, *, again: bool = False) -> None:
         """Freeze the put of a checkpoint that was taken. Raises PublisherError; the checkpoint then waits again."""
-        publish_id = self._planned(record) if again else None
+        publish_id = self._planned(record) if again and record.placed else None
         if publish_id is None:
             record = replace(record, publish_id="", cloned=has_clone(record.snapshot, len(record.sources)))
             series.update(TAKEN, record)
             try:
+                if not record.placed:
+                    record = self._place(series, record)
                 publish_id = self._put(record)
             except PublisherError as problem:
                 if problem.reason in GONE:
@@ -181,16 +192,34 @@ class CheckpointFeeder:
             return read_status(self._folder.find(publish_id))
         return None
 
+    def _place(self, series: Series, record: Record) -> Record:
+        """Choose where a checkpoint is stored, so that it replaces nothing, and note it."""
+        from roar_publisher.checkpoints.placing import free_destination
+        from roar_publisher.publishing.threads import ThreadRunner
+
+        others = [one for state in (WAITING, TAKEN, DONE) for one in series.records(state) if one.name != record.name]
+        with self._stoppable(ThreadRunner()) as runner:
+            destination = free_destination(record, {one.destination for one in others}, runner)
+        record = replace(record, destination=destination, placed=True)
+        series.update(TAKEN, record)
+        return record
+
     def _put(self, record: Record) -> str:
         """Plan the put, and return its id."""
         from roar_publisher.checkpoints.order import order_of
         from roar_publisher.publishing.calls import Call
 
-        self._call = Call(order_of(record), None)
+        with self._stoppable(Call(order_of(record), None)) as call:
+            return call.run().publish_id
+
+    @contextmanager
+    def _stoppable(self, call: S) -> Iterator[S]:
+        """Let `stop` stop what is called in the block."""
+        self._call = call
         try:
             if self._stopped:
                 raise Interrupted("the daemon stops")
-            return self._call.run().publish_id
+            yield call
         except PublisherError as error:
             if error.conclusion is Conclusion.STOPPED:
                 self._stopped = True

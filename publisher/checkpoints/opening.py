@@ -118,10 +118,14 @@ def open_series(settings: Settings) -> tuple[StateFolder, Series]:
 
 
 def _checked(destination: str, root: Path) -> str:
-    """Return a destination that does not depend on a current folder. Raises UsageProblem, also for a missing extra."""
+    """Return a destination in the one form that its series is known by, which does not depend on a current folder.
+
+    Raises UsageProblem, also for a missing extra.
+    """
     if "://" not in destination:
         destination = os.path.normpath(root / os.path.expanduser(destination))
     address = parse_destination(destination)
-    if not address.is_folder:
-        STORES[address.scheme].require_extra()
+    if address.is_folder:
+        return address.path
+    STORES[address.scheme].require_extra()
     return destination.rstrip("/")

@@ -41,12 +41,13 @@ class HeldSource(Struct, frozen=True):
 class Record(Struct, frozen=True, kw_only=True):
     """One checkpoint, from its submission to its end.
 
-    name: unique in its series, and the last part of its destination. created_at: Unix seconds. size: bytes.
-    home: the folder of its snapshot. sources: in the order of the folders in `home`.
+    name: unique in its series, and the last part of its destination, unless that was taken. created_at: Unix seconds.
+    size: bytes. home: the folder of its snapshot. sources: in the order of the folders in `home`.
     keep: how many snapshots of published checkpoints stay.
     registry, named_by: where the training publishes, and what named it (`NamedBy`); None in an older record, which
     leaves it to the daemon's environment. commit: that the training started with.
-    publish_id: once its put is planned. cloned: its put reads the clone. end, detail, hash, url: once it has ended.
+    placed: whether its destination was found to be free. publish_id: once its put is planned. cloned: its put reads
+    the clone. end, detail, hash, url: once it has ended.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Record(Struct, frozen=True, kw_only=True):
     commit: str
     keep: int
     named_by: NamedBy = NamedBy.OPTION
+    placed: bool = False
     publish_id: str = ""
     cloned: bool = False
     end: str = ""

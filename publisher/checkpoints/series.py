@@ -43,7 +43,7 @@ class Series:
     @classmethod
     def of(cls, user_folder: Path, destination: str) -> "Series":
         """Return the series of a destination, in a folder of `register`. Creates nothing."""
-        return cls(user_folder / hashlib.sha256(destination.encode()).hexdigest()[:16])
+        return cls(user_folder / hashlib.sha256(destination.encode(errors="surrogateescape")).hexdigest()[:16])
 
     def make(self) -> None:
         """Create the folders. Raises OSError."""

@@ -13,9 +13,9 @@ PUBLISHING = "publishing"
 class CheckpointStatus:
     """A checkpoint of a series.
 
-    name: the last part of its destination. state: `waiting`, `publishing`, or how it ended: `published`, `superseded`,
-    `full` (beyond `max_pending_bytes`), `changed` (rewritten in place or removed before it was read), `failed`.
-    size: bytes. detail: why it failed. hash, url: of the published lineage.
+    name: the last part of its destination, unless that was taken. state: `waiting`, `publishing`, or how it ended:
+    `published`, `superseded`, `full` (beyond `max_pending_bytes`), `changed` (rewritten in place or removed before it
+    was read), `failed`. size: bytes. detail: why it failed. hash, url: of the published lineage.
     """
 
     name: str

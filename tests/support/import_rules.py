@@ -280,6 +280,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "publisher.planning.put",
         "publisher.publishing",
         "publisher.storage",
+        "publisher.tasks",
     },
     "publisher.integrations": {
         "state",

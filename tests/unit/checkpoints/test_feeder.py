@@ -270,6 +270,7 @@ def test_the_put_of_an_earlier_daemon_is_found_beside_a_journal_that_cannot_be_r
     series = publisher._series
     [record] = series.records(WAITING)
     assert series.move(record.name, WAITING, TAKEN)
+    series.update(TAKEN, replace(record, placed=True))
     folder = StateFolder(tmp_path / "state")
     for name in ("00000001", "00000002", "00000003", "00000004"):
         (folder.publishes / name).mkdir(parents=True)
