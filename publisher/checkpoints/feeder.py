@@ -114,13 +114,29 @@ class CheckpointFeeder:
 
     def _advance(self, series: Series) -> bool:
         taken = series.records(TAKEN)
-        if taken:
-            return self._follow(series, taken[0])
+        failed = [one for one in taken if one.end == End.FAILED]
+        if any([self._look_again(series, one) for one in failed]):
+            return True
+        if len(taken) > len(failed):
+            return self._follow(series, next(one for one in taken if one.end != End.FAILED))
         for record in series.records(WAITING):
             if series.move(record.name, WAITING, TAKEN):  # otherwise it was skipped at this moment
                 self._plan(series, record)
                 return True
         return False
+
+    def _look_again(self, series: Series, record: Record) -> bool:
+        """Note what became of a put that failed: another attempt, or its end. Return whether anything did."""
+        try:
+            status = self._status(record.publish_id) if record.publish_id else None
+        except PublisherError:  # its journal cannot be read now
+            return False
+        state = State.CANCELLED if status is None else status.progress.state
+        if state is State.CANCELLED or (state is State.FAILED and series.is_superseded(record)):
+            series.finish(record)
+        elif state is not State.FAILED:
+            series.update(TAKEN, replace(record, end="", detail=""))
+        return state is not State.FAILED
 
     def _follow(self, series: Series, record: Record) -> bool:
         """Note what became of the put of a checkpoint."""
@@ -134,7 +150,9 @@ class CheckpointFeeder:
         progress = status.progress
         if progress.state is State.DONE:
             series.finish(replace(record, end=End.PUBLISHED.value, hash=progress.hash or "", url=progress.url or ""))
-        elif progress.state in (State.FAILED, State.CANCELLED):
+        elif progress.state is State.FAILED:
+            series.fail(record, progress.detail or str(progress.state))
+        elif progress.state is State.CANCELLED:
             detail = progress.detail or str(progress.state)
             series.finish(replace(record, end=End.FAILED.value, detail=detail))
         elif status.queued.parked and status.reason in GONE:

@@ -79,8 +79,9 @@ class CheckpointPublisher:
         self._best_value, self._best_name = math.inf, ""
         for one in earlier:
             self._note_best(one)
-        unfinished = {one.name for one in self._series.unfinished()}
-        self._open = {one.name: one for one in earlier if one.name in unfinished}  # not known to have ended
+        held = [one for state in (WAITING, TAKEN) for one in self._series.records(state)]
+        self._open = {one.name: one for one in held}  # not known to have ended
+        self._failed = {one.name for one in held if one.end == End.FAILED}  # of those; told already
         self._background = Background(folder, self._series, start_daemon=start_daemon)
         self._background.wake()
         atexit.register(self.close)
@@ -187,7 +188,7 @@ class CheckpointPublisher:
     def _accept(self, record: Record) -> Record:
         """Journal a checkpoint."""
         try:
-            record = self._series.add(record)
+            record = self._series.add(replace(record, best=self._worth(record) < self._best_value))
         except OSError as error:
             self._series.remove_snapshot(record)
             raise LocalProblem(
@@ -229,10 +230,19 @@ class CheckpointPublisher:
 
     def _ended(self) -> list[CheckpointStatus]:
         """Return what has ended unpublished since the last call."""
-        done = [one for name in list(self._open) if (one := self._series.read(DONE, name)) is not None]
-        for one in done:
-            del self._open[one.name]
-        return [view(one, DONE) for one in done if one.end != End.PUBLISHED]
+        ended = []
+        for name in list(self._open):
+            if (one := self._series.read(DONE, name)) is not None:
+                del self._open[name]
+                if one.end != End.PUBLISHED and name not in self._failed:
+                    ended.append(view(one, DONE))
+                self._failed.discard(name)
+            elif name not in self._failed:
+                one = self._series.read(TAKEN, name)
+                if one is not None and one.end == End.FAILED:
+                    self._failed.add(name)
+                    ended.append(view(one, TAKEN))
+        return ended
 
     def _report(self, skipped: Iterable[CheckpointStatus]) -> None:
         for one in skipped:

@@ -24,7 +24,7 @@ class End(StrEnum):
     CHANGED = "changed"
     """Its files were rewritten in place or removed before they were read."""
     FAILED = "failed"
-    """Its publish failed or was cancelled."""
+    """Its publish was cancelled or removed; or it failed, and may be retried as long as the snapshot stays."""
 
 
 class HeldSource(Struct, frozen=True):
@@ -42,7 +42,8 @@ class Record(Struct, frozen=True, kw_only=True):
     """One checkpoint, from its submission to its end.
 
     name: unique in its series, and the last part of its destination, unless that was taken. created_at: Unix seconds.
-    size: bytes. home: the folder of its snapshot. sources: in the order of the folders in `home`.
+    best: whether it was the best when it was submitted. size: bytes.
+    home: the folder of its snapshot. sources: in the order of the folders in `home`.
     keep: how many snapshots of published checkpoints stay.
     registry, named_by: where the training publishes, and what named it (`NamedBy`); None in an older record, which
     leaves it to the daemon's environment. commit: that the training started with.
@@ -67,6 +68,7 @@ class Record(Struct, frozen=True, kw_only=True):
     commit: str
     keep: int
     named_by: NamedBy = NamedBy.OPTION
+    best: bool = False
     placed: bool = False
     publish_id: str = ""
     cloned: bool = False

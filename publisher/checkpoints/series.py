@@ -1,7 +1,7 @@
 """The folder of a series: one file for each checkpoint, whose folder says how far it is.
 
     waiting/<name>.json    submitted; the process that renames it next decides what becomes of it
-    taken/<name>.json      the daemon works on it; at most one
+    taken/<name>.json      the daemon works on one of them; of the others, the put failed, and may be retried
     done/<name>.json       ended; one that does not say how was superseded
     files/<home>           a snapshot, or a link to one on another file system
     problem.json           why the next checkpoint cannot be published, if so
@@ -81,8 +81,8 @@ class Series:
         return sorted(found, key=lambda record: (record.created_at, record.name))
 
     def unfinished(self) -> list[Record]:
-        """Return what is not published yet and may be."""
-        return self.records(WAITING) + self.records(TAKEN)
+        """Return what is not published yet and will be, unless something prevents it."""
+        return self.records(WAITING) + [one for one in self.records(TAKEN) if one.end != End.FAILED]
 
     def read(self, state: str, name: str) -> Record | None:
         """Return one record, or None if it is not in this state or cannot be read."""
@@ -103,6 +103,18 @@ class Series:
     def update(self, state: str, record: Record) -> None:
         """Replace a record in its state. Only the process that moved it there may do this."""
         _replace(self._path(state, record.name), record.as_json())
+
+    def fail(self, record: Record, detail: str) -> None:
+        """Note that the put of a checkpoint failed. Its snapshot stays, because the put may be retried."""
+        self.update(TAKEN, replace(record, end=End.FAILED.value, detail=detail))
+
+    def is_superseded(self, failed: Record) -> bool:
+        """Return whether a checkpoint whose put failed makes way for a newer one, as one that waits does."""
+        begun = (one for state in (TAKEN, DONE) for one in self.records(state))
+        newer = [one for one in begun if (one.created_at, one.name) > (failed.created_at, failed.name)]
+        if failed.pinned or (failed.best and not any(one.best for one in newer)):
+            return False
+        return any(one.end in (End.PUBLISHED, End.FAILED) for one in newer)
 
     def finish(self, record: Record) -> None:
         """End a checkpoint that was taken. Of published ones, the newest `keep` snapshots stay."""
@@ -136,7 +148,7 @@ class Series:
     def remove_strays(self, older_than: float) -> None:
         """Remove snapshots that nothing needs, which a killed process left behind. older_than: Unix seconds."""
         kept = [one for one in self.records(DONE) if one.end == End.PUBLISHED]
-        known = {Path(one.home).name for one in self.unfinished() + kept}
+        known = {Path(one.home).name for one in self.records(WAITING) + self.records(TAKEN) + kept}
         for path in self.files.iterdir():
             with suppress(FileNotFoundError):  # the daemon removes snapshots at the same time
                 if path.name not in known and path.lstat().st_mtime < older_than:

@@ -33,7 +33,7 @@ class CheckpointStatus:
 
 def view(record: Record, state: str) -> CheckpointStatus:
     """Return a record in a state."""
-    ended = {WAITING: WAITING, TAKEN: PUBLISHING}.get(state) or record.end or End.SUPERSEDED.value
+    ended = {WAITING: WAITING, TAKEN: record.end or PUBLISHING}.get(state) or record.end or End.SUPERSEDED.value
     same = {name: getattr(record, name) for name in CheckpointStatus.__dataclass_fields__ if name != "state"}
     return CheckpointStatus(state=ended, **same)
 
