@@ -50,7 +50,7 @@ class Settings(Struct, frozen=True, kw_only=True):
             name=f"step-{step:08d}",
             step=step,
             created_at=time.time(),
-            metrics={name: float(value) for name, value in metrics.items()},
+            metrics=metrics,
             pinned=pinned,
             size=sum(size for one in sources for size, _time in one.files.values()),
             home=str(home),

@@ -3,6 +3,7 @@
 import atexit
 import logging
 import math
+import operator
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -76,9 +77,7 @@ class CheckpointPublisher:
             key=lambda one: one.created_at,
         )
         self._last_step = earlier[-1].step if earlier else None
-        self._best_value, self._best_name = math.inf, ""
-        for one in earlier:
-            self._note_best(one)
+        self._find_best()
         held = [one for state in (WAITING, TAKEN) for one in self._series.records(state)]
         self._open = {one.name: one for one in held}  # not known to have ended
         self._failed = {one.name for one in held if one.end == End.FAILED}  # of those; told already
@@ -101,17 +100,19 @@ class CheckpointPublisher:
         removed, and a crash loses nothing. A training that resumes from an earlier step submits its steps again; each
         is another checkpoint.
 
-        Raises LocalProblem if the files cannot be read or the disk refuses, UsageProblem if there are none.
+        Raises LocalProblem if the files cannot be read or the disk refuses, UsageProblem if there are none, or if the
+        step or a metric is no number.
         """
         if os.getpid() != self._pid:
             raise UsageProblem(
                 "a checkpoint publisher is used by the process that made it only", next_step="submit in that process"
             )
+        step, numbers = _numbers(step, metrics or {})
         with self._lock:
             since = None if self._last_step is None else step - self._last_step
             if since is not None and 0 <= since < self._every and not pin:
                 return None
-            record = self._hold(files, step, dict(metrics or {}), pinned=pin)
+            record = self._hold(files, step, numbers, pinned=pin)
             skipped = self._ended()
             superseded = [one for one in self._open.values() if self._is_superseded(one, record)]
             taken = self._has_room(record, superseded)
@@ -180,15 +181,16 @@ class CheckpointPublisher:
                 if rewrites_in_place(self._held.get(str(path)), held):
                     self._in_place.add(sources[-1].typed)
                 self._held[str(path)] = held
+            return self._settings.record(step, metrics, tuple(sources), home, pinned=pinned)
         except BaseException:
             remove_home(home, self._series.files)
             raise
-        return self._settings.record(step, metrics, tuple(sources), home, pinned=pinned)
 
     def _accept(self, record: Record) -> Record:
         """Journal a checkpoint."""
         try:
-            record = self._series.add(replace(record, best=self._worth(record) < self._best_value))
+            worth = self._worth(record)
+            record = self._series.add(replace(record, worth=None if math.isnan(worth) else worth))
         except OSError as error:
             self._series.remove_snapshot(record)
             raise LocalProblem(
@@ -212,6 +214,14 @@ class CheckpointPublisher:
     def _worth(self, record: Record) -> float:
         """Return the metric that decides, lower for better; NaN, which is not below any number, if it has none."""
         return self._sign * record.metrics.get(self._best, math.nan) if self._best is not None else math.nan
+
+    def _find_best(self) -> None:
+        """Find the best of what is published and of what may be."""
+        self._best_value, self._best_name = math.inf, ""
+        for state in (WAITING, TAKEN, DONE):
+            for one in self._series.records(state):
+                if one.end == End.PUBLISHED or (state != DONE and not one.end):
+                    self._note_best(one)
 
     def _note_best(self, record: Record) -> None:
         if self._worth(record) < self._best_value:
@@ -242,6 +252,8 @@ class CheckpointPublisher:
                 if one is not None and one.end == End.FAILED:
                     self._failed.add(name)
                     ended.append(view(one, TAKEN))
+        if any(one.name == self._best_name for one in ended):
+            self._find_best()
         return ended
 
     def _report(self, skipped: Iterable[CheckpointStatus]) -> None:
@@ -252,3 +264,13 @@ class CheckpointPublisher:
                     self._on_skip(one)
                 except Exception:  # what counts the skipped ones must not stop the training
                     log.exception("on_skip failed; the training continues")
+
+
+def _numbers(step: int, metrics: Mapping[str, float]) -> tuple[int, dict[str, float]]:
+    """Return a step and metrics as a record holds them; frameworks have numbers of their own. Raises UsageProblem."""
+    try:
+        return operator.index(step), {str(name): float(value) for name, value in metrics.items()}
+    except (AttributeError, OverflowError, TypeError, ValueError) as error:
+        raise UsageProblem(
+            f"the step or a metric is no number: {error}", next_step="an integer as step, and a number for each metric"
+        ) from error

@@ -42,7 +42,7 @@ class Record(Struct, frozen=True, kw_only=True):
     """One checkpoint, from its submission to its end.
 
     name: unique in its series, and the last part of its destination, unless that was taken. created_at: Unix seconds.
-    best: whether it was the best when it was submitted. size: bytes.
+    worth: the metric that decides which is the best, lower for better; None without one. size: bytes.
     home: the folder of its snapshot. sources: in the order of the folders in `home`.
     keep: how many snapshots of published checkpoints stay.
     registry, named_by: where the training publishes, and what named it (`NamedBy`); None in an older record, which
@@ -68,7 +68,7 @@ class Record(Struct, frozen=True, kw_only=True):
     commit: str
     keep: int
     named_by: NamedBy = NamedBy.OPTION
-    best: bool = False
+    worth: float | None = None
     placed: bool = False
     publish_id: str = ""
     cloned: bool = False

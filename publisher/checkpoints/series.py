@@ -20,7 +20,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from msgspec.structs import replace
 
@@ -110,11 +110,12 @@ class Series:
 
     def is_superseded(self, failed: Record) -> bool:
         """Return whether a checkpoint whose put failed makes way for a newer one, as one that waits does."""
-        begun = (one for state in (TAKEN, DONE) for one in self.records(state))
-        newer = [one for one in begun if (one.created_at, one.name) > (failed.created_at, failed.name)]
-        if failed.pinned or (failed.best and not any(one.best for one in newer)):
+        ended = [one for one in self.records(TAKEN) if one.end == End.FAILED]
+        ended += [one for one in self.records(DONE) if one.end == End.PUBLISHED]
+        newer = any((one.created_at, one.name) > (failed.created_at, failed.name) for one in ended)
+        if failed.pinned or not newer:
             return False
-        return any(one.end in (End.PUBLISHED, End.FAILED) for one in newer)
+        return failed.worth is None or any(one.worth is not None and one.worth < failed.worth for one in ended)
 
     def finish(self, record: Record) -> None:
         """End a checkpoint that was taken. Of published ones, the newest `keep` snapshots stay."""
@@ -146,13 +147,31 @@ class Series:
             path.unlink(missing_ok=True)
 
     def remove_strays(self, older_than: float) -> None:
-        """Remove snapshots that nothing needs, which a killed process left behind. older_than: Unix seconds."""
-        kept = [one for one in self.records(DONE) if one.end == End.PUBLISHED]
-        known = {Path(one.home).name for one in self.records(WAITING) + self.records(TAKEN) + kept}
+        """Remove snapshots that nothing needs, which a killed process left behind. older_than: Unix seconds.
+
+        Nothing is removed if a record cannot be read now: it may need any of them. Raises OSError.
+        """
+        known = self._needed()
+        if known is None:
+            return
         for path in self.files.iterdir():
             with suppress(FileNotFoundError):  # the daemon removes snapshots at the same time
                 if path.name not in known and path.lstat().st_mtime < older_than:
                     remove_home(Path(os.readlink(path)) if path.is_symlink() else path, self.files)
+
+    def _needed(self) -> set[str] | None:
+        """Return the names of the snapshots that records need, also of a newer release; None if that is unknown."""
+        found: set[str] = set()
+        try:
+            for state in (WAITING, TAKEN, DONE):  # in the direction in which they move, so that none is missed
+                for name in os.listdir(self.folder / state):
+                    if name.endswith(".json"):
+                        record = json.loads(read_private(self.folder / state / name) or "null")
+                        if state != DONE or record["end"] == End.PUBLISHED:
+                            found.add(PurePath(record["home"]).name)
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        return found
 
     def remove_snapshot(self, record: Record) -> None:
         """Remove the snapshot of a checkpoint, if it is still there."""

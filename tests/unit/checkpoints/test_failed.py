@@ -1,6 +1,7 @@
 """A checkpoint whose put failed: it may be the only copy of its files, and `roar journal retry` needs it."""
 
 import logging
+import math
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -124,7 +125,14 @@ def test_it_becomes_what_its_put_becomes(
 @pytest.mark.parametrize("newer", [State.DONE, State.FAILED])
 @pytest.mark.parametrize(
     ("pin", "losses", "kept"),
-    [(False, (1.0, 1.0), True), (False, (1.0, 2.0), True), (False, (2.0, 1.0), False), (True, (2.0, 1.0), True)],
+    [
+        (False, (1.0, 1.0), True),
+        (False, (1.0, 2.0), True),
+        (False, (1.0, math.nan), True),
+        (False, (2.0, 1.0), False),
+        (False, (math.nan, 1.0), False),
+        (True, (2.0, 1.0), True),
+    ],
 )
 def test_a_newer_one_supersedes_it_unless_it_is_pinned_or_the_best(
     make: Make,
@@ -146,6 +154,16 @@ def test_a_newer_one_supersedes_it_unless_it_is_pinned_or_the_best(
             feed(feeder)
     assert held(publisher) == ({1} if kept else set()) | ({2} if newer is State.FAILED else set())
     assert states(publisher) == ["failed", str(newer) if newer is State.FAILED else "published"]
+
+
+def test_one_that_is_not_the_best_makes_way(make: Make, model: Path, feeder: CheckpointFeeder, puts: Puts) -> None:
+    with make(best="loss") as publisher:
+        for step, loss in enumerate((1.0, 3.0, 2.0), 1):
+            name = submitted(publisher, model, step, loss=loss)
+            feed(feeder)
+            puts[name] = State.FAILED if step == 2 else State.DONE
+            feed(feeder)
+    assert held(publisher) == set()
 
 
 def test_without_a_metric_the_newest_is_kept(make: Make, model: Path, feeder: CheckpointFeeder, puts: Puts) -> None:

@@ -1,5 +1,6 @@
 """The folder of a series, and the records in it."""
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from roar_publisher.checkpoints import series as series_module
 from roar_publisher.checkpoints.record import End, HeldSource, Record
 from roar_publisher.checkpoints.series import DONE, TAKEN, WAITING, Series, series_in
 from roar_publisher.checkpoints.snapshot import BESIDE
@@ -151,6 +153,31 @@ def test_strays_that_the_daemon_removes_at_the_same_time_are_passed_over(
     series.remove_strays(1.0)
     monkeypatch.undo()
     assert list(series.files.iterdir()) == []
+
+
+@pytest.mark.parametrize("why", ["stale", "of a newer release", "no record", "no list"])
+def test_the_snapshot_of_a_record_that_cannot_be_read_is_no_stray(
+    series: Series, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    record = submitted(series, 1)
+    (series.files / "stray").mkdir()
+    path = series.folder / WAITING / f"{record.name}.json"
+    if why == "of a newer release":
+        path.write_text(json.dumps({"version": 2, "home": record.home}))
+    elif why == "no record":
+        path.write_bytes(b"")
+
+    def stale(path: Path) -> bytes:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    with monkeypatch.context() as patched:
+        if why == "stale":
+            patched.setattr(series_module, "read_private", stale)
+        elif why == "no list":
+            patched.setattr(os, "listdir", stale)
+        series.remove_strays(2.0**40)
+    assert record.snapshot.exists()
+    assert (series.files / "stray").exists() == (why != "of a newer release"), "nothing is removed if it is unknown"
 
 
 def test_strays_on_another_file_system_are_removed_with_the_links_to_them(series: Series, tmp_path: Path) -> None:
