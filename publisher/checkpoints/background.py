@@ -12,8 +12,10 @@ from roar_publisher.checkpoints.record import Record
 from roar_publisher.checkpoints.series import Series
 from roar_publisher.checkpoints.snapshot import clone
 from roar_publisher.daemon.background import start
+from roar_publisher.daemon.settings import user_settings
 from roar_publisher.daemon.wake import wake
 from roar_publisher.state.errors import PublisherError
+from roar_publisher.state.home import home_to_read
 from roar_publisher.state.paths import StateFolder
 
 log = logging.getLogger("roar_publisher")
@@ -26,7 +28,8 @@ FINISH_SECONDS = 60.0
 class Background:
     """A thread that carries out tasks in turn, and ends with the process.
 
-    start_daemon: start one if none runs. Never inside of `roar run`, which would trace it, and wait for its end.
+    start_daemon: start one if none runs. Never where the user starts it elsewhere (the setting `start_daemon`), nor
+    inside of `roar run`, which would trace it, and wait for its end.
     """
 
     def __init__(self, folder: StateFolder, series: Series, *, start_daemon: bool) -> None:
@@ -82,7 +85,7 @@ class Background:
         try:
             if wake(self._folder):
                 return
-            if self._start:
+            if self._start and user_settings(os.environ, home_to_read()).start_daemon:
                 start(self._folder)
                 return
             what, next_step = "no daemon runs here that publishes checkpoints", "roar daemon start, outside of roar run"

@@ -1,5 +1,7 @@
 """Turns submitted checkpoints into puts that the daemon carries out: one at a time in each series, the oldest first.
 
+One that cannot be planned lets the others go first, and is tried again after them.
+
 Everything is decided from the files of the series and the journals of the puts, so another daemon continues after a
 kill at any moment. Where a checkpoint goes is chosen first: it replaces nothing that the destination has from another
 clone of the project, or another machine. A put that was planned before its id was noted is found by its destination,
@@ -56,6 +58,7 @@ class CheckpointFeeder:
         self._log = log
         self._clock = clock
         self._paused: dict[Path, float] = {}  # until when, by the folder that could not be used
+        self._passed: dict[Path, set[str]] = {}  # what could not be planned and lets the others go first, by series
         self._call: Stoppable | None = None
         self._stopped = False
 
@@ -119,11 +122,19 @@ class CheckpointFeeder:
             return True
         if len(taken) > len(failed):
             return self._follow(series, next(one for one in taken if one.end != End.FAILED))
-        for record in series.records(WAITING):
+        for record in self._in_turn(series):
             if series.move(record.name, WAITING, TAKEN):  # otherwise it was skipped at this moment
                 self._plan(series, record)
                 return True
         return False
+
+    def _in_turn(self, series: Series) -> list[Record]:
+        """Return what waits, the oldest first. What could not be planned comes again after all the others."""
+        waiting, passed = series.records(WAITING), self._passed.setdefault(series.folder, set())
+        passed &= {one.name for one in waiting}
+        if len(passed) == len(waiting):
+            passed.clear()
+        return [one for one in waiting if one.name not in passed]
 
     def _look_again(self, series: Series, record: Record) -> bool:
         """Note what became of a put that failed: another attempt, or its end. Return whether anything did."""
@@ -173,7 +184,10 @@ class CheckpointFeeder:
             series.finish(replace(record, end=End.CHANGED.value, publish_id=""))
 
     def _plan(self, series: Series, record: Record, *, again: bool = False) -> None:
-        """Freeze the put of a checkpoint that was taken. Raises PublisherError; the checkpoint then waits again."""
+        """Freeze the put of a checkpoint that was taken.
+
+        Raises PublisherError; the checkpoint then waits again, and says why.
+        """
         publish_id = self._planned(record) if again and record.placed else None
         if publish_id is None:
             record = replace(record, publish_id="", cloned=has_clone(record.snapshot, len(record.sources)))
@@ -186,9 +200,12 @@ class CheckpointFeeder:
                 if problem.reason in GONE:
                     self._changed(series, record)
                     return
+                if problem.conclusion is not Conclusion.STOPPED:
+                    self._passed.setdefault(series.folder, set()).add(record.name)
+                    series.update(TAKEN, replace(record, detail=problem.what))
                 series.move(record.name, TAKEN, WAITING)
                 raise
-        series.update(TAKEN, replace(record, publish_id=publish_id))
+        series.update(TAKEN, replace(record, publish_id=publish_id, detail=""))
         series.set_problem("", "")
 
     def _planned(self, record: Record) -> str | None:

@@ -22,6 +22,7 @@ from roar_publisher.checkpoints.view import CheckpointStatus, checkpoints_of, vi
 from roar_publisher.publishing.arguments import StrPath, Visibility
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.reasons import Reason
+from roar_publisher.storage.store import check_key
 
 log = logging.getLogger("roar_publisher")
 POLL_SECONDS = 0.2
@@ -100,8 +101,8 @@ class CheckpointPublisher:
         removed, and a crash loses nothing. A training that resumes from an earlier step submits its steps again; each
         is another checkpoint.
 
-        Raises LocalProblem if the files cannot be read or the disk refuses, UsageProblem if there are none, or if the
-        step or a metric is no number.
+        Raises LocalProblem if the files cannot be read or named in a store, or the disk refuses; UsageProblem if there
+        are none, or if the step or a metric is no number.
         """
         if os.getpid() != self._pid:
             raise UsageProblem(
@@ -177,6 +178,8 @@ class CheckpointPublisher:
         try:
             for number, path in enumerate(paths):
                 held = hold(path, home, number)
+                for relative in held.stamps:
+                    check_key(relative or path.name)  # a put that cannot be made is of no use later
                 sources.append(HeldSource(self._settings.typed(path), held.stamps))
                 if rewrites_in_place(self._held.get(str(path)), held):
                     self._in_place.add(sources[-1].typed)

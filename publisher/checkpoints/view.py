@@ -15,7 +15,7 @@ class CheckpointStatus:
 
     name: the last part of its destination, unless that was taken. state: `waiting`, `publishing`, or how it ended:
     `published`, `superseded`, `full` (beyond `max_pending_bytes`), `changed` (rewritten in place or removed before it
-    was read), `failed`. size: bytes. detail: why it failed. hash, url: of the published lineage.
+    was read), `failed`. size: bytes. detail: why it failed, or still waits. hash, url: of the published lineage.
     """
 
     name: str

@@ -88,6 +88,25 @@ def test_a_daemon_that_runs_is_woken_and_otherwise_one_is_started(
     assert calls == called
 
 
+@pytest.mark.parametrize(("setting", "called"), [("false", ["wake"]), ("true", ["wake", "start"])])
+def test_no_daemon_is_started_where_the_user_starts_it_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, called: list[str]
+) -> None:
+    """As on the nodes of a cluster (docs/clusters.md), whose daemon would end with its job."""
+    calls: list[str] = []
+    monkeypatch.delenv(TRACED, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    config = tmp_path / ".config" / "roar" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(f"[publisher]\nstart_daemon = {setting}\n")
+    monkeypatch.setattr(background, "wake", counted(calls, "wake", False))
+    monkeypatch.setattr(background, "start", counted(calls, "start", True))
+    with thread(tmp_path, start_daemon=True) as made:
+        made.wake()
+    assert calls == called
+
+
 @pytest.mark.parametrize(
     ("woken", "said"),
     [

@@ -1,0 +1,84 @@
+"""A checkpoint that cannot be planned does not hold up those behind it."""
+
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+from roar_publisher.checkpoints.feeder import RETRY_SECONDS, CheckpointFeeder
+from roar_publisher.checkpoints.record import Record
+from roar_publisher.checkpoints.series import TAKEN, WAITING
+from roar_publisher.state.errors import Interrupted, LocalProblem, NeedsUser
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.reasons import Reason
+from tests.support.checkpoints import Make
+
+
+def test_the_others_go_first_and_it_is_tried_again_after_them(
+    make: Make, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+    refused = {1: NeedsUser("a secret would be redacted", next_step="yes=True"), 2: LocalProblem("no room")}
+
+    def put(_: CheckpointFeeder, record: Record) -> str:
+        tried.append(record.step)
+        if record.step in refused:
+            raise refused[record.step]
+        return f"{record.step:08d}"
+
+    monkeypatch.setattr(CheckpointFeeder, "_put", put)
+    with make() as publisher:
+        for step in (1, 2, 3):
+            publisher.submit(model, step=step, pin=True)
+    now, series = [0.0], publisher._series
+    feeder = CheckpointFeeder(StateFolder(tmp_path / "state"), log=logging.getLogger(__name__), clock=lambda: now[0])
+    for _ in range(3):
+        feeder.feed()
+        now[0] += RETRY_SECONDS
+    assert tried == [1, 2, 3], "one a minute until one can be planned"
+    assert [(one.state, one.detail) for one in publisher.checkpoints()] == [
+        ("waiting", "a secret would be redacted"),
+        ("waiting", "no room"),
+        ("publishing", ""),
+    ]
+    assert series.move("step-00000003", TAKEN, "done")
+    del refused[1]
+    assert feeder.feed()
+    assert tried[3:] == [1]
+    assert [one.detail for one in publisher.checkpoints()] == ["", "no room", ""]
+
+
+def test_one_that_a_stopping_daemon_gave_back_is_the_next_again(
+    make: Make, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+
+    def put(stopping: CheckpointFeeder, record: Record) -> str:
+        tried.append(record.step)
+        stopping.stop()
+        raise Interrupted("the daemon stops")
+
+    monkeypatch.setattr(CheckpointFeeder, "_put", put)
+    with make() as publisher:
+        for step in (1, 2):
+            publisher.submit(model, step=step, pin=True)
+    now = [0.0]
+    feeder = CheckpointFeeder(StateFolder(tmp_path / "state"), log=logging.getLogger(__name__), clock=lambda: now[0])
+    for _ in range(2):
+        feeder.start()
+        feeder.feed()
+        now[0] += RETRY_SECONDS
+    assert tried == [1, 1]
+    assert [one.detail for one in publisher._series.records(WAITING)] == ["", ""]
+
+
+def test_a_file_that_no_store_can_name_is_refused_when_it_is_submitted(make: Make, tmp_path: Path) -> None:
+    path = os.path.join(os.fsencode(tmp_path), b"epoch=1-\xe9.ckpt")
+    with open(path, "wb") as file:
+        file.write(b"weights")
+    with make() as publisher:
+        with pytest.raises(LocalProblem, match="not valid UTF-8") as raised:
+            publisher.submit(os.fsdecode(path), step=1)
+        assert raised.value.reason is Reason.FILE_NAME
+        assert list(publisher._series.files.iterdir()) == []
