@@ -35,6 +35,14 @@ LAST_OUTPUT_LINES = 5
 
 COMMAND = ("-P", "-m", "roar_publisher", "daemon", "run")
 """Interpreter arguments that run the daemon. With -P, modules are not imported from the current folder."""
+PATHS = (
+    *("AWS_CA_BUNDLE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE"),
+    *("CLOUDSDK_CONFIG", "CURL_CA_BUNDLE", "GOOGLE_APPLICATION_CREDENTIALS", "REQUESTS_CA_BUNDLE", "ROAR_SSH_KEY"),
+    "SSL_CERT_FILE",
+)
+"""Variables that name a file. The daemon's folder is another one, so it gets absolute paths."""
+FOLDERS = "SSL_CERT_DIR"
+"""The variable that names several folders."""
 SITE_FOLDERS = frozenset({"site-packages", "dist-packages"})
 
 
@@ -130,9 +138,10 @@ def import_path(environ: Mapping[str, str]) -> str | None:
 def _spawn(folder: StateFolder) -> subprocess.Popen[bytes]:
     """Start a daemon in a new session. Output that it writes outside of its logger goes to the log file.
 
-    If the log file cannot be written, the output goes to the `stdout` pipe of the process.
+    If the log file cannot be written, the output goes to the `stdout` pipe of the process. The daemon keeps the umask:
+    what it stores in a folder can be read by those who can read what a put in the foreground stores there.
     """
-    environ = {**os.environ, "ROAR_STATE_DIR": str(folder.root.absolute())}
+    environ = {**os.environ, **_absolute(os.environ), "ROAR_STATE_DIR": str(folder.root.absolute())}
     if (path := import_path(os.environ)) is not None:
         environ["PYTHONPATH"] = path
     output_file = _log_descriptor(folder.daemon_log)
@@ -144,7 +153,6 @@ def _spawn(folder: StateFolder) -> subprocess.Popen[bytes]:
             stderr=subprocess.STDOUT,
             cwd="/",
             env=environ,
-            umask=0o077,
             start_new_session=True,
         )
     except OSError as error:
@@ -152,6 +160,18 @@ def _spawn(folder: StateFolder) -> subprocess.Popen[bytes]:
     finally:
         if output_file != subprocess.PIPE:
             os.close(output_file)
+
+
+def _absolute(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that name files, independent of the current folder."""
+
+    def absolute(path: str) -> str:
+        return os.path.abspath(path) if path and not path.startswith("~") else path  # `~` is expanded by who reads it
+
+    named = {name: absolute(environ[name]) for name in PATHS if name in environ}
+    if FOLDERS in environ:
+        named[FOLDERS] = os.pathsep.join(map(absolute, environ[FOLDERS].split(os.pathsep)))
+    return named
 
 
 def _log_descriptor(log: Path) -> int:

@@ -100,8 +100,32 @@ def test_it_outlives_the_command_that_started_it(program: Program) -> None:
     assert os.readlink(f"/proc/{pid}/cwd") == "/"
     assert os.readlink(f"/proc/{pid}/fd/0") == os.devnull
     assert {os.readlink(f"/proc/{pid}/fd/{number}") for number in (1, 2)} == {f"{program.state}/daemon.log"}
-    assert status_of(pid)["Umask"] == "0077"
     assert program.state.stat().st_mode & 0o777 == 0o700
+
+
+def test_it_takes_over_what_depends_on_the_process_that_started_it(program: Program) -> None:
+    """The umask, by which others may read what it stores in a shared folder, and paths from the current folder."""
+    names = ("SSL_CERT_FILE", "ROAR_SSH_KEY", "AWS_CONFIG_FILE", "SSL_CERT_DIR", "GOOGLE_APPLICATION_CREDENTIALS")
+    values = ("certificates.pem", "keys/my:id", "~/.aws/other", "one:/two:~/three", "")
+    program.env.update(zip(names, values, strict=True))
+
+    def with_umask() -> None:
+        os.umask(0o027)
+
+    worked(program("daemon", "start", before=with_umask))
+    pid = pid_of(program)
+
+    assert pid is not None
+    assert status_of(pid)["Umask"] == "0027"
+    environ = dict(line.split("=", 1) for line in Path(f"/proc/{pid}/environ").read_text().split("\0") if line)
+    here = program.cwd
+    assert [environ[name] for name in names] == [
+        f"{here}/certificates.pem",
+        f"{here}/keys/my:id",
+        "~/.aws/other",
+        f"{here}/one:/two:~/three",
+        "",
+    ]
 
 
 def test_a_second_start_keeps_the_running_daemon(program: Program) -> None:
