@@ -9,6 +9,7 @@ which no other has.
 """
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -58,6 +59,7 @@ class CheckpointFeeder:
         self._log = log
         self._clock = clock
         self._paused: dict[Path, float] = {}  # until when, by the folder that could not be used
+        self._missed: set[Path] = set()  # projects that are not there any more, which was logged
         self._passed: dict[Path, set[str]] = {}  # what could not be planned and lets the others go first, by series
         self._call: Stoppable | None = None
         self._stopped = False
@@ -66,6 +68,7 @@ class CheckpointFeeder:
         """Advance every series. Return whether one did: then there may be more to do. Blocks while files are read."""
         advanced = False
         for folder in self._listed(registered, self._folder.root / FOLDER):
+            self._warn_if_gone(folder.parents[2])
             for series in self._listed(series_in, folder):
                 if not self._stopped and not self._is_paused(series.folder):
                     advanced |= self._advance_safely(series)
@@ -91,6 +94,11 @@ class CheckpointFeeder:
             self._pause(folder)
             self._log.warning("the checkpoints in %s cannot be read: %s", folder, error)
             return []
+
+    def _warn_if_gone(self, project: Path) -> None:
+        if project not in self._missed and not os.path.lexists(project):
+            self._missed.add(project)
+            self._log.warning("%s is gone; checkpoints that wait there are published once it is back", project)
 
     def _is_paused(self, folder: Path) -> bool:
         return self._clock() < self._paused.get(folder, 0.0)

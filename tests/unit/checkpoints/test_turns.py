@@ -82,3 +82,20 @@ def test_a_file_that_no_store_can_name_is_refused_when_it_is_submitted(make: Mak
             publisher.submit(os.fsdecode(path), step=1)
         assert raised.value.reason is Reason.FILE_NAME
         assert list(publisher._series.files.iterdir()) == []
+
+
+def test_a_project_that_was_moved_is_named_once(
+    make: Make, model: Path, captured: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with make() as publisher:
+        publisher.submit(model, step=1)
+    feeder = CheckpointFeeder(StateFolder(tmp_path / "state"), log=logging.getLogger(__name__))
+    caplog.clear()
+    moved = captured.rename(captured.with_name("moved"))
+    try:
+        for _ in range(2):
+            assert not feeder.feed()
+    finally:
+        moved.rename(captured)
+    [record] = caplog.records
+    assert record.getMessage() == f"{captured} is gone; checkpoints that wait there are published once it is back"
