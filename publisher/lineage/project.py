@@ -78,9 +78,11 @@ def find_project(start: Path) -> Project:
 
     The home folder holds one on every machine, for roar's own log; it counts if there is a project in it, too.
 
-    Raises LocalProblem if there is none, if another user has put it into a folder that all users may write into
-    (`/tmp`), or if its configuration cannot be read.
+    Raises LocalProblem if there is none, if `start` is no folder (a mistyped one must not mean the project around it),
+    if another user has put it into a folder that all users may write into (`/tmp`), or if its configuration cannot be
+    read.
     """
+    _refuse_missing_folder(start)
     _refuse_undecodable_path(start)
     for folder in (start.resolve(), *start.resolve().parents):
         roar_dir = folder / ROAR_FOLDER
@@ -115,6 +117,21 @@ def _refuse_other_users_project(roar_dir: Path) -> None:
             next_step="go into the folder of a project of your own, or start one with `roar init`",
             reason=Reason.NO_PROJECT,
         )
+
+
+def _refuse_missing_folder(start: Path) -> None:
+    try:
+        if stat.S_ISDIR(start.stat().st_mode):
+            return
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the path
+        pass
+    except OSError:
+        return  # it may be one
+    raise LocalProblem(
+        f"there is no folder {os.fsencode(start).decode('utf-8', 'replace')}",
+        next_step="give a folder of the project",
+        reason=Reason.NO_PROJECT,
+    )
 
 
 def _refuse_undecodable_path(start: Path) -> None:

@@ -12,6 +12,7 @@ from roar_publisher.lineage.project import Project, find_project, registry_here
 from roar_publisher.lineage.redaction.patterns import CustomShape
 from roar_publisher.lineage.redaction.settings import DEFAULT_SECRET_VARIABLES, OmitConfig
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import NamedBy
 
 
@@ -59,6 +60,14 @@ def test_the_folder_of_roars_own_log_is_no_project(tmp_path: Path, monkeypatch: 
         (tmp_path / ".roar" / name).unlink()
     (work.parent / ".roar").mkdir()
     assert find_project(work).root == work.parent.resolve()
+
+
+@pytest.mark.parametrize("name", ["experimant-2", "a/b", "notes.txt", "notes.txt/x", "nul\0"])
+def test_a_mistyped_folder_does_not_mean_the_project_around_it(root: Path, name: str) -> None:
+    (root / "notes.txt").touch()
+    with pytest.raises(LocalProblem, match="there is no folder") as raised:
+        find_project(root / name)
+    assert raised.value.reason == Reason.NO_PROJECT
 
 
 def test_without_a_configuration_the_defaults_apply(root: Path) -> None:
