@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from roar_publisher.publishing.order import Order, PutOrder, check_texts
 from roar_publisher.state.errors import UsageProblem
@@ -58,7 +59,12 @@ class Options(Struct, frozen=True, kw_only=True):
             _reject_with("--detach", {"--dry-run": self.dry_run})
 
     def order(self, cwd: "Path") -> Order:
-        """Return what is to be published. cwd: the current folder."""
+        """Return what is to be published. cwd: the current folder. Raises UsageProblem for an ambiguous source."""
+        put = self.put
+        if put is not None and put.sources:
+            from roar_publisher.cli.publish.sources import from_root
+
+            put = replace(put, sources=from_root(put.sources, cwd))
         return Order(
             cwd=cwd,
             flag=self.flag,
@@ -71,7 +77,7 @@ class Options(Struct, frozen=True, kw_only=True):
             follow_links=self.follow_links,
             limits=self.limits,
             verify=self.verify,
-            put=self.put,
+            put=put,
         )
 
     @property
