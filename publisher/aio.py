@@ -101,7 +101,7 @@ async def publish(
 
 @overload
 async def put(
-    sources: StrPath | Iterable[StrPath],
+    sources: StrPath | Iterable[StrPath] | None,
     destination: StrPath,
     message: str,
     *,
@@ -113,7 +113,7 @@ async def put(
 
 @overload
 async def put(
-    sources: StrPath | Iterable[StrPath],
+    sources: StrPath | Iterable[StrPath] | None,
     destination: StrPath,
     message: str,
     *,
@@ -125,7 +125,7 @@ async def put(
 
 @overload
 async def put(
-    sources: StrPath | Iterable[StrPath],
+    sources: StrPath | Iterable[StrPath] | None,
     destination: StrPath,
     message: str,
     *,
@@ -136,7 +136,7 @@ async def put(
 
 
 async def put(
-    sources: StrPath | Iterable[StrPath],
+    sources: StrPath | Iterable[StrPath] | None,
     destination: StrPath,
     message: str,
     *,

@@ -107,7 +107,7 @@ def publish(
 
 @overload
 def put(
-    sources: StrPath | Iterable[StrPath],
+    sources: StrPath | Iterable[StrPath] | None,
     destination: StrPath,
     message: str,
     *,
@@ -119,7 +119,7 @@ def put(
 
 @overload
 def put(
-    sources: StrPath | Iterable[StrPath],
+    sources: StrPath | Iterable[StrPath] | None,
     destination: StrPath,
     message: str,
     *,
@@ -131,7 +131,7 @@ def put(
 
 @overload
 def put(
-    sources: StrPath | Iterable[StrPath],
+    sources: StrPath | Iterable[StrPath] | None,
     destination: StrPath,
     message: str,
     *,
@@ -142,7 +142,7 @@ def put(
 
 
 def put(
-    sources: StrPath | Iterable[StrPath],
+    sources: StrPath | Iterable[StrPath] | None,
     destination: StrPath,
     message: str,
     *,
@@ -162,7 +162,7 @@ def put(
 ) -> Published | PublishStatus:
     """Store files in object storage and publish their lineage with them, as one visible step.
 
-    sources: files, folders, steps or digests, relative to the project; none means all that the active session wrote.
+    sources: files, folders, steps or digests, relative to the project; None means all that the active session wrote.
     destination: an address such as `s3://bucket/run`, or a folder. message: what the put is for.
     name: the name label of the put job. tag: make the git tag and push it; None as configured.
     again: make a new put, even if the same is finished. dataset: treat each source folder as a dataset.

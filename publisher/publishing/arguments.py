@@ -72,7 +72,7 @@ def resume_order(publish_id: str, *, registry: str | None, yes: bool, detach: bo
 
 
 def put_order(
-    sources: StrPath | Iterable[StrPath],
+    sources: StrPath | Iterable[StrPath] | None,
     destination: StrPath,
     message: str,
     *,
@@ -81,10 +81,16 @@ def put_order(
     again: bool,
     dataset: bool,
 ) -> PutOrder:
-    """Return what is stored where."""
+    """Return what is stored where. Raises UsageProblem for sources of which there are none: that is not all."""
     several = [sources] if isinstance(sources, str | os.PathLike) else sources
+    named = tuple(os.fspath(source) for source in several or ())
+    if several is not None and not named:
+        raise UsageProblem(
+            "there are no sources, such as of a pattern that matches nothing",
+            next_step="name a file or a folder; None stores all that the active session wrote",
+        )
     return PutOrder(
-        sources=tuple(os.fspath(source) for source in several),
+        sources=named,
         destination=os.fspath(destination),
         message=message,
         name=name,
