@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from roar_publisher.lineage.content import blake3_of
+from roar_publisher.lineage.content import OtherDigests, blake3_of
 from roar_publisher.lineage.database import RoarDatabase, Row
 from roar_publisher.lineage.hashing import session_hashes
 from roar_publisher.lineage.publication import published_hashes
@@ -110,12 +110,13 @@ def _pick_step(database: RoarDatabase, target: str, number: int, *, build: bool)
 def _pick_file(database: RoarDatabase, target: str, path: Path) -> SessionRow:
     digest = blake3_of(database, path)
     row = database.one("SELECT artifact_id FROM artifact_hashes WHERE algorithm = 'blake3' AND digest = ?", digest)
-    if row is None:
+    artifact = row[0] if row is not None else OtherDigests(database).artifact_of(path, digest)
+    if artifact is None:
         raise UsageProblem(
             f"roar has not seen {target} with the content that it has now",
             next_step="capture it with `roar run`, or publish the session: `roar publish`",
         )
-    return _pick_artifact(database, row[0])
+    return _pick_artifact(database, artifact)
 
 
 def _pick_artifact(database: RoarDatabase, artifact: str) -> SessionRow:

@@ -7,6 +7,7 @@ from functools import partial
 
 from roar_publisher.lineage.artifacts import remote_source
 from roar_publisher.lineage.composites import composite_items
+from roar_publisher.lineage.content import OtherDigests
 from roar_publisher.lineage.database import RoarDatabase
 from roar_publisher.lineage.put_addresses import PutInput, shortened
 from roar_publisher.lineage.redaction.redactor import Redactor
@@ -30,14 +31,19 @@ def uploaded_files(
 ) -> tuple[PutFile, ...]:
     """Return the files of a put with the ids of their artifacts: those that roar.db has, otherwise new ones.
 
+    A file is read again if roar.db may know it by another digest than blake3.
+
     url: returns the address of an object by its key.
     """
     ids: dict[str, str] = {}
     files = []
+    others = OtherDigests(database)
     for one in digested:
         digest = one.content.blake3
         if digest not in ids:
-            ids[digest] = _artifact_id(database, "blake3", digest)
+            known = _known_artifact(database, "blake3", digest)
+            known = known or others.artifact_of(one.source.path, digest)
+            ids[digest] = known or secrets.token_hex(_ID_BYTES)
         files.append(PutFile(ids[digest], str(one.source.recorded), digest, one.content.size, url(one.source.key)))
     return tuple(files)
 
@@ -107,8 +113,12 @@ def _next_step(database: RoarDatabase, session: SessionRow) -> int:
 
 
 def _artifact_id(database: RoarDatabase, algorithm: str, digest: str) -> str:
+    return _known_artifact(database, algorithm, digest) or secrets.token_hex(_ID_BYTES)
+
+
+def _known_artifact(database: RoarDatabase, algorithm: str, digest: str) -> str | None:
     row = database.one("SELECT artifact_id FROM artifact_hashes WHERE algorithm = ? AND digest = ?", algorithm, digest)
-    return str(row[0]) if row is not None else secrets.token_hex(_ID_BYTES)
+    return str(row[0]) if row is not None else None
 
 
 def _datasets_read(database: RoarDatabase) -> tuple[tuple[tuple[str, str], ...], list[dict[str, object]]]:

@@ -97,12 +97,16 @@ def _script_in(words: list[str]) -> str | None:
 
 
 def _write_file(connection: sqlite3.Connection, record: PutRecord, file: PutFile) -> str:
-    """Return the id of the file's artifact, which is written unless roar has captured the same content meanwhile."""
+    """Return the id of the file's artifact, which is written unless roar has captured the same content meanwhile.
+
+    An artifact that roar knows by another digest gets that of blake3, too.
+    """
     known = _known(connection, "blake3", file.digest)
     if known is not None:
         return known
-    row = {"id": file.artifact, "size": file.size, "first_seen_at": record.timestamp, "first_seen_path": file.path}
-    _insert(connection, "artifacts", row)
+    if not connection.execute("SELECT 1 FROM artifacts WHERE id = ?", (file.artifact,)).fetchone():
+        row = {"id": file.artifact, "size": file.size, "first_seen_at": record.timestamp, "first_seen_path": file.path}
+        _insert(connection, "artifacts", row)
     _insert_hash(connection, file.artifact, "blake3", file.digest)
     return file.artifact
 
