@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from http import HTTPStatus
+from urllib.parse import quote
 
 from msgspec import Struct
 from starlette.requests import Request
@@ -133,11 +134,17 @@ def _page(service: RegistryService, show: Show) -> Callable[[Request], Awaitable
             return HTMLResponse(await show(request, reader), HTTPStatus.OK, HEADERS)
         except Refusal as refusal:
             unseen = refusal.status is HTTPStatus.NOT_FOUND and not reader.user_id
-            sign_in = sign_in_address(path_below(request.scope)) if unseen else ""
+            sign_in = sign_in_address(_address(request)) if unseen else ""
             page = problem_page(refusal.status.phrase, refusal.detail, sign_in=sign_in)
             return HTMLResponse(page, refusal.status, HEADERS)
 
     return endpoint
+
+
+def _address(request: Request) -> str:
+    """Return the address of a request below the base path, as it was sent."""
+    path, query = quote(path_below(request.scope)), request.scope["query_string"].decode("latin-1")
+    return f"{path}?{query}" if query else path
 
 
 def _moment(request: Request) -> Moment | None:

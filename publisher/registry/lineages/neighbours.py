@@ -12,6 +12,7 @@ from roar_publisher.registry.lineages.pictures import (
 )
 from roar_publisher.registry.store import picture_rows
 from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.jobs import uid_of_alias
 from roar_publisher.registry.store.picture_rows import DrawnJob, DrawnLink
 
 NEIGHBOURS = (60, 8, 4)
@@ -19,16 +20,16 @@ NEIGHBOURS = (60, 8, 4)
 
 
 def picture_around(connection: Connection, graph_id: int, name: str) -> Picture | None:
-    """Return the picture around a job, given by its uid, or an artifact, given by its digest; None if there is none."""
+    """Return the picture around a job, given by any of its uids, or an artifact, given by its digest, or None."""
     part = _Part(connection, graph_id)
-    job = picture_rows.job_with_uid(connection, graph_id, name)
+    job = picture_rows.job_with_uid(connection, graph_id, uid_of_alias(connection, graph_id, name))
     if job is not None:
         part.jobs[job.id] = job
     elif not part.add_artifact(name, ""):
         return None
     for limit in NEIGHBOURS:
         part.grow(limit)
-    return part.picture("the neighbourhood of one node", f"{ARTIFACT if job is None else JOB} {name}")
+    return part.picture("the neighbourhood of one node", f"{ARTIFACT} {name}" if job is None else f"{JOB} {job.uid}")
 
 
 class _Part:

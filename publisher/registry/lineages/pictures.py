@@ -10,6 +10,7 @@ from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.graphs import graph_counts
 from roar_publisher.registry.store.lineage_index import is_indexed
 from roar_publisher.registry.store.picture_rows import DrawnJob, DrawnLink, Group
+from roar_publisher.registry.store.schema import NO_STEP
 
 MAX_NODES = 200
 """Maximum nodes of a picture."""
@@ -127,12 +128,19 @@ def job_node(job: DrawnJob, hidden: int = 0) -> Node:
 
 def group_node(group: Group) -> Node:
     """Return the node of a group."""
-    steps = f"step {group.first_step}"
-    if group.first_step != group.last_step:
-        steps = f"steps {group.first_step} to {group.last_step}"
     failed = f", {group.failed:,} failed" if group.failed else ""
     jobs = "1 job" if group.jobs == 1 else f"{group.jobs:,} jobs"
-    return Node(GROUP, str(group.number), group.name, f"{jobs}{failed}, {steps}", failed=group.failed > 0)
+    return Node(GROUP, str(group.number), group.name, f"{jobs}{failed}, {_steps_of(group)}", failed=group.failed > 0)
+
+
+def _steps_of(group: Group) -> str:
+    if group.last_step == NO_STEP:
+        return "no step"
+    if group.first_step == group.last_step:
+        return f"step {group.last_step}"
+    if group.first_step == NO_STEP:
+        return f"no step to step {group.last_step}"
+    return f"steps {group.first_step} to {group.last_step}"
 
 
 def artifact_node(digest: str, path: str, hidden: int = 0) -> Node:

@@ -3,6 +3,7 @@
 A NUL, which a label may hold, is in no word: PostgreSQL stores none.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -70,7 +71,12 @@ def _texts_of(document: Mapping[str, object]) -> Iterator[str]:
         if isinstance(value, dict):
             yield from _texts_of(value)
         else:
-            yield str(value)
+            yield text_of_value(value)
+
+
+def text_of_value(value: object) -> str:
+    """Return a value of a label as a text: a text as it is, any other as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def group_name(command: str) -> str:

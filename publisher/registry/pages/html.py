@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from html import escape
 from itertools import islice
 
+from roar_publisher.registry.lineages.words import text_of_value
 from roar_publisher.registry.pages.addresses import own_address
 from roar_publisher.registry.pages.style import STYLE
 
@@ -62,7 +63,7 @@ def labels_table(labels: Mapping[str, object], *, opened: bool) -> str:
     count = _leaves(labels)
     more = f'<p class="empty">&hellip; and {count - LABELS_SHOWN:,} more</p>' if count > LABELS_SHOWN else ""
     rows = "".join(
-        f'<tr><td class="fixed mono">{text_of(key)}</td><td>{text_of(str(value))}</td></tr>'
+        f'<tr><td class="fixed mono">{text_of(key)}</td><td>{text_of(text_of_value(value))}</td></tr>'
         for key, value in islice(_flattened("", labels), LABELS_SHOWN)
     )
     state = " open" if opened else ""
@@ -125,9 +126,9 @@ def moment(timestamp: float) -> str:
 
 def duration(seconds: float) -> str:
     """Return a duration in a unit that suits it."""
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
-    if seconds < 3600:
+    if round(seconds / 60, 1) < 60:
         return f"{seconds / 60:.1f} min"
     return f"{seconds / 3600:,.1f} h"
 
@@ -136,7 +137,7 @@ def size_text(count: int) -> str:
     """Return a number of bytes in a unit that suits it."""
     size = float(count)
     for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
+        if round(size, 1) < 1024:
             return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:,.1f} TiB"

@@ -94,6 +94,26 @@ async def test_a_large_lineage_is_drawn_by_programs(registry: Registry, store: S
     assert (await registry.client.get(f"{address}?group=59")).status_code == 404
 
 
+async def test_jobs_without_a_step_are_grouped(registry: Registry, store: Store) -> None:
+    session = await registry.open()
+    count = MAX_NODES // 2
+    steps: dict[str, list[int | None]] = {"none": [None] * count, "some": [None, *range(1, count)], "one": [7] * count}
+    for program, numbers in steps.items():
+        await session.add_jobs(
+            *(
+                job(number, job_uid=f"{program}{number}", command=f"{program} {number}", step_number=step)
+                for number, step in enumerate(numbers)
+            )
+        )
+    address = f"/dag/{(await session.finalize())['hash']}"
+    index_all(store)
+    assert sorted(nodes(await registry.client.get(address))) == [
+        f"Group of jobs: none, {count} jobs, no step",
+        f"Group of jobs: one, {count} jobs, step 7",
+        f"Group of jobs: some, {count} jobs, no step to step {count - 1}",
+    ]
+
+
 async def test_the_neighbourhood_of_a_node_is_drawn(registry: Registry, store: Store) -> None:
     address = f"/dag/{plant(store, 0, links_in_a_row(MAX_NODES + 50))}"
     index_all(store)

@@ -113,6 +113,16 @@ async def _check_labels_of_job_1(registry: Registry, publisher: Session, lineage
     assert "python step1.py" in page.text
 
 
+async def test_pages_know_either_uid(registry: Registry) -> None:
+    lineage_hash = (await (await staged(registry, [1, 2])).finalize())["hash"]
+    await (await staged(registry, [1, 2], OTHER)).finalize()
+    for address in (f"/dag/{lineage_hash}/jobs/{uid(1 + OTHER)}", f"/dag/{lineage_hash}?node={uid(1 + OTHER)}"):
+        page = await registry.client.get(address)
+        assert page.status_code == 200
+        assert "python step1.py" in page.text
+    assert 'aria-current="true"' in page.text
+
+
 async def test_slices_pair_every_job(registry: Registry) -> None:
     numbers = range(1, 2 * slices.SLICE_JOBS + 2)
     lineage_hash = (await (await staged(registry, numbers)).finalize())["hash"]
