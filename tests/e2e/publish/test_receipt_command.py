@@ -55,6 +55,10 @@ def test_a_receipt_proves_lineage_and_files(program: Program, tmp_path: Path) ->
     of_another.write_text(content)
     program("receipt", HASH[:8]).blames(2, "several lineages begin with", "the whole hash")
     of_another.unlink()
+    of_another = program.state / "receipts" / f"{'0' * 64}.{publish_id[:4]}0000.json"
+    of_another.write_text(content)
+    program("receipt", publish_id[:4]).blames(2, "several publishes begin with", "journal list")
+    of_another.unlink()
 
     done = program("verify", "--receipt", "receipt.json", "out1.txt", "out4.txt")
     first, signer, *files = done.out.splitlines()

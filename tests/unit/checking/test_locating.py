@@ -1,6 +1,7 @@
 """Which objects of a lineage are looked at: each that a put stored, where it is now."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,11 @@ from roar_publisher.checking import locating
 from roar_publisher.checking.locating import LocatedObjects
 from roar_publisher.glaas.client import Refused
 from roar_publisher.inspection.findings import Finding
+from roar_publisher.inspection.inspector import Inspector
+from roar_publisher.inspection.subjects import Subject
+from roar_publisher.storage.destinations import open_readable, open_store
+from roar_publisher.storage.digest import digest_file
+from tests.support.storage.memory import write_file
 
 DIGEST = "ab" * 32
 
@@ -44,6 +50,17 @@ async def looked_at(monkeypatch: pytest.MonkeyPatch, *urls: str) -> tuple[list[s
 async def test_content_that_was_put_twice_is_looked_at_in_both_places(monkeypatch: pytest.MonkeyPatch) -> None:
     urls = ["s3://b/v1/model.pt", "s3://b/v2/model.pt"]
     assert await looked_at(monkeypatch, *urls) == (urls, [])
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("key", ["tab\tfolder/x", "line\nname"])
+async def test_a_folder_may_have_any_name(tmp_path: Path, key: str) -> None:
+    content = await digest_file(write_file(tmp_path / "source", 10))
+    async with await open_store(str(tmp_path / "store")) as store:
+        await store.put(key, content, lambda sent: None)
+        subject = Subject(store.url(key), content.blake3, content)
+    inspection = await Inspector(open_readable).run([subject])
+    assert inspection.counts[Finding.PROVEN] == 1
 
 
 @pytest.mark.anyio
