@@ -20,6 +20,7 @@ from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.gcs_account import GoogleAccount
 from roar_publisher.storage.gcs_replies import (
     INCOMPLETE,
+    NO_BUCKET,
     Page,
     Resource,
     Rewriting,
@@ -34,6 +35,7 @@ from roar_publisher.storage.http import FileBody, StoreConnection, StoreRequest
 from roar_publisher.storage.parts import part_count, part_range
 from roar_publisher.storage.ranges import CHANGED, ObjectChanged, hidden, range_header, range_in
 from roar_publisher.storage.readable import StoredObject
+from roar_publisher.storage.refusals import lacks_bucket
 from roar_publisher.storage.slices import OnSent
 from roar_publisher.storage.source import Content, Slice, shown
 from roar_publisher.storage.store import ObjectStore, Part, Upload, UploadVanished, pages
@@ -71,6 +73,8 @@ class GcsStore(ObjectStore):
         reply = await self._ask_about(key)
         if reply.status == 403:
             raise hidden(self.url(key), words_in(reply))
+        if reply.status == 404 and NO_BUCKET in words_in(reply):
+            raise lacks_bucket(self.destination)
         return None if reply.status == 404 else self._stored(reply)
 
     async def read(self, key: str, offset: int, length: int, stored: StoredObject) -> bytes:

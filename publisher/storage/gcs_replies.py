@@ -49,6 +49,10 @@ class Page(Struct, frozen=True, rename="camel"):
     next_page_token: str | None = None
 
 
+NO_BUCKET = "bucket does not exist"
+"""Part of what Google says in the place of an object whose bucket is missing."""
+
+
 class Rewriting(Struct, frozen=True, rename="camel"):
     """How far a copy is, which takes several requests if the object is large."""
 

@@ -1,6 +1,6 @@
 """The errors for refusals that all stores have in common: the bucket is missing, full, or not writable."""
 
-from roar_publisher.state.errors import LocalProblem, NeedsUser
+from roar_publisher.state.errors import LocalProblem, NeedsUser, Rejected
 from roar_publisher.state.reasons import Reason
 
 
@@ -9,6 +9,15 @@ def no_such_bucket(where: str) -> NeedsUser:
     return NeedsUser(
         f"{where}: the bucket does not exist",
         next_step="create the bucket and resume; to use another destination, cancel this publish and put again",
+        reason=Reason.NO_BUCKET,
+    )
+
+
+def lacks_bucket(where: str) -> Rejected:
+    """Return the error for an object that is looked for in a bucket that does not exist."""
+    return Rejected(
+        f"the bucket of {where} does not exist",
+        next_step="check the endpoint that your environment names for it (AWS_ENDPOINT_URL)",
         reason=Reason.NO_BUCKET,
     )
 

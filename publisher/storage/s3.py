@@ -22,8 +22,9 @@ from roar_publisher.storage.checksums import in_base64, read_to_send
 from roar_publisher.storage.http import FileBody, StoreConnection
 from roar_publisher.storage.ranges import CHANGED, ObjectChanged, hidden, range_header, range_in
 from roar_publisher.storage.readable import StoredObject
+from roar_publisher.storage.refusals import lacks_bucket
 from roar_publisher.storage.s3_account import AwsAccount
-from roar_publisher.storage.s3_errors import PARTIAL
+from roar_publisher.storage.s3_errors import NO_BUCKET, PARTIAL
 from roar_publisher.storage.s3_orphans import orphaned_uploads
 from roar_publisher.storage.s3_replies import (
     BLAKE3_HEADER,
@@ -59,6 +60,7 @@ class S3Store(ObjectStore):
         super().__init__(f"s3://{bucket}/{prefix}".rstrip("/"), prefix)
         # As the source of a copy, an access point's objects have different names.
         self._source = f"{bucket}/object" if bucket.startswith("arn:") else bucket
+        self._has_bucket = False  # whether it is known that the bucket exists
         self._budget = connection.budget
         self._requests = S3Requests(self.destination, account, connection)
         self._ask, self._accept = self._requests.ask, self._requests.accept
@@ -77,10 +79,19 @@ class S3Store(ObjectStore):
         if reply.status == 403:
             raise await self._why_hidden(key)
         if reply.status == 404:
+            await self._require_bucket(key)
             return None
         if "content-length" not in self._accept(reply).headers:
             raise Rejected(f"{shown(self.url(key))}: the store does not say how large it is")
         return stored_in(reply)
+
+    async def _require_bucket(self, key: str) -> None:
+        """Raise Rejected if not the object is missing but its bucket: only the reply to a GET says it. Asks once."""
+        if not self._has_bucket:
+            reply = await self._ask("GET", self.name(key), headers={"Range": range_header(0, 1)})
+            if error_in(reply.body).code == NO_BUCKET:
+                raise lacks_bucket(self.destination)
+            self._has_bucket = True
 
     async def _why_hidden(self, key: str) -> PublisherError:
         """Return why the store refuses to show an object: only the reply to a GET says it."""

@@ -41,6 +41,7 @@ HEADER_CODES = frozenset(
 """Codes with which stores refuse an unknown header. Stores that omit it from their signature find a mismatch."""
 NO_BODY_EXPIRED = 400
 """Status of a HEAD with expired credentials, for which S3 sends no error document."""
+NO_BUCKET = "NoSuchBucket"
 PARTIAL = 206
 _REGION = re.compile(r"[a-z0-9-]{1,63}")
 
@@ -116,7 +117,7 @@ def explain(reply: Reply, where: str, region: str) -> PublisherError:
             reason=Reason.CLOCK,
             resumable=True,
         )
-    if error.code == "NoSuchBucket":
+    if error.code == NO_BUCKET:
         return no_such_bucket(where)
     words = str(error) if error.code else f"HTTP {reply.status}"
     if error.code.endswith(QUOTA):

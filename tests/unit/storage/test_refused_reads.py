@@ -31,9 +31,10 @@ SKEWED = "RequestTimeTooSkewed"
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     for name in SETTINGS:
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ROAR_STATE_DIR", str(tmp_path / "state"))
     with serving() as server:
         for name, value in {**AWS, "AWS_ENDPOINT_URL": server.url, "STORAGE_EMULATOR_HOST": server.url}.items():
             monkeypatch.setenv(name, value)
@@ -57,6 +58,31 @@ def s3(asked: Asked, tag: str = '"one"') -> Answer:
         return 200, {"ETag": tag, "Content-Length": str(len(CONTENT))}, b""
     headers, piece = piece_of(CONTENT, asked)
     return 206, {"ETag": tag, **headers}, piece
+
+
+@pytest.mark.parametrize("place", ["s3://bucket", "gs://bucket"])
+async def test_a_missing_object_is_not_a_missing_bucket(server: Server, place: str) -> None:
+    """A bucket does not exist either where the endpoint is another one: that says nothing of the object."""
+    words = {"bucket": "The specified bucket does not exist.", "object": "No such object: bucket/x"}
+    missing = "object"
+
+    def answer(asked: Asked) -> Answer:
+        code = {"bucket": "NoSuchBucket", "object": "NoSuchKey"}[missing]
+        document = (
+            f"<Error><Code>{code}</Code></Error>"
+            if place.startswith("s3")
+            else f'{{"error":{{"code":404,"message":"{words[missing]}"}}}}'
+        )
+        return 404, {}, b"" if asked.method == "HEAD" else document.encode()
+
+    server.answer = answer
+    async with await open_readable(place, patience=1.0) as store:
+        assert [await store.look(key) for key in ("x", "y")] == [None, None]
+    missing = "bucket"
+    async with await open_readable(place, patience=1.0) as store:
+        for key in ("x", "y"):
+            with pytest.raises(Rejected, match=r"bucket of .* does not exist"):
+                await store.look(key)
 
 
 @pytest.mark.parametrize(
