@@ -18,6 +18,7 @@ from roar_publisher.cli.verify.unchecked import unchecked
 from roar_publisher.exit_codes import ExitCode
 from roar_publisher.state.errors import Interrupted, PublisherError
 from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.status import CountedStatus
 from roar_publisher.text import count, printable_line
 
@@ -25,14 +26,17 @@ from roar_publisher.text import count, printable_line
 def verify_all(folder: StateFolder, age: float, objects: ObjectOrder | None, *, as_json: bool) -> ExitCode:
     """Verify each lineage that was published, and verified, at least `age` seconds ago, and print each verdict.
 
-    What cannot be checked does not stop the others. Raises Interrupted; what was verified is recorded.
+    What cannot be checked does not stop the others. A registry that is away is asked once, and its lineages stay due.
+    Raises Interrupted; what was verified is recorded.
     """
     codes = []
+    away: dict[str, PublisherError] = {}
     for found in due_again(folder, age, time.time()):
-        verified = _verify_one(folder, found, objects, as_json=as_json)
+        verified = _verify_one(folder, found, objects, away, as_json=as_json)
         if verified is not None:
             codes.append(verified)
-            record_check(folder, found, verified, time.time())
+            if found.plan.registry not in away:
+                record_check(folder, found, verified, time.time())
     numbers = {code: codes.count(code) for code in (ExitCode.PUBLISHED, ExitCode.FAILED, ExitCode.UNCHECKED)}
     proven, differing, unchecked = numbers.values()
     code = next((code for code in (ExitCode.FAILED, ExitCode.UNCHECKED) if numbers[code]), ExitCode.PUBLISHED)
@@ -47,10 +51,20 @@ def verify_all(folder: StateFolder, age: float, objects: ObjectOrder | None, *, 
 
 
 def _verify_one(
-    folder: StateFolder, found: CountedStatus, objects: ObjectOrder | None, *, as_json: bool
+    folder: StateFolder,
+    found: CountedStatus,
+    objects: ObjectOrder | None,
+    away: dict[str, PublisherError],
+    *,
+    as_json: bool,
 ) -> ExitCode | None:
-    """Verify a lineage and print the verdict. Return None if it is not published any more."""
+    """Verify a lineage and print the verdict. Return None if it is not published any more.
+
+    away: the registries that did not answer, with the problem.
+    """
     try:
+        if (known := away.get(found.plan.registry)) is not None:
+            raise known
         with ExitStack() as journals:
             order = own_target(found.paths, journals)
             if order is None:
@@ -64,6 +78,8 @@ def _verify_one(
     except Interrupted:
         raise
     except PublisherError as problem:
+        if problem.reason is Reason.OFFLINE:
+            away[found.plan.registry] = problem
         lineage, registry = found.progress.hash, found.plan.registry
         if as_json:
             event = {"event": "unchecked", "publish_id": found.plan.id, "hash": lineage, "registry": registry}
