@@ -218,9 +218,11 @@ def digest_of(descriptor: int) -> str:
 def _open_work_folder(path: Path, descriptor: int) -> int:
     """Open and lock the work folder, which is made if it is missing."""
     where = shown(str(path / WORK_FOLDER))
+    made = False
     while True:
         with suppress(FileExistsError):
             os.mkdir(WORK_FOLDER, 0o700, dir_fd=descriptor)
+            made = True
         try:
             work = os.open(WORK_FOLDER, FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=descriptor)
         except FileNotFoundError:  # the process before has removed it
@@ -230,7 +232,7 @@ def _open_work_folder(path: Path, descriptor: int) -> int:
         try:
             found = os.fstat(work)
             if found.st_uid != os.geteuid() or found.st_mode & OTHERS_MAY_WRITE:
-                raise LocalProblem(f"{where} is not yours alone", next_step="remove it, or choose another folder")
+                raise _not_own(where, descriptor, made=made)
             fcntl.flock(work, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_there(found, WORK_FOLDER, descriptor):  # the process before may have removed it
                 return work
@@ -241,6 +243,16 @@ def _open_work_folder(path: Path, descriptor: int) -> int:
         except BaseException:
             os.close(work)
             raise
+
+
+def _not_own(where: str, parent: int, *, made: bool) -> LocalProblem:
+    """Return the error for a work folder that others may write into. made: this process has just made it."""
+    if not made:
+        return LocalProblem(f"{where} is not yours alone", next_step="remove it, or choose another folder")
+    with suppress(OSError):
+        os.rmdir(WORK_FOLDER, dir_fd=parent)
+    what = "the file system keeps no owners or permissions, so a folder in it cannot be yours alone"
+    return LocalProblem(f"{where} cannot be used: {what}", next_step="choose another folder (--to), and copy the files")
 
 
 def _is_there(expected: os.stat_result, name: str, parent: int) -> bool:

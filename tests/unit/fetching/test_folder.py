@@ -46,6 +46,20 @@ def test_names_that_lead_out_are_refused_again_where_files_are_opened(fetching: 
         fetching.run(fetching.named(name))
 
 
+def test_a_file_system_without_permissions_is_named(fetching: Fetching, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CIFS, drvfs, shared folders of virtual machines."""
+    make = os.mkdir
+
+    def make_for_all(path: str, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
+        make(path, mode, dir_fd=dir_fd)
+        os.chmod(path, 0o777, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "mkdir", make_for_all)
+    with pytest.raises(LocalProblem, match="keeps no owners or permissions"):
+        fetching.run(fetching.files(x=b"x"))
+    assert list(fetching.target.iterdir()) == []
+
+
 def test_a_folder_in_the_place_of_a_file_and_a_file_in_the_place_of_a_folder_stay(fetching: Fetching) -> None:
     (fetching.target / "x").mkdir(parents=True)
     (fetching.target / "y").write_bytes(b"mine")
