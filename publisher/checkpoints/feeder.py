@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from roar_publisher.checkpoints.record import End, Record
 from roar_publisher.checkpoints.series import DONE, FOLDER, TAKEN, WAITING, Series, registered, series_in
 from roar_publisher.checkpoints.snapshot import has_clone
-from roar_publisher.state.errors import Conclusion, Interrupted, PublisherError, UsageProblem
+from roar_publisher.state.errors import Conclusion, Interrupted, PublisherError, Transient, UsageProblem
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import Reason
@@ -60,7 +60,9 @@ class CheckpointFeeder:
         self._clock = clock
         self._paused: dict[Path, float] = {}  # until when, by the folder that could not be used
         self._missed: set[Path] = set()  # projects that are not there any more, which was logged
-        self._passed: dict[Path, set[str]] = {}  # what could not be planned and lets the others go first, by series
+        self._passed: dict[
+            Path, list[str]
+        ] = {}  # by series, what lets the others go first; what was tried last at the end
         self._call: Stoppable | None = None
         self._stopped = False
 
@@ -117,11 +119,14 @@ class CheckpointFeeder:
             self._log.exception("a defect keeps checkpoints from being published")
             what, next_step = "the program itself is at fault", "roar daemon logs"
         self._pause(series.folder)
+        self._report(series, what, next_step)
+        return False
+
+    def _report(self, series: Series, what: str, next_step: str) -> None:
         if not self._stopped:
             self._log.warning("checkpoints of %s: %s; next: %s", series.folder.parents[3], what, next_step)
             with suppress(OSError):
                 series.set_problem(what, next_step)
-        return False
 
     def _advance(self, series: Series) -> bool:
         taken = series.records(TAKEN)
@@ -132,17 +137,31 @@ class CheckpointFeeder:
             return self._follow(series, next(one for one in taken if one.end != End.FAILED))
         for record in self._in_turn(series):
             if series.move(record.name, WAITING, TAKEN):  # otherwise it was skipped at this moment
-                self._plan(series, record)
+                try:
+                    self._plan(series, record)
+                except PublisherError as problem:
+                    if not self._is_next_untried(series, record):
+                        raise
+                    self._report(series, problem.what, problem.next_step)
                 return True
         return False
 
     def _in_turn(self, series: Series) -> list[Record]:
-        """Return what waits, the oldest first. What could not be planned comes again after all the others."""
-        waiting, passed = series.records(WAITING), self._passed.setdefault(series.folder, set())
-        passed &= {one.name for one in waiting}
-        if len(passed) == len(waiting):
-            passed.clear()
-        return [one for one in waiting if one.name not in passed]
+        """Return what waits: the oldest first, then what could not be planned, in the order in which it was tried."""
+        passed = self._passed.get(series.folder, [])
+        waiting = series.records(WAITING)
+        return sorted(waiting, key=lambda one: passed.index(one.name) if one.name in passed else -1)
+
+    def _is_next_untried(self, series: Series, failed: Record) -> bool:
+        """Return whether there is another one to be tried at once, because what is wrong may be wrong with one only."""
+        passed = self._passed.get(series.folder, [])
+        return failed.name in passed and any(one.name not in passed for one in series.records(WAITING))
+
+    def _pass(self, series: Series, record: Record) -> None:
+        """Let the others go first."""
+        waiting = {one.name for one in series.records(WAITING)} - {record.name}
+        passed = [name for name in self._passed.get(series.folder, []) if name in waiting]
+        self._passed[series.folder] = [*passed, record.name]
 
     def _look_again(self, series: Series, record: Record) -> bool:
         """Note what became of a put that failed: another attempt, or its end. Return whether anything did."""
@@ -209,12 +228,15 @@ class CheckpointFeeder:
                     self._changed(series, record)
                     return
                 if problem.conclusion is not Conclusion.STOPPED:
-                    self._passed.setdefault(series.folder, set()).add(record.name)
                     series.update(TAKEN, replace(record, detail=problem.what))
+                    if not isinstance(problem, Transient):  # that is not wrong with this one alone
+                        self._pass(series, record)
                 series.move(record.name, TAKEN, WAITING)
                 raise
         series.update(TAKEN, replace(record, publish_id=publish_id, detail=""))
         series.set_problem("", "")
+        if record.name in self._passed.get(series.folder, []):
+            del self._passed[series.folder]  # what was wrong with it was perhaps wrong with the others, too
 
     def _planned(self, record: Record) -> str | None:
         """Return the put that an earlier process planned for a checkpoint."""

@@ -3,15 +3,18 @@
 import logging
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from roar_publisher.checkpoints.feeder import RETRY_SECONDS, CheckpointFeeder
 from roar_publisher.checkpoints.record import Record
-from roar_publisher.checkpoints.series import TAKEN, WAITING
-from roar_publisher.state.errors import Interrupted, LocalProblem, NeedsUser
+from roar_publisher.checkpoints.series import DONE, TAKEN, WAITING
+from roar_publisher.state.errors import Interrupted, LocalProblem, NeedsUser, Transient
+from roar_publisher.state.machine import State
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import Reason
+from roar_publisher.state.record import Progress
 from tests.support.checkpoints import Make
 
 
@@ -27,26 +30,59 @@ def test_the_others_go_first_and_it_is_tried_again_after_them(
             raise refused[record.step]
         return f"{record.step:08d}"
 
+    found = SimpleNamespace(progress=Progress(state=State.STAGE), queued=SimpleNamespace(parked=False), reason=None)
     monkeypatch.setattr(CheckpointFeeder, "_put", put)
+    monkeypatch.setattr(CheckpointFeeder, "_status", lambda *_: found)
     with make() as publisher:
         for step in (1, 2, 3):
             publisher.submit(model, step=step, pin=True)
     now, series = [0.0], publisher._series
     feeder = CheckpointFeeder(StateFolder(tmp_path / "state"), log=logging.getLogger(__name__), clock=lambda: now[0])
-    for _ in range(3):
-        feeder.feed()
-        now[0] += RETRY_SECONDS
-    assert tried == [1, 2, 3], "one a minute until one can be planned"
+    feed(feeder)
+    assert tried == [1, 2, 3], "at once: a drain does not come back"
     assert [(one.state, one.detail) for one in publisher.checkpoints()] == [
         ("waiting", "a secret would be redacted"),
         ("waiting", "no room"),
         ("publishing", ""),
     ]
-    assert series.move("step-00000003", TAKEN, "done")
+    assert series.move("step-00000003", TAKEN, DONE)
+    for _ in range(3):
+        feed(feeder)
+        now[0] += RETRY_SECONDS
+    assert tried[3:] == [1, 2, 1], "one a minute, in turn"
+    del refused[2]
+    feed(feeder)
+    assert tried[6:] == [2]
+    assert [one.detail for one in publisher.checkpoints()] == ["a secret would be redacted", "", ""]
+    assert series.move("step-00000002", TAKEN, DONE)
     del refused[1]
-    assert feeder.feed()
-    assert tried[3:] == [1]
-    assert [one.detail for one in publisher.checkpoints()] == ["", "no room", ""]
+    feed(feeder)
+    assert tried[7:] == [1], "at once, because what was wrong may be right"
+
+
+def test_a_store_that_is_away_is_asked_once_a_minute(
+    make: Make, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+
+    def put(_: CheckpointFeeder, record: Record) -> str:
+        tried.append(record.step)
+        raise Transient("the store is away")
+
+    monkeypatch.setattr(CheckpointFeeder, "_put", put)
+    with make() as publisher:
+        for step in (1, 2):
+            publisher.submit(model, step=step, pin=True)
+    now = [0.0]
+    feeder = CheckpointFeeder(StateFolder(tmp_path / "state"), log=logging.getLogger(__name__), clock=lambda: now[0])
+    for now[0] in (0.0, RETRY_SECONDS):
+        feed(feeder)
+    assert tried == [1, 1]
+
+
+def feed(feeder: CheckpointFeeder) -> None:
+    while feeder.feed():
+        pass
 
 
 def test_one_that_a_stopping_daemon_gave_back_is_the_next_again(
