@@ -31,15 +31,18 @@ _BY_KEY = (
 )
 
 
-def published_hashes(metadata: str | None) -> list[str]:
-    """Return the hashes of a session's earlier publishes, from its `metadata`; none if the note is invalid."""
+def published_lineage(metadata: str | None) -> tuple[list[str], list[str]]:
+    """Return the hashes of a session's last publish and the uids of its jobs, from its `metadata`.
+
+    There are none if the note is invalid.
+    """
     note: object = _parsed(metadata)
     for key in ("roar", "remote_publication", "glaas"):
         note = note.get(key) if isinstance(note, dict) else None
     if not isinstance(note, dict):
-        return []
-    hashes = (note.get("session_hash"), note.get("prepared_session_hash"))
-    return [value for value in hashes if isinstance(value, str)]
+        return [], []
+    hashes, jobs = (note.get("session_hash"), note.get("prepared_session_hash")), note.get("jobs")
+    return [value for value in hashes if isinstance(value, str)], list(jobs) if isinstance(jobs, dict) else []
 
 
 def with_publication(

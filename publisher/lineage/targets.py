@@ -19,7 +19,7 @@ from pathlib import Path
 from roar_publisher.lineage.content import OtherDigests, blake3_of
 from roar_publisher.lineage.database import RoarDatabase, Row
 from roar_publisher.lineage.hashing import session_hashes
-from roar_publisher.lineage.publication import published_hashes
+from roar_publisher.lineage.publication import published_lineage
 from roar_publisher.lineage.rows import SessionRow
 from roar_publisher.lineage.selection import NOISE
 from roar_publisher.lineage.upstream import drop_reruns, pick_needs, pick_relatives, pick_upstream
@@ -143,10 +143,13 @@ def _pick_by_hex(database: RoarDatabase, target: str, identities: Iterable[str])
     artifact = _artifact_named(database, target)
     if artifact is not None:
         return _pick_artifact(database, artifact)
-    sessions = _sessions_named(database, target) or _sessions_hashing_to(database, target, identities)
-    if len(sessions) > 1:
-        raise _ambiguous(target, "sessions", [session.hash or f"session {session.id}" for session in sessions])
-    return _pick_session(database, sessions[0]) if sessions else None
+    named = _named(database, target) or {
+        session.hash or f"session {session.id}": (session, [])
+        for session in _sessions_hashing_to(database, target, identities)
+    }
+    if len(named) > 1:
+        raise _ambiguous(target, "sessions", list(named))
+    return next((_pick_published(database, *found) for found in named.values()), None)
 
 
 def _pick_job(database: RoarDatabase, job: int, session_id: int | None) -> SessionRow:
@@ -169,14 +172,34 @@ def _beginning_with(database: RoarDatabase, sql: str, prefix: str) -> list[Row]:
     return list(database.query(f"{sql} BETWEEN ? AND ? LIMIT {_SHOWN}", prefix, prefix + "g"))
 
 
-def _sessions_named(database: RoarDatabase, prefix: str) -> list[SessionRow]:
-    """Return the sessions whose local or published hash has this prefix."""
-    named = []
+def _pick_published(database: RoarDatabase, session: SessionRow, uids: list[str]) -> SessionRow:
+    """Pick the jobs that a publish of the session had, or all of its jobs if that is unknown."""
+    if not uids:
+        return _pick_session(database, session)
+    rows = [database.one("SELECT id FROM jobs WHERE job_uid = ?", uid) for uid in uids]
+    if None in rows:
+        raise UsageProblem(
+            "roar.db no longer has all jobs of the lineage with this hash",
+            next_step="publish what is there: `roar publish`",
+        )
+    database.pick(row[0] for row in rows if row is not None)
+    return session
+
+
+def _named(database: RoarDatabase, prefix: str) -> dict[str, tuple[SessionRow, list[str]]]:
+    """Return the newest session under each local or published hash that has this prefix.
+
+    Beside it, the jobs that were published under that hash: a target may have been only a part of the session.
+    """
+    named: dict[str, tuple[SessionRow, list[str]]] = {}
     with database.long_notes():
         for *columns, metadata in database.query(f"SELECT {_SESSION_COLUMNS}, metadata FROM sessions ORDER BY id DESC"):
             session = SessionRow(*columns)
-            if any(name.startswith(prefix) for name in (session.hash or "", *published_hashes(metadata))):
-                named.append(session)
+            hashes, uids = published_lineage(metadata)
+            if (session.hash or "").startswith(prefix):
+                named.setdefault(str(session.hash), (session, []))
+            elif published := [name for name in hashes if name.startswith(prefix)]:
+                named.setdefault(published[0], (session, uids))
     return named
 
 
@@ -189,10 +212,20 @@ def _sessions_hashing_to(database: RoarDatabase, prefix: str, identities: Iterab
         if database.one(f"SELECT 1 FROM jobs WHERE session_id = ? AND NOT {NOISE}", session.id) is None:
             continue
         _pick_session(database, session)
-        if any(name.startswith(prefix) for name in session_hashes(database, session, names)):
+        if any(name.startswith(prefix) for name in _hashes(database, session, names)):
             found.append(session)
         database.execute("DELETE FROM picked")
     return found
+
+
+def _hashes(database: RoarDatabase, session: SessionRow, identities: tuple[str, ...]) -> list[str]:
+    """Return the canonical hashes of a session whose jobs are picked; none if it cannot be published."""
+    try:
+        return list(session_hashes(database, session, identities))
+    except LocalProblem as problem:
+        if problem.reason not in (Reason.INCOMPLETE_JOB, Reason.NOTHING_TO_PUBLISH):
+            raise
+        return []
 
 
 def _recorded_at(database: RoarDatabase, path: str) -> str | None:

@@ -18,10 +18,10 @@ from roar_publisher.lineage.database import open_database
 from roar_publisher.lineage.guard import VALUE_LIMIT
 from roar_publisher.lineage.plan import build_plan
 from roar_publisher.lineage.project import find_project
-from roar_publisher.lineage.publication import PublicationMarks, published_hashes
+from roar_publisher.lineage.publication import PublicationMarks, published_lineage
 from roar_publisher.lineage.targets import pick_target
 from roar_publisher.state import mounts
-from roar_publisher.state.errors import Conclusion, LocalProblem
+from roar_publisher.state.errors import Conclusion, LocalProblem, UsageProblem
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.units import Kind, Unit
 from tests.support.lineage import roarcli
@@ -218,7 +218,7 @@ def test_the_note_is_merged_into_the_session_metadata(database: Path) -> None:
         "published_at": NOW,
         "jobs": {"3e1aa3ee": "remote1", "e4e8c149": "remote2", "deleted": "remote3"},
     }
-    assert published_hashes(text) == [HASH, PREPARED]
+    assert published_lineage(text)[0] == [HASH, PREPARED]
 
 
 def test_a_note_that_is_longer_than_other_texts_may_be_is_written_and_read(database: Path, tmp_path: Path) -> None:
@@ -226,9 +226,11 @@ def test_a_note_that_is_longer_than_other_texts_may_be_is_written_and_read(datab
     for _ in range(2):
         mark(database, [JOBS[0], *((f"{number:08x}", "r" * 60_000) for number in range(80))])
     assert rows(database, f"SELECT length(metadata) > {VALUE_LIMIT} FROM sessions") == [(1,)]
-    for target in (None, HASH, PREPARED[:8]):
-        with open_database(database) as opened:
-            assert pick_target(opened, target, tmp_path, ()).id == 1
+    with open_database(database) as opened:
+        assert pick_target(opened, None, tmp_path, ()).id == 1
+    for target in (HASH, PREPARED[:8]):  # the note is found, and names jobs that are not there
+        with open_database(database) as opened, pytest.raises(UsageProblem, match="no longer has all jobs"):
+            pick_target(opened, target, tmp_path, ())
 
 
 @pytest.mark.parametrize("broken", ["{", "[1]", "7", " ", '{"roar": 3}', '{"roar": {"remote_publication": []}}'])
@@ -236,7 +238,7 @@ def test_a_broken_note_is_replaced(database: Path, broken: str) -> None:
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("UPDATE sessions SET metadata = ?", (broken,))
     mark(database)
-    assert published_hashes(rows(database, "SELECT metadata FROM sessions")[0][0]) == [HASH, PREPARED]
+    assert published_lineage(rows(database, "SELECT metadata FROM sessions")[0][0])[0] == [HASH, PREPARED]
 
 
 @pytest.mark.usefixtures("_slices")

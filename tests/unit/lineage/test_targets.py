@@ -204,6 +204,35 @@ def test_a_link_recorded_as_bytes_is_sent_as_text_and_number(tmp_path: Path, tab
     assert len(picked(recorder.project(), None)) == 1
 
 
+def test_a_published_hash_means_what_was_published_under_it(tmp_path: Path) -> None:
+    """Both sessions were published for the same file, which is why they have the hash in common."""
+    note = publication("ab" * 32, jobs={"00000001": "1" * 32})
+    with Recorder(tmp_path) as recorder:
+        recorder.job(1)
+        recorder.job(2)
+        recorder.connection.execute("UPDATE sessions SET metadata = ?", (json.dumps(note),))
+        recorder.session(metadata=json.dumps(note))
+    for target in ("ab" * 32, "ab" * 6):
+        assert [uid for uid, _parent in picked(recorder.project(), target)] == ["00000001"]
+
+
+def test_a_lineage_that_is_no_longer_whole_is_not_published_under_its_hash(tmp_path: Path) -> None:
+    with Recorder(tmp_path) as recorder:
+        recorder.job(1)
+        note = publication("ab" * 32, jobs={"00000001": "1" * 32, "gone": "2" * 32})
+        recorder.connection.execute("UPDATE sessions SET metadata = ?", (json.dumps(note),))
+    with pytest.raises(UsageProblem, match="no longer has all jobs"):
+        picked(recorder.project(), "ab" * 32)
+
+
+def test_a_session_that_cannot_be_published_hides_no_other(tmp_path: Path) -> None:
+    with Recorder(tmp_path) as recorder:
+        recorder.job(1)
+        recorder.job(1, session_id=recorder.session(), job_uid="incomplete", step_number=None)
+    with pytest.raises(UsageProblem, match="names no file"):
+        picked(recorder.project(), "cd" * 32)
+
+
 def picked(
     project: Project, target: str | None, cwd: Path = Path("/nowhere"), identities: list[str] | None = None
 ) -> Jobs:
@@ -218,8 +247,8 @@ def roars(lineage: Any) -> Jobs:
     return [(job["job_uid"], job["parent_job_uid"] or None) for job in roarcli.published_jobs(lineage)]
 
 
-def publication(session_hash: str) -> dict[str, Any]:
-    return {"roar": {"remote_publication": {"glaas": {"session_hash": session_hash}}}}
+def publication(session_hash: str, **more: Any) -> dict[str, Any]:
+    return {"roar": {"remote_publication": {"glaas": {"session_hash": session_hash} | more}}}
 
 
 def random_lineage(recorder: Recorder, chance: random.Random) -> None:
