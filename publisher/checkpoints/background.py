@@ -11,7 +11,7 @@ from threading import Event, Thread
 from roar_publisher.checkpoints.record import Record
 from roar_publisher.checkpoints.series import Series
 from roar_publisher.checkpoints.snapshot import clone
-from roar_publisher.daemon.background import start
+from roar_publisher.daemon.background import is_traced, start
 from roar_publisher.daemon.settings import user_settings
 from roar_publisher.daemon.wake import wake
 from roar_publisher.state.errors import PublisherError
@@ -19,8 +19,6 @@ from roar_publisher.state.home import home_to_read
 from roar_publisher.state.paths import StateFolder
 
 log = logging.getLogger("roar_publisher")
-TRACED = "ROAR_WRAP"
-"""The environment variable that `roar run` sets for what it traces."""
 FINISH_SECONDS = 60.0
 """How long the end of the process may wait for copies. One that is incomplete then is not used."""
 
@@ -35,7 +33,7 @@ class Background:
     def __init__(self, folder: StateFolder, series: Series, *, start_daemon: bool) -> None:
         self._folder = folder
         self._series = series
-        self._start = start_daemon and os.environ.get(TRACED) != "1"
+        self._start = start_daemon and not is_traced(os.environ)
         self._tasks = SimpleQueue[Callable[[], None] | None]()
         self._warned = False
         self._thread = Thread(target=self._run, name="roar_publisher checkpoints", daemon=True)

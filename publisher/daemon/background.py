@@ -35,6 +35,8 @@ LAST_OUTPUT_LINES = 5
 
 COMMAND = ("-P", "-m", "roar_publisher", "daemon", "run")
 """Interpreter arguments that run the daemon. With -P, modules are not imported from the current folder."""
+TRACED = "ROAR_WRAP"
+"""The environment variable that `roar run` sets for what it traces, and waits for."""
 PATHS = (
     *("AWS_CA_BUNDLE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE"),
     *("CLOUDSDK_CONFIG", "CURL_CA_BUNDLE", "GOOGLE_APPLICATION_CREDENTIALS", "REQUESTS_CA_BUNDLE", "ROAR_SSH_KEY"),
@@ -133,6 +135,11 @@ def import_path(environ: Mapping[str, str]) -> str | None:
     if package_folder.name not in SITE_FOLDERS and str(package_folder) not in folders:
         folders.insert(0, str(package_folder))
     return os.pathsep.join(folders) or None
+
+
+def is_traced(environ: Mapping[str, str]) -> bool:
+    """Return whether `roar run` traces this process. It would trace a daemon, too, and wait for its end."""
+    return environ.get(TRACED) == "1"
 
 
 def _spawn(folder: StateFolder) -> subprocess.Popen[bytes]:

@@ -4,12 +4,13 @@ import os
 from collections.abc import Sequence
 
 from roar_publisher.auth.choice import Choice, Decision
-from roar_publisher.daemon.background import start
+from roar_publisher.daemon.background import is_traced, running, start
 from roar_publisher.daemon.settings import user_settings
 from roar_publisher.daemon.wake import wake
 from roar_publisher.planning.freezing import FrozenPlan
 from roar_publisher.publishing.errors import Unfinished
 from roar_publisher.publishing.observer import PublishObserver
+from roar_publisher.report import Noted
 from roar_publisher.state.errors import LocalProblem, NeedsUser
 from roar_publisher.state.home import home_to_read
 from roar_publisher.state.paths import StateFolder
@@ -23,16 +24,18 @@ def leave_to_daemon(frozen: FrozenPlan, folder: StateFolder, observer: PublishOb
     with frozen.publish as owned:
         owned.journal.queue.detach()
     ensure_daemon(frozen.plan.id, folder)
+    if is_traced(os.environ) and running(folder) is None:
+        observer.report(Noted("no daemon is started inside of roar run; outside of it: roar daemon start"))
     observer.detached(frozen.plan, resumed=frozen.resumed)
 
 
 def ensure_daemon(publish_id: str, folder: StateFolder) -> None:
     """Ensure that a daemon runs that takes what is queued, unless the user starts it elsewhere (`start_daemon`).
 
-    Raises Unfinished if none can be started.
+    None is started inside of `roar run`. Raises Unfinished if none can be started.
     """
     try:
-        if user_settings(os.environ, home_to_read()).start_daemon:
+        if not is_traced(os.environ) and user_settings(os.environ, home_to_read()).start_daemon:
             start(folder)
     except LocalProblem as problem:
         problem.kept = f"Publish {publish_id} is queued; a daemon takes it as soon as one runs."

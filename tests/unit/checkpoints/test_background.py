@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from roar_publisher.checkpoints import background
-from roar_publisher.checkpoints.background import TRACED, Background
+from roar_publisher.checkpoints.background import Background
 from roar_publisher.checkpoints.opening import Settings
 from roar_publisher.checkpoints.record import Record
 from roar_publisher.checkpoints.series import Series
+from roar_publisher.daemon.background import TRACED
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.record import NamedBy

@@ -16,6 +16,7 @@ from roar_publisher import CheckpointPublisher, CheckpointStatus
 from roar_publisher.checkpoints import background
 from roar_publisher.checkpoints.record import End, Record
 from roar_publisher.checkpoints.series import DONE, TAKEN, WAITING, Series
+from roar_publisher.daemon.background import TRACED
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from tests.support.checkpoints import Make
 
@@ -319,7 +320,7 @@ def test_a_forked_process_cannot_submit_and_ends_nothing(make: Make, model: Path
 def test_inside_of_roar_run_no_daemon_is_started(
     make: Make, monkeypatch: pytest.MonkeyPatch, captured: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setenv(background.TRACED, "1")
+    monkeypatch.setenv(TRACED, "1")
     monkeypatch.setattr(background, "start", lambda folder: pytest.fail("roar run would trace it"))
     with CheckpointPublisher(tmp_path / "traced", visibility="public") as publisher:
         publisher.close()
