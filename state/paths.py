@@ -28,7 +28,7 @@ from msgspec import Struct
 
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.lock import exclusively
-from roar_publisher.state.private import forget_private, read_private, write_private
+from roar_publisher.state.private import forget_private, make_private_folder, read_private, write_private
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.system_errors import explain_os_error
 from roar_publisher.state.trust import check_state_folder
@@ -115,6 +115,11 @@ class PublishPaths(Struct, frozen=True):
         """Store what a put will write into roar.db. Private, because it is not redacted, like roar.db itself."""
         with _state_problems(self.folder):
             write_private(self._put_record, text.encode("utf-8"))
+
+    def has_put_record(self) -> bool:
+        """Return whether there is a put record."""
+        with _state_problems(self.folder):
+            return self._put_record.exists()
 
     def forget_put_record(self) -> None:
         """Remove the put record. Harmless if there is none."""
@@ -263,7 +268,7 @@ class StateFolder(Struct, frozen=True):
 
     def make(self) -> None:
         """Make the folder if it is missing. Raises OSError, and LocalProblem if another user has made it since."""
-        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(self.root)
         self.publishes.mkdir(mode=0o700, exist_ok=True)
         check_state_folder(self.root)
 

@@ -59,6 +59,20 @@ def replacing(path: Path, *, room: int = 0, durable: bool = False) -> Iterator[C
             os.unlink(new)  # already gone if it was renamed
 
 
+def make_private_folder(folder: Path) -> None:
+    """Make a folder of mode 0700, and each missing one above it, unless it exists. Raises OSError.
+
+    `Path.mkdir` applies the mode to the last one only: with an open umask, others could replace those above it.
+    """
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except FileNotFoundError:
+        if folder.parent == folder:
+            raise
+        make_private_folder(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
 def create_private(path: Path) -> None:
     """Create an empty file of mode 0600, unless it exists, for a library that opens it by its name.
 
@@ -67,6 +81,13 @@ def create_private(path: Path) -> None:
     """
     with suppress(OSError):
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_MODE))
+
+
+def make_private(path: Path) -> None:
+    """Do the same as `create_private`, and take a file from others that an earlier release made for them, too."""
+    create_private(path)
+    with suppress(OSError):
+        os.chmod(path, PRIVATE_MODE)
 
 
 def forget_private(path: Path) -> None:

@@ -3,6 +3,7 @@
 import sqlite3
 from pathlib import Path
 
+from roar_publisher.state.private import make_private
 from roar_publisher.state.regular import check_own
 
 BUSY_SECONDS = 30.0
@@ -11,19 +12,24 @@ SUFFIXES = ("", "-journal", "-wal", "-shm")
 """What SQLite adds to the name of a database for its other files."""
 
 
-def open_rebuildable(path: Path, script: str) -> sqlite3.Connection:
+def open_rebuildable(path: Path, script: str, *, private: bool = False) -> sqlite3.Connection:
     """Open a file, which is made if it is missing, and replaced by an empty one if it is damaged.
 
-    script: pragmas and tables. The connection commits each statement by itself, and belongs to one thread at a time.
-    Raises OSError for what is not a file of its own (`check_own`), and sqlite3.Error.
+    script: pragmas and tables. private: others may not read it, whatever the umask.
+    The connection commits each statement by itself, and belongs to one thread at a time. Raises OSError for what is
+    not a file of its own (`check_own`), and sqlite3.Error.
     """
     check_own(path)
     try:
+        if private:
+            make_private(path)
         return _opened(path, script)
     except sqlite3.OperationalError:  # busy, full, not allowed
         raise
     except sqlite3.DatabaseError:
         remove(path)
+        if private:
+            make_private(path)
         return _opened(path, script)
 
 

@@ -3,6 +3,7 @@
     publishes/.<id>                 a folder whose process died before it had locked it
     publishes/<id>                  without a lock's holder and without a frozen plan: nothing was sent for it
     publishes/<id>/session-token    of a publish that has ended
+    publishes/<id>/put-record       of one that was cancelled
     publishes/<id>/**/*.new         a private file that was not completely written
     key.new, key.<hex>              the same of the user's key; an older release used a random name
 
@@ -64,11 +65,14 @@ def remove_leftovers(paths: PublishPaths, progress: Progress) -> None:
     needed = progress.state not in OVER or any(debt.what is DebtKind.LABELS for debt in progress.owed)
     if not needed and paths.session_token.exists():
         files.append(paths.session_token)
-    if not files:
-        return
-    with suppress(PublisherError, OSError), Lock(paths.lock):
-        for file in files:
-            file.unlink(missing_ok=True)
+    with suppress(PublisherError, OSError):
+        recorded = progress.state is State.CANCELLED and paths.has_put_record()
+        if files or recorded:
+            with Lock(paths.lock):
+                for file in files:
+                    file.unlink(missing_ok=True)
+                if recorded:
+                    paths.forget_put_record()
 
 
 def remove_folder_leftovers(folder: StateFolder, *, now: Callable[[], float] = time.time) -> None:

@@ -27,6 +27,7 @@ from roar_publisher.auth.secret import Secret
 from roar_publisher.auth.signin import CLIENT_ID, LOG_IN, Document, SignIn, environment_sign_in
 from roar_publisher.auth.subjects import names_different_user
 from roar_publisher.state.errors import NeedsUser, Rejected
+from roar_publisher.state.private import make_private_folder
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import read_bounded
 from roar_publisher.state.shell import shell_word
@@ -115,7 +116,7 @@ class BearerStore:
     async def save(self, document: Document) -> None:
         """Replace or create the sign-in atomically. Raises `LocalProblem` and keeps the old one if that fails."""
         with translated(self._path):
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(self._path.parent)
         async with locked(self._path):
             content = document.serialised()
             with replacing(self._path, len(content.reveal())) as replace:

@@ -6,7 +6,7 @@ It decides nothing: before anything is sent, the registry is asked again.
 import json
 from pathlib import Path
 
-from roar_publisher.state.private import read_private, write_private
+from roar_publisher.state.private import make_private_folder, read_private, write_private
 
 
 class IdentityCache:
@@ -26,7 +26,7 @@ class IdentityCache:
     def store(self, registry: str, fingerprint: str, identity: str) -> None:
         """Store an identity. If the file cannot be written, the registry is asked again next time."""
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(self._path.parent)
             identities = self._read() | {f"{registry} {fingerprint}": identity}
             write_private(self._path, json.dumps(identities, indent=1, sort_keys=True).encode())
         except OSError:

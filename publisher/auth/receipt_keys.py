@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from roar_publisher.auth.private_file import changed_alone
 from roar_publisher.state.errors import LocalProblem
-from roar_publisher.state.private import write_private
+from roar_publisher.state.private import make_private_folder, write_private
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import read_bounded
 from roar_publisher.state.shell import shell_word
@@ -90,7 +90,7 @@ class KnownReceiptKeys:
     def _alone(self) -> Iterator[None]:
         """Let no other process change the file during the block, and raise its OSError as LocalProblem."""
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(self.path.parent)
             with changed_alone(self.path):
                 yield
         except OSError as error:

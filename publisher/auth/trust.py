@@ -21,7 +21,7 @@ from msgspec import Struct, field
 
 from roar_publisher.auth.private_file import changed_alone
 from roar_publisher.state.errors import LocalProblem
-from roar_publisher.state.private import write_private
+from roar_publisher.state.private import make_private_folder, write_private
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.shell import shell_word
 from roar_publisher.state.system_errors import exhausted
@@ -110,7 +110,7 @@ class TrustStore:
     def _changing(self) -> Iterator[Trust]:
         with ExitStack() as held:
             try:
-                self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_private_folder(self.path.parent)
                 held.enter_context(changed_alone(self.path))
             except OSError:
                 raise self._unwritable("its folder is not writable") from None

@@ -23,7 +23,7 @@ from roar_publisher.exit_codes import ExitCode
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.home import home
 from roar_publisher.state.paths import StateFolder
-from roar_publisher.state.private import forget_private, write_private
+from roar_publisher.state.private import forget_private, make_private_folder, write_private
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.xdg import base_folder
 
@@ -78,7 +78,7 @@ def install(service: ServiceDefinition, folder: StateFolder) -> Installed:
     A running daemon is stopped first, because two cannot run. Raises LocalProblem.
     """
     with _translated(service.path):
-        service.path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(service.path.parent)
         write_private(service.path, os.fsencode(service.text))
     if not _answers(service.probe):
         return Installed(service.path, None, _as_typed(service.enable))

@@ -31,8 +31,9 @@ def cancel_owned(owned: OwnedPublish, run: Runner) -> str:
     left = abort_uploads(owned, run)
     owed = progress.owed or _given_up(owned, progress)
     owned.journal.checkpoint(Event.CANCELLED, reason=Reason.CANCELLED, owed=owed)
-    with suppress(LocalProblem):  # already cancelled; leftover files are removed later
+    with suppress(LocalProblem):  # already cancelled; `state.sweep` removes leftover files
         owned.paths.forget_session_token()
+    with suppress(LocalProblem):
         if not progress.published:
             owned.paths.forget_put_record()
     text = _outcome(progress)

@@ -3,6 +3,7 @@
 import errno
 import os
 import pwd
+import stat
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.paths import KEY_BYTES, StateFolder
 from roar_publisher.state.private import write_private
+from roar_publisher.state.rebuildable import open_rebuildable
 from tests.support.checkout import TESTS
 from tests.support.processes import line_of, running
 from tests.support.state.folders import new_publish
@@ -199,3 +201,22 @@ def test_a_state_folder_that_cannot_be_made_is_a_local_problem(tmp_path: Path) -
 def test_a_relative_xdg_state_home_is_ignored(relative: str) -> None:
     """As the XDG Base Directory Specification says."""
     assert StateFolder.from_environment({"XDG_STATE_HOME": relative}) == StateFolder.from_environment({})
+
+
+def test_folders_above_the_state_folder_are_made_for_this_user_alone(tmp_path: Path) -> None:
+    """And so it can be used: a folder that all may write into would let others replace it."""
+    folder = StateFolder(tmp_path / ".local" / "state" / "roar")
+    folder.make()
+    folder.make()
+    made = (folder.root, *list(folder.root.parents)[:2])
+    assert [stat.S_IMODE(each.stat().st_mode) for each in made] == [0o700] * 3
+
+
+def test_what_saves_work_in_the_state_folder_is_private(tmp_path: Path) -> None:
+    path = tmp_path / "verify.db"
+    for before in (None, b"", b"no database"):
+        if before is not None:
+            path.write_bytes(before)
+            path.chmod(0o666)
+        open_rebuildable(path, "CREATE TABLE IF NOT EXISTS t (x)", private=True).close()
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -173,3 +173,14 @@ def test_a_folder_whose_process_could_not_write_its_pid_is_kept(folder: StateFol
         os.truncate(planning.lock, 0)
         remove_folder_leftovers(folder, now=lambda: time.time() + 2 * YOUNG_SECONDS)
         assert planning.lock.exists()
+
+
+def test_the_record_of_a_cancelled_put_is_removed(folder: StateFolder) -> None:
+    """Its commands and metadata are not redacted; that of a failed one is kept, which may be retried."""
+    for event, kept in ((Event.CANCELLED, False), (Event.REJECTED, True)):
+        publish = frozen(folder, LINEAGE)
+        publish.paths.write_put_record("{}")
+        publish.journal.checkpoint(event)
+        paths = died(publish)
+        list(count_all(folder))
+        assert paths.has_put_record() is kept
