@@ -110,7 +110,11 @@ class SignInPages(Struct, frozen=True):
         cookie = await service.write_accounts(_sign_in_by_code, secret, *browser)
         token = bearer_of(f"Bearer {secret}")
         if cookie is None and token is not None:
-            holder = await service.caller_identifier.authority.holder_of(token)
+            try:
+                holder = await service.caller_identifier.authority.holder_of(token)
+            except Refusal:  # nobody knows whether it was wrong
+                await service.write_accounts(give_back, guesser)
+                raise
             cookie = None if holder is None else await service.write_accounts(_sign_in_by_token, holder, *browser)
         return cookie
 

@@ -23,7 +23,7 @@ from tests.support.registry.browser import ORIGIN, Browser, code_for, registry_w
 from tests.support.registry.engines import sqlite_of
 from tests.support.registry.harness import Registry, job
 from tests.support.registry.people import Bearer
-from tests.support.registry.treqs import OWN
+from tests.support.registry.treqs import CONTEXT, OWN, Treqs, registry_of
 
 pytestmark = pytest.mark.anyio
 
@@ -296,6 +296,19 @@ async def test_a_right_code_gives_back_its_own_attempt_alone(registry: Registry,
         assert (await browser.sign_in(code_for(registry))).status_code == 303
     assert (await browser.sign_in("BBBB-BBBB-BBBB-BBBB")).status_code == 403
     assert (await browser.sign_in(code_for(registry))).status_code == 429
+
+
+async def test_a_token_that_cannot_be_checked_is_no_wrong_one(store: Store) -> None:
+    treqs = Treqs()
+    registry = registry_of(store, treqs)
+    del registry.client.headers["Content-Type"]
+    treqs.answers["Bearer hers"] = httpx2.Response(502)
+    browser = Browser(registry.client, "http://registry")
+    async with registry.client:
+        for _ in range(MAX_FAILURES + 1):
+            assert (await browser.sign_in("hers")).status_code == 503
+        treqs.answers["Bearer hers"] = CONTEXT
+        assert (await browser.sign_in("hers")).status_code == 303
 
 
 def test_the_record_of_attempts_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
