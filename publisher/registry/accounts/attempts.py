@@ -25,7 +25,7 @@ MAX_GUESSERS = 10_000
 
 def begin_attempt(connection: Connection, guesser: str, now: float) -> None:
     """Count an attempt. Raises `Refusal` (429) if there were too many; the code must then not be looked at."""
-    delete_attempts(connection, now - PERIOD_SECONDS)
+    delete_attempts(connection, now - PERIOD_SECONDS, now + PERIOD_SECONDS)
     known = attempts_of(connection, guesser)
     if known is None and count_attempts(connection) >= MAX_GUESSERS:
         raise _too_many(PERIOD_SECONDS)

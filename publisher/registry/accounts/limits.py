@@ -89,7 +89,9 @@ def take_bytes(connection: Connection, client: str, size: float, limit: int, now
 
     Raises `Refusal` (429) with the seconds after which there are that many.
     """
-    rate = rate_of(connection, client) or BodyRate(0.0, now)
+    rate = rate_of(connection, client)
+    if rate is None or rate.at > now + MINUTE:  # the clock was set back
+        rate = BodyRate(0.0, now)
     level = max(0.0, rate.bytes - max(0.0, now - rate.at) / MINUTE * limit) + size
     if level > limit:
         seconds = math.ceil((level - limit) / limit * MINUTE)

@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 DRAIN_SECONDS = 24 * 3600.0
 """Seconds in which a full bucket drains."""
+AHEAD_SECONDS = 900.0
+"""A record from so far ahead is of a clock that was set back. It does not count, or it would not drain until then."""
 TOTAL_FACTOR = 10
 """The quota of all clients together, in multiples of one client's quota."""
 ALL_CLIENTS = "*"
@@ -73,7 +75,9 @@ def metered(
 
 
 def _charge(connection: Connection, client: str, quota: Amount, amount: Amount, now: float) -> None:
-    use = use_of(connection, client) or AnonymousUse(0, 0, 0, now)
+    use = use_of(connection, client)
+    if use is None or use.at > now + AHEAD_SECONDS:
+        use = AnonymousUse(0, 0, 0, now)
     drained = max(0.0, now - use.at) / DRAIN_SECONDS
     levels = []
     for name, limit, new, before in zip(

@@ -27,9 +27,11 @@ def record_attempts(connection: Connection, guesser: str, attempts: FailedAttemp
     )
 
 
-def delete_attempts(connection: Connection, before: float) -> None:
-    """Delete the records that began at this time or earlier (Unix seconds)."""
-    connection.execute("DELETE FROM attempts WHERE since <= :before", {"before": before})
+def delete_attempts(connection: Connection, before: float, after: float) -> None:
+    """Delete the records that began up to `before`, or after `after`, because the clock was set back (Unix seconds)."""
+    connection.execute(
+        "DELETE FROM attempts WHERE since <= :before OR since > :after", {"before": before, "after": after}
+    )
 
 
 def count_attempts(connection: Connection) -> int:
