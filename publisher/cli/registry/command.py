@@ -53,7 +53,7 @@ def serve(host: str, port: int, treqs_url: str | None, access_log: bool, data: P
     from roar_publisher.extras import require
 
     require("registry", "a registry of your own")
-    from roar_publisher.registry.accounts.signin_file import remember_address
+    from roar_publisher.registry.accounts.signin_file import forget_address, remember_address
     from roar_publisher.registry.server.logs import written_logs
     from roar_publisher.registry.server.serve import serve as serve_registry
     from roar_publisher.registry.store.errors import StoreError
@@ -71,6 +71,8 @@ def serve(host: str, port: int, treqs_url: str | None, access_log: bool, data: P
         public = chosen.public
         if public or host not in ANY_ADDRESS:
             remember_address(data, public[0] + chosen.base_path if public else url)
+        else:
+            forget_address(data)
         click.echo(url)
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server handles signals itself

@@ -20,6 +20,11 @@ def remember_address(data: Path, url: str) -> None:
     replace_private_file(data / ADDRESS, url.encode())
 
 
+def forget_address(data: Path) -> None:
+    """Forget the address of an earlier start, because that of the registry is not known. Raises OSError."""
+    (data / ADDRESS).unlink(missing_ok=True)
+
+
 def last_address(data: Path) -> str | None:
     """Return the last address of the registry in `data`; None if it is unknown."""
     try:

@@ -6,6 +6,7 @@ import os
 import re
 import sqlite3
 import stat
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import NoReturn, TextIO
@@ -257,3 +258,25 @@ def test_a_name_of_a_service_does_not_reach_the_terminal_as_it_is(admin: Admin) 
     assert all(row.isprintable() for row in rows)
     assert "mal ]0;title lory root" in rows[-1]
     assert admin.listed("user")[-1]["sub"] == "s\x1b[2J"
+
+
+@pytest.mark.parametrize(
+    ("host", "options", "issuer"),
+    [
+        ("127.0.0.1", [], "http://127.0.0.1:2"),
+        ("0.0.0.0", ["--public-url", "https://registry.example"], "https://registry.example"),
+        ("0.0.0.0", [], None),
+    ],
+)
+def test_a_sign_in_is_not_for_an_address_that_the_registry_had_once(
+    admin: Admin, monkeypatch: pytest.MonkeyPatch, host: str, options: list[str], issuer: str | None
+) -> None:
+    """On 0.0.0.0, the address that clients use is not known."""
+
+    def announces(host: str, port: int, data: Path, announce: Callable[[str], None], **_: object) -> None:
+        announce(f"http://{host}:{port}")
+
+    monkeypatch.setattr("roar_publisher.registry.server.serve.serve", announces)
+    admin("serve", "--port", "1")
+    admin("serve", "--host", host, "--port", "2", *options)
+    assert json.loads(admin("token", "issue", "alice", "--json")).get("issuer") == issuer
