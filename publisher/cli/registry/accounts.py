@@ -64,11 +64,14 @@ def list_users(accounts: "Accounts") -> Rows:
 @click.argument("name")
 @with_accounts()
 def remove_user(accounts: "Accounts", name: str) -> str:
-    """Remove a user with keys and tokens. What the user published stays."""
+    """Remove a user with keys and tokens. What the user published stays.
+
+    Where a TReqs service validates bearers, end the account there, too: it makes a new user here with its next request.
+    """
     from roar_publisher.registry.store import users
 
     accounts.write(users.remove_user, name)
-    return f"Removed the user {name}, who cannot sign in any more."
+    return f"Removed the user {name}. All keys and sign-ins that the registry had issued to them have ended."
 
 
 @user.command("link")
