@@ -4,7 +4,9 @@ The TReqs service and the registry's own accounts use the same shape. Unknown fi
 on.
 """
 
-from pydantic import BaseModel, ConfigDict
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.projects import memberships, projects_of_owner, users_sharing_projects
@@ -18,6 +20,15 @@ WRITING_ROLES = frozenset({OWNER, "admin", MEMBER})
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, sent: Any) -> Any:
+        """Leave out what is null and has a default (`protocol.md §2`)."""
+        if not isinstance(sent, dict):
+            return sent
+        optional = {name for name, field in cls.model_fields.items() if not field.is_required()}
+        return {name: value for name, value in sent.items() if value is not None or name not in optional}
 
 
 class AccessUser(_Part):
@@ -58,8 +69,8 @@ class AccessContext(_Part):
     """Everything that a user can see."""
 
     user: AccessUser
-    owners: list[AccessOwner]
-    projects_by_owner: dict[str, list[AccessProject]]
+    owners: list[AccessOwner] = []
+    projects_by_owner: dict[str, list[AccessProject]] = {}
 
 
 def context_of(connection: Connection, user: User) -> AccessContext:

@@ -69,6 +69,22 @@ async def test_a_cookie_of_the_service_is_sent_with_no_other_bearer(registry: Re
     assert treqs.cookies == [None, None]
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"projects_by_owner": None},
+        {"owners": None},
+        {"projects_by_owner": {"org-1": [{**PROJECT, "can_write": None}]}},
+    ],
+    ids=str,
+)
+async def test_what_the_service_sends_as_null_is_absent(registry: Registry, treqs: Treqs, changes: Json) -> None:
+    treqs.answers["Bearer hers"] = {**CONTEXT, **changes}
+    succeeded(await registry.client.get(ME, auth=ByTreqs()))
+    del treqs.answers["Bearer hers"]["projects_by_owner"]
+    succeeded(await registry.client.get(ME, auth=ByTreqs()))
+
+
 async def test_a_finalize_with_a_scope_asks_again(registry: Registry, treqs: Treqs) -> None:
     session = await staged(registry, ByTreqs())
     treqs.answers["Bearer hers"] = {**CONTEXT, "projects_by_owner": {"org-1": [{**PROJECT, "can_write": False}]}}
