@@ -108,9 +108,16 @@ class RegistryService(Struct, frozen=True):
 
         Raises `Refusal` as `bodies.read_body`, and 429 if the client sends too much in a minute.
         """
-        sent = await read_raw(request, limit or self.body_limit)
-        await self.rates.spend(client_of_request(request), len(sent), self._take_bytes)
+        await self.raw_body(request, limit)
         return await read_body(request, model, limit or self.body_limit, self.bulk.encodings)
+
+    async def raw_body(self, request: Request, limit: int | None = None) -> bytes:
+        """Return the body as it was sent, which counts once as bytes of its client. Raises `Refusal` as `body`."""
+        sent = await read_raw(request, limit or self.body_limit)
+        if not hasattr(request.state, "counted"):
+            await self.rates.spend(client_of_request(request), len(sent), self._take_bytes)
+            request.state.counted = True
+        return sent
 
     async def _take_bytes(self, client: str, size: float) -> None:
         await self.write_unseen(take_bytes, client, size, self.limits.minute_bytes, self.clock())
@@ -126,7 +133,7 @@ class RegistryService(Struct, frozen=True):
         """
         reached_at = plain_address((request.scope.get("server") or ("",))[0])
         signable = SignableRequest(
-            request.method, _signed_path(request), lambda: read_raw(request, limit or self.body_limit), reached_at
+            request.method, _signed_path(request), lambda: self.raw_body(request, limit), reached_at
         )
         return await self.caller_identifier.identify(request.headers.get("authorization"), signable)
 

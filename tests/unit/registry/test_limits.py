@@ -16,6 +16,7 @@ from roar_publisher.registry.lineages.registration import LIFETIME
 from roar_publisher.registry.lineages.sweeping import sweep_forever, sweep_slice
 from roar_publisher.registry.server.metrics import Metrics
 from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.users import remove_user
 from tests.support.registry.harness import (
     NO_AUTH,
     PROTOCOL_RELEASE,
@@ -28,7 +29,7 @@ from tests.support.registry.harness import (
     run_inline,
     succeeded,
 )
-from tests.support.registry.people import Bearer
+from tests.support.registry.people import Bearer, Ssh
 
 pytestmark = pytest.mark.anyio
 
@@ -196,6 +197,21 @@ async def test_it_counts_for_users_and_before_anything_is_read_from_the_body(tow
     succeeded(await session.post("/jobs/batch", {"jobs": [job(1)], "padding": "x" * 8000}))
     later(await session.post("/jobs/batch", {"jobs": ["no job"], "padding": "x" * 8000}))
     assert (await session.finalize())["staged_counts"]["jobs"] == 1, "small requests still fit"
+
+
+async def test_it_counts_for_signatures_that_are_refused(town: Settle) -> None:
+    here = town(minute_bytes=100_000).at(HERE)
+    unknown = here.person("bob").signed("POST", OPEN, b"x" * 50_000)
+    here.store.accounts.write(remove_user, "bob")
+    headers = {"Authorization": unknown, "Content-Type": "application/json"}
+    refused(await here.client.post(OPEN, content=b"x" * 50_000, headers=headers), 401)
+    later(await here.client.post(OPEN, content=b"x" * 51_000, headers=headers))
+
+
+async def test_a_signed_body_counts_once(town: Settle) -> None:
+    here = town(minute_bytes=10_000).at(HERE)
+    session = await here.open(auth=Ssh(here.person("alice")))
+    succeeded(await session.post("/jobs/batch", {"jobs": [job(1)], "padding": "x" * 7000}))
 
 
 async def test_few_requests_write_what_they_take_and_old_rows_go(town: Settle, store: Store) -> None:
