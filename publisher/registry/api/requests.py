@@ -26,7 +26,7 @@ class Handled(Struct, frozen=True):
     """A request that was answered.
 
     `route` is the template of its path. `status` is 0 if nobody was there to answer. `body_bytes` is the size of its
-    body, if it was declared.
+    body as it was sent, if an endpoint has read it (`bodies.read_raw`).
     """
 
     method: str
@@ -84,11 +84,8 @@ class RequestRecord:
             self._record(scope, status, time.perf_counter() - begun)
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
-        length = Headers(scope=scope).get("content-length", "")
-        declared = int(length) if length.isascii() and length.isdigit() and len(length) < 20 else 0
-        handled = Handled(
-            scope["method"], getattr(scope.get("route"), "path", NO_ROUTE), int(status), seconds, declared
-        )
+        read = len(scope.get("state", {}).get("raw_body", b""))
+        handled = Handled(scope["method"], getattr(scope.get("route"), "path", NO_ROUTE), int(status), seconds, read)
         self._observer.handled(handled)
         if access_log.isEnabledFor(logging.INFO):
             host, _port = scope.get("client") or ("", 0)

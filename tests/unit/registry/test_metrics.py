@@ -1,7 +1,7 @@
 """The figures for Prometheus."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import anyio
@@ -27,6 +27,14 @@ from roar_publisher.registry.server.serve import ServeOptions, serve
 options = ServeOptions(metrics=("127.0.0.1", int(sys.argv[3])))
 serve(sys.argv[1], 0, Path(sys.argv[2]), lambda url: print(url, flush=True), options=options)
 """
+
+
+ANONYMOUS = b'{"mode":"anonymous_public"}'
+
+
+async def in_pieces() -> AsyncIterator[bytes]:
+    """A body whose length is not declared."""
+    yield ANONYMOUS
 
 
 def figures(text: str) -> dict[str, float]:
@@ -56,6 +64,8 @@ async def test_requests_are_counted_by_route_and_status(store: Store) -> None:
         for name in (receipt["hash"], "a" * 64, "b" * 64):
             await registry.client.get(f"/api/v1/sessions/{name}")
         await registry.client.request("INVENTED", "/nowhere")
+        await registry.client.get("/api/v1/health", headers={"Content-Length": "9" * 19})
+        await registry.client.post("/api/v1/registration-sessions", content=in_pieces())
         assert (await registry.client.post("/api/v1/labels/sync", json={"labels": "none"})).is_client_error
     with published(metrics) as url:
         seen = figures(httpx2.get(url, timeout=PATIENCE).text)
@@ -64,6 +74,8 @@ async def test_requests_are_counted_by_route_and_status(store: Store) -> None:
     assert seen["roar_registry_requests_total other none 404"] == 1
     assert seen["roar_registry_request_seconds_count /api/v1/sessions/{hash}"] == 3
     assert seen["roar_registry_body_bytes_total /api/v1/registration-sessions/{id}/jobs/batch"] > 100
+    assert seen["roar_registry_body_bytes_total /api/v1/health"] == 0, "nobody has read one"
+    assert seen["roar_registry_body_bytes_total /api/v1/registration-sessions"] == 2 * len(ANONYMOUS)
     assert "roar_registry_body_bytes_total /api/v1/labels/sync" not in seen, "it was not accepted"
     assert seen["roar_registry_finalizes_total 200"] == 1
     assert seen["roar_registry_store_queue"] == 7
