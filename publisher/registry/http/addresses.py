@@ -1,12 +1,15 @@
 """Client addresses: the client that an address belongs to, and lists of trusted networks."""
 
 import ipaddress
+import re
 from collections.abc import Sequence
 
 IPV6_PREFIX = 64
 """Bits of an IPv6 address that identify a client, because a client usually controls a whole /64."""
 LONGEST_NAME = 64
 """Maximum characters that are kept of a client name that is not an address."""
+_WITH_PORT = re.compile(r"\[([^\]]+)\](?::\d+)?|([\d.]+):\d+")
+"""An address as some proxies write it into `X-Forwarded-For`, and older releases of uvicorn pass it on."""
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -60,6 +63,8 @@ def spellings(trusted: Sequence[Network]) -> list[str]:
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    if with_port := _WITH_PORT.fullmatch(host):
+        host = with_port[1] or with_port[2]
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
