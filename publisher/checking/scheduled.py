@@ -16,6 +16,10 @@ from roar_publisher.exit_codes import ExitCode
 from roar_publisher.state.errors import Interrupted, PublisherError
 from roar_publisher.state.limits import TransferLimits
 from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.reasons import Reason
+
+WAIT_FOR_NETWORK = 1 / 8
+"""The part of the usual time after which a registry that was away is asked again."""
 
 
 class ScheduledChecks(Struct, frozen=True):
@@ -34,12 +38,13 @@ class ScheduledChecks(Struct, frozen=True):
         """Verify the publish that is due longest, and return a line for the log; None if none is due.
 
         stop: ends it, with Interrupted; what was read is not read again. What cannot be checked counts as checked, so
-        that it is tried again when it is due again.
+        that it is tried again when it is due again: after WAIT_FOR_NETWORK of the time if its registry is away.
         """
         due = await in_thread(due_again, self.folder, self.every, self.clock())
         if not due:
             return None
         found = due[0]
+        earlier = 0.0
         try:
             with ExitStack() as journals:
                 order = await in_thread(own_target, found.paths, journals)
@@ -51,6 +56,8 @@ class ScheduledChecks(Struct, frozen=True):
             raise
         except PublisherError as problem:
             code, text = ExitCode.UNCHECKED, f"cannot be verified: {problem.what}"
+            if problem.reason is Reason.OFFLINE:  # as on a laptop in the evening
+                earlier = self.every * (1 - WAIT_FOR_NETWORK)
         except Exception as defect:  # counts, too: it would otherwise come first again
             self.log.error("publish %s", found.plan.id, exc_info=defect)
             code, text = ExitCode.UNCHECKED, f"cannot be verified: a defect of roar-publisher ({type(defect).__name__})"
@@ -60,5 +67,5 @@ class ScheduledChecks(Struct, frozen=True):
             if code is not ExitCode.PUBLISHED:
                 text = f"verified, and it {'differs' if code is ExitCode.FAILED else 'cannot all be read'}"
                 text += f": roar verify {found.plan.id}"
-        await in_thread(record_check, self.folder, found, int(code), self.clock())
+        await in_thread(record_check, self.folder, found, int(code), self.clock() - earlier)
         return f"publish {found.plan.id} {text}"

@@ -156,6 +156,9 @@ def test_what_cannot_be_checked_waits_and_what_is_interrupted_does_not(
         assert str(await checks.next(anyio.Event())).endswith("cannot be verified: it is away")
         assert str(await checks.next(anyio.Event())).endswith("a defect of roar-publisher (OverflowError)")
         assert await checks.next(anyio.Event()) is None
+        soon = due_again(folder, 100.0, now + 13)
+        assert len(soon) == 1, "its registry was away"
+        assert len(due_again(folder, 100.0, now + 100)) == 2
 
     monkeypatch.setattr(scheduled, "verify", verify)
     anyio.run(scenario)
