@@ -19,10 +19,12 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import filterfalse
 from pathlib import Path
 
 from msgspec import Struct
 
+from roar_publisher.planning.put.left_out import is_left_out
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.reasons import Reason
 
@@ -218,8 +220,8 @@ def _files(path: Path) -> Iterator[tuple[str, str]]:
         yield "", os.path.realpath(path)
         return
     for folder, below, names in os.walk(path):
-        below[:] = [name for name in below if name not in (".git", ".roar") and not name.startswith(BESIDE)]
-        for name in names:
+        below[:] = [name for name in below if not (is_left_out(name) or name.startswith(BESIDE))]
+        for name in filterfalse(is_left_out, names):
             full = os.path.join(folder, name)
             if os.path.isfile(full):
                 yield os.path.relpath(full, path), os.path.realpath(full)

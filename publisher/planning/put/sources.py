@@ -9,9 +9,9 @@ The rules are roar-cli's:
 - Below a folder, symlinks to files are followed and symlinks to folders are not. What is not a file (a pipe, a dangling
   link) is left out, and `put_planner` says which.
 
-Unlike roar-cli, `.git` and `.roar` are left out of a folder: they are not artifacts, change meanwhile, and hold
-secrets. Files that lead out of the project are refused (`lineage.boundary`), unless they are in a folder outside that
-was typed.
+Unlike roar-cli, what is named `.git`, `.roar` or `.roar-fetch` is left out of a folder, however it is written: it is no
+artifact, changes meanwhile, holds secrets, and is never fetched. Files that lead out of the project are refused
+(`lineage.boundary`), unless they are in a folder outside that was typed.
 """
 
 import errno
@@ -26,6 +26,7 @@ from roar_publisher.lineage.boundary import FOLLOW, find_escape, listed, real_pa
 from roar_publisher.lineage.database import RoarDatabase, open_database
 from roar_publisher.lineage.selection import NOISE
 from roar_publisher.lineage.targets import active_session
+from roar_publisher.planning.put.left_out import is_left_out
 from roar_publisher.planning.put.request import Digested, PutRequest, Snapshot, Source
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.reasons import Reason
@@ -34,7 +35,6 @@ from roar_publisher.storage.store import RENAME, check_key
 
 _STEP = re.compile(r"@(\d{1,9})")
 _DIGEST = re.compile(r"[0-9a-f]{8,64}", re.IGNORECASE)
-_LEFT_OUT = frozenset({".git", ".roar"})
 
 
 LeftOut = Callable[[Path], None]
@@ -158,9 +158,10 @@ def _below(folder: Path, typed: str, left_out: LeftOut) -> list[Source]:
 def _walk(folder: str, left_out: LeftOut) -> Iterator[str]:
     with os.scandir(folder) as entries:
         for entry in entries:
+            if is_left_out(entry.name):
+                continue
             if entry.is_dir(follow_symlinks=False):
-                if entry.name not in _LEFT_OUT:
-                    yield from _walk(entry.path, left_out)
+                yield from _walk(entry.path, left_out)
             elif _is_file(entry):
                 yield entry.path
             else:
@@ -207,9 +208,9 @@ def _outputs(database: RoarDatabase, condition: str, parameter: object, *, what:
         " AND a.kind <> 'composite' ORDER BY j.step_number, j.timestamp, j.id, o.rowid",
         parameter,
     )
-    paths = [Path(row[0]) for row in rows]
+    paths = [Path(row[0]) for row in rows if "://" not in row[0]]  # what a step wrote to a store is there already
     if not paths:
-        raise UsageProblem(f"{what} wrote no files", next_step="name the files or folders to upload")
+        raise UsageProblem(f"{what} wrote no files on this machine", next_step="name the files or folders to upload")
     gone = [str(path) for path in dict.fromkeys(paths) if not _leads_to_file(path)]
     if gone:
         raise UsageProblem(

@@ -269,6 +269,8 @@ def test_links_to_files_are_held_as_the_files_and_roars_folders_are_not(tmp_path
     (folder / "link").parent.mkdir()
     (folder / "link").symlink_to(written(tmp_path / "elsewhere", LARGE))
     written(folder / ".git" / "config", b"")
+    (folder / "library").mkdir()
+    written(folder / "library" / ".git", b"")
     (folder / "dangling").symlink_to("nothing")
     assert hold(folder, home, 0).stamps.keys() == {"link"}
     assert place(home, 0, folder, cloned=False).joinpath("link").read_bytes() == LARGE

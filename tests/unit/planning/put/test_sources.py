@@ -78,6 +78,27 @@ def test_the_whole_project_excludes_git_and_roar_folders(root: Path) -> None:
     assert not [key for key in found if key.startswith((".git/", ".roar/"))]
 
 
+@pytest.mark.parametrize("name", [".git", ".GIT", ".roar-fetch", ".Roar", ".git."])
+def test_what_is_never_fetched_is_not_stored(root: Path, name: str) -> None:
+    """A file `.git` is what a submodule and a work tree have; it holds a path of this machine."""
+    for path in (root / "out" / "library" / name, root / "out" / "part" / name / "file"):
+        path.parent.mkdir(parents=True)
+        path.write_text("gitdir: /home/someone/work/.git/modules/library")
+    (root / "out" / "library" / ".gitignore").touch()
+    assert keys(root, "out") == ["library/.gitignore"]
+
+
+def test_what_a_step_wrote_to_a_store_is_none_of_its_files(root: Path) -> None:
+    with closing(sqlite3.connect(root / ".roar" / "roar.db")) as database, database:
+        (path,) = database.execute("SELECT path FROM job_outputs WHERE path LIKE '%out3.txt'").fetchone()
+        database.execute("UPDATE job_outputs SET path = 's3://bucket/out3.txt' WHERE path = ?", (path,))
+    assert sorted(keys(root, "@1")) == [f"out{number}.txt" for number in range(5) if number != 3]
+    assert "out3.txt" not in keys(root)
+    with closing(sqlite3.connect(root / ".roar" / "roar.db")) as database, database:
+        database.execute("UPDATE job_outputs SET path = 's3://bucket/' || rowid")
+    assert "step @1 wrote no files on this machine" in refusal(root, "@1")
+
+
 def test_a_typed_symlink_is_followed(root: Path) -> None:
     (root / "latest").symlink_to("model.bin")
     (root / "folder").symlink_to(root.parent / "elsewhere")
