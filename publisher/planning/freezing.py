@@ -4,8 +4,10 @@ Nothing here uses the network. The plan is written into the journal of a new pub
 same lineage to the same registry exists, that one is used instead and the new one is discarded.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
@@ -175,7 +177,8 @@ def _find_earlier(
 
     A publish that was planned for fewer identities than may publish it now does not match. Neither does one that was
     moved to another machine. One that was imported is not reused before the user has resumed it by its id, because its
-    author may have written another lineage under the same fingerprint.
+    author may have written another lineage under the same fingerprint. Nor does one of another folder, such as a copy
+    of the project or what it was named before, except a put that is published: its marks, files and tags are there.
     """
     finished: CountedStatus | None = None
     destination = draft.put.destination if draft.put else None
@@ -186,8 +189,24 @@ def _find_earlier(
         if found.progress.reason not in ELSEWHERE:
             plan = found.plan
             named = draft.summary.provisional.keys() <= plan.provisional.keys()
-            if named and (plan.registry, plan.fingerprint, _comparable(plan.intent), plan.destination) == wanted:
+            put_before = destination is not None and found.progress.published
+            here = put_before or _is_same_file(plan.roar_db, request.project.database)
+            if (
+                named
+                and here
+                and (plan.registry, plan.fingerprint, _comparable(plan.intent), plan.destination) == wanted
+            ):
                 if found.live:
                     return found
                 finished = finished or found
     return finished if destination is not None else None
+
+
+def _is_same_file(path: str, database: Path) -> bool:
+    """Return whether a plan's roar.db is this one, perhaps under another path."""
+    if path == str(database):
+        return True
+    try:
+        return os.path.samefile(path, database)
+    except OSError:
+        return False

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -12,6 +13,7 @@ import anyio
 import pytest
 
 from roar_publisher.auth.choice import Flag
+from roar_publisher.lineage.project import find_project
 from roar_publisher.planning import freezing
 from roar_publisher.planning.freezing import FrozenPlan, freeze
 from roar_publisher.planning.plans import PublishRequest
@@ -22,6 +24,7 @@ from roar_publisher.state.errors import Owned
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.record import NamedBy
+from tests.support.lineage.captured import captured_project
 from tests.support.put.projects import NOW, put_project, request
 
 SECRET = "ghp_0123456789abcdefghijABCDEFGHIJ012345"
@@ -121,3 +124,37 @@ def test_the_plan_lock_is_held_while_a_put_is_saved(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(freezing, "_save", watched)
     planning(agree)
     assert held == [True]
+
+
+def planned_in(project: Path, state: StateFolder) -> FrozenPlan:
+    """A publish of the lineage, typed in this folder."""
+    wanted = PublishRequest(
+        find_project(project), None, project, "https://registry.example", Flag.PUBLIC, NamedBy.OPTION
+    )
+    frozen = freeze(wanted, state, clock=lambda: NOW)
+    frozen.publish.release()
+    return frozen
+
+
+def test_only_a_publish_of_the_same_folder_is_continued(tmp_path: Path) -> None:
+    """Another one would mark the roar.db of the other folder."""
+    state, project, copy = StateFolder(tmp_path / "state"), tmp_path / "diamond", tmp_path / "copy"
+    first = planned_in(captured_project("diamond", tmp_path), state)
+    assert planned_in(project, state).plan.id == first.plan.id
+    shutil.copytree(project, copy)
+    copied = planned_in(copy, state)
+    assert (copied.resumed, copied.plan.roar_db) == (False, str(copy / ".roar" / "roar.db"))
+    project.rename(tmp_path / "renamed")
+    renamed = planned_in(tmp_path / "renamed", state)
+    assert (renamed.resumed, renamed.plan.project) == (False, str(tmp_path / "renamed"))
+    project.symlink_to(tmp_path / "renamed")
+    assert planned_in(project, state).resumed
+
+
+def test_a_put_that_is_published_is_met_wherever_it_is_repeated(tmp_path: Path) -> None:
+    planning = Planning(tmp_path)
+    with planning(agree).publish as owned:
+        owned.journal.remember(hash="ab" * 32)
+        owned.journal.db.execute("UPDATE plan SET roar_db = '/elsewhere/.roar/roar.db'")
+    met = planning(agree)
+    assert (met.resumed, met.plan.id) == (True, owned.paths.id)
