@@ -7,6 +7,7 @@ only chooses among the journals of this user, and an incomplete file appears onl
 import os
 import re
 import secrets
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.regular import WITHOUT_WAITING
 
 ID_FILE = "id"
+KEPT_SECONDS = 90 * 24 * 3600.0
+"""How long an interrupted fetch can be continued."""
 _ID = re.compile(r"[0-9a-f]{32}")
 _ID_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | WITHOUT_WAITING
 
@@ -30,6 +33,7 @@ def journal_of(work: int, path: Path) -> Path:
         known = folder / f"{_read_id(work)}.db"
         if os.path.lexists(known):
             return known
+        _remove_old(folder)
     new = secrets.token_hex(16)
     forget_id(work)
     descriptor = os.open(ID_FILE, _ID_FLAGS, 0o600, dir_fd=work)
@@ -44,6 +48,15 @@ def forget_id(work: int) -> None:
     """Remove the id of a work folder. Harmless if there is none."""
     with suppress(FileNotFoundError):
         os.unlink(ID_FILE, dir_fd=work)
+
+
+def _remove_old(folder: Path) -> None:
+    """Remove the journals of fetches that nobody has continued for long: their folders may not exist any more."""
+    before = time.time() - KEPT_SECONDS
+    for path in folder.iterdir():
+        with suppress(OSError):
+            if path.lstat().st_mtime < before:
+                path.unlink()
 
 
 def _journals() -> Path | None:

@@ -1,6 +1,7 @@
 """What a cloned project brings along as `.roar-fetch` decides nothing: git makes it the user's own."""
 
 import os
+import time
 from pathlib import Path
 
 import anyio
@@ -8,6 +9,7 @@ import pytest
 
 from roar_publisher.fetching.folder import TargetFolder
 from roar_publisher.fetching.journal import FetchJournal, FetchRequest
+from roar_publisher.fetching.journal_place import KEPT_SECONDS
 from roar_publisher.fetching.service import FetchOrder, fetch
 from roar_publisher.fetching.stored import StoredFile
 from roar_publisher.state.errors import LocalProblem, UsageProblem
@@ -73,6 +75,24 @@ def test_planted_bytes_of_an_incomplete_file_do_not_appear(fetching: Fetching) -
     (fetching.work / files[0].digest).write_bytes(b"planted" * 1000)
     assert fetching.problem(files) is None
     assert fetching.there() == {"x": LARGE}
+
+
+def test_what_nobody_has_continued_for_long_is_removed(
+    fetching: Fetching, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its folder may have been removed."""
+    for name in ("old", "new"):
+        with TargetFolder.opened(tmp_path / name) as target:
+            journal = FetchJournal(target.journal)
+            journal.begin(FetchRequest("", (), "", force=False), fetching.files(x=b"x"))
+            journal.close()
+        if name == "old":
+            long_ago = time.time() - KEPT_SECONDS - 3600
+            for path in target.journal.parent.iterdir():
+                os.utime(path, (long_ago, long_ago))
+            old = target.journal
+            assert old.exists()
+    assert [path.name for path in old.parent.glob("*.db")] == [target.journal.name]
 
 
 def test_without_a_state_folder_a_fetch_begins_anew(fetching: Fetching, monkeypatch: pytest.MonkeyPatch) -> None:
