@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from roar_publisher.glaas.wire import without_null
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.projects import memberships, projects_of_owner, users_sharing_projects
 from roar_publisher.registry.store.users import User
@@ -24,11 +25,7 @@ class _Part(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _null_is_absent(cls, sent: Any) -> Any:
-        """Leave out what is null and has a default (`protocol.md §2`)."""
-        if not isinstance(sent, dict):
-            return sent
-        optional = {name for name, field in cls.model_fields.items() if not field.is_required()}
-        return {name: value for name, value in sent.items() if value is not None or name not in optional}
+        return without_null(cls, sent)
 
 
 class AccessUser(_Part):
