@@ -15,7 +15,7 @@ NAME_REACH = 128
 class Secrecy(Enum):
     """How likely a value under a name is a secret.
 
-    PASSWORD: a secret, unless it is a plain word, a number or a switch; people choose passwords.
+    PASSWORD: a secret, unless it is a plain word, a short number or a switch; people choose passwords.
     SECRET: the same, but several plain words (`my-app-secret`) are a reference to a secret.
     TOKEN: a secret if it looks machine-generated.
     VAGUE: a secret only if it can hardly be anything else; digests and ids have such names, too.

@@ -1,7 +1,8 @@
 """Decide whether a value looks like a secret, given what its name says.
 
 A name alone does not make a secret: switches, numbers, versions, references to a variable, plain words, paths and
-identifiers are never secrets. Every test takes time linear in the value.
+identifiers are never secrets, except for a longer number that is called a password. Every test takes time linear in the
+value.
 """
 
 import math
@@ -21,6 +22,8 @@ _SWITCH = re.compile(
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"[+-]?(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?\Z|0x[0-9a-f]{1,8}\Z", re.IGNORECASE)
+_PIN = re.compile(r"\d{6,}\Z")
+"""A number that is long enough to be chosen as a password; ports, ids of users and most counts are shorter."""
 # PEP 440: a version pin is never a secret, whatever its name: `tiktoken==0.11.0`, {"auth": "2.0.0rc1"}.
 _VERSION = re.compile(
     r"[<>=~!^v]{0,2}\d+(?:\.\d+)*(?:[._-]?(?:a|b|c|rc|alpha|beta|dev|post|final)\d*)*(?:\+[a-z0-9][a-z0-9._-]{0,30})?\Z"
@@ -73,6 +76,8 @@ def is_secret_value(value: str, secrecy: Secrecy) -> bool:
 def _looks_secret(text: str, secrecy: Secrecy) -> bool:
     default = _DEFAULT.match(text)
     text = default[1] if default else text
+    if secrecy is Secrecy.PASSWORD and _PIN.match(text):
+        return True
     if not text or is_marked(text) or _is_harmless(text):
         return False
     if secrecy is Secrecy.PASSWORD:

@@ -116,6 +116,8 @@ DIFFERENCES = [
     ("A_TOKEN='a1b2 c3d4!' x", "A_TOKEN='a1b2 c3d4!' x", "a token has no spaces; see DB_PASS for a password"),
     ("DB_PASS='hunter 22' x", "DB_PASS=[REDACTED] x", "roar-cli does not know PASS"),
     ("PGPASSWORD='hunter 22' x", "PGPASSWORD=[REDACTED] x", "roar-cli leaves the rest of a value with spaces"),
+    ("DB_PASSWORD=20240117 x", "DB_PASSWORD=[REDACTED] x", "a long number may be a password"),
+    ("--password letmein", "--password letmein", "a plain word may be a value such as `prompt`; roar-cli takes it"),
     ("mysql -phunter22", "mysql -p[REDACTED]", "roar-cli does not know -p"),
     ("curl -u me:hunter22 h", "curl -u me:[REDACTED] h", "roar-cli does not know -u"),
     (
@@ -134,6 +136,19 @@ def test_known_differences_from_roar_cli(text: str, ours: str, why: str) -> None
     roars = OmitFilter({}).filter_string(text).filtered
     if text != "A_TOKEN='a1b2 c3d4!' x":
         assert roars != ours, why
+
+
+@pytest.mark.parametrize(
+    "text", ["--password 12345678", "psql postgresql://u:123456@h/db", '{"db_password": "123456"}']
+)
+def test_a_longer_number_that_is_called_a_password_is_one(text: str) -> None:
+    assert "[REDACTED]" in redacted(text)
+    assert "123456" not in redacted(text)
+
+
+@pytest.mark.parametrize("text", ["--password 12345", "--pad-token-id 1234567", "--seed 20240117", "--token 12345678"])
+def test_other_numbers_stay(text: str) -> None:
+    assert redacted(text) == text
 
 
 def test_an_unredacted_lineage_has_the_hash_of_roar_cli() -> None:
