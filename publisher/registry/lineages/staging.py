@@ -197,8 +197,11 @@ def primary_digest(hashes: Sequence[Hash]) -> str:
 
 
 def _text(metadata: str | dict[str, object] | None) -> str | None:
-    return metadata if metadata is None or isinstance(metadata, str) else dump_document(metadata)
+    return metadata if metadata is None or isinstance(metadata, str) else _json(metadata)
 
 
 def _json(value: object) -> str | None:
-    return None if value is None else dump_document(value)
+    try:
+        return None if value is None else dump_document(value)
+    except RecursionError:  # what was read with less of the stack
+        raise Refusal(HTTPStatus.BAD_REQUEST, "the body is nested too deep") from None

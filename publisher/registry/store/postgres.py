@@ -146,6 +146,13 @@ class PostgresConnection:
         return self._driver
 
 
+_UNAVAILABLE = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.FeatureNotSupported,  # a later release has changed a table; PostgreSQL plans the statement again
+)
+
+
 def checked_address(url: str) -> dict[str, Any]:
     """Return the parts of `postgresql://…`, without connecting.
 
@@ -192,7 +199,7 @@ def translated_errors() -> Iterator[None]:
         raise TooLong(str(error).strip()) from error
     except psycopg.Error as error:
         lost = error.diag.severity_nonlocalized == "FATAL"  # the connection ended, for example after a timeout
-        unavailable = lost or isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+        unavailable = lost or isinstance(error, _UNAVAILABLE)
         raise (StoreUnavailable if unavailable else StoreError)(str(error).strip()) from error
 
 

@@ -7,8 +7,13 @@ import anyio
 import pytest
 
 from roar_publisher.glaas import wire
+from roar_publisher.glaas.batches import Job, Link
 from roar_publisher.registry.api.bodies import BODY_SECONDS
 from roar_publisher.registry.data import Store
+from roar_publisher.registry.http.refusals import Refusal
+from roar_publisher.registry.lineages import staging
+from roar_publisher.registry.lineages.staging import LinkKind
+from roar_publisher.registry.store.graphs import new_graph
 from tests.support import virtual
 from tests.support.registry.engines import sqlite_of
 from tests.support.registry.features import SMALL_REQUESTS
@@ -330,3 +335,16 @@ async def test_depth_is_bounded_and_accepted_documents_can_be_read(registry: Reg
     assert response.status_code == (200 if levels == DEEPEST else 400)
     assert (await registry.client.get(f"/dag/{lineage_hash}")).status_code == 200
     assert (await registry.lineage(lineage_hash))["jobs_count"] == 1
+
+
+def test_what_is_too_deep_to_be_written_is_refused(store: Store) -> None:
+    """Reading takes less of the stack, so a document may be read that cannot be written."""
+    document: Json = {}
+    for _ in range(100_000):
+        document = {"a": document}
+    graph_id = store.write(new_graph)
+    store.write(staging.add_jobs, graph_id, [Job(command="x", job_uid=uid(1))])
+    for deep in (Link(hash=digest(1), path="", metadata=document), Link(hash=digest(1), path="", byte_ranges=document)):
+        with pytest.raises(Refusal, match="nested too deep") as refusal:
+            store.write(staging.add_links, graph_id, uid(1), LinkKind.INPUTS, [deep])
+        assert refusal.value.status == 400

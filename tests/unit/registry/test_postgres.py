@@ -17,7 +17,7 @@ import pytest
 
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.http.bounds import REPLY_BYTES
-from roar_publisher.registry.store import accounts_schema, schema, sqlite
+from roar_publisher.registry.store import accounts_schema, schema, sessions, sqlite
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.errors import NewerSchemaError, StoreError, StoreUnavailable
 from roar_publisher.registry.store.graphs import new_graph, newest_ids
@@ -59,6 +59,21 @@ def test_a_later_migration_runs_on_it(postgres: Postgres, tmp_path: Path, monkey
     with closing(Store.open(tmp_path, earlier)) as migrated, closing(Store.open(tmp_path, fresh)) as made:
         assert columns(migrated) == columns(made)
         assert ("later", "at") in {row[:2] for row in columns(made)}
+
+
+def test_a_migration_by_another_process_is_waited_for(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A statement that was prepared before fails once; the client of that request tries again."""
+    url = postgres.new_database()
+    with closing(Store.open(tmp_path, url)) as earlier:
+        for _ in range(8):  # until it is prepared
+            assert earlier.read(sessions.find, "none") is None
+        monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, "ALTER TABLE sessions ADD COLUMN more TEXT;"))
+        Store.open(tmp_path, url).close()
+        with pytest.raises(StoreUnavailable, match="cached plan"):
+            earlier.read(sessions.find, "none")
+        assert earlier.read(sessions.find, "none") is None
 
 
 def test_a_database_of_a_later_release_is_refused(
