@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 def migrate(data: Path, database: str) -> None:
     """Move lineages and accounts from files to PostgreSQL.
 
-    Stop the registry first. All rows are compared before anything counts; the files stay as they are. Then serve with
-    the same --data, which holds the secret, and with --database.
+    Stop the registry first. All rows are compared before anything counts; the files keep what they hold. Then serve
+    with the same --data, which holds the secret, and with --database.
     """
     from roar_publisher.extras import require
 
@@ -59,7 +59,7 @@ def _move(source: "Store", data: Path, database: str) -> dict[str, int]:
             return move_store(source, target)
     except StoreError as error:
         raise LocalProblem(
-            f"the registry was not moved, and the files are as they were: {error}",
+            f"the registry was not moved, and the files hold what they held: {error}",
             next_step="repeat the command when this is solved, or name another, empty database with --to",
             reason=Reason.REGISTRY,
         ) from error

@@ -121,7 +121,7 @@ def _check_owner(path: Path, found: os.stat_result) -> None:
     if found.st_uid != os.geteuid():
         raise UnsafeData(
             f"{path} belongs to another user (uid {found.st_uid}, and this is uid {os.geteuid()})",
-            "run the registry as its owner, or choose another --data",
+            "run the registry as its owner, or choose another --data; on a volume of its own, a folder below its root",
         )
 
 
