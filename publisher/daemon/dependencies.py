@@ -10,6 +10,7 @@ import anyio
 from msgspec import Struct, field
 
 from roar_publisher.blocking import RunBlocking, one_at_a_time
+from roar_publisher.daemon.installation import Stamp, installed
 from roar_publisher.daemon.suspension import suspended_seconds
 from roar_publisher.state.room import has_room
 
@@ -36,12 +37,14 @@ class Dependencies(Struct, frozen=True, kw_only=True):
 
     clock: Unix seconds. suspended_seconds: that the machine has been suspended so far. has_room: whether the disk of a
     folder has room to work. run_blocking: called for each publish. keyring: provides credentials; None for this user's.
+    installed: identifies the release on the disk.
     feeder: where publishes come from that no other process queues. checks: what is verified again; None as configured.
     """
 
     clock: Callable[[], float] = time.time
     suspended_seconds: Callable[[], float] = suspended_seconds
     has_room: Callable[[Path], bool] = has_room
+    installed: Callable[[], Stamp | None] = installed
     rng: random.Random = field(default_factory=random.Random)
     run_blocking: Callable[[], RunBlocking] = one_at_a_time
     keyring: "Callable[[], Keyring] | None" = None

@@ -1,7 +1,8 @@
 """The daemon process: holds the lock, handles signals, and replaces itself when its memory has grown.
 
 Python returns little memory to the system. A daemon that has worked and is idle again therefore executes its own
-program again, with the same pid and the same lock. All its state is in the journals.
+program again, with the same pid and the same lock. It does the same once another release was installed, which may write
+journals that this one does not know. All its state is in the journals.
 """
 
 import logging

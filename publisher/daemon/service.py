@@ -20,6 +20,7 @@ from anyio.abc import TaskGroup
 from roar_publisher.daemon.dependencies import Dependencies
 from roar_publisher.daemon.feeding import Feeding
 from roar_publisher.daemon.index import PublishIndex
+from roar_publisher.daemon.installation import Installation
 from roar_publisher.daemon.reachability import ReachabilityMonitor, ReachabilityProbe
 from roar_publisher.daemon.schedule import Action, Candidate, FollowUp, choose, due
 from roar_publisher.daemon.settings import DaemonSettings
@@ -72,6 +73,7 @@ class Daemon:
         self._lock = lock
         self._run_blocking = dependencies.run_blocking()
         self._index = PublishIndex(folder)
+        self._installation = Installation(dependencies.installed)
         self._workers: WorkerPool | None = None  # created for the first publish, because its imports take memory
         self._woken = anyio.Event()
         self._follow_ups: dict[str, tuple[FollowUp, float]] = {}  # the last one by publish id, and when it was decided
@@ -84,7 +86,8 @@ class Daemon:
     async def run(self, stop: anyio.Event) -> bool:
         """Serve until `stop` is set, or if it drains, until everything due is published or postponed.
 
-        Return True if the daemon ended because it was idle and should restart with fresh memory.
+        Return True if the daemon ended because it was idle and should restart: with fresh memory, or as the release
+        that was installed meanwhile.
         """
         self._log.info(
             f"the daemon is running (pid {os.getpid()}), at most {self._settings.max_active} publishes at once"
@@ -108,6 +111,9 @@ class Daemon:
                 if not idle or self._verifying.active:
                     idle_since = anyio.current_time()
                 elif self._workers is not None and anyio.current_time() - idle_since >= IDLE_RESTART_SECONDS:
+                    break
+                if self._outdated:
+                    self._log.info("another release was installed")
                     break
                 if self._drain and not self._busy:
                     stop.set()
@@ -135,6 +141,12 @@ class Daemon:
         A scan starts everything due that there is room for, so afterwards nothing is due if nothing is worked on.
         """
         return bool(self._changed or self._feeding.active or (self._workers is not None and self._workers.active))
+
+    @property
+    def _outdated(self) -> bool:
+        """Whether nothing is worked on, and another release is installed, whose journals this one may not know."""
+        working = self._drain or self._busy or self._verifying.active
+        return not working and self._installation.replaced(anyio.current_time())
 
     async def _scan(self, tasks: TaskGroup, monitor: ReachabilityMonitor) -> tuple[float, bool]:
         """Start what can be started. Return the seconds until the next scan, and whether there is nothing to do."""

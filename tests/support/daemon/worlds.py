@@ -26,6 +26,7 @@ from roar_publisher.auth.keyring import Keyring
 from roar_publisher.blocking import RunBlocking
 from roar_publisher.daemon.dependencies import Dependencies
 from roar_publisher.daemon.hooks import EndedPublish
+from roar_publisher.daemon.installation import Stamp
 from roar_publisher.daemon.service import Daemon
 from roar_publisher.daemon.settings import DaemonSettings
 from roar_publisher.daemon.verifying import Checks
@@ -110,6 +111,7 @@ class Machine:
         self.scans = 0
         self.scan_seconds = 0.05  # how long the daemon takes to look at its journals
         self.room = True
+        self.installed: Stamp | None = (1, 1, 1)  # the release on the disk
         self.checks: Checks | None = None  # on the disk, as the system reports it
         self.writes: Callable[[], bool] = lambda: True  # whether a journal can be written at the moment
         self.suspensions = 0
@@ -218,6 +220,7 @@ class Machine:
             clock=self.now,
             suspended_seconds=self.suspended_seconds,
             has_room=lambda folder: self.room,
+            installed=lambda: self.installed,
             rng=self.rng,
             run_blocking=self._new_on_disk(),
             keyring=lambda: Keyring(

@@ -9,6 +9,7 @@ import anyio
 import pytest
 import trio
 
+from roar_publisher.daemon.installation import SETTLED_SECONDS
 from roar_publisher.daemon.schedule import LONGEST_RETRY_SECONDS, MAX_ATTEMPTS
 from roar_publisher.daemon.service import IDLE_RESTART_SECONDS, SCAN_INTERVAL_SECONDS
 from roar_publisher.state.machine import State
@@ -370,5 +371,26 @@ def test_probes_continue_at_their_pace(tmp_path: Path) -> None:
             assert max(later - earlier for earlier, later in pairwise(probes)) <= RESUMED_SECONDS
             await machine.until(machine.ended, 1 + RESUMED_SECONDS + WORK_SECONDS)
         machine.check_published()
+
+    on(tmp_path, scenario)
+
+
+def test_a_daemon_becomes_the_release_that_was_installed_meanwhile(tmp_path: Path) -> None:
+    """It does so once the files are complete, and not while it works."""
+
+    async def scenario(machine: Machine) -> None:
+        async with machine.daemon() as daemon:
+            await anyio.sleep(2 * SETTLED_SECONDS)
+            assert daemon.lives == 1
+            machine.installed = None  # pip removes the old files
+            await anyio.sleep(2 * SETTLED_SECONDS)
+            assert daemon.lives == 1
+            machine.installed = (2, 2, 2)
+            await anyio.sleep(SETTLED_SECONDS / 2)
+            assert daemon.lives == 1
+            await anyio.sleep(2 * SETTLED_SECONDS)
+            assert daemon.lives == 2
+            await anyio.sleep(4 * SETTLED_SECONDS)
+            assert daemon.lives == 2
 
     on(tmp_path, scenario)
