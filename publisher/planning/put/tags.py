@@ -128,10 +128,14 @@ def push_tag(root: Path, tag: Tag) -> TagFailure | None:
     command = shlex.join(["git", "push", tag.remote or "<remote>", ref])
     if not tag.remote:
         return TagFailure("the remote is ambiguous: name it with `roar config set git.remote <name>`", command)
+    try:
+        top = repository_of(root) or root
+    except LocalProblem as problem:
+        return TagFailure(problem.what, command)
     url = _push_url(root, tag.remote)
     if redact_url(url) != tag.url:
         return TagFailure(f"the address of the remote {tag.remote} is no longer the planned {tag.url}", command)
-    target = _absolute(root, url)
+    target = _absolute(top, url)
     if target is None:
         return TagFailure("the remote is a folder of the project itself", command)
     if os.path.isabs(target) and configures_hooks(target):
@@ -172,13 +176,16 @@ def _push_url(root: Path, remote: str) -> str:
     return ""
 
 
-def _absolute(root: Path, url: str) -> str | None:
-    """Return the address for a push from another folder; None if it is a folder in the project, or empty."""
+def _absolute(top: Path, url: str) -> str | None:
+    """Return the address for a push from another folder; None if it is a folder in the work tree, or empty.
+
+    top: the top of the work tree, from which git counts a relative address.
+    """
     path = url.removeprefix("file://")
     if path == url and (_SCHEME.match(url) or ":" in url.partition("/")[0]):
         return url
-    target = (root / path).resolve()
-    return None if target.is_relative_to(root.resolve()) else str(target)
+    target = (top / path).resolve()
+    return None if target.is_relative_to(top.resolve()) else str(target)
 
 
 def _push(root: Path, url: str, ref: str, commit: str) -> GitResult:

@@ -106,6 +106,24 @@ def test_the_tag_is_pushed_to_the_only_remote_and_again(root: Path, tmp_path: Pa
         assert tags_in(remote) == tags_in(root) != []
 
 
+def test_a_relative_address_is_counted_from_the_top_of_the_work_tree(root: Path, tmp_path: Path) -> None:
+    """As git does it, wherever in the work tree the project is."""
+    below = root / "training"
+    below.mkdir()
+    remote = bare(tmp_path / "remote")
+    git("remote", "add", "origin", "../remote", cwd=root)
+    make_tag(below, tag(below))
+    assert push_tag(below, tag(below)) is None
+    assert tags_in(remote) == tags_in(root) != []
+    bare(root / "beside")
+    (root / ".gitignore").write_text("*\n")
+    for url in ("beside", str(root / "beside")):
+        git("remote", "set-url", "origin", url, cwd=root)
+        failure = push_tag(below, tag(below))
+        assert failure is not None
+        assert "folder of the project" in failure.why
+
+
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.ENOENT])
 def test_a_push_without_a_temporary_folder_fails_with_the_command(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
