@@ -1,7 +1,7 @@
 """Reading the status of publishes without owning them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from typing import TypedDict
 
 from roar_publisher.state.errors import LocalProblem, Owned
@@ -80,6 +80,16 @@ def count_all(folder: StateFolder) -> Iterator[CountedStatus | tuple[PublishPath
                 remove_leftovers(paths, status.progress)
     remove_folder_leftovers(folder)
     yield from sorted(found, key=lambda status: status.plan.created_at, reverse=True)
+
+
+def read_others(folder: StateFolder, known: Collection[str]) -> list[JournalStatus]:
+    """Return the status of every publish that has a plan and whose id is not among the known ones, newest first."""
+    found: list[JournalStatus] = []
+    for paths in folder.all_publishes():
+        if paths.id not in known:
+            with suppress(LocalProblem):
+                found.append(read_status(paths))
+    return sorted(found, key=lambda status: status.plan.created_at, reverse=True)
 
 
 @contextmanager

@@ -5,8 +5,8 @@ same lineage to the same registry exists, that one is used instead and the new o
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,16 @@ from roar_publisher.auth.identity import is_key_identity
 from roar_publisher.lineage.batches import Sink
 from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.planning.plans import Draft, Planner, PublishRequest, PutPlan, lineage_planner
-from roar_publisher.state.errors import Owned
+from roar_publisher.state.errors import LocalProblem, Owned
 from roar_publisher.state.lock import exclusively
 from roar_publisher.state.machine import LIVE, State
 from roar_publisher.state.meanings import ELSEWHERE
-from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import LOCAL_SETTINGS, NAMED_BY_USER, NamedBy, Plan, Progress
-from roar_publisher.state.status import CountedStatus
-from roar_publisher.state.status_reader import count_all
+from roar_publisher.state.status import JournalStatus
+from roar_publisher.state.status_reader import count_all, read_others
 
 REUSABLE_STATES = (*LIVE, State.DONE)
 """States in which an earlier publish of the same lineage is reused."""
@@ -70,12 +71,14 @@ def freeze(
     publish = OwnedPublish.create(folder, clock=clock)
     try:
         draft = _draft(planner or lineage_planner(request), identities, publish.journal.units.add)
-        earlier = None if again else _find_earlier(folder, request, intent, draft)
+        seen: set[str] = set()
+        earlier = None if again else _find_earlier(count_all(folder), request, intent, draft, seen)
         if earlier is None and draft.summary.redactions:  # an earlier publish has the consent already
             consent(draft.summary.redactions)
         with _one_put_at_a_time(folder, draft):
             if earlier is None and not again and draft.put is not None:
-                earlier = _find_earlier(folder, request, intent, draft)  # another process may have planned it meanwhile
+                planned_since = read_others(folder, seen)  # the same, by another process
+                earlier = _find_earlier(planned_since, request, intent, draft, seen)
             if earlier is None:
                 plan = _plan(publish, request, intent, draft, began)
                 _save(publish, plan, draft.put, agreed=agreed)
@@ -94,7 +97,19 @@ def _one_put_at_a_time(folder: StateFolder, draft: Draft) -> AbstractContextMana
     Without it, two processes that plan the same put at once would not see each other and would publish two put jobs.
     Lineage without a put job has one hash, however often it is published.
     """
-    return nullcontext() if draft.put is None else exclusively(folder.root / "plan.lock")
+    return nullcontext() if draft.put is None else _planning_locked(folder)
+
+
+@contextmanager
+def _planning_locked(folder: StateFolder) -> Iterator[None]:
+    with ExitStack() as held:
+        try:
+            held.enter_context(exclusively(folder.root / "plan.lock"))
+        except Owned as owned:
+            what = "other puts are being planned for this state folder, and this one has waited for too long"
+            kept, next_step = "Nothing was sent or kept.", "repeat the command"
+            raise Owned(what, kept=kept, next_step=next_step, reason=Reason.OWNED) from owned
+        yield
 
 
 def _save(publish: OwnedPublish, plan: Plan, put: PutPlan | None, *, agreed: bool) -> None:
@@ -122,7 +137,7 @@ def _draft(planner: Planner, identities: Sequence[str], sink: Sink) -> Draft:
     return replace(draft, summary=replace(draft.summary, provisional=provisional, published=published))
 
 
-def _open_earlier(earlier: CountedStatus, clock: Callable[[], float], named_by: NamedBy) -> OwnedPublish:
+def _open_earlier(earlier: JournalStatus, clock: Callable[[], float], named_by: NamedBy) -> OwnedPublish:
     try:
         reused = OwnedPublish.open(earlier.paths, clock=clock)
     except Owned as owned:
@@ -168,9 +183,15 @@ def _plan(publish: OwnedPublish, request: PublishRequest, intent: dict[str, Any]
 
 
 def _find_earlier(
-    folder: StateFolder, request: PublishRequest, intent: dict[str, Any], draft: Draft
-) -> CountedStatus | None:
+    publishes: Iterable[JournalStatus | tuple[PublishPaths, LocalProblem]],
+    request: PublishRequest,
+    intent: dict[str, Any],
+    draft: Draft,
+    seen: set[str],
+) -> JournalStatus | None:
     """Return the newest unfinished publish of the same to the same registry with the same intent, owned or not.
+
+    publishes: newest first. seen: gets the ids of those that have a plan.
 
     If there is none and this is a put, return the newest finished one: each put makes a new job, so repeating a put by
     mistake would publish a different lineage.
@@ -180,11 +201,14 @@ def _find_earlier(
     author may have written another lineage under the same fingerprint. Nor does one of another folder, such as a copy
     of the project or what it was named before, except a put that is published: its marks, files and tags are there.
     """
-    finished: CountedStatus | None = None
+    finished: JournalStatus | None = None
     destination = draft.put.destination if draft.put else None
     wanted = (request.registry, draft.fingerprint, _comparable(intent), destination)
-    for found in count_all(folder):
-        if not isinstance(found, CountedStatus) or found.progress.state not in REUSABLE_STATES:
+    for found in publishes:
+        if not isinstance(found, JournalStatus):
+            continue
+        seen.add(found.paths.id)
+        if found.progress.state not in REUSABLE_STATES:
             continue
         if found.progress.reason not in ELSEWHERE:
             plan = found.plan

@@ -24,6 +24,8 @@ from roar_publisher.state.errors import Owned
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.record import NamedBy
+from roar_publisher.state.status import JournalStatus
+from roar_publisher.state.status_reader import read_others
 from tests.support.lineage.captured import captured_project
 from tests.support.put.projects import NOW, put_project, request
 
@@ -40,6 +42,11 @@ class Planning:
         self._request = PublishRequest(
             put.project, "model.bin", put.project.root, "https://registry.example", Flag.PUBLIC, NamedBy.OPTION
         )
+        self._planner = anyio.run(partial(put_planner, put, report=lambda report: None, clock=lambda: NOW))
+
+    def plan_another(self) -> None:
+        """Plan a put with another message from now on."""
+        put = request(self._request.project.root, "model.bin", message=f"again with {SECRET}")
         self._planner = anyio.run(partial(put_planner, put, report=lambda report: None, clock=lambda: NOW))
 
     def __call__(self, consent: Callable[[Mapping[str, int]], None], *, again: bool = False) -> FrozenPlan:
@@ -158,3 +165,39 @@ def test_a_put_that_is_published_is_met_wherever_it_is_repeated(tmp_path: Path) 
         owned.journal.db.execute("UPDATE plan SET roar_db = '/elsewhere/.roar/roar.db'")
     met = planning(agree)
     assert (met.resumed, met.plan.id) == (True, owned.paths.id)
+
+
+def test_only_what_was_planned_meanwhile_is_read_while_other_puts_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A state folder may hold thousands of publishes, and many puts may be typed at once."""
+    planning = Planning(tmp_path)
+    for _ in range(3):
+        planning(agree, again=True).publish.release()
+    planning._planner = anyio.run(
+        partial(
+            put_planner,
+            request(planning._request.project.root, "model.bin", message="another"),
+            report=lambda report: None,
+            clock=lambda: NOW,
+        )
+    )
+    read: list[str] = []
+
+    def watched(folder: StateFolder, known: set[str]) -> list[JournalStatus]:
+        found = read_others(folder, known)
+        read.extend(status.paths.id for status in found)
+        return found
+
+    monkeypatch.setattr(freezing, "read_others", watched)
+    assert not planning(agree).resumed
+    assert read == []
+
+
+def test_a_put_that_waits_too_long_says_what_it_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("roar_publisher.state.lock.WAIT_SECONDS", 0.0)
+    planning = Planning(tmp_path)
+    planning.folder.make()
+    with Lock(planning.folder.root / "plan.lock"), pytest.raises(Owned, match="other puts are being planned") as caught:
+        planning(agree)
+    assert caught.value.next_step == "repeat the command"
