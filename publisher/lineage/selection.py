@@ -24,9 +24,12 @@ NOISE = (
     " 'ray_task:broadcast_from_rank_zero', 'ray_task:poll_status', 'ray_task:shutdown_data_executors'))"
 )
 TASK = f"(coalesce(execution_role, '') IN ('task', 'phase') OR command LIKE 'ray_task:%') AND NOT {NOISE}"
-_BINARY = (
-    "'blob' IN (typeof(command), typeof(timestamp), typeof(git_commit), typeof(git_branch), typeof(duration_seconds),"
-    " typeof(exit_code), typeof(job_type), typeof(metadata))"
+_TEXTS = ("command", "git_commit", "git_branch", "job_type", "metadata")
+# A column that a project declares without a type takes numbers as they are, where roar's own turns them into texts.
+_WRONG_TYPE = (
+    "('blob' IN (typeof(timestamp), typeof(duration_seconds), typeof(exit_code)) OR "
+    + " OR ".join(f"typeof({name}) NOT IN ('text', 'null')" for name in _TEXTS)
+    + ")"
 )
 _NUMBERS = "(timestamp, duration_seconds, exit_code)"
 _INFINITE = f"(9e999 IN {_NUMBERS} OR -9e999 IN {_NUMBERS})"
@@ -62,16 +65,16 @@ def ordered_jobs(database: RoarDatabase) -> list[JobHead]:
     Raises LocalProblem if there are none, or if roar's record of a job is too incomplete or too large to publish.
     """
     heads = []
-    for row, uid, parent_uid, step, timestamp, build, task, submit, binary, infinite, *lengths in database.query(
+    for row, uid, parent_uid, step, timestamp, build, task, submit, wrong, infinite, *lengths in database.query(
         f"SELECT id, job_uid, nullif(trim(parent_job_uid), ''), step_number, timestamp, job_type IS 'build', {TASK},"
-        f" {_SUBMIT}, {_BINARY}, {_INFINITE}, length(CAST(command AS BLOB)), length(CAST(metadata AS BLOB))"
+        f" {_SUBMIT}, {_WRONG_TYPE}, {_INFINITE}, length(CAST(command AS BLOB)), length(CAST(metadata AS BLOB))"
         f" FROM picked CROSS JOIN jobs ON id = job WHERE NOT {NOISE}"
         " ORDER BY step_number, timestamp, id"
     ):
         if not (isinstance(row, int) and isinstance(uid, str) and uid and isinstance(step, int)):
             raise _unpublishable(database, uid or row, "it has no uid or no step number")
-        if binary:
-            raise _unpublishable(database, uid, "its record holds bytes where a text or a number belongs")
+        if wrong:
+            raise _unpublishable(database, uid, "its record holds bytes, or a number where a text belongs")
         if infinite or not isinstance(timestamp, int | float):
             raise _unpublishable(database, uid, "its time, duration or exit code is not a number")
         for (text, most), length in zip(JOB_TEXT_LIMITS.items(), lengths, strict=True):

@@ -69,6 +69,21 @@ def test_jobs_whose_time_is_a_text_are_refused(tmp_path: Path, target: str | Non
         build_plan(recorder.project(), target, cwd=recorder.root, identities=(), sink=lambda units: None)
 
 
+@pytest.mark.parametrize("column", ["command", "git_commit", "git_branch", "job_type", "metadata"])
+def test_a_number_in_a_column_without_a_type_is_refused(tmp_path: Path, column: str) -> None:
+    with Recorder(tmp_path / "project") as recorder:
+        recorder.job(1, (), ("out",))
+        recorder.connection.execute("PRAGMA writable_schema = ON")
+        for kind in ("TEXT", "VARCHAR"):
+            without = f"replace(sql, '{column} {kind}', '{column}')"
+            recorder.connection.execute(f"UPDATE sqlite_master SET sql = {without} WHERE name = 'jobs'")
+    with closing(sqlite3.connect(recorder.path)) as connection, connection:
+        connection.execute(f"UPDATE jobs SET {column} = 42")
+        assert connection.execute(f"SELECT typeof({column}) FROM jobs").fetchall() == [("integer",)], "proves nothing"
+    with pytest.raises(LocalProblem, match="a number where a text belongs"):
+        _plan(recorder)
+
+
 def _not_json(name: str) -> None:
     raise AssertionError(f"{name} is no JSON")
 
