@@ -73,6 +73,16 @@ def make_private_folder(folder: Path) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
 
 
+def remove_empty(folder: Path) -> None:
+    """Remove a folder if it is empty and still there.
+
+    NFS keeps an open file under another name when it is removed, so the folder of a lock outlives its content until the
+    lock is released.
+    """
+    with suppress(OSError):
+        folder.rmdir()
+
+
 def create_private(path: Path) -> None:
     """Create an empty file of mode 0600, unless it exists, for a library that opens it by its name.
 

@@ -10,6 +10,7 @@ from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.paths import PublishPaths, StateFolder
+from roar_publisher.state.private import remove_empty
 from roar_publisher.state.reasons import Reason
 
 
@@ -25,6 +26,7 @@ def discard_unread(paths: PublishPaths) -> None:
             if problem.reason != Reason.DAMAGED_JOURNAL:
                 raise
         shutil.rmtree(paths.folder, ignore_errors=True)
+    remove_empty(paths.folder)
 
 
 class OwnedPublish:
@@ -51,6 +53,7 @@ class OwnedPublish:
         except BaseException:
             shutil.rmtree(paths.folder, ignore_errors=True)
             lock.release()
+            remove_empty(paths.folder)
             raise
 
     @classmethod
@@ -76,6 +79,7 @@ class OwnedPublish:
         self.journal.close()
         shutil.rmtree(self.paths.folder, ignore_errors=True)
         self._lock.release()
+        remove_empty(self.paths.folder)
 
     def __enter__(self) -> Self:
         return self

@@ -1,7 +1,8 @@
 """Removing what killed processes left behind.
 
     publishes/.<id>                 a folder whose process died before it had locked it
-    publishes/<id>                  without a lock's holder and without a frozen plan: nothing was sent for it
+    publishes/<id>                  without a lock's holder and without a frozen plan: nothing was sent for it;
+                                    also an empty one, as earlier releases left it on NFS
     publishes/<id>/session-token    of a publish that has ended
     publishes/<id>/put-record       of one that was cancelled
     publishes/<id>/**/*.new         a private file that was not completely written
@@ -22,6 +23,7 @@ from roar_publisher.state.journal import Journal
 from roar_publisher.state.lock import Lock, is_held, owner
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import PLANNING, PublishPaths, StateFolder
+from roar_publisher.state.private import remove_empty
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Progress
 
@@ -39,7 +41,7 @@ def remove_unplanned(paths: PublishPaths) -> bool:
     send and whose journal lost the plan later.
     """
     if not _was_locked(paths.lock) or is_held(paths.lock):
-        return False
+        return _removed_empty(paths.folder)
     try:
         with Lock(paths.lock):
             if paths.session_token.exists() or paths.count_uploads():
@@ -50,10 +52,19 @@ def remove_unplanned(paths: PublishPaths) -> bool:
                         return False
             import shutil
 
-            shutil.rmtree(paths.folder)
+            shutil.rmtree(paths.folder, ignore_errors=True)
     except (PublisherError, OSError):
         return False
-    return True
+    remove_empty(paths.folder)
+    return not paths.folder.exists()
+
+
+def _removed_empty(folder: Path) -> bool:
+    """Remove a folder that has been empty for a while; an import locks the one that it has just made."""
+    with suppress(OSError):
+        if time.time() - folder.stat().st_mtime >= YOUNG_SECONDS:
+            remove_empty(folder)
+    return not folder.exists()
 
 
 def remove_leftovers(paths: PublishPaths, progress: Progress) -> None:

@@ -1,6 +1,7 @@
 """What killed processes leave behind is gone after the next look, and nothing else is."""
 
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -184,3 +185,33 @@ def test_the_record_of_a_cancelled_put_is_removed(folder: StateFolder) -> None:
         paths = died(publish)
         list(count_all(folder))
         assert paths.has_put_record() is kept
+
+
+def test_a_discarded_publish_leaves_no_folder_on_nfs(folder: StateFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There, the file of the lock stays in its folder under another name until it is closed."""
+    publish = OwnedPublish.create(folder)
+    held, release = publish.paths.folder / ".nfs0001", Lock.release
+
+    def renamed(path: Path, **_: object) -> None:
+        publish.paths.lock.rename(held)
+        for file in set(path.iterdir()) - {held}:
+            file.unlink()
+
+    def released(lock: Lock) -> None:
+        release(lock)
+        held.unlink(missing_ok=True)
+
+    monkeypatch.setattr(shutil, "rmtree", renamed)
+    monkeypatch.setattr(Lock, "release", released)
+    publish.discard()
+    assert not publish.paths.folder.exists()
+
+
+def test_an_empty_folder_is_removed_once_nobody_is_about_to_lock_it(folder: StateFolder) -> None:
+    paths = died(OwnedPublish.create(folder))
+    for file in list(paths.folder.iterdir()):
+        file.unlink()
+    assert len(list(count_all(folder))) == 1
+    os.utime(paths.folder, (0, 0))
+    assert list(count_all(folder)) == []
+    assert not paths.folder.exists()
