@@ -22,6 +22,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from roar_publisher.lineage.artifacts import REMOTE_SOURCES
 from roar_publisher.lineage.boundary import FOLLOW, find_escape, listed, real_path, refuse_escapes
 from roar_publisher.lineage.database import RoarDatabase, open_database
 from roar_publisher.lineage.selection import NOISE
@@ -34,6 +35,7 @@ from roar_publisher.storage.source import FileChanged, file_stamp_without_links,
 from roar_publisher.storage.store import RENAME, check_key
 
 _STEP = re.compile(r"@(\d{1,9})")
+_IN_STORES = tuple(f"{source}://" for source in sorted(REMOTE_SOURCES))
 _DIGEST = re.compile(r"[0-9a-f]{8,64}", re.IGNORECASE)
 
 
@@ -208,7 +210,8 @@ def _outputs(database: RoarDatabase, condition: str, parameter: object, *, what:
         " AND a.kind <> 'composite' ORDER BY j.step_number, j.timestamp, j.id, o.rowid",
         parameter,
     )
-    paths = [Path(row[0]) for row in rows if "://" not in row[0]]  # what a step wrote to a store is there already
+    # What a step wrote to a store is there already.
+    paths = [Path(path) for (path,) in rows if not path.startswith(_IN_STORES)]
     if not paths:
         raise UsageProblem(f"{what} wrote no files on this machine", next_step="name the files or folders to upload")
     gone = [str(path) for path in dict.fromkeys(paths) if not _leads_to_file(path)]
