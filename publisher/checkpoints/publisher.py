@@ -102,7 +102,7 @@ class CheckpointPublisher:
         is another checkpoint.
 
         Raises LocalProblem if the files cannot be read or named in a store, or the disk refuses; UsageProblem if there
-        are none, or if the step or a metric is no number.
+        are none, or if the step or a metric is not a number.
         """
         if os.getpid() != self._pid:
             raise UsageProblem(
@@ -275,5 +275,6 @@ def _numbers(step: int, metrics: Mapping[str, float]) -> tuple[int, dict[str, fl
         return operator.index(step), {str(name): float(value) for name, value in metrics.items()}
     except (AttributeError, OverflowError, TypeError, ValueError) as error:
         raise UsageProblem(
-            f"the step or a metric is no number: {error}", next_step="an integer as step, and a number for each metric"
+            f"the step or a metric is not a number: {error}",
+            next_step="an integer as step, and a number for each metric",
         ) from error
