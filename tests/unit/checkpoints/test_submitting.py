@@ -45,7 +45,7 @@ def test_what_is_no_number_is_refused_and_leaves_no_second_name_of_a_file(
     make: Make, model: Path, step: int, metrics: dict[str, float]
 ) -> None:
     with make() as publisher:
-        with pytest.raises(UsageProblem, match="is no number"):
+        with pytest.raises(UsageProblem, match="is not a number"):
             publisher.submit(model, step=step, metrics=metrics)
         assert list(publisher._series.files.iterdir()) == []
         assert publisher.checkpoints() == []
