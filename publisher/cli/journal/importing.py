@@ -43,6 +43,8 @@ def confirm_import(file: str, incoming: IncomingPublish, *, yes: bool) -> None:
 
     What it would do is shown in either case. Raises NeedsUser if the user says no or cannot be asked.
     """
+    from roar_publisher.cli.publish.prompts import read_answer
+
     for line in describe_import(file, incoming):
         click.echo(line, err=True)
     if yes:
@@ -54,7 +56,7 @@ def confirm_import(file: str, incoming: IncomingPublish, *, yes: bool) -> None:
             next_step="read above what it would do, then repeat the command with --yes",
         )
     click.echo("Import it? Nothing is sent before you resume it. [y/N] ", err=True, nl=False)
-    if sys.stdin.readline().strip().lower() not in YES:
+    if read_answer().strip().lower() not in YES:
         raise NeedsUser("not imported, because you declined", kept="Nothing was imported.")
 
 
