@@ -18,7 +18,7 @@ def lacks_bucket(where: str) -> Rejected:
     return Rejected(
         f"the bucket of {where} does not exist",
         next_step="check the endpoint that your environment names for it (AWS_ENDPOINT_URL)",
-        reason=Reason.NO_BUCKET,
+        reason=Reason.REJECTED,
     )
 
 

@@ -159,7 +159,12 @@ def test_the_project_is_that_of_the_folder_unless_another_is_named(program: Prog
     [
         (None, "anonymous", "Public, published anonymously."),
         (None, "glaas:user:7", "Public, published as glaas:user:7."),
-        ({"visibility": "private"}, "treqs:user:al", "Private, in your own space, published as treqs:user:al."),
+        ({"visibility": "private"}, "anonymous", "Private, published anonymously."),  # an earlier publish decides
+        (
+            {"visibility": "private", "owner_type": "user"},
+            "treqs:user:al",
+            "Private, in your own space, published as treqs:user:al.",
+        ),
         (
             {"visibility": "private", "owner_id": "acme", "project_id": "models"},
             "treqs:user:al",
