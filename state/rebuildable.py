@@ -12,24 +12,21 @@ SUFFIXES = ("", "-journal", "-wal", "-shm")
 """What SQLite adds to the name of a database for its other files."""
 
 
-def open_rebuildable(path: Path, script: str, *, private: bool = False) -> sqlite3.Connection:
+def open_rebuildable(path: Path, script: str) -> sqlite3.Connection:
     """Open a file, which is made if it is missing, and replaced by an empty one if it is damaged.
 
-    script: pragmas and tables. private: others may not read it, whatever the umask.
-    The connection commits each statement by itself, and belongs to one thread at a time. Raises OSError for what is
-    not a file of its own (`check_own`), and sqlite3.Error.
+    Others may not read it, whatever the umask.
+
+    script: pragmas and tables. The connection commits each statement by itself, and belongs to one thread at a time.
+    Raises OSError for what is not a file of its own (`check_own`), and sqlite3.Error.
     """
     check_own(path)
     try:
-        if private:
-            make_private(path)
         return _opened(path, script)
     except sqlite3.OperationalError:  # busy, full, not allowed
         raise
     except sqlite3.DatabaseError:
         remove(path)
-        if private:
-            make_private(path)
         return _opened(path, script)
 
 
@@ -40,6 +37,7 @@ def remove(path: Path) -> None:
 
 
 def _opened(path: Path, script: str) -> sqlite3.Connection:
+    make_private(path)
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         connection.executescript(script)

@@ -59,7 +59,7 @@ def _last_checks(folder: StateFolder) -> dict[tuple[str, str], float]:
 @contextmanager
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     try:
-        with closing(open_rebuildable(path, TABLE, private=True)) as connection:
+        with closing(open_rebuildable(path, TABLE)) as connection:
             yield connection
     except (OSError, sqlite3.Error) as error:
         what = f"the record {path} cannot be used: {error}"

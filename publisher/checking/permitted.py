@@ -5,7 +5,6 @@ put itself is written only below a place that the user names.
 """
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 from msgspec import Struct
@@ -61,5 +60,6 @@ def named_place(text: str) -> Destination:
 def _is_below(address: Destination, place: Destination) -> bool:
     if address.is_folder and place.is_folder:
         return is_inside(address.path, [real_path(place.path)])
-    names: Iterable[tuple[str, str]] = ((each.scheme, each.bucket) for each in (address, place))
-    return len(set(names)) == 1 and f"{address.path}/".startswith(f"{place.path}/" if place.path else "")
+    if (address.scheme, address.bucket) != (place.scheme, place.bucket):
+        return False
+    return place.path == "" or f"{address.path}/".startswith(f"{place.path}/")

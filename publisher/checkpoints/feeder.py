@@ -60,9 +60,8 @@ class CheckpointFeeder:
         self._clock = clock
         self._paused: dict[Path, float] = {}  # until when, by the folder that could not be used
         self._missed: set[Path] = set()  # projects that are not there any more, which was logged
-        self._passed: dict[
-            Path, list[str]
-        ] = {}  # by series, what lets the others go first; what was tried last at the end
+        # By series, what lets the others go first; what was tried last is at the end.
+        self._passed: dict[Path, list[str]] = {}
         self._call: Stoppable | None = None
         self._stopped = False
 

@@ -35,7 +35,7 @@ class InspectionRecord:
     def __init__(self, path: Path, lineage: str, *, resume: bool) -> None:
         self._path, self._lineage = path, lineage
         try:
-            self._connection = open_rebuildable(path, SCRIPT, private=True)
+            self._connection = open_rebuildable(path, SCRIPT)
         except (OSError, sqlite3.Error) as error:
             raise self._problem(error) from error
         if not resume:

@@ -20,7 +20,6 @@ from roar_publisher.text import count, one_line, printable, size
 
 LONGEST_VALUE = 300
 """The maximum number of characters shown of one value, to keep the terminal readable."""
-YES = frozenset({"y", "yes"})
 
 
 class IncomingPublish(Struct, frozen=True):
@@ -43,7 +42,7 @@ def confirm_import(file: str, incoming: IncomingPublish, *, yes: bool) -> None:
 
     What it would do is shown in either case. Raises NeedsUser if the user says no or cannot be asked.
     """
-    from roar_publisher.cli.publish.prompts import read_answer
+    from roar_publisher.cli.publish.prompts import agrees
 
     for line in describe_import(file, incoming):
         click.echo(line, err=True)
@@ -56,7 +55,7 @@ def confirm_import(file: str, incoming: IncomingPublish, *, yes: bool) -> None:
             next_step="read above what it would do, then repeat the command with --yes",
         )
     click.echo("Import it? Nothing is sent before you resume it. [y/N] ", err=True, nl=False)
-    if read_answer().strip().lower() not in YES:
+    if not agrees():
         raise NeedsUser("not imported, because you declined", kept="Nothing was imported.")
 
 

@@ -58,7 +58,7 @@ class Prompter(Consent):
         with self._display.paused():
             _explain(f"{total} will be redacted: {describe(redactions)}.")
             _prompt("Publish the rest? [y/N] ")
-            if not _is_yes(read_answer()):
+            if not agrees():
                 raise Declined
 
     def accept_registry(self, origin: str, named_in: str) -> bool:
@@ -75,7 +75,7 @@ class Prompter(Consent):
                 "metadata, paths, the address of the git repository, and your signature if an SSH key signs."
             )
             _prompt(f"Trust {origin} from now on? [y/N] ")
-            if not _is_yes(read_answer()):
+            if not agrees():
                 raise Declined
             return True
 
@@ -111,14 +111,14 @@ class Prompter(Consent):
         raise Interrupted
 
 
-def read_answer() -> str:
-    """Read a line from the terminal, in the main thread.
+def agrees() -> bool:
+    """Read an answer from the terminal, in the main thread. Return whether it is yes.
 
     A signal that arrives in the moment before a read would be noticed only once the read ends, so this waits in steps.
     """
     while not select.select([sys.stdin], [], [], POLL_SECONDS)[0]:
         pass
-    return sys.stdin.readline()
+    return _is_yes(sys.stdin.readline())
 
 
 async def _read_line(stop: anyio.Event) -> str:

@@ -2,12 +2,14 @@
 
 import logging
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from roar_publisher.checkpoints.feeder import RETRY_SECONDS, CheckpointFeeder
+from roar_publisher.checkpoints.publisher import CheckpointPublisher
 from roar_publisher.checkpoints.record import Record
 from roar_publisher.checkpoints.series import DONE, TAKEN, WAITING
 from roar_publisher.state.errors import Interrupted, LocalProblem, NeedsUser, Transient
@@ -16,6 +18,18 @@ from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Progress
 from tests.support.checkpoints import Make
+
+
+def submitted(
+    make: Make, model: Path, tmp_path: Path, *, steps: Iterable[int]
+) -> tuple[CheckpointPublisher, CheckpointFeeder, list[float]]:
+    """Submit checkpoints. Return their publisher, a feeder, and its clock: a list of one time."""
+    now = [0.0]
+    with make() as publisher:
+        for step in steps:
+            publisher.submit(model, step=step, pin=True)
+    log = logging.getLogger(__name__)
+    return publisher, CheckpointFeeder(StateFolder(tmp_path / "state"), log=log, clock=lambda: now[0]), now
 
 
 def test_the_others_go_first_and_it_is_tried_again_after_them(
@@ -33,11 +47,8 @@ def test_the_others_go_first_and_it_is_tried_again_after_them(
     found = SimpleNamespace(progress=Progress(state=State.STAGE), queued=SimpleNamespace(parked=False), reason=None)
     monkeypatch.setattr(CheckpointFeeder, "_put", put)
     monkeypatch.setattr(CheckpointFeeder, "_status", lambda *_: found)
-    with make() as publisher:
-        for step in (1, 2, 3):
-            publisher.submit(model, step=step, pin=True)
-    now, series = [0.0], publisher._series
-    feeder = CheckpointFeeder(StateFolder(tmp_path / "state"), log=logging.getLogger(__name__), clock=lambda: now[0])
+    publisher, feeder, now = submitted(make, model, tmp_path, steps=(1, 2, 3))
+    series = publisher._series
     feed(feeder)
     assert tried == [1, 2, 3], "at once: a drain does not come back"
     assert [(one.state, one.detail) for one in publisher.checkpoints()] == [
@@ -70,11 +81,7 @@ def test_a_store_that_is_away_is_asked_once_a_minute(
         raise Transient("the store is away")
 
     monkeypatch.setattr(CheckpointFeeder, "_put", put)
-    with make() as publisher:
-        for step in (1, 2):
-            publisher.submit(model, step=step, pin=True)
-    now = [0.0]
-    feeder = CheckpointFeeder(StateFolder(tmp_path / "state"), log=logging.getLogger(__name__), clock=lambda: now[0])
+    _publisher, feeder, now = submitted(make, model, tmp_path, steps=(1, 2))
     for now[0] in (0.0, RETRY_SECONDS):
         feed(feeder)
     assert tried == [1, 1]
@@ -96,11 +103,7 @@ def test_one_that_a_stopping_daemon_gave_back_is_the_next_again(
         raise Interrupted("the daemon stops")
 
     monkeypatch.setattr(CheckpointFeeder, "_put", put)
-    with make() as publisher:
-        for step in (1, 2):
-            publisher.submit(model, step=step, pin=True)
-    now = [0.0]
-    feeder = CheckpointFeeder(StateFolder(tmp_path / "state"), log=logging.getLogger(__name__), clock=lambda: now[0])
+    publisher, feeder, now = submitted(make, model, tmp_path, steps=(1, 2))
     for _ in range(2):
         feeder.start()
         feeder.feed()

@@ -44,5 +44,5 @@ def test_a_signal_in_the_moment_before_an_answer_is_read_is_not_lost(
         return (streams if len(waits) == 3 else [], [], [])
 
     monkeypatch.setattr("roar_publisher.cli.publish.prompts.select.select", ends)
-    assert prompts.read_answer() == "y\n"
+    assert prompts.agrees()
     assert waits == [prompts.POLL_SECONDS] * 3

@@ -218,5 +218,5 @@ def test_what_saves_work_in_the_state_folder_is_private(tmp_path: Path) -> None:
         if before is not None:
             path.write_bytes(before)
             path.chmod(0o666)
-        open_rebuildable(path, "CREATE TABLE IF NOT EXISTS t (x)", private=True).close()
+        open_rebuildable(path, "CREATE TABLE IF NOT EXISTS t (x)").close()
         assert stat.S_IMODE(path.stat().st_mode) == 0o600

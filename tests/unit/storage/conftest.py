@@ -14,6 +14,7 @@ from roar_publisher.storage import parts
 from roar_publisher.storage.destinations import open_store
 from roar_publisher.storage.parts import MIB, SMALLEST_PART_BYTES
 from roar_publisher.storage.store import ObjectStore
+from tests.support.net.servers import SETTINGS, Server, serving
 from tests.support.sampling import EXHAUSTIVE
 from tests.support.storage.proxy import Proxy, proxied
 from tests.support.storage.servers import AWS, BUCKET, client_of, gcs_emulator, moto, rclone
@@ -164,6 +165,18 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
 def s3_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     """Each kind of S3."""
     yield from _place(str(request.param), request, tmp_path)
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A server in the place of S3 and of Google, which answers as a test says. Fetches keep their journals apart."""
+    for name in SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ROAR_STATE_DIR", str(tmp_path / "state"))
+    with serving() as server:
+        for name, value in {**AWS, "AWS_ENDPOINT_URL": server.url, "STORAGE_EMULATOR_HOST": server.url}.items():
+            monkeypatch.setenv(name, value)
+        yield server
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ A MinIO of one's own, an emulator, or a gateway before the store answer so, not 
 
 import json
 import random
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,23 +17,12 @@ from roar_publisher.storage.digest import digest_file
 from roar_publisher.storage.readable import StoredObject
 from roar_publisher.storage.source import Content
 from roar_publisher.storage.store import Part, Upload
-from tests.support.net.servers import SETTINGS, Asked, Server, serving
-from tests.support.storage.servers import AWS
+from tests.support.net.servers import Asked, Server
 
 pytestmark = pytest.mark.anyio
 UPLOAD = Upload("x", "id", 10, 5)
 TOO_LONG = "9" * 5000
 """A number that Python refuses to read."""
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    for name in SETTINGS:
-        monkeypatch.delenv(name, raising=False)
-    with serving() as server:
-        for name, value in {**AWS, "AWS_ENDPOINT_URL": server.url, "STORAGE_EMULATOR_HOST": server.url}.items():
-            monkeypatch.setenv(name, value)
-        yield server
 
 
 @pytest.fixture

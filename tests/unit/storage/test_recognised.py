@@ -1,6 +1,5 @@
 """An object that is there already: stored by the note beside it, but proven only by what its store computed."""
 
-from collections.abc import Iterator
 from hashlib import md5
 from pathlib import Path
 
@@ -12,21 +11,10 @@ from roar_publisher.inspection.subjects import Subject
 from roar_publisher.storage.destinations import open_readable, open_store
 from roar_publisher.storage.digest import digest_file
 from roar_publisher.storage.transfer import transfer
-from tests.support.net.servers import SETTINGS, Answer, Asked, Server, serving
+from tests.support.net.servers import Answer, Asked, Server
 from tests.support.storage.memory import MemoryLedger, nothing, write_file
-from tests.support.storage.servers import AWS
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    for name in SETTINGS:
-        monkeypatch.delenv(name, raising=False)
-    with serving() as server:
-        for name, value in {**AWS, "AWS_ENDPOINT_URL": server.url}.items():
-            monkeypatch.setenv(name, value)
-        yield server
 
 
 async def test_bytes_that_were_exchanged_below_their_note_are_read_by_a_verification(

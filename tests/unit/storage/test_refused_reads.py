@@ -3,7 +3,6 @@
 The answers are those of S3's and Google's documentation, and of bug reports of their clients (boto3, gcsfs, DVC).
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,23 +21,11 @@ from roar_publisher.storage.destinations import open_readable
 from roar_publisher.storage.ranges import ObjectChanged
 from roar_publisher.storage.readable import ReadableStore, StoredObject
 from roar_publisher.storage.s3_location import locate
-from tests.support.net.servers import SETTINGS, Answer, Asked, Server, serving
-from tests.support.storage.servers import AWS
+from tests.support.net.servers import Answer, Asked, Server
 
 pytestmark = pytest.mark.anyio
 CONTENT = b"0123456789"
 SKEWED = "RequestTimeTooSkewed"
-
-
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    for name in SETTINGS:
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("ROAR_STATE_DIR", str(tmp_path / "state"))
-    with serving() as server:
-        for name, value in {**AWS, "AWS_ENDPOINT_URL": server.url, "STORAGE_EMULATOR_HOST": server.url}.items():
-            monkeypatch.setenv(name, value)
-        yield server
 
 
 def piece_of(content: bytes, asked: Asked) -> tuple[dict[str, str], bytes]:
