@@ -4,7 +4,7 @@ They take and return the same, and do the work in a thread. Cancelling one stops
 and the cancellation goes on when everything acknowledged is checkpointed. `on_progress` is called in the event loop.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from functools import partial
 from typing import Literal, Protocol, TypeVar, Unpack, overload
 
@@ -226,8 +226,11 @@ async def retry(publish_id: str) -> PublishStatus:
     return await in_thread(status_of, publish_id)
 
 
-async def watch(publish_id: str) -> AsyncIterator[Event]:
-    """The same as `roar_publisher.watch`; everything is raised while iterating."""
+async def watch(publish_id: str) -> AsyncGenerator[Event, None]:
+    """The same as `roar_publisher.watch`; everything is raised while iterating.
+
+    Use it within `contextlib.aclosing` if you may stop early: it holds the journal open until then.
+    """
     watched = await in_thread(Watch, publish_id)
     try:
         while True:

@@ -9,7 +9,8 @@ objects in a folder. Nothing of this is trusted: what is fetched has the digest 
 
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import aclosing
 from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -124,11 +125,12 @@ def places_in(matched: Iterable[tuple[Put, Mapping[str, str]]]) -> list[StoredAt
     return [place for place in found if last[place.url] == place.digest]
 
 
-async def put_jobs(jobs: AsyncIterator[ServedJob], steps: frozenset[int]) -> PutJobs:
-    """Return what the put jobs stored. steps: those whose digests are needed."""
+async def put_jobs(jobs: AsyncGenerator[ServedJob, None], steps: frozenset[int]) -> PutJobs:
+    """Return what the put jobs stored, and close `jobs`. steps: those whose digests are needed."""
     found = PutJobs()
-    async for job in jobs:
-        found.add(job, steps)
+    async with aclosing(jobs):
+        async for job in jobs:
+            found.add(job, steps)
     return found
 
 

@@ -1,7 +1,8 @@
 """The jobs of a published lineage as a fetch needs them, one page at a time where the registry serves pages."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import Any
 
 from msgspec import Struct
@@ -28,17 +29,18 @@ class ServedJob(Struct, frozen=True):
     outputs: list[Link]
 
 
-async def jobs_of(reader: LineageReader, lineage_hash: str) -> AsyncIterator[ServedJob]:
-    """Yield the jobs of a lineage, given its whole hash. Raises Rejected, Transient."""
+async def jobs_of(reader: LineageReader, lineage_hash: str) -> AsyncGenerator[ServedJob, None]:
+    """Yield the jobs of a lineage, given its whole hash. Use it within `aclosing`. Raises Rejected, Transient."""
     if not await reader.serves_pages():
         replay = await reader.ask(f"{API_ROOT}/public/sessions/{lineage_hash}/reproduction")
         for job in _objects(replay.get("jobs")):
             yield served_job(job, "stepNumber", "jobType")
         return
     try:
-        async for page in pages(reader.caller, lineage_hash, reader.authorizer):
-            for job in page.jobs:
-                yield served_job(job)
+        async with aclosing(pages(reader.caller, lineage_hash, reader.authorizer)) as read:
+            async for page in read:
+                for job in page.jobs:
+                    yield served_job(job)
     except CannotCheck as problem:
         raise Rejected(problem.what, next_step=problem.next_step) from problem
 

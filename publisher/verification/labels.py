@@ -5,7 +5,7 @@ whatever else; one with a later version is right if an earlier version has it.
 """
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote
@@ -82,8 +82,13 @@ class LabelCheck(Struct, frozen=True):
     why_not: str = ""
 
 
-async def labels_of(caller: RegistryClient, lineage_hash: str, authorize: Authorizer) -> AsyncIterator[ReadLabel]:
-    """Yield all labels of a lineage, one page in memory at a time. Raises CannotCheck, and what a call raises."""
+async def labels_of(
+    caller: RegistryClient, lineage_hash: str, authorize: Authorizer
+) -> AsyncGenerator[ReadLabel, None]:
+    """Yield all labels of a lineage, one page in memory at a time. Use it within `aclosing`.
+
+    Raises CannotCheck, and what a call raises.
+    """
     path = f"{API_ROOT}/sessions/{lineage_hash}/readback/labels"
     async with aclosing(follow(caller, path, LabelPage, authorize)) as pages:
         async for page in pages:
@@ -107,8 +112,9 @@ async def compare_labels(
     with ExternalSort() as ours, ExternalSort() as theirs:
         for label in _planned_labels(planned):
             ours.add(_key(label))
-        async for label in labels_of(caller, lineage_hash, authorize):
-            theirs.add(_key(label))
+        async with aclosing(labels_of(caller, lineage_hash, authorize)) as labels:
+            async for label in labels:
+                theirs.add(_key(label))
         for mine, served_label in _paired(_sorted(ours), _sorted(theirs)):
             compared += 1
             found = _differences(mine, served_label)

@@ -1,6 +1,6 @@
 """Reading what a registry serves of a lineage: `GET /sessions/:hash/readback`, page by page (`protocol.md §4`)."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, Self
 
@@ -101,34 +101,32 @@ async def read_into(
     jobs = inputs = outputs = 0
     first: ReadbackPage | None = None
     held: tuple[dict[str, Any], list[Link], list[Link]] | None = None
-    async for page in pages(caller, lineage_hash, authorize):
-        if page.canonical_version != CANONICAL_VERSION:
-            what = f"its hash follows version {page.canonical_version} of the rules; this release knows"
-            raise CannotCheck(f"{what} {CANONICAL_VERSION}", reason=Reason.REJECTED)
-        first = first or page
-        for entry in page.jobs:
-            seen(entry)
-            if held is not None and held[0]["job_uid"] != entry["job_uid"]:
-                served.add(held[0]["job_uid"], *held)
-                held = None
-            if held is None:
-                held = entry, [], []
-                jobs += 1
-            held[1].extend(links_of(entry["inputs"]))
-            held[2].extend(links_of(entry["outputs"]))
-            inputs, outputs = inputs + len(entry["inputs"]), outputs + len(entry["outputs"])
+    async with aclosing(pages(caller, lineage_hash, authorize)) as read:
+        async for page in read:
+            if page.canonical_version != CANONICAL_VERSION:
+                what = f"its hash follows version {page.canonical_version} of the rules; this release knows"
+                raise CannotCheck(f"{what} {CANONICAL_VERSION}", reason=Reason.REJECTED)
+            first = first or page
+            for entry in page.jobs:
+                seen(entry)
+                if held is not None and held[0]["job_uid"] != entry["job_uid"]:
+                    served.add(held[0]["job_uid"], *held)
+                    held = None
+                if held is None:
+                    held = entry, [], []
+                    jobs += 1
+                held[1].extend(links_of(entry["inputs"]))
+                held[2].extend(links_of(entry["outputs"]))
+                inputs, outputs = inputs + len(entry["inputs"]), outputs + len(entry["outputs"])
     if held is not None:
         served.add(held[0]["job_uid"], *held)
     assert first is not None
     return Envelope(first.hash, first.finalized, first.creator_identity, first.git, jobs, inputs, outputs)
 
 
-async def pages(caller: RegistryClient, lineage_hash: str, authorize: Authorizer) -> AsyncIterator[ReadbackPage]:
-    """Yield the pages of a lineage. Raises CannotCheck, and what `RegistryClient.call` raises."""
-    path = f"{API_ROOT}/sessions/{lineage_hash}/readback"
-    async with aclosing(follow(caller, path, ReadbackPage, authorize)) as followed:
-        async for page in followed:
-            yield page
+def pages(caller: RegistryClient, lineage_hash: str, authorize: Authorizer) -> AsyncGenerator[ReadbackPage, None]:
+    """Yield the pages of a lineage, as `follow` does."""
+    return follow(caller, f"{API_ROOT}/sessions/{lineage_hash}/readback", ReadbackPage, authorize)
 
 
 def _job(job: object) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 import json
 from array import array
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 
 from starlette.responses import StreamingResponse
 
@@ -44,13 +45,14 @@ async def _document(
         jobs = await service.read(replayed_jobs, lineage, ids[sent : sent + JOBS_AT_ONCE], sent + 1)
         for job in jobs:
             yield ", " if sent else ""
-            async for piece in _job(service, lineage, job):
-                yield piece
+            async with aclosing(_job(service, lineage, job)) as pieces:
+                async for piece in pieces:
+                    yield piece
             sent += 1
     yield "]}"
 
 
-async def _job(service: RegistryService, lineage: Lineage, job: ReplayedJob) -> AsyncIterator[str]:
+async def _job(service: RegistryService, lineage: Lineage, job: ReplayedJob) -> AsyncGenerator[str, None]:
     text = json.dumps(job.document)
     if not job.wide:
         yield text

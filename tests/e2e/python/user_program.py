@@ -1,6 +1,6 @@
 """A user's program, for type checkers: mypy --strict and pyright accept every line, and infer these types."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import assert_type
 
@@ -35,7 +35,7 @@ async def asynchronous(detached: bool) -> None:
     assert_type(await aio.publish(visibility="anonymous"), Published)
     assert_type(await aio.put("a", "b", "c", visibility=None, detach=detached), Published | PublishStatus)
     assert_type(await aio.resume("12345678", detach=True), PublishStatus)
-    assert_type(aio.watch("12345678"), AsyncIterator[events.Event])
+    assert_type(aio.watch("12345678"), AsyncGenerator[events.Event, None])
 
 
 def text_of(event: events.Event) -> str:
