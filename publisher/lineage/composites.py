@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from roar_publisher.blake3_hashers import blake3_hasher
 from roar_publisher.glaas.items import ComponentItem, CompositeItem, HashItem
 from roar_publisher.lineage.artifacts import COMPOSITE_PREFIX, hash_entries, remote_source
 from roar_publisher.lineage.batches import BODY_LIMIT
-from roar_publisher.lineage.content import blake3_hasher
 from roar_publisher.lineage.database import RoarDatabase, Row
 from roar_publisher.lineage.jsontext import encode, parse_json
 from roar_publisher.lineage.redaction.redactor import Redactor

@@ -4,14 +4,10 @@ import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from roar_publisher.blake3_hashers import blake3_hasher
 from roar_publisher.lineage.database import RoarDatabase
 from roar_publisher.state.errors import LocalProblem
-from roar_publisher.state.reasons import Reason
-
-if TYPE_CHECKING:
-    from blake3 import blake3
 
 _OTHER_ALGORITHMS = ("sha256", "sha512", "md5")
 """What `[hash]` of a project may name in the place of blake3."""
@@ -36,19 +32,6 @@ def blake3_of(database: RoarDatabase, path: Path) -> str:
         return str(cached[0]) if cached is not None else file_digest(path)
     except OSError as error:
         raise LocalProblem(f"{path} cannot be read: {error.strerror}", next_step="check its permissions") from error
-
-
-def blake3_hasher(data: bytes = b"") -> "blake3":
-    """Return a blake3 hasher that has consumed `data`. Raises LocalProblem if the package is not installed."""
-    try:
-        from blake3 import blake3
-    except ImportError as error:
-        raise LocalProblem(
-            "this lineage needs blake3 digests, and the package blake3 is not installed",
-            next_step="type `pip install blake3`; a path may also be named by its digest",
-            reason=Reason.NO_BLAKE3,
-        ) from error
-    return blake3(data, max_threads=blake3.AUTO)
 
 
 def file_digest(path: Path) -> str:

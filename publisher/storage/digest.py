@@ -11,13 +11,12 @@ import os
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from functools import cache
 from itertools import cycle
 from mmap import mmap
 
-import blake3 as blake3_package
 from anyio import from_thread
 
+from roar_publisher.blake3_hashers import blake3_hasher
 from roar_publisher.blocking import in_thread
 from roar_publisher.storage.parts import part_size
 from roar_publisher.storage.source import Content, FileChanged, file_stamp, opened
@@ -50,19 +49,19 @@ async def confirm(content: Content) -> None:
 
 
 def _digest(path: str, progress: OnRead, md5: bool) -> Content:
-    whole = _blake3()
+    whole = blake3_hasher()
     whole_md5 = hashlib.md5(usedforsecurity=False) if md5 else None
     with ExitStack() as open_ones:
         descriptor, stamp = open_ones.enter_context(opened(path))
         part_bytes = part_size(stamp.size)
         segments = open_ones.enter_context(closing(_segments(descriptor, stamp.size, part_bytes)))
-        parts = [whole if stamp.size <= part_bytes else _blake3()]
+        parts = [whole if stamp.size <= part_bytes else blake3_hasher()]
         read = 0
         for segment in segments:
             if read + len(segment) > stamp.size:
                 raise FileChanged(path)  # it grows while it is read
             if read == len(parts) * part_bytes:
-                parts.append(_blake3())
+                parts.append(blake3_hasher())
             whole.update(segment)
             if parts[-1] is not whole:
                 parts[-1].update(segment)
@@ -111,18 +110,6 @@ def _segments(descriptor: int, size: int, part_bytes: int) -> Generator[bytes | 
             offset += len(segment)
             ahead = reader.submit(read, next(buffers), offset)
             yield segment
-
-
-def _blake3() -> blake3_package.blake3:
-    # A fork does not have the threads of blake3's pool, and would wait for them for ever.
-    threads = blake3_package.blake3.AUTO if _pool_owner() == os.getpid() else 1
-    return blake3_package.blake3(max_threads=threads)
-
-
-@cache
-def _pool_owner() -> int:
-    """Return the process that hashed first: this one, or one that it was forked from."""
-    return os.getpid()
 
 
 def _ignore(read: int) -> None:

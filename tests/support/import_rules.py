@@ -15,6 +15,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "publisher.errors": {"state", "publisher.publishing"},
     "publisher.report": {"state"},
     "publisher.guarded": set(),
+    "publisher.blake3_hashers": {"state"},
     "publisher.blocking": {"state"},
     "publisher.exit_codes": {"state"},
     "publisher.events": set(),
@@ -34,6 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "publisher.glaas": {"publisher.guarded", "publisher.origins", "state", "publisher.report", "publisher.net"},
     "publisher.storage": {
+        "publisher.blake3_hashers",
         "publisher.guarded",
         "state",
         "publisher",
@@ -46,6 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "publisher.lineage.git": {"state"},
     "publisher.lineage.redaction": {"state"},
     "publisher.lineage": {
+        "publisher.blake3_hashers",
         "state",
         "publisher.report",
         "publisher.glaas",
@@ -69,6 +72,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "publisher.auth",
     },
     "publisher.planning.put": {
+        "publisher.blake3_hashers",
         "state",
         "publisher.blocking",
         "publisher.report",

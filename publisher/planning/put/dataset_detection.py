@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct, field
 
-from roar_publisher.lineage.content import blake3_hasher
+from roar_publisher.blake3_hashers import blake3_hasher
 from roar_publisher.planning.put.request import Digested, PutRequest
 
 SPLITS = {

@@ -13,9 +13,9 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
+from roar_publisher.blake3_hashers import blake3_hasher
 from roar_publisher.lineage.artifacts import hash_entries
 from roar_publisher.lineage.composites import NESTED, DatasetComponent, bloom_filter, composite_item
-from roar_publisher.lineage.content import blake3_hasher
 from roar_publisher.planning.put.dataset_detection import identifier_of
 from roar_publisher.planning.put.dataset_layout import Layout, datasets_below, structure_of
 from roar_publisher.planning.put.dataset_profile import dataset_profile

@@ -145,20 +145,32 @@ async def test_a_file_without_permission_is_reported(tmp_path: Path) -> None:
 
 FORKED = """
 import os, signal, sys
+from pathlib import Path
 import anyio
+from roar_publisher.lineage.content import file_digest
 from roar_publisher.storage.digest import digest_file
 
-expected = anyio.run(digest_file, sys.argv[1]).blake3
+def put(path):
+    return anyio.run(digest_file, path).blake3
+
+def publish(path):
+    return file_digest(Path(path))
+
+first, second, path = sys.argv[1:]
+expected = globals()[first](path)
 child = os.fork()
 if child == 0:
     signal.alarm(60)
-    os._exit(anyio.run(digest_file, sys.argv[1]).blake3 != expected)
+    os._exit(globals()[second](path) != expected)
 _, status = os.waitpid(child, 0)
 sys.exit(os.waitstatus_to_exitcode(status))
 """
+"""Hashes a file as its first argument does, and again, as its second one does, in a fork."""
 
 
-def test_a_fork_of_a_process_that_has_hashed_can_hash(tmp_path: Path) -> None:
+@pytest.mark.parametrize("second", ["put", "publish"])
+@pytest.mark.parametrize("first", ["put", "publish"])
+def test_a_fork_of_a_process_that_has_hashed_can_hash(tmp_path: Path, first: str, second: str) -> None:
     path = write_file(tmp_path / "file", 9 * MIB)
-    done = subprocess.run([sys.executable, "-c", FORKED, path], check=False, timeout=120)
+    done = subprocess.run([sys.executable, "-c", FORKED, first, second, path], check=False, timeout=120)
     assert done.returncode == 0
