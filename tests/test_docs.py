@@ -10,6 +10,8 @@ from tests.support.checkout import CHECKOUT
 ROOT = CHECKOUT
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 SOURCES = sorted(path for top in ("publisher", "state", "tests", "scripts") for path in (ROOT / top).rglob("*.py"))
+EXAMPLES = {"publisher/storage/azure.py", "publisher/storage/azure_account.py"}
+"""Files that CONTRIBUTING.md tells one to write."""
 MOST_LINES, MOST_CHARACTERS = 120, 120
 """Of README.md."""
 MOST_TERMS = 25
@@ -31,9 +33,16 @@ def test_every_path_and_link_leads_somewhere(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     links = [target for target in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in target]
     paths = re.findall(r"`((?:publisher|state|tests|scripts|docs)/[\w./-]+)`", text)
-    examples = {"publisher/storage/azure.py", "publisher/storage/azure_account.py"}
     assert [target for target in links if not (page.parent / target).exists()] == []
-    assert [path for path in paths if path not in examples and not (ROOT / path).exists()] == []
+    assert [path for path in paths if path not in EXAMPLES and not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_module_that_is_named_exists(page: Path) -> None:
+    """Pages may name a module by the end of its path."""
+    named = set(re.findall(r"`([\w./-]+\.py)`", page.read_text(encoding="utf-8"))) - {"state.py", "click.py", *EXAMPLES}
+    ours = [f"/{path.relative_to(ROOT)}" for path in SOURCES]
+    assert [name for name in named if not any(path.endswith(f"/{name}") for path in ours)] == []
 
 
 def test_the_readme_stays_short() -> None:
