@@ -36,7 +36,10 @@ from roar_publisher.state.system_errors import explain_os_error
 JOURNAL, RECORD = "journal.db", "put-record"
 COPIES = 3
 """What an import writes at most, in sizes of the bundle: the journal as it came, as it is kept, and SQLite's undo."""
-LONGEST_RECORD_BYTES = 64 * 1024 * 1024
+RECORD_BYTES = 64 * 1024 * 1024
+"""Bytes that the record of a put may have in any case."""
+RECORD_SHARE = 4
+"""What it may have otherwise, in sizes of the journal, which names each file, too. JSON escapes treble a path."""
 
 
 class UnpackedPublish(Struct, frozen=True):
@@ -97,7 +100,7 @@ def unpacked(file: Path, folder: StateFolder) -> Iterator[UnpackedPublish]:
 
 
 def _text(bundle: Bundle) -> str:
-    if bundle.files[RECORD].size > LONGEST_RECORD_BYTES:
+    if bundle.files[RECORD].size > max(RECORD_BYTES, RECORD_SHARE * bundle.files[JOURNAL].size):
         raise damaged(bundle.file)
     try:
         return b"".join(bundle.pieces(RECORD)).decode()

@@ -12,7 +12,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec.structs import asdict
 
+from roar_publisher.planning.put.record import PutFile
 from roar_publisher.state.bundle import MANIFEST, Bundle, write_bundle
 from roar_publisher.state.errors import LocalProblem, Owned, PublisherError, UsageProblem
 from roar_publisher.state.journal import Journal
@@ -110,6 +112,30 @@ def test_parts_stay_behind_with_the_upload_that_they_belong_to(
         assert publish.journal.objects.parts(1) == []
         publish.journal.adapt(HERE, {1: '{"moved": true}'})
         assert [row.content for row in publish.journal.objects.all(only_missing=True)] == ['{"moved": true}']
+
+
+@pytest.mark.parametrize("stem", ["image", "\N{GRINNING FACE}" * 60])
+def test_what_a_put_writes_into_roar_db_has_room_for_every_file_of_it(
+    folder: StateFolder, there: StateFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stem: str
+) -> None:
+    paths = [f"/home/user/project/data/{stem}{number:06}.jpg" for number in range(1_000)]
+    record = json.dumps([asdict(PutFile("a" * 32, path, "d" * 64, 9, f"s3://bucket/{path}")) for path in paths])
+    objects = [ObjectRow(seq, path, f"s3://bucket/{path}", 9, json.dumps(path)) for seq, path in enumerate(paths, 1)]
+    with frozen(folder, LINEAGE) as owned:
+        owned.journal.objects.add(objects)
+        pack(owned.paths, owned.journal, record, tmp_path / "file")
+    monkeypatch.setattr("roar_publisher.state.portable.RECORD_BYTES", 1_000)
+    with unpacked(tmp_path / "file", there) as publish:
+        assert publish.record == record
+
+
+def test_a_record_that_no_journal_of_its_size_has_is_not_read(
+    folder: StateFolder, there: StateFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with frozen(folder, LINEAGE) as owned:
+        pack(owned.paths, owned.journal, " " * 1_000_000, tmp_path / "file")
+    monkeypatch.setattr("roar_publisher.state.portable.RECORD_BYTES", 1_000)
+    is_refused(tmp_path / "file", there)
 
 
 def test_a_file_that_exists_is_not_written_over(folder: StateFolder, packed: Path) -> None:
