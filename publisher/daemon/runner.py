@@ -43,13 +43,16 @@ async def run_publish(
 ) -> FollowUp | None:
     """Work on a publish until it ends or cannot continue now, and record what follows in its journal.
 
-    Return None if it has ended. Raises LocalProblem if the journal itself cannot be read or written. Cancellation
-    leaves the last checkpoint in place.
+    Return None if it has ended. Nothing is done if a command has changed what the user wants since `found` was read.
+    Raises LocalProblem if the journal itself cannot be read or written. Cancellation leaves the last checkpoint in
+    place.
     """
     run_blocking = dependencies.run_blocking()
     with await run_blocking(OwnedPublish.open, found.paths, clock=dependencies.clock) as owned:
         journal = AsyncJournal(owned.journal, run_blocking)
         queued = await journal.queue.read()
+        if queued != found.queued or await journal.plan() != found.plan:
+            return FollowUp(Action.LEAVE)  # such as parked, or moved to another registry; the next scan sees that
         if found.live and queued.notified is not False:  # an end already reported belongs to an earlier attempt
             await journal.queue.set_notified(False)
 

@@ -7,7 +7,7 @@
 | the server asked for a pause | RETRY at that time, or in a minute; not counted as an attempt |
 | a disk is full | RETRY every half minute until there is room; not counted as an attempt |
 | the server fails, or a problem of this machine | RETRY with growing delays, `MAX_ATTEMPTS` times in a row |
-| it was asked to stop, or another process owns it | LEAVE: the next scan finds it |
+| it was asked to stop, or another process owns it or has changed it | LEAVE: the next scan finds it |
 | its journal cannot be used, so nothing can be recorded | PAUSE: not tried again for a while |
 """
 

@@ -1,9 +1,11 @@
-"""Active publishes share connections, and restart with new ones after a suspension."""
+"""Active publishes share connections, restart with new ones after a suspension, and are what they were at the scan."""
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import anyio
+import httpx2
 import pytest
 
 from roar_publisher.daemon import workers as workers_module
@@ -13,8 +15,11 @@ from roar_publisher.daemon.settings import DaemonSettings
 from roar_publisher.daemon.workers import WorkerPool
 from roar_publisher.net.connection import RegistryConnection
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.journal import Journal
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.queue import STOPPED_BY_USER
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.status import JournalStatus
 from roar_publisher.state.status_reader import read_status
 from tests.support.lineages import chain, cut, frozen
@@ -102,3 +107,43 @@ async def test_a_publish_that_meets_a_defect_and_cannot_be_parked_is_left_alone_
         )
         workers.start(found)
     assert released == {found.paths.id: FollowUp(Action.PAUSE, seconds=UNUSABLE_PAUSE_SECONDS)}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        lambda journal: journal.readdress("https://other.example"),
+        lambda journal: journal.park(reason=Reason.EXPORTED, detail="it is in x.bundle"),
+        lambda journal: journal.park(reason=Reason.INTERRUPTED, detail=STOPPED_BY_USER),
+        lambda journal: journal.queue.postpone(attempts=1, until=4e9),
+    ],
+    ids=["moved to another registry", "exported", "stopped with Ctrl-C", "postponed"],
+)
+async def test_what_a_command_changes_between_the_scan_and_the_start_is_respected(
+    folder: StateFolder, command: Callable[[Journal], None]
+) -> None:
+    """It is left to the next scan: nothing is sent, least of all to the registry that it was read with."""
+    requests: list[httpx2.Request] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        requests.append(request)
+        return httpx2.Response(503)
+
+    found = publish(folder)
+    with OwnedPublish.open(found.paths) as owned:
+        command(owned.journal)
+        queued, progress = owned.journal.queue.read(), owned.journal.progress()
+    released: dict[str, FollowUp | None] = {}
+    async with anyio.create_task_group() as tasks:
+        workers = WorkerPool(
+            tasks,
+            folder,
+            DaemonSettings(notify=False),
+            log=logging.getLogger("tests.daemon.workers"),
+            dependencies=Dependencies(transport=httpx2.MockTransport(answer)),
+            on_released=released.__setitem__,
+        )
+        workers.start(found)
+    assert (requests, released) == ([], {found.paths.id: FollowUp(Action.LEAVE)})
+    after = read_status(found.paths)
+    assert (after.queued, after.progress) == (queued, progress)
