@@ -4,8 +4,12 @@ A child has only the thread that forked. A mutex of SQLite that another thread h
 next use of any database waits for it forever, and so does the import of a module that another thread was importing. A
 transaction of another thread leaves locks that SQLite takes for the child's own. So a fork holds the mutexes that all
 databases share, and waits for the transactions of journals and for imports of several modules at once.
+
+The thread that forks holds these mutexes while other libraries' fork hooks run in it, and would wait for itself if it
+used SQLite meanwhile. So nothing is collected then, and a signal handler of it gets them back for its block.
 """
 
+import gc
 import importlib
 import os
 import time
@@ -32,16 +36,19 @@ class _Blocks(Struct):
     changed: guards the other fields. A fork holds its lock from its beginning to its end. The lock is reentrant,
     because a finalizer or a signal handler may begin or end a block in a thread that holds it.
     threads: in how many blocks each thread is.
+    forking: the thread that forks.
     """
 
     changed: Condition = field(default_factory=Condition)
     threads: Counter[int] = field(default_factory=Counter)
-    forking: bool = False
+    forking: int | None = None
 
 
 _blocks = _Blocks()
 _held: list[int] = []
 """The mutexes that a fork holds."""
+_collecting = False
+"""Whether garbage is to be collected again after the fork."""
 
 
 @contextmanager
@@ -49,12 +56,18 @@ def deferred() -> Iterator[None]:
     """Let forks by other threads wait for the end of the block, which should be short."""
     thread = get_ident()
     with _blocks.changed:
-        while _blocks.forking and not _blocks.threads[thread]:  # the fork waits for those that are in a block already
+        # A fork waits for those that are in a block already. Its own thread gets here in a signal handler or finalizer.
+        while _blocks.forking not in (None, thread) and not _blocks.threads[thread]:
             _blocks.changed.wait()
         _blocks.threads[thread] += 1
+    interrupted = _blocks.forking == thread and bool(_held)
+    if interrupted:
+        _release_mutexes()
     try:
         yield
     finally:
+        if interrupted:
+            _hold_mutexes()
         with _blocks.changed:
             _blocks.threads[thread] -= 1
             if not _blocks.threads[thread]:
@@ -69,17 +82,19 @@ def import_module(name: str) -> ModuleType:
 
 
 def _before() -> None:
-    end = time.monotonic() + WAIT_SECONDS
+    global _collecting
     _blocks.changed.acquire()
-    _blocks.forking = True
+    _blocks.forking = get_ident()
     _blocks.changed.wait_for(lambda: not _blocks.threads.keys() - {get_ident()}, WAIT_SECONDS)
-    while not _hold_mutexes() and time.monotonic() < end:
-        time.sleep(RETRY_SECONDS)
+    _collecting = _collecting or gc.isenabled()
+    gc.disable()
+    _hold_mutexes()
 
 
 def _after_in_parent() -> None:
     _release_mutexes()
-    _blocks.forking = False
+    _collect_again()
+    _blocks.forking = None
     _blocks.changed.notify_all()
     _blocks.changed.release()
 
@@ -88,11 +103,26 @@ def _after_in_child() -> None:
     """Forget the threads that the child does not have."""
     global _blocks
     _release_mutexes()
+    _collect_again()
     thread = get_ident()
     _blocks = _Blocks(threads=Counter({thread: count} if (count := _blocks.threads[thread]) else {}))
 
 
-def _hold_mutexes() -> bool:
+def _collect_again() -> None:
+    global _collecting
+    if _collecting:
+        _collecting = False
+        gc.enable()
+
+
+def _hold_mutexes() -> None:
+    """Hold the mutexes that all databases share. None is held if that takes too long."""
+    end = time.monotonic() + WAIT_SECONDS
+    while not _try_mutexes() and time.monotonic() < end:
+        time.sleep(RETRY_SECONDS)
+
+
+def _try_mutexes() -> bool:
     """Hold all mutexes, or none of them: SQLite takes several of them in an order of its own."""
     for mutex in _mutexes():
         if _library().sqlite3_mutex_try(mutex):

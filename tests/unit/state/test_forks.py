@@ -1,9 +1,12 @@
 """A process is forked while other threads of it use SQLite or import modules: the child can do so, too."""
 
+import gc
 import importlib
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +20,7 @@ import roar_publisher
 from roar_publisher.state import forks
 from roar_publisher.state.file import JournalFile
 from roar_publisher.state.forks import deferred
+from tests.support.processes import environment
 
 MEMORY, FILES = 3, 11
 """`SQLITE_MUTEX_STATIC_MEM` and `SQLITE_MUTEX_STATIC_VFS1`."""
@@ -154,6 +158,68 @@ def test_a_fork_does_not_wait_for_its_own_thread(monkeypatch: pytest.MonkeyPatch
     with deferred(), deferred():
         assert forked(uses_blocks) == 0
     assert not forks._blocks.threads
+
+
+def test_a_signal_handler_of_the_thread_that_forks_does_not_wait_for_the_fork(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither while the fork waits for other threads, nor while it holds SQLite's mutexes, as other hooks run then."""
+
+    def is_interrupted() -> None:
+        def handle_signal(*_: object) -> bool:
+            JournalFile(tmp_path / "waiting.db").close()
+            return True
+
+        monkeypatch.setattr(forks._blocks.changed, "wait_for", handle_signal)
+        forks._before()
+        assert forks._held
+        JournalFile(tmp_path / "holding.db").close()
+        assert forks._held
+        forks._after_in_parent()
+        assert not forks._held
+        handle_signal()
+
+    assert forked(is_interrupted) == 0
+
+
+COLLECTS = """
+import gc, os, signal, sqlite3, sys
+to_free = [sqlite3.connect(":memory:")]
+
+def leave_garbage():
+    if to_free:
+        cycle = [to_free.pop()]
+        cycle.append(cycle)
+        del cycle
+    return [[] for _ in range(10_000)]
+
+os.register_at_fork(**{sys.argv[1]: leave_garbage})
+import roar_publisher.state.forks
+gc.set_threshold(1, 1, 1)
+signal.alarm(int(sys.argv[2]))
+child = os.fork()
+signal.alarm(int(sys.argv[2]))
+if not child:
+    os._exit(0 if gc.isenabled() else 2)
+assert gc.isenabled()
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.parametrize("hook", ["before", "after_in_parent", "after_in_child"])
+def test_nothing_is_collected_while_a_fork_holds_the_mutexes(hook: str) -> None:
+    """SQLite takes them to free a connection. Hooks of other libraries, which allocate, run while they are held."""
+    command = [sys.executable, "-c", COLLECTS, hook, str(HUNG_SECONDS)]
+    assert subprocess.run(command, env=environment(), check=False).returncode == 0
+
+
+def test_a_collector_that_is_switched_off_stays_so() -> None:
+    gc.disable()
+    try:
+        assert forked(lambda: os._exit(2 if gc.isenabled() else 0)) == 0
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 def test_a_finalizer_may_use_a_block_at_any_moment() -> None:
