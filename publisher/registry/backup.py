@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from roar_publisher.registry.data import DATABASE_NAME, SECRET_NAME, SECRET_SIZE
 from roar_publisher.registry.receipt_keys import RECEIPT_KEYS_NAME
 from roar_publisher.registry.store import accounts_schema, schema, users
-from roar_publisher.registry.store.copies import check_copy, copy_file, refuse_if_in_use
+from roar_publisher.registry.store.copies import check_copy, copy_file, kept_from_registries
 from roar_publisher.registry.store.errors import StoreError, StoreUnavailable
 from roar_publisher.registry.store.private_data import make_private_file, secure_folder, sync_folder
 
@@ -71,9 +71,8 @@ def restore_backup(file: Path, data: Path, *, force: bool) -> None:
     backup of a later release. Raises OSError.
     """
     secure_folder(data)
-    if not force and any((data / name).exists() for name in MEMBERS):
-        raise StoreUnavailable("there is a registry already; --force replaces it")
-    refuse_if_in_use(data / DATABASE_NAME)
+    with _replacing(data, force=force):
+        pass  # before the backup is unpacked, which takes minutes if it is large
     for left in data.glob(f"{_UNPACKED}*"):  # by a restore that was killed: a copy of everything, keys included
         shutil.rmtree(left)
     with TemporaryDirectory(dir=data, prefix=_UNPACKED) as folder:
@@ -81,14 +80,24 @@ def restore_backup(file: Path, data: Path, *, force: bool) -> None:
         _unpack(file, parts)
         for name in MEMBERS:
             _check(parts, name)
-        for name in MEMBERS:
-            for beside in _BESIDE:
-                (data / f"{name}{beside}").unlink(missing_ok=True)
-            (parts / name).replace(data / name)
-        for name in IF_THERE:
-            if (parts / name).exists():
+        with _replacing(data, force=force):
+            for name in MEMBERS:
+                for beside in _BESIDE:
+                    (data / f"{name}{beside}").unlink(missing_ok=True)
                 (parts / name).replace(data / name)
+            for name in IF_THERE:
+                if (parts / name).exists():
+                    (parts / name).replace(data / name)
         sync_folder(data)
+
+
+@contextmanager
+def _replacing(data: Path, *, force: bool) -> Iterator[None]:
+    """Keep registries from starting in `data` during the block. Raises as `restore_backup`."""
+    with kept_from_registries(data / DATABASE_NAME):
+        if not force and any((data / name).exists() for name in MEMBERS):
+            raise StoreUnavailable("there is a registry already; --force replaces it")
+        yield
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Copies of SQLite files: made while the file is in use, and checked before one takes the place of another."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from roar_publisher.registry.store.database import EngineConnection
@@ -62,14 +63,25 @@ def check_copy(path: Path, migrations: Sequence[str]) -> None:
         raise StoreError(f"{path.name} is damaged: {'it has no tables' if version == 0 else found[0]}")
 
 
-def refuse_if_in_use(path: Path) -> None:
-    """Raise `DataInUse` if a registry uses this file. A missing or damaged file is in nobody's use.
+@contextmanager
+def kept_from_registries(path: Path) -> Iterator[None]:
+    """Let no registry open this file during the block, in which another one may take its place.
 
-    Raises `StoreUnavailable` if that cannot be found out: the file cannot be opened, or written.
+    A missing or damaged file is in nobody's use. Raises `DataInUse` if a registry uses it, and `StoreUnavailable` if
+    that cannot be found out: the file cannot be opened, or written.
     """
     if not path.exists():
+        yield
         return
     connection = connect(str(path), timeout=0)
+    try:
+        _lock(connection)
+        yield
+    finally:
+        connection.close()
+
+
+def _lock(connection: SQLiteConnection) -> None:
     try:
         with translated_errors():
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -80,5 +92,3 @@ def refuse_if_in_use(path: Path) -> None:
         raise
     except StoreError:
         pass
-    finally:
-        connection.close()

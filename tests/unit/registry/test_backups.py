@@ -9,6 +9,7 @@ import stat
 import tarfile
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,6 +26,7 @@ from roar_publisher.registry.data import DATABASE_NAME, Store
 from roar_publisher.registry.lineages.registration import LIFETIME, open_session
 from roar_publisher.registry.store.copies import STEP_PAGES, copy_database
 from roar_publisher.registry.store.database import Writing
+from roar_publisher.registry.store.errors import DataInUse
 from roar_publisher.registry.store.sqlite import SQLiteConnection, connect
 from roar_publisher.state.errors import LocalProblem
 from tests.support.registry.harness import GIT, Json, job, succeeded
@@ -151,6 +153,39 @@ def test_a_registry_is_replaced_by_force_only_and_never_while_it_runs(file: Path
     works("restore", file, "--data", data, "--force")
     with serving(data) as process:
         assert not is_there(process, published)
+
+
+@pytest.mark.parametrize("force", [True, False])
+def test_a_registry_that_is_started_while_a_backup_is_unpacked_keeps_its_data(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, force: bool
+) -> None:
+    data, check, started = tmp_path / ("data" if force else "new"), backup._check, ExitStack()
+
+    def start_and_check(folder: Path, name: str) -> None:
+        check(folder, name)
+        if name == MEMBERS[-1]:
+            started.callback(Store.open(data).close)
+
+    monkeypatch.setattr(backup, "_check", start_and_check)
+    with started, pytest.raises(DataInUse):
+        restore_backup(file, data, force=force)
+
+
+def test_no_registry_starts_while_its_files_are_replaced(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = Path.replace
+
+    def start_and_replace(path: Path, target: Path) -> Path:
+        with pytest.raises(DataInUse):
+            Store.open(tmp_path / "data")
+        return replace(path, target)
+
+    monkeypatch.setattr("roar_publisher.registry.store.files.LOCK_TIMEOUT", 0.0)
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(Path, "replace", start_and_replace)
+        restore_backup(file, tmp_path / "data", force=True)
+    Store.open(tmp_path / "data").close()
 
 
 class Killed(BaseException):
