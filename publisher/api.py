@@ -218,6 +218,7 @@ def publishes(project: StrPath | None = None) -> list[PublishStatus]:
 def cancel(publish_id: str) -> None:
     """Cancel a publish permanently. Nothing of it becomes visible, and its unfinished uploads are aborted.
 
+    If its lineage is published already, it stays so, and only the work that follows is given up.
     Raises UsageProblem if it has ended, and Owned if another process works on it, other than the daemon.
     """
     cancel_by_id(publish_id)

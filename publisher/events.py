@@ -78,7 +78,7 @@ class StoredEvent(BaseEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitingEvent(BaseEvent):
-    """Nothing moves: why (`offline`, `throttled`, `retrying`, `working` …), and at most how long."""
+    """Nothing moves: why (`offline`, `throttled`, `retrying`, `working` …), and for how long at most."""
 
     name = "waiting"
     reason: str

@@ -73,7 +73,7 @@ class ObjectStored(Struct, frozen=True):
 
 
 class Waiting(Struct, frozen=True):
-    """What the publish waits for, and the maximum seconds until it does something else.
+    """What the publish waits for, and at most how many seconds until it reports something else.
 
     reason: OFFLINE, THROTTLED by the server, INTERMEDIARY for one that answers in its place, or NO_ANSWER to a
     running request.

@@ -1,5 +1,4 @@
-#!/usr/bin/env python3
-"""Measure what one client can do to a registry that others use: `scripts/registry_load.py [--jobs N] [--links N]`.
+"""Measure what one client can do to a registry that others use: `.venv/bin/python scripts/registry_load.py [--jobs N]`.
 
 Many clients stage at once. Then it stages a lineage of one step and one job with many inputs, finalizes both while
 another client reads, has a crowd of connections read large pages, and writes many versions of a label.  Printed are the

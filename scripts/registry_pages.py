@@ -1,5 +1,4 @@
-#!/usr/bin/env python3
-"""Measure the pages of a large lineage: `scripts/registry_pages.py [--jobs N] [--links N]`.
+"""Measure the pages of a large lineage: `.venv/bin/python scripts/registry_pages.py [--jobs N]`.
 
 It publishes a lineage of five steps and many jobs, indexes it, and asks for its pages. Printed are the times until the
 first byte and the sizes of the pages, the longest slice of the index, and the bytes that the index takes.

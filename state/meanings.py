@@ -90,7 +90,7 @@ MEANINGS: Mapping[Reason, Meaning] = {
     Reason.PROXY: _needs_user("a proxy refuses, requires a sign-in, or its setting is invalid"),
     Reason.NO_BUCKET: _needs_user("the bucket of the destination does not exist"),
     Reason.SSH_KEY: _needs_user("the SSH key cannot be used"),
-    Reason.NEEDS_CONFIRMATION: _needs_user("making this public needs your confirmation"),
+    Reason.NEEDS_CONFIRMATION: _needs_user("it needs your confirmation"),
     Reason.UNTRUSTED_REGISTRY: _needs_user(
         "its registry was named by a project or a bundle, and you have not accepted it"
     ),

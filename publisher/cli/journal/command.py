@@ -37,7 +37,7 @@ class Age(click.ParamType[float]):
 def _reasons() -> str:
     """Return every reason with its exit code, as lines of at most `HELP_COLUMNS`, also under the longer name."""
     width = max(map(len, MEANINGS))
-    lines = ["Reasons, and exit codes of a publish (1, not 3, if nothing is left):"]
+    lines = ["Reasons, and exit codes of a publish (1, not 3, if nothing can be resumed):"]
     columns = HELP_COLUMNS - width - len("      999  ") - len(UNAMBIGUOUS) + len(DEFAULT)
     for reason, meaning in MEANINGS.items():
         first, *rest = textwrap.wrap(meaning.text, columns)
@@ -120,7 +120,10 @@ def show(publish_id: str, why: bool, as_json: bool) -> None:
 @_publish_id
 @_json
 def cancel(publish_id: str, as_json: bool) -> None:
-    """Cancel a publish permanently, unless another terminal works on it."""
+    """Cancel a publish permanently, unless another terminal works on it.
+
+    What is published already stays published; only the work that follows is given up.
+    """
     from roar_publisher.cli.journal.actions import cancel as cancel_publish
 
     folder = _folder()

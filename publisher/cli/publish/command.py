@@ -58,8 +58,8 @@ With --json, every line of stdout is an object with "event":
              seconds_left; at most once a second
   stored     key, bytes, sent (false: already stored); put only
   waiting    reason (offline, throttled, no answer, retrying, working),
-             seconds until the next attempt; during a publish, something is
-             written at least every 10 s
+             seconds (at most so long until something else is reported);
+             during a publish, something is written at least every 10 s
   retrying   what, attempt, seconds
   note       text
   published  hash, url, jobs, inputs, outputs, publish_id, visibility,

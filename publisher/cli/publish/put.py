@@ -19,9 +19,9 @@ without sources, everything that the active session wrote.  A path is one in the
 project's root; one that is in both is refused, unless it begins with ./.  Lineage is published after its files are
 stored.  After an interruption, `roar publish --resume` continues with the parts that the store does not have yet.
 
-A put is the same as an earlier one if the contents (by digest), their addresses, the lineage, its commit and the
-message are the same. An interrupted one is resumed. For a finished one, only its address is shown, unless --again is
-given.
+A put is the same as an earlier one if the contents (by digest), their addresses, the lineage, its commit, what is
+redacted, the message, --name, the visibility, --dataset and whether a tag is made are the same. An interrupted one is
+resumed. For a finished one, only its address is shown, unless --again is given.
 
 \b
 Destinations:

@@ -45,7 +45,7 @@ def data_option(command: Command) -> Command:
         show_envvar=True,
         expose_value=False,
         callback=_keep_database,
-        help="Keep lineages and accounts in PostgreSQL, not in files in --data.",
+        help="The registry's PostgreSQL database, if its data is there and not in files in --data.",
     )
     return click.option(
         "--data",

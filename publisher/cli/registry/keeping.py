@@ -34,7 +34,7 @@ def backup(file: Path, data: Path) -> None:
 
     The registry may serve meanwhile. FILE is complete or not there, and readable by you only. Keep it as safe as the
     registry: it holds the keys that session tokens are derived from and that sign receipts. A registry on PostgreSQL is
-    backed up with pg_dump.
+    backed up with PostgreSQL's own tools, and a copy of the files secret and receipt-keys in --data.
 
     \b
       roar registry backup /backups/registry.tar --data ./registry
@@ -66,7 +66,8 @@ def backup(file: Path, data: Path) -> None:
 def restore(file: Path, force: bool, data: Path) -> None:
     """Put the backup FILE into an empty data folder.
 
-    It is checked first. Nothing may serve there. A registry on PostgreSQL is restored with pg_restore.
+    It is checked first. Nothing may serve there. A registry on PostgreSQL is restored with PostgreSQL's own tools, and
+    a copy of the files secret and receipt-keys.
 
     \b
       roar registry restore /backups/registry.tar --data ./registry

@@ -27,7 +27,7 @@ def owner() -> None:
 @click.argument("name", callback=check_name)
 @with_accounts(new=True)
 def add_owner(accounts: "Accounts", name: str) -> str:
-    """Add an organization. A user owns a space of the user's name without one."""
+    """Add an organization, whose projects several users share. A user's own space needs none."""
     from roar_publisher.registry.store import projects
 
     owner_id = accounts.write(projects.add_owner, name)

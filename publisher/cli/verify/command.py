@@ -83,7 +83,7 @@ def _percent(_context: click.Context, _parameter: click.Parameter, text: str | N
     "age",
     metavar="30d",
     callback=_age,
-    help="With --all, only what was published, and verified with --all, longer ago.",
+    help="With --all, only what was published, and verified by --all or the daemon, longer ago.",
 )
 @click.option("--no-objects", is_flag=True, help="Verify the lineage alone.")
 @click.option("--resume", is_flag=True, help="Do not read again what an interrupted run has read.")
