@@ -22,7 +22,7 @@ from roar_publisher.state.private import create_private
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import check_own
 from roar_publisher.state.schema import is_full, migrate, refuse_newer
-from roar_publisher.state.system_errors import SystemProblem, explain_os_error, probe_write
+from roar_publisher.state.system_errors import CHECK_THE_DISK, SystemProblem, explain_os_error, probe_write
 
 BUSY_TIMEOUT_MS = 10_000
 """How long a reader and the owner wait for each other's short transactions."""
@@ -145,7 +145,9 @@ class JournalFile:
 
     def _temporary_problem(self, error: sqlite3.Error) -> LocalProblem:
         """Return the error of a journal that cannot be used now, with the cause as far as the disk reports it."""
-        found = SystemProblem(Reason.JOURNAL, str(error), "fix that")
+        busy = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+        remedy = "wait until no other process uses it" if busy else CHECK_THE_DISK
+        found = SystemProblem(Reason.JOURNAL, str(error), remedy)
         if is_full(error):
             found = explain_os_error(OSError(errno.ENOSPC, ""), Reason.JOURNAL)
         elif refused := probe_write(self.path.parent):

@@ -15,6 +15,8 @@ from roar_publisher.state.reasons import Reason
 
 PROBE_BYTES = 64 * 1024
 """More than a file system stores in an inode, so that the file takes room."""
+CHECK_THE_DISK = "check the disk or the mount that it is on"
+"""What to do first after an error that has no better remedy."""
 
 
 class SystemProblem(Struct, frozen=True):
@@ -47,6 +49,10 @@ _WITHOUT_REASON = {
     errno.ELOOP: ("it is a link, which is not followed", "remove the link"),
     errno.EMLINK: ("it has a second name (a hard link)", "remove it"),
     errno.EEXIST: ("something else is in its place", "move that away"),
+    errno.EISDIR: ("a folder is in its place", "move that away"),
+    errno.ENOTDIR: ("a file is in the place of its folder", "move that away"),
+    errno.ENXIO: ("something else is in its place", "move that away"),  # a socket
+    errno.ENAMETOOLONG: ("its name is too long there", "use a shorter path, or another file system"),
     # FAT has files of up to 4 GiB, and `ulimit -f` is a limit of the process.
     errno.EFBIG: (
         "a file may not be as large there",
@@ -60,8 +66,8 @@ def explain_os_error(error: OSError, otherwise: Reason) -> SystemProblem:
     """Return what a system error means. otherwise: the reason of an error without a more specific one."""
     if error.errno in _WITHOUT_REASON:
         return SystemProblem(otherwise, *_WITHOUT_REASON[error.errno])
-    known = _KNOWN.get(error.errno or 0)
-    return known or SystemProblem(otherwise, error.strerror or str(error), "fix its permissions")
+    remedy = "fix its permissions" if isinstance(error, PermissionError) else CHECK_THE_DISK
+    return _KNOWN.get(error.errno or 0) or SystemProblem(otherwise, error.strerror or str(error), remedy)
 
 
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})

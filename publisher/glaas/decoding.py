@@ -65,9 +65,9 @@ def _decoder(kind: Any) -> "msgspec.json.Decoder[Any]":
 def _converted(body: bytes, kind: type[T]) -> T:
     try:
         document = json.loads(body)
-        json.dumps(document, ensure_ascii=False).encode()  # raises for half a character
+        json.dumps(document, ensure_ascii=False).encode()  # raises for an unpaired surrogate
     except UnicodeError:
-        raise NotJson("it is not UTF-8, or holds half a character") from None
+        raise NotJson("it is not UTF-8, or holds an unpaired surrogate") from None
     except RecursionError:
         raise NotJson("it is nested too deep") from None
     except ValueError as error:

@@ -65,14 +65,14 @@ def parse_destination(text: str) -> Destination:
     dot segments, empty segments, control characters. The message does not repeat what may be a credential.
     """
     if any(character < " " or character == "\x7f" for character in text):
-        raise UsageProblem("the destination contains a control character (a tab, a line break)", next_step=FORMS)
+        raise _control_character()
     scheme, separator, rest = text.partition("://")
     if text.startswith("/"):
         return _folder(text)
     if separator and scheme == FOLDER:
         return _file_url(text)
     if not separator or scheme not in STORES:
-        raise _unknown()
+        raise UsageProblem("the destination is of a kind that is not supported", next_step=FORMS)
     if any(mark in rest for mark in "?#"):
         raise UsageProblem(
             "the destination contains a '?' or a '#', which end the path in a URL",
@@ -81,8 +81,10 @@ def parse_destination(text: str) -> Destination:
     if scheme == "s3" and rest.startswith("arn:"):
         return _access_point(rest)
     bucket, _, prefix = rest.partition("/")
-    if "@" in bucket or not bucket:
-        raise _unknown()
+    if "@" in bucket:
+        raise _user_name()
+    if not bucket:
+        raise UsageProblem("the destination names no bucket", next_step=FORMS)
     if not BUCKET.fullmatch(bucket) or not bucket.strip("."):
         raise UsageProblem(
             "the destination's bucket is not a bucket name (letters, digits, '.', '_' and '-')",
@@ -101,20 +103,22 @@ def parse_object(url: str) -> Destination:
     scheme, _, rest = url.partition("://")
     if scheme == WEB and not any(character <= " " or character == "\x7f" for character in rest):
         authority, _, path = rest.partition("#")[0].partition("/")
+        if "@" in authority:
+            raise _user_name()
         if not is_authority(authority):
-            raise _unknown()
+            raise UsageProblem("the address names no server", next_step="https://HOST/PATH")
         name, mark, query = path.partition("?")
         return Destination(WEB, authority, _checked(name) + ("/" if name.endswith("/") else "") + mark + query)
     if scheme not in STORES:
         found = parse_destination(url)
         if found.path == "/":
-            raise _unknown()
+            raise _no_object()
         return found
     access_point = ACCESS_POINT.match(rest) if scheme == "s3" else None
     bucket = access_point.group() if access_point else rest.partition("/")[0]
     name = rest[len(bucket) + 1 :]
     if not name or name.endswith("/"):
-        raise _unknown()
+        raise _no_object()
     found = parse_destination(f"{scheme}://{bucket}")
     return Destination(scheme, found.bucket, _checked(name))
 
@@ -145,15 +149,15 @@ def _file_url(text: str) -> Destination:
     try:
         parts = urlsplit(text)
     except ValueError:
-        raise _unknown() from None
+        raise _not_a_folder() from None
     if parts.netloc not in ("", "localhost") or not parts.path.startswith("/") or parts.query or parts.fragment:
-        raise _unknown()
+        raise _not_a_folder()
     return _folder(os.fsdecode(unquote_to_bytes(parts.path)))
 
 
 def _folder(path: str) -> Destination:
     if "\0" in path:
-        raise _unknown()
+        raise _control_character()
     folder = "/" + _checked(path[1:], utf8=False)
     return Destination(FOLDER, "", folder)
 
@@ -182,5 +186,20 @@ def _check_utf8(text: str, errors: str = "strict") -> None:
         raise UsageProblem("the destination is not valid UTF-8") from None
 
 
-def _unknown() -> UsageProblem:
-    return UsageProblem("the destination is of a kind that is not supported", next_step=FORMS)
+def _control_character() -> UsageProblem:
+    return UsageProblem("the destination contains a control character (a tab, a line break)", next_step=FORMS)
+
+
+def _not_a_folder() -> UsageProblem:
+    return UsageProblem("the destination is not the address of a folder of this machine", next_step=FORMS)
+
+
+def _user_name() -> UsageProblem:
+    return UsageProblem(
+        "the address contains a user name or a password ('@')",
+        next_step="give it without; credentials are configured separately",
+    )
+
+
+def _no_object() -> UsageProblem:
+    return UsageProblem("the address names no object", next_step="give the address of one object")

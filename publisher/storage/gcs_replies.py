@@ -97,4 +97,8 @@ def explain(reply: Reply, where: str) -> PublisherError:
 
 def not_gcs() -> Transient:
     """Return the error for an answer that is not Google's."""
-    return Transient("the object store's answer does not come from Google Cloud Storage", reason=Reason.NOT_GCS)
+    return Transient(
+        "the object store's answer does not come from Google Cloud Storage",
+        next_step="check STORAGE_EMULATOR_HOST, if it is set, or whether a proxy answers in its place",
+        reason=Reason.NOT_GCS,
+    )

@@ -125,5 +125,14 @@ def explain(reply: Reply, where: str, region: str) -> PublisherError:
     if reply.status == 403 or error.code.startswith(KMS):
         return may_not_write(where, words)
     if not error.code:  # S3 gives a reason; otherwise another server may have answered
-        return Transient(f"the object store's answer does not come from S3 ({words})", reason=Reason.NOT_S3)
+        return not_s3(f"does not come from S3 ({words})")
     return Rejected(f"the object store refused: {words}")
+
+
+def not_s3(fault: str = "does not come from S3") -> Transient:
+    """Return the error for an answer that is not S3's. fault: what it does not, as the predicate of a sentence."""
+    return Transient(
+        f"the object store's answer {fault}",
+        next_step="check AWS_ENDPOINT_URL, if it is set, or whether a proxy answers in its place",
+        reason=Reason.NOT_S3,
+    )

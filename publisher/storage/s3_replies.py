@@ -8,12 +8,10 @@ from urllib.parse import unquote_plus
 from xml.etree.ElementTree import Element  # nosec B405  # a type only
 
 from roar_publisher.net.exchange import Reply
-from roar_publisher.state.errors import Transient
-from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.checksums import in_base64
 from roar_publisher.storage.parts import bare_tag
 from roar_publisher.storage.readable import StoredObject
-from roar_publisher.storage.s3_errors import GONE_CODES
+from roar_publisher.storage.s3_errors import GONE_CODES, not_s3
 from roar_publisher.storage.s3_xml import NotXml, error_in, parse
 from roar_publisher.storage.store import Part
 
@@ -97,14 +95,9 @@ def document_in(reply: Reply) -> Element:
         raise not_s3() from None
 
 
-def not_s3() -> Transient:
-    """Return the error for an answer that is not S3's."""
-    return Transient("the object store's answer does not come from S3", reason=Reason.NOT_S3)
-
-
 def text_in(reply: Reply, name: str) -> str:
     """Return the text of an element. Raises Transient if it is missing."""
     text = document_in(reply).findtext(name)
     if not text:
-        raise Transient(f"the object store's answer does not contain {name}", reason=Reason.NOT_S3)
+        raise not_s3(f"does not contain {name}")
     return text

@@ -58,7 +58,7 @@ async def pay(run: Run, progress: Progress) -> Progress:
     if not any(debt.what is DebtKind.LABELS for debt in left):  # labels need the session's token, so keep it
         await run.files.forget_session_token()
     if any(debt.payable for debt in left):
-        raise _still_owed(left)
+        raise _still_owed(run.plan.id, left)
     return await run.journal.progress()
 
 
@@ -106,14 +106,14 @@ async def _receipt(run: Run, progress: Progress, published: PublishedLineage, au
         return Debt(DebtKind.RECEIPT, error.what, error.reason)
 
 
-def _still_owed(left: list[Debt]) -> LocalProblem:
+def _still_owed(publish_id: str, left: list[Debt]) -> LocalProblem:
     """Return the error for what is still owed. The daemon may continue as long as one debt does not need the user."""
     payable = sorted((debt for debt in left if debt.payable), key=lambda debt: MEANINGS[debt.reason].turn is Turn.USER)
-    commands = [debt.command for debt in payable if debt.command]
+    other = next((f"; or: {debt.command}" for debt in payable if debt.command), "")
     return LocalProblem(
         f"the lineage is published, but {'; '.join(debt.text for debt in left)}",
         kept="The publication itself is complete.",
-        next_step=f"fix that, or type: {commands[0]}" if commands else "fix that",
+        next_step=f"correct that, then: roar publish --resume {publish_id}{other}",
         reason=payable[0].reason,
         resumable=True,
     )

@@ -30,7 +30,7 @@ def load_document(text: str) -> Any:
 def read_document(text: str) -> Any:
     """Return the document in a text that somebody sent and that was never checked. Non-JSON numbers become null.
 
-    Raises ValueError if it cannot be part of a reply: it is no JSON, nested too deep, or holds half a character.
+    Raises ValueError if it cannot be part of a reply: it is no JSON, nested too deep, or holds an unpaired surrogate.
     """
     try:
         document = json.loads(text, parse_constant=lambda _name: None, parse_float=_finite)

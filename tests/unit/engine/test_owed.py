@@ -218,7 +218,7 @@ async def test_a_tag_that_git_does_not_make_is_owed_with_its_command(
     git("init", "--quiet", cwd=project)
     with pytest.raises(LocalProblem, match="git tag is still to be made") as caught:
         await publishing.run()
-    assert debt.command in caught.value.next_step
+    assert caught.value.next_step.endswith(f"roar publish --resume {publishing.paths.id}; or: {debt.command}")
 
 
 def test_a_debt_says_what_pays_it() -> None:

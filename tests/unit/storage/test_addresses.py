@@ -2,14 +2,14 @@
 the one that was signed and recorded."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
 from roar_publisher.state.errors import UsageProblem
-from roar_publisher.storage.addresses import Destination, parse_destination
+from roar_publisher.storage.addresses import Destination, parse_destination, parse_object
 from roar_publisher.storage.destinations import open_store
 from roar_publisher.storage.digest import digest_file
 from roar_publisher.storage.store import LONGEST_KEY_BYTES
@@ -59,6 +59,28 @@ def test_a_path_that_could_end_up_elsewhere_is_refused(place: str, path: str) ->
 def test_an_ambiguous_destination_is_refused(url: str) -> None:
     with pytest.raises(UsageProblem):
         parse_destination(url)
+
+
+@pytest.mark.parametrize(
+    ("parse", "url", "what"),
+    [
+        (parse_destination, "ftp://host/x", "of a kind that is not supported"),
+        (parse_destination, "s3:///x", "names no bucket"),
+        (parse_destination, "gs://", "names no bucket"),
+        (parse_destination, "s3://user:secret@bucket/x", "contains a user name"),
+        (parse_destination, "file://server/x", "not the address of a folder of this machine"),
+        (parse_destination, "file:///folder/a%00b", "contains a control character"),
+        (parse_object, "s3://bucket", "names no object"),
+        (parse_object, "s3://bucket/folder/", "names no object"),
+        (parse_object, "file:///", "names no object"),
+        (parse_object, "https://user:secret@host/x", "contains a user name"),
+        (parse_object, "https://host:port/x", "names no server"),
+    ],
+)
+def test_what_is_wrong_with_an_address_is_named(parse: Callable[[str], Destination], url: str, what: str) -> None:
+    with pytest.raises(UsageProblem, match=what) as caught:
+        parse(url)
+    assert "secret" not in caught.value.detail
 
 
 @pytest.mark.parametrize("mark", ["?", "#"])
