@@ -69,7 +69,7 @@ async def test_a_part_that_fails_is_sent_again_alone(s3_place: Place, tmp_path: 
     proxy.plan = once(fault, "PUT", PART)
     await upload(s3_place, path)
     assert s3_place.read("object") == bytes_of(path)
-    assert sent_parts(proxy) <= 4
+    assert sent_parts(proxy) <= 4, [f"{seen.method} {seen.path}" for seen in proxy.seen]
 
 
 async def test_every_part_can_be_verified_by_the_store(s3_place: Place, tmp_path: Path) -> None:
