@@ -5,12 +5,27 @@ import click
 from roar_publisher.cli.ids import complete_file, complete_live
 from roar_publisher.cli.parameters import TRANSFER_LIMITS
 
+NEWEST = "newest"
+"""What an option without its ID stands for. No id begins so, because ids are hexadecimal."""
+
+
+def _id_or_newest(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Return the beginning of an id, or "" for the newest publish.
+
+    An empty ID, as that of a script's unset variable, is rejected: the newest may be another publish than was meant.
+    """
+    if value is not None and not value.strip():
+        raise click.BadParameter("the ID is empty.")
+    return "" if value == NEWEST else value
+
+
 TARGET = click.argument("target", required=False, shell_complete=complete_file)
 WATCH = click.option(
     "--watch",
     metavar="[ID]",
     is_flag=False,
-    flag_value="",
+    flag_value=NEWEST,
+    callback=_id_or_newest,
     shell_complete=complete_live,
     help="Follow a publish that any process works on; Ctrl-C stops watching only. Without ID, the newest of this"
     " project.",
@@ -29,7 +44,8 @@ MAIN = (
         "--resume",
         metavar="[ID]",
         is_flag=False,
-        flag_value="",
+        flag_value=NEWEST,
+        callback=_id_or_newest,
         shell_complete=complete_live,
         help="Continue an interrupted publish; without ID, the newest of this project that matches the other options.",
     ),

@@ -88,6 +88,11 @@ def _meant(program: Program, *typed: str) -> str:
     return str(Ended(0, planned, "").last["publish_id"])
 
 
+@pytest.mark.parametrize("option", ["--resume", "--watch"])
+def test_an_empty_id_is_not_taken_for_the_newest_publish(program: Program, interrupted: str, option: str) -> None:
+    program("publish", option, "").blames(2, f"'{option}': the ID is empty", "roar publish --help")
+
+
 def test_without_an_interrupted_publish_the_next_command_is_named(program: Program, registry: str) -> None:
     command = ["publish", "@1", "--public", "--registry", registry]
     program(*command, "--resume").blames(2, f"next: roar publish @1 --public --registry {registry}")
