@@ -43,7 +43,8 @@ class Feeding:
 
     async def _run(self, feeder: Feeder) -> None:
         try:
-            self.due |= await in_thread(feeder.feed)
+            more = await in_thread(feeder.feed)
+            self.due = self.due or more  # it may have become due meanwhile
         except PublisherError as problem:
             self._log.error("%s", problem.what)
         finally:

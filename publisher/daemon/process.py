@@ -15,7 +15,7 @@ import anyio
 
 from roar_publisher.daemon.dependencies import Dependencies
 from roar_publisher.daemon.service import Daemon
-from roar_publisher.daemon.settings import user_settings
+from roar_publisher.daemon.settings import DaemonSettings, user_settings
 from roar_publisher.state.descriptors import raise_limit
 from roar_publisher.state.errors import LocalProblem, Owned
 from roar_publisher.state.home import home_to_read
@@ -38,12 +38,25 @@ def run_daemon(
     """
     raise_limit()
     settings = user_settings(os.environ, home_to_read())  # first: a daemon that holds the lock counts as started
+    dependencies = dependencies or Dependencies()
+    daemon = _serve(folder, settings, log, dependencies, drain=drain)
+    while drain and daemon.left_behind():
+        try:
+            daemon = _serve(folder, settings, log, dependencies, drain=True)
+        except Owned:  # another one runs now, and has found it
+            return
+
+
+def _serve(
+    folder: StateFolder, settings: DaemonSettings, log: logging.Logger, dependencies: Dependencies, *, drain: bool
+) -> Daemon:
+    """Hold the daemon's lock and run until there is a reason to end. Return the daemon that has ended."""
     lock = _only_daemon(folder)
     try:
-        while anyio.run(
-            _until_signal,
-            Daemon(folder, settings, log=log, dependencies=dependencies or Dependencies(), lock=lock, drain=drain),
-        ):
+        while True:
+            daemon = Daemon(folder, settings, log=log, dependencies=dependencies, lock=lock, drain=drain)
+            if not anyio.run(_until_signal, daemon):
+                return daemon
             if _is_configuration_usable(log):
                 _replace_program(lock, log)
     finally:

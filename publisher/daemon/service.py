@@ -29,6 +29,7 @@ from roar_publisher.daemon.wake import serve
 from roar_publisher.state.errors import PublisherError
 from roar_publisher.state.lock import Lock, is_held
 from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.queue import Queued
 from roar_publisher.state.status import JournalStatus
 from roar_publisher.tasks import task_group
 
@@ -79,6 +80,8 @@ class Daemon:
         self._follow_ups: dict[str, tuple[FollowUp, float]] = {}  # the last one by publish id, and when it was decided
         self._changed: set[str] = set()  # publishes released since the last scan
         self._served: dict[str, float] = {}  # when each project's last publish was started, in anyio time
+        self._queued: dict[str, Queued] = {}  # what the last scan left to a later one, by publish id
+        self._drained = False  # whether the daemon has ended because nothing was due
         self._full_disk_logged = False  # whether the full disk has been logged
         self._verifying = Verifying(self._checks, log, self.wake)
         self._feeding = Feeding(dependencies.feeder, drain=drain, log=log, wake=self.wake)
@@ -115,7 +118,8 @@ class Daemon:
                 if self._outdated:
                     self._log.info("another release was installed")
                     break
-                if self._drain and not self._busy:
+                if self._drain and not self._busy and not self._woken.is_set():
+                    self._drained = True
                     stop.set()
                     break
                 with anyio.move_on_after(wait):
@@ -133,6 +137,17 @@ class Daemon:
     def wake(self) -> None:
         """Scan the journals now."""
         self._woken.set()
+
+    def left_behind(self) -> bool:
+        """Return whether a publish was queued after the last scan of a drain that ended because nothing was due.
+
+        Call it when the lock is free: up to then, whoever queues a publish relies on this daemon. Blocks.
+        """
+        try:
+            waiting = self._index.waiting(frozenset()) if self._drained else []
+        except PublisherError:  # the state folder cannot be read at the moment
+            return False
+        return any(not found.queued.parked and self._queued.get(found.paths.id) != found.queued for found in waiting)
 
     @property
     def _busy(self) -> bool:
@@ -161,6 +176,7 @@ class Daemon:
             if publish_id in active:  # it may have ended during the scan
                 active[publish_id].stop.set()
         wanted = [found for found in waiting if not found.queued.parked]
+        self._queued = {found.paths.id: found.queued for found in wanted}
         ready = [found for found in wanted if self._ready(found, monitor)]
         if (ready or unreported) and self._room_on_disk():
             workers = self._get_workers(tasks, monitor)
@@ -263,13 +279,17 @@ class Daemon:
         warned = False
         while True:
             try:
-                await serve(self._folder, self.wake)
+                await serve(self._folder, self._answer_wake)
             except OSError as error:
                 if not warned:
                     warned = True
                     why, seconds = error.strerror or error, SCAN_INTERVAL_SECONDS
                     self._log.warning(f"cannot open the socket ({why}): scanning every {seconds:.0f} s only until then")
             await anyio.sleep(SOCKET_RETRY_SECONDS)
+
+    def _answer_wake(self) -> None:
+        self._feeding.due = True
+        self.wake()
 
     async def _watch_for_suspension(self, monitor: ReachabilityMonitor) -> None:
         before = self._dependencies.suspended_seconds()

@@ -9,6 +9,7 @@ from roar_publisher.daemon.dependencies import Dependencies
 from roar_publisher.daemon.feeding import Feeding
 from roar_publisher.daemon.service import Daemon
 from roar_publisher.daemon.settings import DaemonSettings
+from roar_publisher.daemon.wake import wake
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.paths import StateFolder
 
@@ -57,3 +58,26 @@ async def test_a_feeder_that_cannot_work_now_is_asked_again_later(caplog: pytest
         assert not feeding.active
     assert feeder.looked == 1
     assert [record.getMessage() for record in caplog.records] == ["this machine may not start more threads"]
+
+
+class Surprised(Counted):
+    """A feeder beside which, after it has looked for the first time, a training submits and wakes the daemon."""
+
+    def __init__(self, folder: StateFolder) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def feed(self) -> bool:
+        found = super().feed()
+        while self.looked == 1 and not wake(self._folder):  # the socket may not be open yet
+            pass
+        return found
+
+
+async def test_a_drain_that_is_woken_feeds_once_more(folder: StateFolder) -> None:
+    folder.make()
+    feeder = Surprised(folder)
+    await Daemon(folder, DaemonSettings(), log=LOG, dependencies=Dependencies(feeder=feeder), drain=True).run(
+        anyio.Event()
+    )
+    assert feeder.looked == 2
