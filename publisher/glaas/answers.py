@@ -126,13 +126,13 @@ def no_answer(verdict: Verdict, reply: Reply, registry: str, *, recognised: bool
     match verdict:
         case Verdict.REDIRECTED:
             return Transient(
-                f"the registry redirects to {redirect_target(reply.headers)}, which is not followed",
+                f"the registry {registry} redirects to {redirect_target(reply.headers)}, which is not followed",
                 next_step="check the address (--registry, GLAAS_URL), or whether this network requires a sign-in",
                 reason=Reason.NOT_GLAAS,
             )
         case Verdict.INTERMEDIARY if recognised:
             return Transient(
-                f"an intermediary answers in place of the registry: HTTP {reply.status}, not as GLaaS does",
+                f"an intermediary answers in place of the registry {registry}: HTTP {reply.status}, not as GLaaS does",
                 next_step="check the proxy, the firewall or the network's sign-in page",
                 reason=Reason.INTERMEDIARY,
             )

@@ -104,17 +104,19 @@ class RegistryClient:
         self.registry = connection.exchange.registry
         self.compression = Compression(self.registry)
         self._sender = Sender(connection.exchange, HEALTH, report)
+        server = f"the registry {self.registry}"
         self._gate = Gate(
             self._sender.probe,
             patience=patience,
             rng=rng,
             report=report,
+            server=server,
             probe_url=self.registry + HEALTH,
             sleep=self._sleep,
             state=connection.gate_state,
         )
         self._loop = RetryLoop(
-            "the registry", self._gate, patience=patience, rng=rng, report=report, clock=clock, sleep=self._sleep
+            server, self._gate, patience=patience, rng=rng, report=report, clock=clock, sleep=self._sleep
         )
         self._limit = connection.limit
         self._stop = stop or anyio.Event()

@@ -59,7 +59,7 @@ class Gate:
     PROBE_SECONDS.
     sleep: waits, or raises if the process should end.
     patience: seconds from the first request without a reply until waiting ends in Transient.
-    server: how messages name it, such as `the registry`.
+    server: how messages name it, such as `the registry https://glaas.example`.
     probe_url: a URL of that server, for a caller that keeps waiting after that. May be set later.
     state: shared with other publishes to the same server; private by default.
     """
@@ -71,7 +71,7 @@ class Gate:
         patience: float,
         rng: random.Random,
         report: Reporter,
-        server: str = "the registry",
+        server: str,
         probe_url: str = "",
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
         state: GateState | None = None,

@@ -58,7 +58,7 @@ class Attempts(Struct):
 class RetryLoop:
     """Repeats the requests to one server. Any number of tasks may use it.
 
-    server: how messages name it, such as `the registry`. gate: at which its requests wait.
+    server: how messages name it, as for its gate. gate: at which its requests wait.
     patience: seconds of throttling, or of answers from an intermediary, until a request fails. clock: Unix seconds, for
     a `Retry-After` date. sleep: waits, or raises if the process should end.
     unanswered: the reason if a reachable server does not answer one request.

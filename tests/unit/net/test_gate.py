@@ -25,7 +25,7 @@ class FakeServer:
         self.reports: list[Report] = []
 
     def gate(self, patience: float = 300.0) -> Gate:
-        return Gate(self._probe, patience=patience, rng=random.Random(1), report=self.reports.append)
+        return Gate(self._probe, patience=patience, rng=random.Random(1), report=self.reports.append, server="it")
 
     async def _probe(self) -> None:
         self.probes.append(anyio.current_time())
@@ -146,7 +146,7 @@ def test_patience_ends_whatever_the_waits_round_to(power: int) -> None:
             raise CAUSE
 
         await anyio.sleep(2**power - chance.uniform(0, FIRST_CONTACT_SECONDS))
-        gate = Gate(refuse, patience=300.0, rng=chance, report=lambda report: None)
+        gate = Gate(refuse, patience=300.0, rng=chance, report=lambda report: None, server="it")
         with pytest.raises(Transient):
             await gate.wait_for_first_answer()
 
