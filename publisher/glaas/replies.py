@@ -157,6 +157,13 @@ class Receipt(ReplyBody, frozen=True):
     created: Annotated[bool, lenient.not_denied] = True
 
 
+class LineageReply(ReplyBody, frozen=True):
+    """A published lineage: where it is shown, and as what."""
+
+    url: ShownAddress = None
+    visibility: Annotated[str | None, lenient.visibility] = None
+
+
 class LegacySessionReply(ReplyBody, frozen=True):
     """A lineage that accepts legacy writes. hash: absent if the server does not repeat it."""
 

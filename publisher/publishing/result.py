@@ -28,9 +28,13 @@ class Result(Struct, frozen=True):
 
         None if the registry already had the lineage and does not report its visibility.
         """
-        if self.progress.published_elsewhere and not self.progress.binding_prepared:
-            return None
+        if self._published_elsewhere:
+            return (self.progress.receipt or {}).get("visibility")
         return str((self.progress.scope_request or {}).get("visibility", PUBLIC))
+
+    @property
+    def _published_elsewhere(self) -> bool:
+        return bool(self.progress.published_elsewhere) and not self.progress.binding_prepared
 
     @property
     def project(self) -> str | None:
@@ -48,8 +52,10 @@ class Result(Struct, frozen=True):
 
     def sentences(self) -> list[str]:
         """Return sentences for the user: one with visibility and identity, then the files of a put and the receipt."""
-        shown = "Published before, visibility unchanged" if self.visibility is None else self.visibility.capitalize()
-        words = [f"{shown}{self._place()}, {self._by()}."]
+        shown = self.visibility or "visibility unchanged"
+        if self._published_elsewhere:
+            shown = f"published before, {shown}"
+        words = [f"{shown.capitalize()}{self._place()}, {self._by()}."]
         if self.plan.destination is not None:
             files = f"{count(self.files.objects, 'file')} ({size(self.files.size)})"
             words.append(f"Stored {files} in {self.plan.destination}.")

@@ -14,7 +14,7 @@ from roar_publisher.engine.steps.marks import Marks
 from roar_publisher.engine.steps.missing import Endpoints
 from roar_publisher.engine.steps.object_storage import recheck_objects, store_objects
 from roar_publisher.engine.steps.receipts import mismatch, page_url
-from roar_publisher.engine.steps.sessions import CONFLICT, FORBIDDEN, UNAUTHORIZED, prepared_hash
+from roar_publisher.engine.steps.sessions import CONFLICT, FORBIDDEN, LINEAGES, UNAUTHORIZED, prepared_hash
 from roar_publisher.engine.steps.stage import STAGED, deliver_if_supported, report_planned
 from roar_publisher.engine.steps.unit_groups import UnitGroups
 from roar_publisher.glaas.client import ANONYMOUS, Authorizer, Refused
@@ -25,8 +25,6 @@ from roar_publisher.report import Noted
 from roar_publisher.state.machine import Event
 from roar_publisher.state.record import Progress
 from roar_publisher.state.units import Unit
-
-SESSIONS = "/api/v1/sessions"
 
 
 async def fallback(run: Run, progress: Progress) -> Outcome:
@@ -59,7 +57,7 @@ async def _publish(run: Run, progress: Progress, decision: Decision) -> Outcome:
         "git_commit": run.plan.git_commit,
         "git_branch": run.plan.git_branch,
     }
-    session = await run.caller.call("POST", SESSIONS, dump(body), expect=LegacySessionReply, authorize=authorize)
+    session = await run.caller.call("POST", LINEAGES, dump(body), expect=LegacySessionReply, authorize=authorize)
     if session.hash not in (None, lineage_hash):
         raise mismatch((f"it registered {session.hash} instead of {lineage_hash}",))
     url, note = page_url(session.url, run.plan.registry, lineage_hash)

@@ -15,18 +15,20 @@ from roar_publisher.engine.steps.receipts import compare_receipt, mismatch, page
 from roar_publisher.engine.steps.sessions import (
     BASE,
     CONFLICT,
+    LINEAGES,
     credential_rejected,
+    is_anonymous,
     prepared_hash,
     session_authorizer,
     staged_route,
 )
-from roar_publisher.glaas.client import Refused
+from roar_publisher.glaas.client import ANONYMOUS, Refused
 from roar_publisher.glaas.items import FinalizeBody
-from roar_publisher.glaas.replies import Receipt
+from roar_publisher.glaas.replies import LineageReply, Receipt
 from roar_publisher.net.documents import dump
 from roar_publisher.report import Noted
 from roar_publisher.state.debts import DebtKind
-from roar_publisher.state.errors import LocalProblem, NeedsUser, Transient
+from roar_publisher.state.errors import LocalProblem, NeedsUser, Rejected, Transient
 from roar_publisher.state.machine import Event
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Progress
@@ -75,6 +77,8 @@ async def _finalize(run: Run, progress: Progress, marks: Marks) -> Outcome:
         if scope != progress.scope_request:
             run.report(Noted(f"the registry already has this lineage as {receipt.visibility}, which does not change"))
             published_before = False  # the note above says so already
+    elif published_before and progress.receipt is None:
+        url = await _ask_about(run, progress, lineage_hash)
     if (
         published_before
         and not progress.binding_prepared
@@ -108,6 +112,26 @@ async def _judged(run: Run, progress: Progress, receipt: Receipt) -> tuple[str, 
     for text in filter(None, (*found.notes, note)):
         run.report(Noted(text))
     return receipt.hash, url
+
+
+async def _ask_about(run: Run, progress: Progress, lineage_hash: str) -> str | None:
+    """Ask where a lineage is shown that was published before, and as what. Return its page if it may be shown.
+
+    The lineage is published whatever the answer, so without one the page and the visibility stay unknown.
+    """
+    authorize = ANONYMOUS if is_anonymous(progress) else await session_authorizer(run, progress)
+    try:
+        known = await run.caller.call(
+            "GET", f"{LINEAGES}/{lineage_hash}?limit=1", expect=LineageReply, authorize=authorize
+        )
+    except (Rejected, Transient) as error:
+        run.report(Noted(f"the registry has this lineage already, but does not say where it is shown: {error.what}"))
+        return None
+    url, note = page_url(known.url, run.plan.registry, lineage_hash)
+    if note:
+        run.report(Noted(note))
+    await run.journal.remember(receipt={"hash": lineage_hash, "visibility": known.visibility}, url=url)
+    return url
 
 
 def _actual_scope(scope: dict[str, Any] | None, receipt: Receipt) -> dict[str, Any] | None:

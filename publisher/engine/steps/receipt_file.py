@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from roar_publisher.auth.choice import Decision
 from roar_publisher.auth.identity import ANONYMOUS_IDENTITY
 from roar_publisher.engine.run import Run
-from roar_publisher.engine.steps.sessions import is_anonymous
+from roar_publisher.engine.steps.sessions import LINEAGES, is_anonymous
 from roar_publisher.glaas.client import ANONYMOUS, Authorizer, Refused
 from roar_publisher.glaas.envelope import (
     RECEIPT_NAMESPACE,
@@ -74,7 +74,7 @@ async def _signed_by_registry(
     run: Run, progress: Progress, lineage_hash: str, authorize: Authorizer
 ) -> ReceiptEnvelope | None:
     """Return what the registry signed; None, with a note, if it is not what was published. Pins its first key."""
-    path = f"/api/v1/sessions/{lineage_hash}/receipt"
+    path = f"{LINEAGES}/{lineage_hash}/receipt"
     try:
         who = ANONYMOUS if is_anonymous(progress) else authorize
         reply = await run.caller.call("GET", path, expect=ReceiptReply, authorize=who)

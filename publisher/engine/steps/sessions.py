@@ -13,6 +13,7 @@ from roar_publisher.state.machine import Event
 from roar_publisher.state.record import Progress
 
 BASE = "/api/v1/registration-sessions"
+LINEAGES = "/api/v1/sessions"
 UNAUTHORIZED, FORBIDDEN, CONFLICT = 401, 403, 409
 
 

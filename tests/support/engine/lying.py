@@ -88,6 +88,8 @@ class Liar:
             case "finalize":
                 self.closed = True
                 return self._receipt()
+            case hash if len(hash) == 64:
+                return {"hash": hash, "url": f"{self.url}/dag/{hash}", "visibility": "public"}
         raise AssertionError(f"there should be no request for {call}")
 
     def _receipt(self) -> Document:

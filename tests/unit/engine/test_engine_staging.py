@@ -6,17 +6,19 @@ import httpx2
 import pytest
 
 from roar_publisher.engine.loop import MAX_SETBACKS
+from roar_publisher.publishing.result import NO_FILES, result_of
 from roar_publisher.state.errors import NeedsUser, Transient
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from tests.support.engine.publishing import Publishing, Sent, answer, before, instead
-from tests.support.lineages import chain, cut
+from tests.support.lineages import REGISTRY, chain, cut
 
 pytestmark = pytest.mark.anyio
 LINEAGE = cut(chain(4))
 STRAIGHT = ["probed", "selected", "opened", "staged", "finalized"]
 ELSEWHERE = "e" * 64
+PAGE = f"{REGISTRY}/dag/{ELSEWHERE}"
 
 
 @pytest.fixture
@@ -147,6 +149,30 @@ async def test_a_lineage_that_is_published_already_is_not_finalized_again(publis
     assert publishing.calls("labels/batch") == []
     labels = {label["session_hash"] for sent in publishing.calls("sync") for label in sent.document["labels"]}
     assert labels <= {ELSEWHERE}
+
+
+@pytest.mark.parametrize(
+    ("status", "reply", "url", "visibility"),
+    [
+        (200, {"hash": ELSEWHERE, "url": PAGE, "visibility": "public"}, PAGE, "public"),
+        (200, {"hash": ELSEWHERE, "jobs": []}, None, None),
+        (200, {"url": "https://phish.example/", "visibility": "private"}, None, "private"),
+        (200, {"url": 7, "visibility": 7}, None, None),
+        (404, {"detail": "no such lineage"}, None, None),
+    ],
+    ids=["ours", "another registry", "a page elsewhere", "nonsense", "not found"],
+)
+async def test_a_lineage_that_is_published_already_has_its_page_and_visibility(
+    publishing: Publishing, status: int, reply: dict[str, object], url: str | None, visibility: str | None
+) -> None:
+    jobs = registered_under(lambda sent: [ELSEWHERE])
+    publishing.intercept = lambda sent: answer(status, **reply) if sent.call == ELSEWHERE else jobs(sent)
+    progress = await publishing.run()
+    assert (progress.state, progress.url) == (State.DONE, url)
+    with OwnedPublish.open(publishing.paths) as owned:
+        result = result_of(publishing.paths, owned.journal.plan(), progress, NO_FILES)
+    assert result.visibility == visibility
+    assert result.sentences()[0].startswith(f"Published before, {visibility or 'visibility unchanged'}, ")
 
 
 @pytest.mark.parametrize(
