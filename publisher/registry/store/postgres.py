@@ -98,12 +98,19 @@ class PostgresConnection:
         return cursor.execute(*_prepared(sql, parameters))
 
     def begin(self, writing: Writing | None) -> None:
-        if writing is None:
-            self._do("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        else:
+        sql = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+        if writing is not None:
             # What others commit while this waits for the lock has to be seen, whatever the database's own default is.
             shared = "_shared" if writing is Writing.ALONGSIDE else ""
-            self._do(f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock{shared}({self._lock})")
+            sql = f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock{shared}({self._lock})"
+        kept = self._driver
+        try:
+            self._do(sql)
+        except psycopg.Error:
+            if kept is None or not kept.closed:
+                raise
+            self._disconnect()  # it was ended while nothing used it (a time-out, a restart), so nothing is lost
+            self._do(sql)
 
     def commit(self) -> None:
         self._close_streams()

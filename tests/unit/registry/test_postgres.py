@@ -222,6 +222,31 @@ def test_the_store_connects_again_after_a_restart(tmp_path: Path) -> None:
         assert count == 2
 
 
+@pytest.mark.parametrize("ended_by", ["the server", "what is between"])
+def test_a_connection_that_ended_while_nothing_used_it_is_replaced(
+    postgres: Postgres, tmp_path: Path, ended_by: str
+) -> None:
+    """As by `idle_session_timeout`, a pooler or a load balancer: the database is well, so no request fails."""
+    url = postgres.new_database()
+    with closing(Store.open(tmp_path, url)) as store, psycopg.connect(url, autocommit=True) as other:
+
+        def end_it() -> None:
+            backend = store.read(lambda connection: connection.execute("SELECT pg_backend_pid()").fetchone()[0])
+            if ended_by == "the server":
+                other.execute("SELECT pg_terminate_backend(%s, 60000)", [backend])  # waits until it has ended
+            else:
+                connection = store._connection
+                assert isinstance(connection, PostgresConnection)
+                with socket.socket(fileno=os.dup(connection._connected().pgconn.socket)) as opened:
+                    opened.shutdown(socket.SHUT_RDWR)
+
+        for write in (store.write, store.write_alongside, store.write_durably):
+            end_it()
+            write(new_graph)
+        end_it()
+        assert store.read(newest_ids).graphs == 3
+
+
 def test_a_lack_of_descriptors_is_a_store_that_is_away(
     postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
