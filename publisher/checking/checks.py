@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from roar_publisher.checking.targets import published_here
+from roar_publisher.fetching.published import published_here
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import Reason

@@ -19,6 +19,7 @@ from roar_publisher.engine.credentials import user_keyring
 from roar_publisher.exit_codes import ExitCode
 from roar_publisher.fetching.asking import LineageReader
 from roar_publisher.fetching.locating import LOOKUPS
+from roar_publisher.fetching.published import NAME_REGISTRY
 from roar_publisher.glaas.registry_client import registry_client
 from roar_publisher.inspection.findings import Finding, Inspection
 from roar_publisher.inspection.inspector import Inspector
@@ -33,6 +34,7 @@ from roar_publisher.storage.addresses import Destination
 from roar_publisher.storage.destinations import open_readable
 from roar_publisher.tasks import until_stopped
 from roar_publisher.verification.check import Verification, uncheckable, verify_lineage
+from roar_publisher.verification.errors import CannotCheck
 from roar_publisher.verification.planned import PlannedLineage
 
 PATIENCE_SECONDS = 60.0
@@ -62,7 +64,8 @@ class ObjectOrder(Struct, frozen=True):
 class VerifyOrder(Struct, frozen=True):
     """What to verify: a lineage by its whole hash, at a registry, as the credentials that `intent` chooses see it.
 
-    planned: its publish, if this machine has it. objects: None to leave them alone.
+    planned: its publish, if this machine has it. objects: None to leave them alone. guessed: whether nobody has named
+    the registry.
     """
 
     hash: str
@@ -70,6 +73,7 @@ class VerifyOrder(Struct, frozen=True):
     intent: dict[str, Any]
     planned: PlannedLineage | None = None
     objects: ObjectOrder | None = None
+    guessed: bool = False
 
 
 class Verified(Struct, frozen=True):
@@ -110,7 +114,13 @@ async def verify(
     stop: ends it, with Interrupted; what was read is recorded. watch: for a display.
     Raises CannotCheck, LocalProblem, NeedsUser.
     """
-    return await until_stopped(stop, partial(_verify, order, folder, watch))
+    try:
+        return await until_stopped(stop, partial(_verify, order, folder, watch))
+    except CannotCheck as problem:
+        if order.guessed:
+            first = f"{problem.next_step}; or " if problem.next_step else ""
+            problem.next_step = f"{first}{NAME_REGISTRY}"
+        raise
 
 
 async def _verify(order: VerifyOrder, folder: StateFolder, watch: Watch) -> Verified:

@@ -1,26 +1,17 @@
 """Which lineages are verified: the one that a user names, or every publish of this machine."""
 
-import os
 import re
-from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Any
 
 from roar_publisher.checking.service import VerifyOrder
-from roar_publisher.lineage.project import chosen_registry, registry_here
-from roar_publisher.net.address import registry_address
+from roar_publisher.fetching.published import SHORTENED, asked_registry, hashes_beginning, not_published, publish_of
 from roar_publisher.state.errors import UsageProblem
 from roar_publisher.state.journal import Journal
-from roar_publisher.state.machine import State
 from roar_publisher.state.paths import PublishPaths, StateFolder
-from roar_publisher.state.record import NAMED_BY
-from roar_publisher.state.status import CountedStatus
-from roar_publisher.state.status_reader import count_all, read_status
+from roar_publisher.state.status_reader import read_status
 from roar_publisher.verification.planned import PlannedLineage
 
 HASH = re.compile(r"[0-9a-f]{64}")
-SHORTENED = re.compile(r"[0-9a-f]{8,63}")
-"""The beginning of a hash. One of 8 digits may be the id of a publish, too, which comes first."""
 
 
 def named_target(subject: str, registry: str | None, folder: StateFolder, files: ExitStack) -> VerifyOrder:
@@ -37,13 +28,13 @@ def named_target(subject: str, registry: str | None, folder: StateFolder, files:
             )
         own = own_target(folder.find(subject), files)
         if own is None:
-            raise UsageProblem(f"publish {subject} is not published", next_step=f"roar journal show {subject} --why")
+            raise not_published(subject)
         return own
     lineage_hash = subject.lower()
-    found = _publish_of(lineage_hash, folder)
-    address, intent = _named_registry(registry, found)
-    own = own_target(found[0], files) if found is not None and found[1] == address else None
-    return VerifyOrder(lineage_hash, address, intent, own.planned if own else None)
+    found = publish_of(lineage_hash, folder)
+    asked = asked_registry(registry, found.plan if found else None)
+    own = own_target(found.paths, files) if found and found.plan.registry == asked.address else None
+    return VerifyOrder(lineage_hash, asked.address, asked.intent, own.planned if own else None, guessed=asked.guessed)
 
 
 def own_target(paths: PublishPaths, files: ExitStack) -> VerifyOrder | None:
@@ -60,17 +51,6 @@ def own_target(paths: PublishPaths, files: ExitStack) -> VerifyOrder | None:
     return VerifyOrder(status.progress.hash, status.plan.registry, status.plan.intent, planned)
 
 
-def published_here(folder: StateFolder) -> Iterator[CountedStatus]:
-    """Yield the newest publish of this machine of each published lineage and registry."""
-    known = set()
-    for each in count_all(folder):
-        if isinstance(each, CountedStatus) and each.progress.state is State.DONE and each.progress.hash is not None:
-            name = (each.plan.registry, each.progress.hash)
-            if name not in known:
-                known.add(name)
-                yield each
-
-
 def _whole_hash(prefix: str, folder: StateFolder) -> str | None:
     """Return the hash that `prefix` begins, if exactly one lineage has it here; None for the beginning of an id.
 
@@ -78,26 +58,8 @@ def _whole_hash(prefix: str, folder: StateFolder) -> str | None:
     """
     if not SHORTENED.fullmatch(prefix) or any(paths.id.startswith(prefix) for paths in folder.all_publishes()):
         return None
-    hashes = {str(each.progress.hash) for each in published_here(folder)}
-    found = [each for each in hashes if each.startswith(prefix)]
+    found = hashes_beginning(prefix, folder)
     if len(found) == 1:
         return found[0]
     what = "several lineages" if found else "no publish of this machine, and no lineage that it published,"
     raise UsageProblem(f"{what} begin{'' if found else 's'} with {prefix!r}", next_step="type the whole hash")
-
-
-def _publish_of(lineage_hash: str, folder: StateFolder) -> tuple[PublishPaths, str] | None:
-    """Return the newest publish of this machine that has this hash, and its registry."""
-    for each in published_here(folder):
-        if each.progress.hash == lineage_hash:
-            return each.paths, each.plan.registry
-    return None
-
-
-def _named_registry(registry: str | None, found: tuple[PublishPaths, str] | None) -> tuple[str, dict[str, Any]]:
-    """Return the registry's address, and the settings of the credentials for it."""
-    if found is not None and chosen_registry(os.environ, registry) is None:
-        plan = read_status(found[0]).plan
-        return plan.registry, plan.intent
-    named, key = registry_here(os.environ, registry)
-    return registry_address(named.url, os.environ), {NAMED_BY: named.by.value, "ssh_key": key}

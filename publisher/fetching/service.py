@@ -3,39 +3,40 @@
 import os
 import shlex
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import anyio
 from msgspec import Struct, field
 
 from roar_publisher.blocking import in_thread
 from roar_publisher.engine.credentials import user_keyring
-from roar_publisher.fetching.asking import LineageReader
+from roar_publisher.fetching.asking import HIDDEN, LineageReader
 from roar_publisher.fetching.download import Download, NotFetched, Outcome
 from roar_publisher.fetching.folder import TargetFolder, local_problem
 from roar_publisher.fetching.journal import FetchJournal, FetchRequest, journal_problem
 from roar_publisher.fetching.locating import LOOKUPS, locate, put_jobs, whole_hash
 from roar_publisher.fetching.names import WORK_FOLDER
+from roar_publisher.fetching.published import NAME_REGISTRY, AskedRegistry, asked_registry, own_lineage
 from roar_publisher.fetching.reading import jobs_of
 from roar_publisher.fetching.stored import StoredFile, Unsafe, check_lineage, select, steps_in
+from roar_publisher.glaas.client import Refused
 from roar_publisher.glaas.registry_client import registry_client
-from roar_publisher.lineage.project import registry_here
-from roar_publisher.net.address import registry_address
 from roar_publisher.net.budget import UploadBudget
 from roar_publisher.report import Reporter
 from roar_publisher.state.errors import (
     Conclusion,
     Interrupted,
+    LocalProblem,
     PublisherError,
     Rejected,
+    Transient,
     UsageProblem,
 )
 from roar_publisher.state.limits import TransferLimits
-from roar_publisher.state.record import NAMED_BY
+from roar_publisher.state.paths import StateFolder
 from roar_publisher.storage.destinations import open_readable
 from roar_publisher.tasks import until_stopped
 from roar_publisher.text import count
@@ -47,8 +48,9 @@ PATIENCE_SECONDS = 60.0
 class FetchOrder(Struct, frozen=True):
     """What to fetch, and where to.
 
-    lineage: its hash, or the digest of an artifact, or the first 8 or more digits of one; empty to continue what was
-    interrupted in this folder. selections: as for `stored.select`. registry: its address, if the user names one.
+    lineage: its hash, or the digest of an artifact, or the first 8 or more digits of one, or the id of a publish of
+    this machine; empty to continue what was interrupted in this folder. selections: as for `stored.select`. registry:
+    its address, if the user names one.
     """
 
     folder: Path
@@ -157,17 +159,14 @@ async def _located(
     order: FetchOrder, target: TargetFolder, report: Reporter
 ) -> tuple[FetchRequest, list[StoredFile], list[Unsafe]]:
     """Ask the registry which files are meant, and where they are stored."""
-    typed = check_lineage(order.lineage)
-    named, key = registry_here(os.environ, order.registry or None)
-    intent = {NAMED_BY: named.by.value, "ssh_key": key}
-    registry = registry_address(named.url, os.environ)
+    typed, asked = await in_thread(_meant, order)
     steps = steps_in(order.selections)
-    async with _reader(registry, intent, report) as reader:
+    async with _reader(asked, report) as reader:
         lineage_hash, digest = await whole_hash(reader, typed)
         found = await put_jobs(jobs_of(reader, lineage_hash), steps)
         files, unsafe = await locate(reader, lineage_hash, found, ignoring_case=target.ignores_case())
     selections = order.selections or ((digest,) if digest else ())
-    request = FetchRequest(lineage_hash, selections, registry, order.force)
+    request = FetchRequest(lineage_hash, selections, asked.address, order.force)
     if not files and not unsafe:
         if digest:
             what = f"the first lineage of this artifact, {lineage_hash}, stored no files"
@@ -178,12 +177,34 @@ async def _located(
     return request, *select(files, unsafe, selections, found.of_step)
 
 
+def _meant(order: FetchOrder) -> tuple[str, AskedRegistry]:
+    """Return the hash or digest that an order names, and the registry to ask for it. Blocking."""
+    typed = check_lineage(order.lineage)
+    own = None
+    with suppress(LocalProblem):  # as without a state folder: the registry may know what is meant
+        own = own_lineage(typed, StateFolder.from_environment(os.environ))
+    return own[0] if own else typed, asked_registry(order.registry or None, own[1] if own else None)
+
+
 @asynccontextmanager
-async def _reader(registry: str, intent: Mapping[str, Any], report: Reporter) -> AsyncIterator[LineageReader]:
-    keyring = user_keyring(registry, intent)
+async def _reader(asked: AskedRegistry, report: Reporter) -> AsyncIterator[LineageReader]:
+    keyring = user_keyring(asked.address, asked.intent)
     keyring.policy.check()
-    async with registry_client(registry, patience=PATIENCE_SECONDS, most_requests=LOOKUPS, report=report) as caller:
-        yield LineageReader(caller, keyring)
+    client = registry_client(asked.address, patience=PATIENCE_SECONDS, most_requests=LOOKUPS, report=report)
+    try:
+        async with client as caller:
+            yield LineageReader(caller, keyring)
+    except Refused as refusal:
+        if refusal.status in HIDDEN:
+            refusal.next_step = (
+                "check the hash; if it is private, sign in (roar login); "
+                f"if another registry than {asked.address} has it, name that one with --registry URL"
+            )
+        raise
+    except Transient as error:
+        if asked.guessed:
+            error.next_step = f"{error.next_step}; or {NAME_REGISTRY}" if error.next_step else NAME_REGISTRY
+        raise
 
 
 def _resumable(error: PublisherError, order: FetchOrder, target: TargetFolder) -> PublisherError:
@@ -191,7 +212,8 @@ def _resumable(error: PublisherError, order: FetchOrder, target: TargetFolder) -
     if error.conclusion in (Conclusion.INTERRUPTED, Conclusion.STOPPED, Conclusion.NEEDS_USER):
         resume = shlex.join(["roar", "fetch", "--resume", "--to", str(order.folder)])
         again = resume if target.can_be_continued else "repeat the command"
-        error.kept = error.kept or "Complete files and the fetched ranges of incomplete ones are kept."
+        incomplete = " and the fetched ranges of incomplete ones" if target.can_be_continued else ""
+        error.kept = error.kept or f"Complete files{incomplete} are kept."
         error.next_step = f"{error.next_step}, then {again}" if error.next_step else again
         if isinstance(error, Interrupted):
             error.next_step = again

@@ -2,7 +2,8 @@
 
 from contextlib import ExitStack
 
-from roar_publisher.checking.targets import own_target, published_here
+from roar_publisher.checking.targets import own_target
+from roar_publisher.fetching.published import published_here
 from roar_publisher.publishing.changing import cancel_publish
 from roar_publisher.publishing.running import run_here
 from roar_publisher.state.debts import DebtKind

@@ -15,8 +15,9 @@ from roar_publisher.state.errors import UsageProblem
 HELP = """\
 Fetch the files that a published lineage stored (roar put), each verified by its digest.
 
-LINEAGE is its hash, or the digest of a file that it stored; the first 8 digits suffice.  FILES are paths, globs
-('outputs/*.pt'), folders, digests, or steps (@4: what it wrote); without any, all are fetched.
+LINEAGE is its hash, or the digest of a file that it stored; the first 8 digits suffice.  Of a lineage that this machine
+published, the registry is known; the ID of the publish names it, too.  FILES are paths, globs ('outputs/*.pt'),
+folders, digests, or steps (@4: what it wrote); without any, all are fetched.
 
 A file appears under its name when all of its bytes are right.  One that is there with the same content is not fetched
 again, and one with another content is not touched without --force.  After an interruption, --resume (or the same
@@ -67,7 +68,11 @@ With --json, one object a line, by "event":
 )
 @click.option("--resume", is_flag=True, help="Continue what was interrupted in DIR, without typing it again.")
 @click.option("--force", is_flag=True, help="Replace files that have another content.")
-@click.option("--registry", metavar="URL", help="The registry, instead of GLAAS_URL or the project's.")
+@click.option(
+    "--registry",
+    metavar="URL",
+    help="The registry, instead of GLAAS_URL, that of the publish, or the project's.",
+)
 @declare(*TRANSFER_LIMITS)
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object per line to stdout; see below.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only what could not be fetched.")

@@ -103,6 +103,23 @@ def test_files_are_chosen_and_another_content_is_replaced_only_with_force(make_p
     assert place.roar("fetch", "--resume", "--to", str(folder)).code == 2
 
 
+@pytest.mark.parametrize("by", ["hash", "beginning", "id"])
+def test_what_this_machine_published_is_asked_of_the_registry_that_has_it(by: str, make_place: MakePlace) -> None:
+    place = make_place("file")
+    lineage = put(place)
+    folder = place.folder / "restored"
+    named = {"hash": lineage, "beginning": lineage[:8], "id": place.only_publish().paths.id}[by]
+
+    place.env["GLAAS_URL"] = ""
+    fetch_json(place, named, folder)
+    assert set(fetched_files(folder).values()) == set(place.files.values())
+
+    place.env["GLAAS_URL"] = f"{place.registry}-empty"
+    elsewhere = place.roar("fetch", named, "--to", str(folder))
+    assert elsewhere.code == 1
+    assert f"if another registry than {place.registry}-empty has it" in elsewhere.err
+
+
 def fetch_json(place: Place, lineage: str, folder: Path, *patterns: str) -> ProgramResult:
     answer = place.roar("fetch", lineage, *patterns, "--to", str(folder), "--json")
     assert answer.code == 0, answer.err + answer.out

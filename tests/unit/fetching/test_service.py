@@ -2,6 +2,9 @@
 
 import shlex
 import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -15,7 +18,7 @@ from roar_publisher.fetching.service import FetchCounts, FetchOrder, fetch
 from roar_publisher.fetching.stored import StoredFile, Unsafe
 from roar_publisher.net.budget import UploadBudget
 from roar_publisher.report import Reporter
-from roar_publisher.state.errors import Conclusion, LocalProblem
+from roar_publisher.state.errors import Conclusion, LocalProblem, Transient
 from roar_publisher.state.limits import DEFAULT_LIMITS, TransferLimits
 from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.destinations import open_readable
@@ -48,6 +51,29 @@ def resume(folder: Path, limits: TransferLimits = DEFAULT_LIMITS) -> FetchCounts
     counts = anyio.run(again)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"x": CONTENT}
     return counts
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_registry_that_nobody_named_may_be_the_wrong_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: bool
+) -> None:
+    @asynccontextmanager
+    async def away(registry: str, **_: object) -> AsyncIterator[None]:
+        if registry:
+            raise Transient(f"the registry {registry} cannot be reached: no connection")
+        yield
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("GLAAS_URL", "https://named.example" if named else "")
+    monkeypatch.setattr(service, "registry_client", away)
+    order = FetchOrder(tmp_path / "target", "ab" * 32)
+    fetching = partial(fetch, order, anyio.Event(), on_outcome=lambda outcome: None, report=lambda report: None)
+    with pytest.raises(Transient) as caught:
+        anyio.run(fetching)
+    assert ("--registry URL" in caught.value.next_step) is not named
+    assert caught.value.next_step.endswith("repeat the command")
+    assert "ranges" not in caught.value.kept, "there is no journal that they could be in"
 
 
 @pytest.mark.parametrize(
