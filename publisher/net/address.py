@@ -6,6 +6,7 @@ credential may be sent there.
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
@@ -14,8 +15,7 @@ from roar_publisher.state.errors import UsageProblem
 
 _PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))(?:[A-Za-z0-9._~:@+=,-]|%[0-9A-Fa-f]{2})+)*")
 """A path that is sent as it is signed, and that is a word of a shell: an address is part of commands to type."""
-_NO_URL = "the registry's address is not an http(s) URL"
-_EXAMPLE = "--registry https://api.glaas.ai"
+_EXAMPLE = "give a URL such as https://registry.example"
 
 
 def registry_address(text: str, environ: Mapping[str, str]) -> str:
@@ -29,9 +29,9 @@ def registry_address(text: str, environ: Mapping[str, str]) -> str:
         parts = urlsplit(text.strip())
         port = parts.port
     except ValueError:
-        raise UsageProblem(_NO_URL, next_step=_EXAMPLE) from None
+        raise _no_url(text) from None
     if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
-        raise UsageProblem(_NO_URL, next_step=_EXAMPLE)
+        raise _no_url(text)
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise UsageProblem(
             "the registry's address contains more than a host and a path",
@@ -58,6 +58,17 @@ def origin_of(text: str) -> str | None:
         return origin(registry_address(text, {"ROAR_ALLOW_HTTP": "1"}))
     except UsageProblem:
         return None
+
+
+def _no_url(text: str) -> UsageProblem:
+    """Return the error for what is no URL, with the URL that is probably meant. It is never another host than typed."""
+    meant = ""
+    if "://" not in text:  # a host, as in localhost:8123
+        with suppress(ValueError, UsageProblem):
+            host = urlsplit(f"https://{text.strip()}").hostname or ""
+            meant = registry_address(f"{'http' if is_loopback(host) else 'https'}://{text.strip()}", {})
+    what = "the registry's address is not an http(s) URL"
+    return UsageProblem(what, next_step=f"write it as {meant}" if meant else _EXAMPLE)
 
 
 def _host(name: str) -> str:

@@ -124,3 +124,22 @@ def test_loopback_names_are_recognised(host: str, loopback: bool) -> None:
 def test_no_test_reaches_another_machine() -> None:
     with socket.socket() as connection, pytest.raises(RuntimeError, match="a test tried to connect"):
         connection.connect(("192.0.2.1", 443))
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("127.0.0.1:8123", "http://127.0.0.1:8123"),
+        ("localhost:8123/glaas", "http://localhost:8123/glaas"),
+        ("Registry.example:8443", "https://registry.example:8443"),
+        ("user:hunter2@host", "https://registry.example"),
+        ("ftp://host", "https://registry.example"),
+        ("", "https://registry.example"),
+        ("http://[::1", "https://registry.example"),
+        ("[::1", "https://registry.example"),
+    ],
+)
+def test_the_remedy_for_a_missing_scheme_is_never_another_registry(typed: str, meant: str) -> None:
+    with pytest.raises(UsageProblem, match="not an http") as caught:
+        registry_address(typed, {})
+    assert caught.value.next_step.endswith(f" {meant}")
