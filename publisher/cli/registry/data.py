@@ -170,20 +170,29 @@ def open_accounts(data: Path, *, new: bool = False) -> Iterator["Accounts"]:
 
 def data_problem(data: Path, part: str, error: Exception) -> LocalProblem:
     """Return the problem for an error of the registry's files in `data`. `part` is the part that cannot be used."""
-    from roar_publisher.registry.store.errors import DataInUse, NewerSchemaError, OldSQLiteError, StoreError
+    from roar_publisher.registry.store.errors import (
+        DataInUse,
+        NewerSchemaError,
+        OldSQLiteError,
+        StoreError,
+        WrongEncodingError,
+    )
     from roar_publisher.registry.store.private_data import UnsafeData
 
-    problem = f"the registry's {part} in {data} cannot be used: {error}"
+    problem, option = f"the registry's {part} in {data} cannot be used: {error}", "--data"
+    if isinstance(error, StoreError) and _database() is not None:
+        problem, option = f"the registry's database cannot be used: {error}", "--database"
     match error:
-        case StoreError() if _database() is not None:
-            problem = f"the registry's database cannot be used: {error}"
+        case WrongEncodingError():
+            next_step = "name a database in UTF-8 with --database: createdb -E UTF8 -T template0 roar"
+        case NewerSchemaError():
+            next_step = f"upgrade with `pip install -U roar-publisher`, or choose another {option}"
+        case StoreError() if option == "--database":
             next_step = "check that PostgreSQL runs, and that --database names a database that you may use"
         case UnsafeData():
             problem, next_step = f"the registry's data is not private: {error}", error.remedy
         case DataInUse():
             next_step = "stop the other registry, or choose another --data"
-        case NewerSchemaError():
-            next_step = "upgrade with `pip install -U roar-publisher`, or choose another --data"
         case OldSQLiteError():
             next_step = "use a Python with a later SQLite, or PostgreSQL (--database)"
         case _:

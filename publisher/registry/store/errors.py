@@ -21,6 +21,10 @@ class NewerSchemaError(StoreError):
     """The file was written by a later release. This release cannot read it."""
 
 
+class WrongEncodingError(StoreError):
+    """The database's encoding does not have every character."""
+
+
 class OldSQLiteError(StoreError):
     """The SQLite of this Python does not know the statements of this release."""
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from roar_publisher.registry.store import accounts_schema, schema, sqlite
 from roar_publisher.registry.store.database import Connection, EngineConnection, Writing
-from roar_publisher.registry.store.errors import NewerSchemaError
+from roar_publisher.registry.store.errors import NewerSchemaError, WrongEncodingError
 from roar_publisher.registry.store.postgres import PostgresConnection, checked_address, translated_errors
 
 TYPES = (
@@ -35,8 +35,8 @@ _SET_VERSION = """
 def connect_lineages(url: str) -> PostgresConnection:
     """Connect to the tables of lineages and sessions, and migrate them.
 
-    Raises `StoreError`: `StoreUnavailable` without a connection, `NewerSchemaError` if a later release has written the
-    database.
+    Raises `StoreError`: `StoreUnavailable` without a connection, `WrongEncodingError` if the database is not in UTF-8,
+    `NewerSchemaError` if a later release has written it.
     """
     return _connect(url, "lineages", LINEAGES_LOCK, schema.MIGRATIONS)
 
@@ -55,6 +55,9 @@ def _connect(url: str, name: str, lock: int, migrations: Sequence[str]) -> Postg
     with translated_errors():
         connection = PostgresConnection(checked_address(url), lock)
         try:
+            (encoding,) = connection.execute("SHOW server_encoding").fetchone() or ("",)
+            if encoding != "UTF8":
+                raise WrongEncodingError(f"it is in {encoding}, not in UTF-8")
             migrate(connection, name, migrations)
         except BaseException:
             connection.close()

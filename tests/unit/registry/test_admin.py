@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn, TextIO
 
 import httpx2
+import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
@@ -25,6 +26,7 @@ from roar_publisher.registry.store.users import Accounts
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from tests.support.auth.openssh import make_key, public_line
 from tests.support.registry.harness import Json, succeeded
+from tests.support.registry.postgres import Postgres
 from tests.support.registry.processes import PATIENCE, served
 
 
@@ -221,6 +223,25 @@ def test_the_data_of_a_later_release_calls_for_an_upgrade(admin: Admin) -> None:
     assert isinstance(problem, LocalProblem)
     assert "schema 999" in problem.what
     assert problem.next_step.startswith("upgrade with")
+
+
+def test_a_database_that_is_not_in_utf_8_is_refused(postgres: Postgres, tmp_path: Path) -> None:
+    with psycopg.connect(postgres.new_database(), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'")
+    problem = Admin(tmp_path).run("user", "add", "alice", "--database", postgres.url("latin")).exception
+    assert isinstance(problem, LocalProblem)
+    assert problem.what == "the registry's database cannot be used: it is in LATIN1, not in UTF-8"
+    assert "createdb -E UTF8" in problem.next_step
+
+
+def test_a_database_of_a_later_release_calls_for_an_upgrade(postgres: Postgres, tmp_path: Path) -> None:
+    there = ("--database", postgres.new_database())
+    assert Admin(tmp_path).run("user", "add", "alice", *there).exit_code == 0
+    with psycopg.connect(there[1], autocommit=True) as connection:
+        connection.execute("UPDATE schema_versions SET version = 999")
+    problem = Admin(tmp_path).run("user", "list", *there).exception
+    assert isinstance(problem, LocalProblem)
+    assert problem.next_step == "upgrade with `pip install -U roar-publisher`, or choose another --database"
 
 
 def test_a_missing_key_file_is_a_local_problem(admin: Admin, tmp_path: Path) -> None:
