@@ -52,6 +52,7 @@ class Lock:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._handle: int | None = None
+        self._taken_by = 0  # the process that has taken it
         self._shared = False  # whether other machines may use its file system
 
     def acquire(self) -> Self:
@@ -87,7 +88,7 @@ class Lock:
                 next_step="roar journal list",
                 reason=Reason.OWNED,
             )
-        self._handle = handle
+        self._handle, self._taken_by = handle, os.getpid()
         _HELD.add(self)
         with suppress(OSError):  # the disk may be full, and the text only serves a message
             self.name_holder()
@@ -113,7 +114,7 @@ class Lock:
             raise OSError(errno.EBADF, "not the lock's handle")
         os.set_inheritable(handle, False)
         lock = cls(path)
-        lock._handle = handle
+        lock._handle, lock._taken_by = handle, os.getpid()
         _HELD.add(lock)
         return lock
 
@@ -146,7 +147,7 @@ class Lock:
     def release(self) -> None:
         """Release the lock. Releasing twice is harmless. The file stays: removing it would race with the next owner."""
         if self._handle is not None:
-            os.close(self._handle)
+            drop_lock(self._handle, self._taken_by)
             self._handle = None
             _HELD.discard(self)
 
@@ -246,6 +247,20 @@ def try_lock(handle: int, kind: int = fcntl.LOCK_EX) -> bool:
             raise
         return False
     return True
+
+
+def drop_lock(handle: int, holder: int) -> None:
+    """Close a locked file, and drop the lock if `holder`, the pid that took it, is this process.
+
+    A process that was forked meanwhile may have a copy of the handle, which would keep the lock beyond the close. The
+    lock is not that process's to drop.
+    """
+    try:
+        if os.getpid() == holder:
+            with suppress(OSError):  # a network file system that is away
+                _lock(handle, fcntl.LOCK_UN)
+    finally:
+        os.close(handle)
 
 
 def _lock(handle: int, kind: int) -> None:

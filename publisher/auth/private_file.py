@@ -10,7 +10,7 @@ import anyio
 from roar_publisher.auth.secret import Secret
 from roar_publisher.state import private
 from roar_publisher.state.errors import LocalProblem, Owned, Transient
-from roar_publisher.state.lock import WAIT_SECONDS, exclusively, try_lock
+from roar_publisher.state.lock import WAIT_SECONDS, drop_lock, exclusively, try_lock
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import open_own
 from roar_publisher.state.system_errors import explain_os_error
@@ -51,6 +51,7 @@ async def locked(path: Path) -> AsyncIterator[None]:
     """
     with translated(path):
         descriptor = open_own(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT)
+    process = os.getpid()
     try:
         for _ in range(LOCK_ATTEMPTS):
             with translated(path):
@@ -63,7 +64,7 @@ async def locked(path: Path) -> AsyncIterator[None]:
             raise Transient(what, reason=Reason.LOCAL)
         yield
     finally:
-        os.close(descriptor)
+        drop_lock(descriptor, process)
 
 
 @contextmanager

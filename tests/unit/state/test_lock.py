@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from roar_publisher.state.errors import Conclusion, LocalProblem, Owned
 from roar_publisher.state.lock import WAIT_SECONDS, Lock, is_held, owner, try_lock
 from roar_publisher.state.paths import StateFolder
 from tests.support.checkout import TESTS
+from tests.support.forked_child import forked_child
 from tests.support.processes import line_of, running
 
 WRITER = str(TESTS / "support" / "state" / "writer.py")
@@ -101,32 +103,51 @@ def test_a_reader_that_stays_is_not_waited_for_for_ever(tmp_path: Path, monkeypa
     os.close(check)
 
 
+def forking_once(children: ExitStack, patched: pytest.MonkeyPatch) -> None:
+    """Let a child be forked once a lock has been taken. It lives until `children` is closed."""
+    flock, forked = fcntl.flock, list[int]()
+
+    def flock_and_fork(handle: int, kind: int) -> None:
+        flock(handle, kind)
+        if not forked:
+            forked.append(handle)
+            children.enter_context(forked_child())
+
+    patched.setattr("roar_publisher.state.lock.fcntl.flock", flock_and_fork)
+
+
 def test_a_child_that_is_forked_during_a_check_does_not_keep_the_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As another thread may fork the workers of a training."""
     path = tmp_path / "lock"
     path.touch()
-    flock, (reading, writing) = fcntl.flock, os.pipe()
-    children: list[int] = []
+    with ExitStack() as children:
+        with monkeypatch.context() as during:
+            forking_once(children, during)
+            assert owner(path) is None
+        with open(path) as another:
+            assert try_lock(another.fileno())
 
-    def flock_and_fork(handle: int, kind: int) -> None:
-        flock(handle, kind)
-        if not children:
-            children.append(os.fork())
-            if children == [0]:
-                os.close(writing)
-                os.read(reading, 1)  # outlives the check
-                os._exit(0)
 
-    with monkeypatch.context() as during:
-        during.setattr("roar_publisher.state.lock.fcntl.flock", flock_and_fork)
-        assert owner(path) is None
-    with open(path) as another:
-        assert try_lock(another.fileno())
-    os.close(writing)
-    os.close(reading)
-    assert os.waitpid(children[0], 0)[1] == 0
+def test_a_child_that_is_forked_while_the_lock_is_taken_does_not_keep_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "lock"
+    with ExitStack() as children:
+        with monkeypatch.context() as during:
+            forking_once(children, during)
+            lock = Lock(path).acquire()
+        lock.release()
+        with Lock(path):
+            pass
+
+
+def test_a_child_does_not_drop_the_lock_of_its_parent(tmp_path: Path) -> None:
+    lock = Lock(tmp_path / "lock").acquire()
+    with forked_child(lock.release):
+        assert is_held(tmp_path / "lock")
+    lock.release()
 
 
 def test_a_longer_pid_of_an_earlier_owner_leaves_no_digits_behind(tmp_path: Path) -> None:
