@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 
 from roar_publisher.registry.http.request_ids import REQUEST_ID
 
-LOGGER = "roar_publisher"
 ACCESS = "roar_publisher.registry.access"
 
 
@@ -32,17 +31,20 @@ class JsonLines(logging.Formatter):
 
 @contextmanager
 def written_logs(*, each_request: bool) -> Iterator[None]:
-    """Write what is logged during the block to stderr. With `each_request`, also a line for every request."""
+    """Write what is logged during the block to stderr, also by libraries, and Python's warnings.
+
+    With `each_request`, also a line for every request.
+    """
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
-    logger, access = logging.getLogger(LOGGER), logging.getLogger(ACCESS)
+    root, access = logging.getLogger(), logging.getLogger(ACCESS)
     level = access.level
     access.setLevel(logging.INFO if each_request else logging.WARNING)
-    logger.addHandler(handler)
-    logger.propagate = False
+    root.addHandler(handler)
+    logging.captureWarnings(True)
     try:
         yield
     finally:
-        logger.propagate = True
-        logger.removeHandler(handler)
+        logging.captureWarnings(False)
+        root.removeHandler(handler)
         access.setLevel(level)

@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import warnings
 from collections.abc import Iterator
 
 import httpx2
@@ -124,4 +125,16 @@ def test_the_log_goes_to_stderr_for_the_block_alone(capsys: pytest.CaptureFixtur
             other.error("it broke")
         lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
         assert [line["message"] for line in lines] == ["request"] * each_request + ["it broke"]
-    assert (access.level, logging.getLogger("roar_publisher").propagate) == (logging.NOTSET, True)
+    assert access.level == logging.NOTSET
+    assert not any(isinstance(handler.formatter, JsonLines) for handler in logging.getLogger().handlers)
+
+
+def test_what_libraries_log_and_warn_of_is_json_as_well(capsys: pytest.CaptureFixture[str]) -> None:
+    with written_logs(each_request=False), warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.getLogger("psycopg").warning("error ignored terminating %s", "a pipeline")
+        logging.getLogger("psycopg").info("a detail")
+        warnings.warn("a leak", ResourceWarning, stacklevel=1)
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["logger"] for line in lines] == ["psycopg", "py.warnings"]
+    assert "a leak" in lines[1]["message"]
