@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from roar_publisher.checkpoints.record import End, Record
 from roar_publisher.checkpoints.series import DONE, FOLDER, TAKEN, WAITING, Series, registered, series_in
 from roar_publisher.checkpoints.snapshot import has_clone
-from roar_publisher.state.errors import Conclusion, Interrupted, PublisherError, Transient, UsageProblem
+from roar_publisher.state.errors import Conclusion, Interrupted, NeedsUser, PublisherError, Transient, UsageProblem
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import Reason
@@ -44,6 +44,8 @@ RETRY_SECONDS = 60.0
 """How long a series waits after its next checkpoint could not be planned, or its folder not be read."""
 GONE = frozenset({Reason.FILE_CHANGED, Reason.UNREADABLE, Reason.NOT_A_FILE})
 """Reasons for which a put cannot read what was submitted."""
+YES = "yes=True"
+AGREE = f"make the CheckpointPublisher again with {YES}, which agrees to what waits, too"
 
 
 class CheckpointFeeder:
@@ -221,7 +223,7 @@ class CheckpointFeeder:
             try:
                 if not record.placed:
                     record = self._place(series, record)
-                publish_id = self._put(record)
+                publish_id = self._put(replace(record, yes=series.has_agreed(record)))
             except PublisherError as problem:
                 if problem.reason in GONE:
                     self._changed(series, record)
@@ -274,7 +276,12 @@ class CheckpointFeeder:
         from roar_publisher.publishing.calls import Call
 
         with self._stoppable(Call(order_of(record), None)) as call:
-            return call.run().publish_id
+            try:
+                return call.run().publish_id
+            except NeedsUser as problem:
+                if YES in problem.next_step:  # there is no call that the user could repeat
+                    problem.next_step = AGREE
+                raise
 
     @contextmanager
     def _stoppable(self, call: S) -> Iterator[S]:

@@ -107,6 +107,8 @@ def open_series(settings: Settings) -> tuple[StateFolder, Series]:
     try:
         series = Series.of(register(folder, settings.roar_dir), settings.destination)
         series.make()
+        if settings.yes:
+            series.agree(settings.visibility, settings.registry, time.time())
         series.remove_strays(time.time() - STRAY_SECONDS)
     except OSError as error:
         raise LocalProblem(

@@ -5,6 +5,7 @@
     done/<name>.json       ended; one that does not say how was superseded
     files/<home>           a snapshot, or a link to one on another file system
     problem.json           why the next checkpoint cannot be published, if so
+    agreed.json            the consent that a later publisher gave to what waited when it was made
 
 A rename is atomic and succeeds for one process only, so a checkpoint is either published or skipped, whenever a
 process is killed. Records are not synced to the disk: a `kill -9` loses none, a power failure may lose the
@@ -145,6 +146,21 @@ class Series:
             _replace(path, json.dumps({"what": what, "next": next_step}).encode())
         else:
             path.unlink(missing_ok=True)
+
+    def agree(self, visibility: str | None, registry: str, now: float) -> None:
+        """Record that the user agrees to what was submitted before `now` for this visibility and registry."""
+        content = {"visibility": visibility, "registry": registry, "at": now}
+        _replace(self.folder / "agreed.json", json.dumps(content).encode())
+
+    def has_agreed(self, record: Record) -> bool:
+        """Return whether the user agrees to a checkpoint: when it was submitted, or since."""
+        if record.yes:
+            return True
+        with suppress(OSError, ValueError, TypeError, KeyError):
+            found = json.loads(read_private(self.folder / "agreed.json") or "null")
+            meant = (found["visibility"], found["registry"]) == (record.visibility, record.registry)
+            return meant and record.created_at <= float(found["at"])
+        return False
 
     def remove_strays(self, older_than: float) -> None:
         """Remove snapshots that nothing needs, which a killed process left behind. older_than: Unix seconds.
