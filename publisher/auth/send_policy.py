@@ -7,7 +7,7 @@ A registry's address may come from a project or a bundle, and so from a stranger
   accepted. This includes anonymous lineage: commands, paths and the repository's address are the user's. An SSH
   signature needs no more.
 - `ROAR_ACCESS_TOKEN` is sent only where the user named the address, now or when the publish was planned. The default
-  registry counts only if the user's own configuration names no other, because the token may be for that one.
+  registry has to be named, too: the token may be for another one, whose address was forgotten.
 - roar's sign-in is sent only to the origin that issued it, whatever names another one.
 
 Loopback addresses are no exception: another user may listen on one of this machine's ports.
@@ -38,9 +38,9 @@ class SendPolicy:
     """What may be sent to one registry.
 
     registry: its address.
-    named_by_user: whether the user named it.
+    named_by_user: whether the user named it. It is known of a `configured` one, if that is not the default.
     was_default: whether it was the default when a publish was planned, perhaps before the user configured another one.
-    That accepts it for the lineage, and not for a token, which may be for the other one.
+    That accepts it for the lineage, and not for a token.
     configured: the registry of the user's configuration, or the default.
     default: the public registry.
     Only the origins of the three addresses count.
@@ -60,7 +60,7 @@ class SendPolicy:
         self.origin = origin(registry)
         self._configured = origin(configured)
         self._default = origin(default)
-        self._named_by_user = named_by_user or self.origin == self._configured
+        self._named_by_user = named_by_user or self.origin == self._configured != self._default
         self._was_default = was_default
         self._trust = trust
 

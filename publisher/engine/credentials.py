@@ -9,7 +9,7 @@ from roar_publisher.auth.keyring import Keyring
 from roar_publisher.auth.send_policy import SendPolicy
 from roar_publisher.auth.sshkey import AskPassphrase
 from roar_publisher.auth.trust import TrustStore
-from roar_publisher.lineage.config import DEFAULT_REGISTRY, user_registry
+from roar_publisher.lineage.config import DEFAULT_REGISTRY, NamedRegistry, user_registry
 from roar_publisher.net.address import origin, origin_of
 from roar_publisher.report import Noted, Reporter
 from roar_publisher.state.errors import LocalProblem
@@ -26,19 +26,21 @@ def user_send_policy(registry: str, named_by: object) -> SendPolicy:
     """
     was_default = named_by == NamedBy.DEFAULT
     named = named_by in NAMED_BY_USER and not was_default
+    configured = user_registry(os.environ)
+    own = [os.environ.get("GLAAS_URL", ""), configured.url if configured.by is NamedBy.USER else ""]
     return SendPolicy(
         registry,
         was_default=was_default,
-        named_by_user=named or origin_of(os.environ.get("GLAAS_URL", "")) == origin(registry),
-        configured=_configured_registry(),
+        named_by_user=named or origin(registry) in map(origin_of, own),
+        configured=_configured_origin(configured),
         default=DEFAULT_REGISTRY,
         trust=TrustStore.from_environment(os.environ, home_to_read()),
     )
 
 
-def _configured_registry() -> str:
+def _configured_origin(configured: NamedRegistry) -> str:
     """Return the origin of the user's own registry: a credential may be for it, so it is never guessed."""
-    found = origin_of(user_registry(os.environ).url)
+    found = origin_of(configured.url)
     if found is None:
         raise LocalProblem(
             "the [glaas] url of your own configuration is not the address of a registry",

@@ -57,9 +57,12 @@ def test_a_registry_is_accepted_by_its_origin(
         assert "--resume 0badcafe" in caught.value.next_step
 
 
-def test_a_token_for_ones_own_registry_does_not_go_to_the_default_that_a_project_names(tmp_path: Path) -> None:
+def test_a_token_goes_to_the_default_only_if_the_user_names_it(tmp_path: Path) -> None:
+    """It may be for another registry, whose address a project replaces, or a pipeline lacks."""
     assert policy(tmp_path, DEFAULT_REGISTRY).why_token_denied() is not None
-    assert policy(tmp_path, DEFAULT_REGISTRY, configured=DEFAULT_REGISTRY).why_token_denied() is None
+    denied = policy(tmp_path, DEFAULT_REGISTRY, configured=DEFAULT_REGISTRY).why_token_denied()
+    assert denied is not None
+    assert f"--registry {DEFAULT_REGISTRY}" in denied.remedy
     assert policy(tmp_path, DEFAULT_REGISTRY, named_by_user=True).why_token_denied() is None
 
 

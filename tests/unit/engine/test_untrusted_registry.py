@@ -114,7 +114,7 @@ def _configure(home: Path, text: str) -> None:
 
 def configure(home: Path, url: str) -> None:
     folder = home / ".config" / "roar"
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.toml").write_text(f'[glaas]\nurl = "{url}"\n')
 
 
@@ -127,9 +127,21 @@ def test_a_configured_address_that_is_none_is_not_taken_for_the_default(home: Pa
     assert "password" not in str(caught.value)
 
 
-def test_the_default_does_not_get_the_token_of_a_registry_that_was_configured_later(home: Path) -> None:
-    assert user_send_policy(DEFAULT_REGISTRY, NamedBy.DEFAULT).why_token_denied() is None
+@pytest.mark.parametrize("named_by", [NamedBy.DEFAULT, NamedBy.PROJECT])
+def test_the_default_gets_a_token_once_the_user_names_it(
+    home: Path, monkeypatch: pytest.MonkeyPatch, named_by: NamedBy
+) -> None:
+    def is_denied() -> bool:
+        asked = user_send_policy(DEFAULT_REGISTRY, named_by)
+        assert asked.accepted
+        return asked.why_token_denied() is not None
+
+    monkeypatch.setenv("GLAAS_URL", "")
+    assert is_denied()
     configure(home, "https://own.example")
-    asked = user_send_policy(DEFAULT_REGISTRY, NamedBy.DEFAULT)
-    assert asked.accepted
-    assert asked.why_token_denied() is not None
+    assert is_denied()
+    monkeypatch.setenv("GLAAS_URL", DEFAULT_REGISTRY)
+    assert not is_denied()
+    monkeypatch.setenv("GLAAS_URL", "")
+    configure(home, f"{DEFAULT_REGISTRY}/")
+    assert not is_denied()
