@@ -92,12 +92,23 @@ def _charge(connection: Connection, client: str, quota: Amount, amount: Amount, 
 
 
 def _refused(client: str, kind: str, new: float, limit: float, level: float) -> Refusal:
+    if not limit:
+        return Refusal(HTTPStatus.FORBIDDEN, f"this registry accepts no {kind} without a sign-in: sign in")
     if new > limit:
-        return Refusal(HTTPStatus.FORBIDDEN, f"this registry does not accept that many {kind} without a sign-in")
+        detail = (
+            f"this registry accepts at most {limit:,.0f} {kind} in a day without a sign-in, and this request has"
+            f" {new:,.0f}: sign in"
+        )
+        return Refusal(HTTPStatus.FORBIDDEN, detail)
     seconds = math.ceil((level - limit) / limit * DRAIN_SECONDS)
     whose = "all clients together" if client == ALL_CLIENTS else "your address"
     detail = (
         f"{whose} has written as many {kind} without a sign-in as this registry accepts in a day; nothing of this"
-        f" request was stored, sign in or try again in {seconds} s"
+        f" request was stored, sign in or try again in {_minutes_or_hours(seconds)}"
     )
     return Refusal(HTTPStatus.TOO_MANY_REQUESTS, detail, headers={"Retry-After": str(seconds)})
+
+
+def _minutes_or_hours(seconds: int) -> str:
+    minutes = math.ceil(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{math.ceil(minutes / 60)} h"

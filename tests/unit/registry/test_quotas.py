@@ -77,6 +77,7 @@ async def test_an_address_opens_its_quota_of_sessions_and_one_more_after_retry_a
     response = await open_refused(here)
     wait = int(response.headers["retry-after"])
     assert wait == DRAIN_SECONDS / 10
+    assert "try again in 3 h" in refused(response, 429)
     place.clock.now += wait - 1
     await open_refused(here)
     place.clock.now += 1
@@ -186,7 +187,8 @@ async def test_the_bytes_of_jobs_count_once_whatever_the_release_of_the_client(t
 async def test_refused_requests_store_nothing_and_count_nothing(town: Settle, store: Store) -> None:
     here = town(jobs=3).at("192.0.2.1")
     session = await here.open()
-    refused(await session.post("/jobs/batch", {"jobs": [job(number) for number in range(4)]}), 403)
+    detail = refused(await session.post("/jobs/batch", {"jobs": [job(number) for number in range(4)]}), 403)
+    assert "at most 3 jobs in a day without a sign-in, and this request has 4: sign in" in detail
     assert store.read(lambda connection: connection.execute("SELECT count(*) FROM jobs").fetchone()[0]) == 0
     await session.add_jobs(*(job(number) for number in range(3)))
 
@@ -231,7 +233,7 @@ async def test_a_user_is_not_metered(town: Settle) -> None:
 async def test_a_quota_of_nothing_is_a_plain_no(town: Settle) -> None:
     here = town(sessions=0).at("192.0.2.1")
     response = await here.client.post(OPEN, json=ANONYMOUS)
-    assert "without a sign-in" in refused(response, 403)
+    assert "accepts no sessions without a sign-in: sign in" in refused(response, 403)
     assert "retry-after" not in response.headers
 
 
