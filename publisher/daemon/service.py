@@ -1,10 +1,11 @@
 """The daemon loop: scan the journals, choose the next publish, run it, record what follows.
 
-    journals ──▶ index ───▶ schedule ──▶ workers ──▶ worker ──▶ journals
+    journals ──▶ index ───▶ schedule ──▶ workers ──▶ runner ──▶ engine ──▶ journals
                     ▲                      │
                     └─ woken by the socket, a finished publish, or a server that answers again (reachability)
 
-The loop keeps no state that is not in the journals, so a new daemon can continue after a kill at any moment. An idle
+What the loop remembers besides the journals (pauses, whose turn it is) may be lost, so a new daemon can continue after
+a kill at any moment. An idle
 daemon scans the state folder every few seconds and uses little memory. Other processes wake it when there is work.
 """
 
@@ -82,7 +83,7 @@ class Daemon:
         self._served: dict[str, float] = {}  # when each project's last publish was started, in anyio time
         self._queued: dict[str, Queued] = {}  # what the last scan left to a later one, by publish id
         self._drained = False  # whether the daemon has ended because nothing was due
-        self._full_disk_logged = False  # whether the full disk has been logged
+        self._full_disk_logged = False
         self._verifying = Verifying(self._checks, log, self.wake)
         self._feeding = Feeding(dependencies.feeder, drain=drain, log=log, wake=self.wake)
 
@@ -102,6 +103,7 @@ class Daemon:
             tasks.start_soon(self._watch_for_suspension, monitor)
             tasks.start_soon(self._wake_on_stop, stop)
             idle_since = anyio.current_time()
+            restart = ""
             while not stop.is_set():
                 self._woken = anyio.Event()
                 wait, idle = await self._scan(tasks, monitor)
@@ -114,9 +116,10 @@ class Daemon:
                 if not idle or self._verifying.active:
                     idle_since = anyio.current_time()
                 elif self._workers is not None and anyio.current_time() - idle_since >= IDLE_RESTART_SECONDS:
+                    restart = "idle: the daemon restarts to free memory"
                     break
                 if self._outdated:
-                    self._log.info("another release was installed")
+                    restart = "another release was installed: the daemon restarts"
                     break
                 if self._drain and not self._busy and not self._woken.is_set():
                     self._drained = True
@@ -131,7 +134,7 @@ class Daemon:
             self._verifying.give_way()
             await self._stop_workers()
             tasks.cancel_scope.cancel()
-        self._log.info("the daemon exits" if stop.is_set() else "idle: the daemon restarts to free memory")
+        self._log.info("the daemon exits" if stop.is_set() else restart)
         return not stop.is_set()
 
     def wake(self) -> None:

@@ -392,5 +392,8 @@ def test_a_daemon_becomes_the_release_that_was_installed_meanwhile(tmp_path: Pat
             assert daemon.lives == 2
             await anyio.sleep(4 * SETTLED_SECONDS)
             assert daemon.lives == 2
+        restarts = [line for line in machine.lines if "restarts" in line]
+        assert len(restarts) == 1
+        assert "another release was installed: the daemon restarts" in restarts[0]
 
     on(tmp_path, scenario)
