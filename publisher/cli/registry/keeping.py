@@ -19,6 +19,7 @@ from roar_publisher.cli.registry.data import (
     require_registry,
 )
 from roar_publisher.extras import require
+from roar_publisher.text import count
 
 if TYPE_CHECKING:
     from roar_publisher.registry.store.database import StoreDatabase
@@ -101,8 +102,8 @@ def prune(dry_run: bool, as_json: bool, data: Path) -> None:
         click.echo(json.dumps({"dry_run": dry_run, **counts}))
         return
     click.echo(
-        f"{'would remove' if dry_run else 'removed'}: {counts['sessions']} expired sessions,"
-        f" {counts['staged']} abandoned lineages, {counts['fragment_sessions']} fragment sessions"
+        f"{'would remove' if dry_run else 'removed'}: {count(counts['sessions'], 'expired session')},"
+        f" {count(counts['staged'], 'abandoned lineage')}, {count(counts['fragment_sessions'], 'fragment session')}"
     )
 
 

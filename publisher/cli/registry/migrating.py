@@ -9,6 +9,7 @@ import click
 from roar_publisher.cli.registry.data import data_problem, default_data
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
+from roar_publisher.text import count
 
 if TYPE_CHECKING:
     from roar_publisher.registry.data import Store
@@ -45,7 +46,8 @@ def migrate(data: Path, database: str) -> None:
             moved = _move(source, data, database)
     except (OSError, StoreError) as error:
         raise data_problem(data, "data", error) from error
-    click.echo(f"moved: {moved['lineages']} lineages, {moved['jobs']} jobs, {moved['users']} users")
+    sizes = ", ".join(count(moved[f"{each}s"], each) for each in ("lineage", "job", "user"))
+    click.echo(f"moved: {sizes}")
 
 
 def _move(source: "Store", data: Path, database: str) -> dict[str, int]:

@@ -84,7 +84,10 @@ def _show_lineage(verdict: Verified, order: VerifyOrder) -> None:
         )
     more = len(lineage.differences) - len(shown)
     if more or lineage.omitted:
-        click.echo(f"  and {more} more differences; {lineage.omitted} differing jobs and labels were not compared")
+        rest = [f"and {count(more, 'more difference')}"] if more else []
+        if lineage.omitted:
+            rest.append(f"{count(lineage.omitted, 'differing job or label', 'differing jobs and labels')} not compared")
+        click.echo(f"  {'; '.join(rest)}")
 
 
 def _show_objects(inspection: Inspection, seed: int | None) -> None:

@@ -51,7 +51,7 @@ async def test_a_registry_goes_on_where_it_was_moved(published: tuple[Path, str]
     data, lineage_hash = published
     url = postgres.new_database()
     done = CliRunner().invoke(command, ["migrate", "--from", str(data), "--to", url], catch_exceptions=False)
-    assert done.output == "moved: 1 lineages, 2 jobs, 1 users\n"
+    assert done.output == "moved: 1 lineage, 2 jobs, 1 user\n"
     with closing(Store.open(data, url)) as store:
         registry = make_registry(store)
         async with registry.client:
