@@ -1,6 +1,7 @@
 """The events that a running publish reports to an observer: typed, small, and without credentials.
 
-The engine calls a `Reporter` with each of them. The command line displays them; tests record them.
+The engine calls a `Reporter` with each of them. The command line displays them, and the events of the Python API
+(`events`) come from them.
 """
 
 from collections.abc import Callable, Mapping

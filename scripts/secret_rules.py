@@ -3,10 +3,10 @@
     python scripts/secret_rules.py gitleaks.toml
 
 gitleaks (MIT licence) maintains the shapes of credentials that have a recognisable form; its rules are written for RE2,
-which runs in linear time, and so do we run them.  Two kinds are left out: rules that look for a vendor's name near a
-hash-like value, which hits digests and package lists (here the name of a value decides, see `secret_names.py`), and
-the few in `LEFT_OUT`.  gitleaks wants a space or a quote after a token; ours may be followed by anything, so that
-condition is dropped and the redactor extends each hit over what remains of the token.
+which runs in linear time, and so do we run them. Two kinds are left out: rules that look for a vendor's name near a
+hash-like value, which hits digests and package lists (here the name of a value decides, see `names.py` beside that
+file), and the few in `LEFT_OUT`. gitleaks wants a space or a quote after a token; ours may be followed by anything, so
+that condition is dropped and the redactor extends each hit over what remains of the token.
 """
 
 import json
@@ -19,15 +19,15 @@ CONTEXT = r"[\w.-]{0,50}?"
 """How gitleaks begins a rule that needs the vendor's name nearby."""
 LEFT_OUT = {
     "aws-amazon-bedrock-api-key-short-lived": "covers the fixed beginning only; OWN has the whole",
-    "curl-auth-header": "secret_scan.py reads headers of every program",
-    "curl-auth-user": "secret_scan.py reads -u of every program",
+    "curl-auth-header": "scan.py reads headers of every program",
+    "curl-auth-user": "scan.py reads -u of every program",
     "facebook-access-token": "digits and a bar in any text that mentions facebook",
     "freemius-secret-key": "PHP source",
-    "kubernetes-secret-yaml": "secret_scan.py reads names and values",
-    "nuget-config-password": "secret_scan.py reads names and values",
-    "private-key": "secret_scan.py also finds a key that is cut off",
+    "kubernetes-secret-yaml": "scan.py reads names and values",
+    "nuget-config-password": "scan.py reads names and values",
+    "private-key": "scan.py also finds a key that is cut off",
     "microsoft-teams-webhook": "OWN keeps the host readable",
-    "sidekiq-sensitive-url": "secret_scan.py reads user and password of every URL",
+    "sidekiq-sensitive-url": "scan.py reads user and password of every URL",
     "slack-webhook-url": "OWN keeps the host readable",
     "sourcegraph-access-token": "matches every SHA-1; OWN has the tokens with a prefix",
     "vault-service-token": "matches 's.' and 24 letters; OWN has the tokens with a prefix",

@@ -2,8 +2,8 @@
 
 `PublisherError` is the root. Its subclasses say who must act: the network (`Transient`), the server (`Rejected`), this
 machine (`LocalProblem`), the user (`NeedsUser`, `Interrupted`), another process (`Owned`), or the caller of the
-command line (`UsageProblem`). Exceptions of libraries are translated where the library is called. Only
-`roar_publisher.__main__` turns one of these errors into text and an exit code.
+command line (`UsageProblem`). Exceptions of libraries are translated where the library is called. On a terminal,
+`cli.failure` turns one of these errors into text and `cli.exit_codes` into an exit code.
 """
 
 from enum import Enum, auto

@@ -5,7 +5,7 @@ import re
 MOST_JOBS = 64
 """The largest number of concurrent requests that a user may ask for."""
 FASTEST = 10**18
-"""Bytes per second. Faster rates are the same, and too large for a column of the journal."""
+"""Bytes per second. A faster rate is cut to this one, which fits a column of the journal."""
 _RATE = re.compile(r"(\d+(?:\.\d+)?)([kMG]?)(?:B(?:/s)?)?")
 _SCALE = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 

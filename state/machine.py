@@ -9,7 +9,7 @@ A step does the work of a state and returns an event. `next_state` alone decides
 does no I/O and awaits nothing. `transitions.Machine` holds the table and its guard. The asynchronous variant of that
 class swallows cancellation and does not run on trio, so the machine is synchronous.
 
-"Interrupted" is not a state: it is a live state that no process owns.
+There is no state "interrupted": a publish is interrupted if it has not ended and no process owns it.
 """
 
 from enum import StrEnum

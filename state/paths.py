@@ -5,12 +5,15 @@
     publishes/<id>/claim            who asks the daemon to release it
     publishes/<id>/session-token    the only credential of an anonymous session, 0600, while that session is open
     publishes/<id>/put-record       what a put will write into roar.db, 0600, until it is written
-    receipts/<hash>.<id>.json       the receipt of a publish, 0600; it stays when the publish is pruned
     publishes/<id>/uploads/<n>      the store's name of a running upload, or when one was requested, 0600
+    receipts/<hash>.<id>.json       the receipt of a publish, 0600; it stays when the publish is pruned
     key                             makes this user's session ids unguessable, 0600
     key.lock                        held while the key is made
     plan.lock                       held while the plan of a put is stored
     identities                      the identity of each SSH key at each registry, as last reported
+    verify.db                       what an interrupted check of objects has read
+    fetches/                        the journals of fetches
+    repairs/                        a state folder for each running repair of a store
     daemon.lock                     which daemon runs
     daemon.sock                     wakes the daemon, 0600
     daemon.log                      the daemon's log, 0600

@@ -80,8 +80,8 @@ class Progress(Struct, frozen=True, kw_only=True):
     epoch: the number of the server session. A lost session increments it.
     published_elsewhere: the hash under which the server already has every job, if it said so.
     binding_prepared: the server has prepared those jobs for the requested scope. Finalize applies it.
-    receipt: the registry's reply when it published, unchanged, or what it says of a lineage that it had before; None
-    before that.
+    receipt: the registry's reply when it published, or what it says of a lineage that it had before, without empty
+    fields and with long values cut; None before that.
     verify: what is published is read back and compared. verification: what that found (`PROVEN`); None before.
     owed: work after finalize that could not be done yet.
     """

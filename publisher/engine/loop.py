@@ -5,9 +5,9 @@ state, runs its step and checkpoints the result: the event that the step returne
 in one transaction. Then the next step starts. Nothing else changes the state, so a process may die at any point: the
 next owner of the publish continues from the last checkpoint.
 
-    cli ── freezes the plan ──▶ journal ◀── checkpoints ── engine ──▶ steps ──▶ staging, glaas, auth
-                                                             │
-                                                             └── reports ──▶ cli
+    publishing ── freezes the plan ──▶ journal ◀── checkpoints ── engine ──▶ steps ──▶ staging, glaas, auth
+                                                                    │
+                                                                    └── reports ──▶ publishing ──▶ cli
 
 - A step raises `Rejected` when the server's answer is final. The event is REJECTED and the publish becomes FAILED.
 - A step raises any other `PublisherError` when it cannot continue now. The state does not change, the journal notes the

@@ -46,7 +46,7 @@ class Config(Struct, frozen=True):
 
     table: the merged configuration, for modules that read a section themselves (`[scope]`, `[treqs]`, …).
     source: the file that the user edits to change a value.
-    glaas_url: the registry that the project chooses. The public one is none: `roar init` writes it into every project.
+    glaas_url: the registry that the project chooses; not the public one, which `roar init` writes into every project.
     glaas_url_file: the project's file that holds it.
     """
 

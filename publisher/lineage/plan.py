@@ -1,4 +1,4 @@
-"""The frozen plan of a publish: what `roar publish` will send, and the facts that finalize needs."""
+"""Cuts the lineage of a target into the units that are sent, and summarises it for the plan of a publish."""
 
 from collections.abc import Sequence
 from pathlib import Path

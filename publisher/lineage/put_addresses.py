@@ -31,7 +31,7 @@ class PutInput(NamedTuple):
 
 
 def is_redacted(url: str) -> bool:
-    """Return whether redaction has replaced a part of an address, so that it is none any more."""
+    """Return whether redaction has replaced a part of an address, so that it leads nowhere any more."""
     return is_marked(unquote(url))
 
 
@@ -96,7 +96,7 @@ def shortened_metadata(text: str | None, inputs: Iterable[tuple[str, str, str]])
 
 
 def shortened(put: Mapping[str, object], inputs: Iterable[PutInput]) -> dict[str, object]:
-    """Return what a put job says of itself with its addresses in the short form."""
+    """Return the `put` metadata of a job with its addresses in the short form."""
     links: dict[str, PutInput] = {}
     for one in inputs:  # as registries do: of several paths with one digest, the smallest counts
         known = links.setdefault(one.digest, one)

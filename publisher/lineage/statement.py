@@ -125,7 +125,7 @@ def _composed(facts: PublishedFacts, jobs: list[dict[str, Any]] | None, algorith
 def read_statement(payload: bytes) -> Statement:
     """Read a statement, and compute its hash from the jobs that it lists.
 
-    Raises InvalidReceipt if it is none, or if its parts contradict each other.
+    Raises InvalidReceipt if it is not one, or if its parts contradict each other.
     """
     try:
         document = json.loads(payload, object_pairs_hook=_without_duplicates)

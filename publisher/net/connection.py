@@ -1,6 +1,6 @@
 """A connection to one registry: its HTTP connections, its request limit and its gate state.
 
-A process has one per registry, shared by all its publishes. Together they send no more requests than one publish would
+The daemon has one per registry, shared by all its publishes. Together they send no more requests than one publish would
 alone. While the network is away they wait together, and one of them probes.
 """
 

@@ -1,4 +1,4 @@
-"""The consent of the user to what is sent. The user is not asked here: what was agreed to in advance is the answer."""
+"""The consent of the user to what is sent: what was agreed to in advance. `cli` has a subclass that asks."""
 
 from collections.abc import Mapping
 

@@ -14,9 +14,9 @@ from itertools import islice
 from msgspec import Struct
 
 WINDOW_SECONDS = 10.0
-"""The speed is measured over at least this many seconds"""
+"""The speed is measured over at least this many seconds."""
 WINDOW_STEPS = 50
-"""and at least this many steps."""
+"""The speed is measured over at least this many steps."""
 FEWEST_STEPS = 8
 """The number of steps before the speed is known."""
 SAMPLE_SECONDS = 0.2

@@ -54,8 +54,8 @@ class Order(Struct, frozen=True, kw_only=True):
 
     cwd: the folder whose project is meant, and that paths are relative to. target: None for the active session.
     verify: read it back after finalize; None leaves it to the configuration. yes: everything that would be asked is
-    agreed to. resume: the beginning of an id; "" for the newest publish of the
-    project; None for a new one. named_by: what named `registry`. put: None for lineage only.
+    agreed to. resume: the beginning of an id; "" for the newest publish of the project; None for a new one. named_by:
+    what named `registry`. put: None for lineage only.
 
     Raises UsageProblem for an empty value.
     """

@@ -87,7 +87,7 @@ def _contradictions(order: Order, plan: Plan, paths: PublishPaths) -> Iterator[s
 
 
 def _place(destination: str) -> Destination:
-    """Return what is typed as a destination. Raises UsageProblem for what is none."""
+    """Return what is typed as a destination. Raises UsageProblem if it is not one."""
     return parse_destination(destination if "://" in destination else os.path.abspath(destination))
 
 

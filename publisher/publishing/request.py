@@ -53,9 +53,9 @@ def read_request(order: Order, environ: Mapping[str, str]) -> PublishRequest:
 def find_registry(
     project: Project, named: str | None, environ: Mapping[str, str], by: NamedBy = NamedBy.OPTION
 ) -> NamedRegistry:
-    """Return the registry that is named, by `by`, else that of the environment or the project, by its address.
+    """Return the registry `named`, or else that of the environment or the project, with its address in one form.
 
-    Raises UsageProblem for a bad address.
+    by: what named it. Raises UsageProblem for a bad address.
     """
     found = NamedRegistry(named, by) if named else project.registry(environ)
     return NamedRegistry(registry_address(found.url, environ), found.by)

@@ -97,7 +97,7 @@ class StoreRequest(Guarded, frozen=True):
 
 
 def verdict(reply: Reply) -> Verdict:
-    """Return the meaning of a reply by its status alone. Stores with more precise error codes override it.
+    """Return the meaning of a reply by its status alone. Stores with more precise error codes have their own function.
 
     A redirect is a refusal: the store is elsewhere, and the error asks the user to configure its address.
     """

@@ -32,7 +32,7 @@ class OmitConfig(Struct, frozen=True):
     """`[registration.omit]`: what is redacted beyond the built-in shapes (`protocol.md §8`).
 
     allowlist: the project's exceptions, which apply only to single values.
-    own_allowlist: the user's exceptions, which always apply.
+    user_allowlist: the user's exceptions, which always apply.
     ignored: requests of the project that are not followed, as texts for the user.
     """
 

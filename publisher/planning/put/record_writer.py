@@ -161,7 +161,7 @@ def _record_url(connection: sqlite3.Connection, artifact: str, url: str, now: fl
 
 
 def _label(text: str) -> dict[str, object]:
-    """Return a label; an empty one for what is none, which is not published either."""
+    """Return a label; an empty one if the text is not one, because it is not published either."""
     try:
         return _object(json.loads(text))
     except (ValueError, RecursionError):

@@ -37,7 +37,7 @@ class ListPage(Struct, frozen=True):
 
 
 class Hit(Struct, frozen=True):
-    """A lineage that was found. `kind` and `word` say by what, `entity` where, as in `lineage_index.Word`."""
+    """A lineage that was found. `kind` and `word` say by what, `entity` where, as in `lineage_words.Word`."""
 
     entry: Entry
     kind: str

@@ -1,4 +1,4 @@
-"""The port to the SQL engine: transactions over one database. `sqlite` is its adapter.
+"""The port to the SQL engine: transactions over one database. `sqlite` and `postgres` are its adapters.
 
 The modules of the tables use `Connection` only by `execute` and `executemany`, with SQL that SQLite and PostgreSQL both
 understand: `ON CONFLICT` instead of `REPLACE`, `RETURNING` for new ids, `CASE` for conditions, no functions of one

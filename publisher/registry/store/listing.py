@@ -35,7 +35,7 @@ class Entry(NamedTuple):
 
 
 class FoundWord(NamedTuple):
-    """A word that was found, in its lineage. `entity` is as in `lineage_index.Word`."""
+    """A word that was found, in its lineage. `entity` is as in `lineage_words.Word`."""
 
     word: str
     entity: str

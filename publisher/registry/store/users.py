@@ -1,7 +1,7 @@
-"""The accounts file, and its table of users.
+"""The accounts, and their table of users.
 
-The file is separate from the lineages because commands write it while the registry runs (`files`). It holds no usable
-credentials, only hashes of tokens and public keys.
+Without PostgreSQL they are in a file of their own, because commands write it while the registry runs (`files`). They
+hold no usable credentials, only hashes of tokens and public keys.
 """
 
 import secrets
@@ -45,7 +45,7 @@ class CachedContext(NamedTuple):
 
 
 class Accounts(StoreDatabase):
-    """The accounts file. Commands and a running registry may open it at the same time."""
+    """The accounts, in a file of their own or in PostgreSQL. Commands may open them while the registry runs."""
 
     @classmethod
     def open(cls, directory: Path, database: str | None = None) -> Self:
