@@ -1,5 +1,5 @@
 """The self-hosted GLaaS: an ASGI app over a SQLite store.
 
-From the client's packages it imports only `glaas.protocol`, `glaas.wire`, `glaas.batches`, `glaas.decoding`,
-`glaas.features`, `glaas.signature` and `lineage.canonical`.
+Of the client it imports only the wire (modules of `glaas`) and the canonical form (`lineage.canonical` and
+`lineage.statement`); `SHARED_WITH_REGISTRY` in `tests/support/import_rules.py` names them.
 """
