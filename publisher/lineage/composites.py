@@ -15,7 +15,7 @@ from roar_publisher.blake3_hashers import blake3_hasher
 from roar_publisher.glaas.items import ComponentItem, CompositeItem, HashItem
 from roar_publisher.lineage.artifacts import COMPOSITE_PREFIX, hash_entries, remote_source
 from roar_publisher.lineage.batches import BODY_LIMIT
-from roar_publisher.lineage.database import RoarDatabase, Row
+from roar_publisher.lineage.database import LINKED_ARTIFACTS, RoarDatabase, Row
 from roar_publisher.lineage.jsontext import encode, parse_json
 from roar_publisher.lineage.redaction.redactor import Redactor
 from roar_publisher.state.errors import LocalProblem
@@ -37,13 +37,13 @@ BLOOM_MOST_HASHES = 12
 BLOOM_VERSION = 1
 BLOOM_FIELDS = ("bloom_filter_base64", "bloom_bits", "bloom_hashes", "bloom_version")
 
-_COMPOSITES = """
+_COMPOSITES = f"""
 SELECT a.id, lower(group_concat(h.algorithm || ':' || h.digest, ' ')), CAST(a.size AS INTEGER),
        CAST(a.source_type AS TEXT), a.component_count, CAST(a.metadata AS TEXT)
 FROM artifacts a CROSS JOIN artifact_hashes h ON h.artifact_id = a.id
-WHERE (a.kind = 'composite' OR a.id IN (SELECT artifact_id FROM artifact_hashes WHERE algorithm LIKE 'composite-%'))
-  AND (EXISTS (SELECT 1 FROM job_inputs l CROSS JOIN chosen c ON c.job = l.job_id WHERE l.artifact_id = a.id)
-    OR EXISTS (SELECT 1 FROM job_outputs l CROSS JOIN chosen c ON c.job = l.job_id WHERE l.artifact_id = a.id))
+WHERE a.id IN ({LINKED_ARTIFACTS})
+  AND (a.kind = 'composite'
+    OR EXISTS (SELECT 1 FROM artifact_hashes c WHERE c.artifact_id = a.id AND c.algorithm LIKE 'composite-%'))
 GROUP BY a.id ORDER BY a.id
 """
 _COMPONENTS = """

@@ -25,6 +25,11 @@ NEWEST_SCHEMA = 5
 """The newest `PRAGMA user_version` of roar.db that this release knows (roar-cli 0.4.7)."""
 LINKS_AT_ONCE = 32
 """How many links are read at once."""
+LINKED_ARTIFACTS = " UNION ".join(
+    f"SELECT l.artifact_id FROM chosen c CROSS JOIN {table} l ON l.job_id = c.job"
+    for table in ("job_inputs", "job_outputs")
+)
+"""Selects the ids of the artifacts that the chosen jobs read or wrote: a database may hold those of many other runs."""
 Row = tuple[Any, ...]
 """A row as SQLite returns it; its types are those of the statement."""
 

@@ -10,7 +10,7 @@ from itertools import groupby
 from operator import itemgetter
 
 from roar_publisher.glaas.items import LabelItem, LabelText
-from roar_publisher.lineage.database import RoarDatabase, Row
+from roar_publisher.lineage.database import LINKED_ARTIFACTS, RoarDatabase, Row
 from roar_publisher.lineage.jsontext import parse_json
 from roar_publisher.lineage.redaction.redactor import Redactor
 from roar_publisher.lineage.selection import JobHead
@@ -46,8 +46,8 @@ def label_items(
     for seq, label in _current(of_jobs, redactor):
         yield {"entity_type": "job", "job_uid": jobs[seq].uid, **label}
     of_artifacts = database.query(
-        f"SELECT a.rowid, {columns} FROM labels l CROSS JOIN artifacts a ON a.id = l.artifact_id"
-        " WHERE entity_type = 'artifact' ORDER BY a.rowid, version"
+        f"SELECT a.rowid, {columns} FROM artifacts a CROSS JOIN labels l ON l.artifact_id = a.id"
+        f" WHERE a.id IN ({LINKED_ARTIFACTS}) AND entity_type = 'artifact' ORDER BY a.rowid, version"
     )
     known = (row for row in of_artifacts if published(row[0]))
     for artifact, label in _current(known, redactor):
