@@ -26,6 +26,7 @@ TEMPORARY = frozenset({408, 425, 429})
 """4xx statuses of a proxy that may go away by themselves."""
 _TUNNEL_STATUS = re.compile(r"(?:\bTunnel connection failed: |\A)([1-5][0-9]{2})\b")
 _SOCKS_REFUSALS = ("username/password", "not allowed", "not supported", "from proxy server", "not speak SOCKS5")
+_SOCKS_FAILURE = "could not connect: "
 _WANTS_OURS = frozenset({"TLSV13_ALERT_CERTIFICATE_REQUIRED", "SSLV3_ALERT_BAD_CERTIFICATE", "TLSV1_ALERT_UNKNOWN_CA"})
 """A server's TLS alerts about a client's certificate."""
 MOST_CAUSES = 32
@@ -99,7 +100,10 @@ class Route:
         if isinstance(error, httpx2.TimeoutException | TimeoutError):
             connected = not isinstance(error, httpx2.ConnectTimeout)
             raise Unreachable("no answer in time", silent=True, connected=connected) from error
-        through = f" through the proxy that {self._proxy.setting} names" if self._proxy else ""
+        through = f" through {_named(self._proxy)}" if self._proxy else ""
+        if isinstance(error, httpx2.ProxyError) and (answer := _failure_in(str(error))):
+            what = f"{_named(self._proxy)} cannot connect to {self._host} ({answer})"
+            raise Unreachable(what, silent=False, connected=False) from None
         connected = not isinstance(error, httpx2.ConnectError | httpx2.ProxyError)
         raise Unreachable(_describe(error) + through, silent=False, connected=connected) from None
 
@@ -173,9 +177,21 @@ def _refusal_in(text: str) -> str:
     return text if any(mark in text for mark in _SOCKS_REFUSALS) and len(text) < 120 else ""
 
 
+def _failure_in(text: str) -> str:
+    """Return the failure that a proxy reports, in words of the standards and the library; empty if there is none."""
+    if found := _TUNNEL_STATUS.search(text):
+        status = int(found.group(1))
+        return f"{status} {httpx2.codes.get_reason_phrase(status)}".strip()
+    _, _, code = text.partition(_SOCKS_FAILURE)
+    return code.rstrip(".")
+
+
+def _named(proxy: Proxy | None) -> str:
+    return f"the proxy that {proxy.setting} names" if proxy and proxy.setting else "a proxy"
+
+
 def _refused_by_proxy(host: str, proxy: Proxy | None, answer: str) -> NeedsUser:
     setting = proxy.setting if proxy else ""
-    named = f"the proxy that {setting} names" if setting else "a proxy"
     if answer.startswith(str(PROXY_SIGN_IN)) or "username/password" in answer.lower():
         remedy = f"put its user and password into {setting or 'HTTPS_PROXY'} (http://USER:PASSWORD@host:port)"
         if proxy and proxy.has_password:
@@ -186,14 +202,16 @@ def _refused_by_proxy(host: str, proxy: Proxy | None, answer: str) -> NeedsUser:
     else:
         remedy = f"allow {host} in the proxy, or add {host} to NO_PROXY"
     return NeedsUser(
-        f"{named} refuses the connection to {host}: {answer}", next_step=f"{remedy}, then resume", reason=Reason.PROXY
+        f"{_named(proxy)} refuses the connection to {host}: {answer}",
+        next_step=f"{remedy}, then resume",
+        reason=Reason.PROXY,
     )
 
 
 def _untrusted(
     host: str, trust: TrustedCertificates, proxy: Proxy | None, error: ssl.SSLCertVerificationError
 ) -> NeedsUser:
-    through = f", reached through the proxy that {proxy.setting} names," if proxy else ""
+    through = f", reached through {_named(proxy)}," if proxy else ""
     remedy = f"set {trust.file_setting} to a PEM file with the certificates of its certificate authority"
     if "expired" in error.verify_message or "not yet valid" in error.verify_message:
         remedy = "renew the certificate, or correct this machine's clock"

@@ -220,15 +220,19 @@ async def test_a_password_that_a_proxy_does_not_accept_is_not_asked_for_again(
         assert remedy in (await problem(REGISTRY)).next_step
 
 
-@pytest.mark.parametrize("status", [502, 503, 504, 429])
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [(502, "502 Bad Gateway"), (503, "503 Service Unavailable"), (429, "429 Too Many Requests"), (599, "599")],
+)
 async def test_a_proxy_that_cannot_reach_the_host_is_a_network_problem(
-    status: int, monkeypatch: pytest.MonkeyPatch
+    status: int, answer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serving() as proxy:
         proxy.answer = lambda asked: (status, {}, b"")
         monkeypatch.setenv("ALL_PROXY", proxy.url)
-        with pytest.raises(Unreachable, match="the proxy that ALL_PROXY names"):
+        with pytest.raises(Unreachable) as caught:
             await ask(REGISTRY)
+    assert str(caught.value) == f"the proxy that ALL_PROXY names cannot connect to {HOST} ({answer})"
 
 
 @pytest.mark.parametrize("scheme", ["socks5h", "socks5", "socks"])
@@ -250,7 +254,7 @@ async def test_a_socks_proxy_that_refuses_needs_the_user(monkeypatch: pytest.Mon
         proxy.code = 2
         assert "not allowed by ruleset" in (await problem(REGISTRY)).what
         proxy.code = 4
-        with pytest.raises(Unreachable):
+        with pytest.raises(Unreachable, match=r"cannot connect to .* \(Host unreachable\)"):
             await ask(REGISTRY)
         proxy.method = 255
         assert (await problem(REGISTRY)).reason == Reason.PROXY
