@@ -8,8 +8,11 @@ from msgspec import Struct
 
 from roar_publisher.state.errors import UsageProblem
 from roar_publisher.storage.addresses import Destination, parse_object
+from roar_publisher.storage.source import shown
 
 STEP = re.compile(r"@(\d{1,9})")
+MOST_NAMED = 10
+"""How many files an error names."""
 _PREFIX = re.compile(r"[0-9a-f]{8,64}")
 
 
@@ -77,11 +80,18 @@ def select(
         named.update(digest for digest in digests if _means(selection, digest, of_step))
         if not named:
             raise UsageProblem(
-                f"no stored file of this lineage is named by {selection!r}",
+                f"no stored file of this lineage is named by {selection!r}{_names_of(files)}",
                 next_step="leave the selection out to fetch everything, or use a path, a glob, a digest or a step (@4)",
             )
         chosen |= named
     return [file for file in files if file.digest in chosen], [each for each in unsafe if each.digest in chosen]
+
+
+def _names_of(files: Sequence[StoredFile]) -> str:
+    """Return the names that there are, as the end of an error's sentence; at most MOST_NAMED."""
+    names = [shown(file.name) for file in files[:MOST_NAMED]]
+    more = f" and {len(files) - MOST_NAMED} more" if len(files) > MOST_NAMED else ""
+    return f"; it has {', '.join(names)}{more}" if names else ""
 
 
 def _matches(selection: str, name: str) -> bool:

@@ -16,7 +16,7 @@ HELP = """\
 Fetch the files that a published lineage stored (roar put), each verified by its digest.
 
 LINEAGE is its hash, or the digest of a file that it stored; the first 8 digits suffice.  Of a lineage that this machine
-published, the registry is known; the ID of the publish names it, too.  FILES are paths, globs ('outputs/*.pt'),
+published, the registry is known; the ID of the publish names it, too.  FILES are paths, globs ('*.pt'),
 folders, digests, or steps (@4: what it wrote); without any, all are fetched.
 
 A file appears under its name when all of its bytes are right.  One that is there with the same content is not fetched
@@ -26,7 +26,7 @@ command again) asks for the missing ranges only.
 \b
 Examples:
   roar fetch 3f9c12ab --to restored
-  roar fetch 3f9c12ab 'outputs/*.pt' @4 --to restored
+  roar fetch 3f9c12ab '*.pt' @4 --to restored
   roar fetch --resume --to restored
 """
 EPILOG = """\
