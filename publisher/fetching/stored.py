@@ -11,6 +11,8 @@ from roar_publisher.storage.addresses import Destination, parse_object
 from roar_publisher.storage.source import shown
 
 STEP = re.compile(r"@(\d{1,9})")
+_PAGE = re.compile(r"https?://\S+/dag/([^/?#\s]+)/?")
+"""The address of a lineage's page. The registry that is asked does not follow from it: pages may be elsewhere."""
 MOST_NAMED = 10
 """How many files an error names."""
 _PREFIX = re.compile(r"[0-9a-f]{8,64}")
@@ -44,7 +46,12 @@ class Unsafe(Struct, frozen=True):
 
 
 def check_lineage(text: str) -> str:
-    """Return the hash of a lineage or a digest, or its first digits. Raises UsageProblem for anything else."""
+    """Return the hash of a lineage or a digest, or its first digits, also of the address of a lineage's page.
+
+    Raises UsageProblem for anything else.
+    """
+    if page := _PAGE.fullmatch(text):
+        text = page[1]
     if not _PREFIX.fullmatch(text):
         raise UsageProblem(
             f"{text!r} is neither the hash of a lineage nor a digest (8 to 64 hexadecimal digits)",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from roar_publisher.fetching.stored import MOST_NAMED, StoredFile, select
+from roar_publisher.fetching.stored import MOST_NAMED, StoredFile, check_lineage, select
 from roar_publisher.state.errors import UsageProblem
 
 
@@ -20,3 +20,16 @@ def test_a_selection_that_names_no_file_is_answered_with_the_names(number: int, 
 def test_the_names_of_a_stranger_are_on_one_line() -> None:
     with pytest.raises(UsageProblem, match=r"it has a\\nb$"):
         select([StoredFile("ab" * 32, "s3://bucket/x", "a\nb")], [], ["x"], {})
+
+
+@pytest.mark.parametrize("typed", ["{}", "https://glaas.example/dag/{}", "http://127.0.0.1:8123/base/dag/{}/"])
+def test_a_lineage_is_named_by_the_address_of_its_page_too(typed: str) -> None:
+    assert check_lineage(typed.format("ab" * 32)) == "ab" * 32
+
+
+@pytest.mark.parametrize(
+    "typed", ["https://glaas.example/dag/", "https://glaas.example/artifact/abababab", "x/dag/abababab"]
+)
+def test_another_address_names_no_lineage(typed: str) -> None:
+    with pytest.raises(UsageProblem, match="neither the hash"):
+        check_lineage(typed)
