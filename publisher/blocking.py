@@ -31,6 +31,14 @@ async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
     return await _in_thread(functools.partial(call, *args, **kwargs), None)
 
 
+async def in_thread_while_wanted(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a blocking call as `in_thread`, but wait for it only until the caller is cancelled.
+
+    It then goes on without an effect that anyone sees. For what may hang, such as another program.
+    """
+    return await _in_thread(functools.partial(call, *args, **kwargs), None, abandon=True)
+
+
 def one_at_a_time() -> RunBlocking:
     """Return a runner like `in_thread` that runs one call at a time, because an SQLite connection has one user."""
     limiter = CapacityLimiter(1)
@@ -41,9 +49,9 @@ def one_at_a_time() -> RunBlocking:
     return run
 
 
-async def _in_thread(call: Callable[[], T], limiter: CapacityLimiter | None) -> T:
+async def _in_thread(call: Callable[[], T], limiter: CapacityLimiter | None, *, abandon: bool = False) -> T:
     try:
-        return await to_thread.run_sync(call, limiter=limiter)
+        return await to_thread.run_sync(call, limiter=limiter, abandon_on_cancel=abandon)
     except RuntimeError as error:
         if problem := no_thread(error):
             raise problem from error

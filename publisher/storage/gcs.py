@@ -236,14 +236,17 @@ class GcsStore(ObjectStore):
         rejected = ""
         used: dict[str, str] = {}
 
-        async def attempt() -> StoreRequest:
+        async def authorize() -> None:
             used.update(await self._account.headers(renew=rejected))
+
+        async def attempt() -> StoreRequest:
+            await authorize()
             return StoreRequest(method, url, {**(headers or {}), **used}, body)
 
-        reply = await self._connection.call(attempt, judge_gcs)
+        reply = await self._connection.call(attempt, judge_gcs, authorize=authorize)
         if reply.status == 401 and used:
             rejected = used["Authorization"]
-            reply = await self._connection.call(attempt, judge_gcs)
+            reply = await self._connection.call(attempt, judge_gcs, authorize=authorize)
         return reply
 
     def _name(self, key: str) -> str:

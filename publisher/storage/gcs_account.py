@@ -13,7 +13,7 @@ from typing import Any
 
 import anyio
 
-from roar_publisher.blocking import in_thread
+from roar_publisher.blocking import in_thread_while_wanted
 from roar_publisher.net.certificates import TrustedCertificates
 from roar_publisher.net.route import unusable_route, user_problem
 from roar_publisher.state.errors import NeedsUser, PublisherError, Transient
@@ -67,14 +67,21 @@ class GoogleAccount:
         """
         if self._emulated:
             return {}
+        known = self._credentials
+        if known is not None and known.valid and (header := self._checked(known.token)) != renew:
+            return {"Authorization": header}  # nothing to wait for
         async with self._lock:
-            return {"Authorization": await in_thread(self._token, renew)}
+            return {"Authorization": await in_thread_while_wanted(self._token, renew)}
 
     def _token(self, rejected: str) -> str:
         try:
             token = self._current(rejected)
         except Exception as error:  # google-auth raises many kinds of errors for files, programs, addresses and replies
             raise self._unavailable(error) from None
+        return self._checked(token)
+
+    def _checked(self, token: object) -> str:
+        """Return the value of the header, or raise NeedsUser if the token is not valid in one."""
         if not isinstance(token, str) or not all("!" <= one <= "~" for one in token):
             raise NeedsUser(
                 "the Google credentials yield a token that is not valid in a header; "

@@ -105,6 +105,10 @@ def verdict(reply: Reply) -> Verdict:
     return Verdict.REFUSED if found is Verdict.REDIRECTED else found
 
 
+async def _without_credentials() -> None:
+    """Do nothing: the requests need no credentials."""
+
+
 class StoreConnection:
     """Connections to one store, spread over small pools (see `net.exchange`). Create it inside of an event loop.
 
@@ -195,11 +199,14 @@ class StoreConnection:
         prepare: Callable[[], Awaitable[StoreRequest]],
         judged: Callable[[Reply], Verdict] = verdict,
         *,
+        authorize: Callable[[], Awaitable[object]] = _without_credentials,
         before_retry: Callable[[], Awaitable[None]] | None = None,
     ) -> Reply:
         """Send until there is a reply that is accepted or refused.
 
         `prepare` authorizes each attempt right before it is sent, because a signature would expire in a queue.
+        `authorize` obtains the credentials for it before: their source may take long, and a slot is shared with the
+        uploads of other publishes.
         `before_retry` may send requests itself. While the store's host is unreachable, the call waits at the gate
         without counting attempts, up to `MAX_OUTAGES` times.
 
@@ -207,6 +214,8 @@ class StoreConnection:
         """
 
         async def attempt() -> Reply:
+            await self._gate.wait_until_open()  # without a network, most sources have none, either
+            await authorize()
             async with self._slots, self._gate.open_slot(lambda: self.budget.slots):
                 request = await prepare()
                 try:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from roar_publisher.blocking import in_thread
+from roar_publisher.blocking import in_thread, in_thread_while_wanted
 from roar_publisher.guarded import Guarded
 from roar_publisher.net.certificates import TrustedCertificates
 from roar_publisher.net.route import unusable_route, user_problem
@@ -92,7 +92,7 @@ class AwsAccount:
         if known is not None and not (hasattr(known, "refresh_needed") and known.refresh_needed()):
             return self._freeze()  # nothing to wait for
         async with self._lock:
-            return await in_thread(self._freeze)
+            return await in_thread_while_wanted(self._freeze)
 
     async def renew(self, rejected: Credentials) -> bool:
         """Replace the credentials after the store called `rejected` expired. Return whether there are others now.
@@ -100,11 +100,11 @@ class AwsAccount:
         Runs the whole chain again, because botocore keeps what it considers valid.
         """
         async with self._lock:
-            if await in_thread(self._freeze) != rejected:
+            if await in_thread_while_wanted(self._freeze) != rejected:
                 return True
             self._credentials = None
-            self._session = await in_thread(self._new_session)
-            return await in_thread(self._freeze) != rejected
+            self._session = await in_thread_while_wanted(self._new_session)
+            return await in_thread_while_wanted(self._freeze) != rejected
 
     def sign(
         self, credentials: Credentials, method: str, url: str, headers: Mapping[str, str], sha256: str

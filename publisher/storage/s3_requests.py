@@ -78,7 +78,9 @@ class S3Requests:
             taken = {("partNumber" in query, header) for header in checksums}  # R2 takes them of whole objects alone
             place, used = self._account.place, list[Credentials]()
             attempt = partial(self._prepared, used, method, _url(place.base, name, query), sent, body)
-            reply = await self._connection.call(attempt, judge_s3, before_retry=before_retry)
+            reply = await self._connection.call(
+                attempt, judge_s3, authorize=self._account.current, before_retry=before_retry
+            )
             if reply.ok or reply.status == NOT_THERE:  # it looked for the object, so it accepted the headers
                 self._taken |= taken
                 self._left_out |= left_out

@@ -188,7 +188,7 @@ async def test_a_session_that_accepts_no_more_data_fails(
         session = await store.begin("object", content)
         asked = 0
 
-        async def stuck(self: StoreConnection, *arguments: object) -> Reply:
+        async def stuck(self: StoreConnection, *arguments: object, **options: object) -> Reply:
             nonlocal asked
             asked += 1
             return Reply(308, headers, b"")
@@ -205,7 +205,7 @@ async def test_a_reply_that_forgets_what_a_session_has_costs_nothing(
     call, sent, forgotten = StoreConnection.call, list[str](), list[Reply]()
 
     async def forgetful(
-        self: StoreConnection, prepare: Callable[[], Awaitable[StoreRequest]], *arguments: Any
+        self: StoreConnection, prepare: Callable[[], Awaitable[StoreRequest]], *arguments: Any, **options: Any
     ) -> Reply:
         requests = list[StoreRequest]()
 
@@ -213,7 +213,7 @@ async def test_a_reply_that_forgets_what_a_session_has_costs_nothing(
             requests.append(await prepare())
             return requests[-1]
 
-        reply = await call(self, noted, *arguments)
+        reply = await call(self, noted, *arguments, **options)
         stated = requests[-1].headers.get("Content-Range", "")
         sent.append(stated)
         if reply.status == 308 and not stated.startswith(("bytes 0-", "bytes */")) and not forgotten:
@@ -238,7 +238,7 @@ async def test_a_copy_without_progress_is_abandoned(
 ) -> None:
     replies = [b'{"done": false, "totalBytesRewritten": "1", "rewriteToken": "t"}'] * 2
 
-    async def slow(self: StoreConnection, *arguments: object) -> Reply:
+    async def slow(self: StoreConnection, *arguments: object, **options: object) -> Reply:
         return Reply(200, {}, replies.pop())
 
     async with gs_place.store() as store:
