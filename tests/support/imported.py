@@ -13,7 +13,6 @@ OURS = (
     "httpcore2",
     "rich.live",
     "rich.table",
-    "transitions",
     "trio",
     "uvicorn",
 )
