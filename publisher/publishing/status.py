@@ -52,7 +52,9 @@ def _next_step(status: CountedStatus) -> str:
     if status.by_daemon and status.meaning.turn is not Turn.USER:
         return f"{remedy}; the daemon then continues" if remedy else f"roar publish --watch {publish_id}"
     resume = f"roar publish --resume {publish_id}"
-    if status.label == QUEUED:
+    if status.reason is Reason.NEEDS_CONFIRMATION:
+        resume += " --yes"  # without a terminal, there is no other way to agree
+    if status.label == QUEUED and not status.by_daemon:
         resume = f"roar daemon start, or: {resume}"
     return f"{remedy}; then: {resume}" if remedy else resume
 

@@ -59,7 +59,13 @@ def test_an_empty_journal_says_so(program: Program) -> None:
 
 def test_list_tells_why_it_stopped_and_what_to_type(program: Program, interrupted: str) -> None:
     line = program("journal", "list").out.splitlines()[1]
-    for words in (interrupted, "interrupted", "0 %", "needs confirmation", f"roar publish --resume {interrupted}"):
+    for words in (
+        interrupted,
+        "interrupted",
+        "0 %",
+        "needs confirmation",
+        f"roar publish --resume {interrupted} --yes",
+    ):
         assert words in line
 
 
@@ -69,7 +75,7 @@ def test_list_as_json_is_an_object_a_line(program: Program, interrupted: str, re
     assert (facts["status"], facts["state"], facts["owner"]) == ("interrupted", "auth-select", None)
     assert (facts["registry"], facts["project"]) == (registry, str(program.cwd))
     assert facts["items"] == {"done": 0, "total": 22}
-    assert facts["next"] == f"roar publish --resume {interrupted}"
+    assert facts["next"] == f"roar publish --resume {interrupted} --yes"
 
 
 def test_list_shows_who_works_on_a_publish(program: Program, interrupted: str) -> None:

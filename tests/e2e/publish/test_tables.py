@@ -57,15 +57,15 @@ def test_the_list_breaks_no_command_and_no_url(program: Program, registry: str, 
     assert all(waiting in line or waiting[:4] not in line for line in lines), "no id is cut"
     if width == 300:
         assert lines[0].startswith(waiting)
-        assert lines[0].endswith(f"needs confirmation; roar publish --resume {waiting}")
+        assert lines[0].endswith(f"needs confirmation; roar publish --resume {waiting} --yes")
         assert lines[1].endswith(url)
     elif width == 40:
         assert lines[0].startswith(waiting)
-        assert lines[1:3] == ["  needs confirmation", f"  roar publish --resume {waiting}"]
+        assert lines[1:3] == ["  needs confirmation", f"  roar publish --resume {waiting} --yes"]
         assert lines[4] == f"  {url.rpartition('/')[2]}"
     else:
         assert lines[0].startswith(waiting)
-        assert lines[1] == f"  needs confirmation; roar publish --resume {waiting}"
+        assert lines[1] == f"  needs confirmation; roar publish --resume {waiting} --yes"
         assert lines[3] == f"  {url if len(url) + 2 <= width else url.rpartition('/')[2]}"
         assert all(len(line) <= width for line in lines)
 
@@ -75,7 +75,7 @@ def test_the_status_breaks_no_command(program: Program, registry: str) -> None:
     narrow = Program(program.cwd, program.state, program.env | {"COLUMNS": "40", "NO_COLOR": "1"})
     with at_terminal(narrow, "daemon", "status") as terminal:
         assert terminal.ended() == 3
-    assert f"  roar publish --resume {program.publishes[0]}" in terminal.lines
+    assert f"  roar publish --resume {program.publishes[0]} --yes" in terminal.lines
 
 
 def test_a_long_command_leaves_room_for_the_other_columns(program: Program, shown: Shown, width: int) -> None:

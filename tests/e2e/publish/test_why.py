@@ -77,6 +77,17 @@ def test_what_is_left_to_the_daemon_is_queued(unowned: OwnedPublish) -> None:
     assert (status_of(unowned).reason, status_of(unowned).label) == (Reason.AUTH, "parked")
 
 
+@pytest.mark.parametrize("daemon", [None, 1])
+def test_a_consent_is_asked_for_by_a_command_that_gives_it(unowned: OwnedPublish, daemon: int | None) -> None:
+    """Also before the daemon that runs has parked it, and where none runs: starting one would not help."""
+    unowned.journal.queue.detach()
+    unowned.journal.note(reason=Reason.NEEDS_CONFIRMATION, detail="x")
+    agree = f"roar publish --resume {unowned.paths.id} --yes"
+    assert next_step(status_of(unowned, daemon=daemon)) == agree
+    unowned.journal.park(reason=Reason.NEEDS_CONFIRMATION, detail="x")
+    assert next_step(status_of(unowned, daemon=daemon)) == agree
+
+
 def test_a_wait_has_an_end(unowned: OwnedPublish) -> None:
     unowned.journal.note(reason=Reason.THROTTLED, detail="x")
     unowned.journal.queue.postpone(attempts=1, until=NOON + 90)
