@@ -63,11 +63,13 @@ class TargetFolder:
         """Make the folder if it is missing, and its work folder, which stays locked meanwhile.
 
         The user has named the folder, so links in its path are followed. A work folder in which nothing is left is
-        removed at the end. Raises LocalProblem, and Owned if another process fetches into it.
+        removed at the end, and so is a folder that was made for a fetch which came to nothing. Raises LocalProblem, and
+        Owned if another process fetches into it.
         """
         with ExitStack() as opened:
             try:
-                path.mkdir(parents=True, exist_ok=True)
+                for made in _make(path):
+                    opened.callback(_remove_if_empty, made)
                 descriptor = os.open(path, FOLDER_FLAGS)
                 opened.callback(os.close, descriptor)
                 work = _open_work_folder(path, descriptor)
@@ -189,6 +191,18 @@ class TargetFolder:
             yield descriptor, last
         finally:
             os.close(descriptor)
+
+
+def _make(path: Path) -> list[Path]:
+    """Make a folder, and return what of its path was missing, from the top. Raises OSError."""
+    missing = [each for each in (path, *path.parents) if not os.path.lexists(each)][::-1]
+    path.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def local_problem(name: str, error: OSError) -> LocalProblem:

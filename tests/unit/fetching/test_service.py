@@ -18,7 +18,7 @@ from roar_publisher.fetching.service import FetchCounts, FetchOrder, fetch
 from roar_publisher.fetching.stored import StoredFile, Unsafe
 from roar_publisher.net.budget import UploadBudget
 from roar_publisher.report import Reporter
-from roar_publisher.state.errors import Conclusion, LocalProblem, Transient
+from roar_publisher.state.errors import Conclusion, LocalProblem, Transient, UsageProblem
 from roar_publisher.state.limits import DEFAULT_LIMITS, TransferLimits
 from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.destinations import open_readable
@@ -74,6 +74,19 @@ def test_a_registry_that_nobody_named_may_be_the_wrong_one(
     assert ("--registry URL" in caught.value.next_step) is not named
     assert caught.value.next_step.endswith("repeat the command")
     assert "ranges" not in caught.value.kept, "there is no journal that they could be in"
+
+
+def test_a_folder_that_was_made_for_nothing_does_not_stay(tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    for folder in (tmp_path / "mistyped" / "target", there, there / "target"):
+        fetching = partial(
+            fetch, FetchOrder(folder), anyio.Event(), on_outcome=lambda outcome: None, report=lambda report: None
+        )
+        with pytest.raises(UsageProblem, match="was interrupted"):
+            anyio.run(fetching)
+    assert list(tmp_path.iterdir()) == [there]
+    assert list(there.iterdir()) == []
 
 
 @pytest.mark.parametrize(
