@@ -17,13 +17,13 @@ LARGEST_OWN_BYTES = 256 * 1024 * 1024
 """The largest small file in the state folder. A put's record of a million files is smaller."""
 
 
-def open_own(path: Path, flags: int, mode: int = PRIVATE_MODE) -> int:
+def open_own(path: Path, flags: int) -> int:
     """Open a regular file that has no other name, and return its descriptor.
 
     flags: without O_TRUNC, which would act before the checks.
     Raises OSError: ELOOP for a link, EMLINK for a file with a second name, EEXIST for anything but a regular file.
     """
-    descriptor = os.open(path, flags | os.O_NOFOLLOW | WITHOUT_WAITING, mode)
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | WITHOUT_WAITING, PRIVATE_MODE)
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):

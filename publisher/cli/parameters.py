@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class _Parsed(click.ParamType[Any]):
-    """A value that a function parses."""
+class Parsed(click.ParamType[Any]):
+    """A value that a function parses. A ValueError of it is a usage error with that text."""
 
     name = "value"
 
@@ -31,13 +31,13 @@ class _Parsed(click.ParamType[Any]):
 TRANSFER_LIMITS = (
     click.option(
         "--jobs",
-        type=_Parsed(parse_jobs),
+        type=Parsed(parse_jobs),
         metavar="N",
         help=f"Concurrent requests to the registry and to the store, at most {MOST_JOBS}.",
     ),
     click.option(
         "--limit-rate",
-        type=_Parsed(parse_rate),
+        type=Parsed(parse_rate),
         metavar="RATE",
         help="Bytes per second over the network to the store, such as 500k or 10M; a folder has no limit.",
     ),

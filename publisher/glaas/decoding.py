@@ -102,11 +102,6 @@ def _is_list(hint: Any) -> bool:
     return get_origin(hint) is Annotated and get_origin(get_args(hint)[0]) is list
 
 
-def _item(items: Any) -> type[Struct]:
-    kind: type[Struct] = get_args(get_args(items)[0])[0]
-    return kind
-
-
 def _are_right(items: Sequence[Struct], kind: type[Struct], is_name: Callable[[str], bool], *, nul: bool) -> bool:
     """Return whether all names and texts of structs of one kind are. `nul` is whether there may be a NUL."""
     fields = _fields(kind)

@@ -40,7 +40,6 @@ class Inspector(Struct, frozen=True):
     full: bool = False
     pace: Pace | None = None
     record: InspectionRecord | None = None
-    on_inspected: Callable[[Inspected], None] = lambda inspected: None
     result: Inspection = field(default_factory=Inspection)
     _stores: dict[str, ReadableStore | PublisherError] = field(default_factory=dict)
     _opening: anyio.Lock = field(default_factory=anyio.Lock)  # each store is opened once
@@ -64,7 +63,6 @@ class Inspector(Struct, frozen=True):
                     found = Inspected(subject, Finding.UNREADABLE, problem.what)
                 found = Inspected(subject, found.finding, found.why, reading.read, reading.tag)
                 self.result.add(found, by_reading=reading.began)
-                self.on_inspected(found)
 
             await for_each(subjects, inspect, at_once=OBJECTS_AT_ONCE)
         return self.result

@@ -1,11 +1,9 @@
 """Find every identity that a publish may name; the lineage hash, and so the plan, depends on it (protocol.md §6)."""
 
 import random
-from collections.abc import Callable
 from contextlib import suppress
 from time import time
 
-import httpx2
 from msgspec import Struct
 
 from roar_publisher.auth.choice import Decision
@@ -31,8 +29,6 @@ async def candidate_identities(
     report: Reporter,
     known: IdentityCache,
     ask_if_known: bool = True,
-    clock: Callable[[], float] = time,
-    transport: httpx2.AsyncBaseTransport | None = None,
 ) -> list[str]:
     """Return every identity that `request` may be published as.
 
@@ -46,11 +42,11 @@ async def candidate_identities(
     credentials and one is needed, or if this user has not accepted the registry.
     """
     keyring.policy.check()
-    async with RegistryConnection(request.registry, most_requests=1, transport=transport) as connection:
+    async with RegistryConnection(request.registry, most_requests=1) as connection:
         rng = random.Random()  # nosec B311  # jitter of waits, not a secret
-        caller = RegistryClient(connection, patience=PATIENCE_SECONDS, rng=rng, clock=clock, report=report)
+        caller = RegistryClient(connection, patience=PATIENCE_SECONDS, rng=rng, clock=time, report=report)
         async with caller.reporting_silence():
-            found = await _IdentityLookup(request, keyring, caller, known, ask_if_known, clock).identities()
+            found = await _IdentityLookup(request, keyring, caller, known, ask_if_known).identities()
     return list(dict.fromkeys([ANONYMOUS_IDENTITY, *found]))
 
 
@@ -60,7 +56,6 @@ class _IdentityLookup(Struct, frozen=True):
     caller: RegistryClient
     known: IdentityCache
     ask_if_known: bool
-    clock: Callable[[], float]
 
     async def identities(self, rejection: NeedsUser | LocalProblem | None = None) -> list[str]:
         """Return the identities; `rejection` is the registry's answer about credentials that are no longer held."""

@@ -197,7 +197,7 @@ class GcsStore(ObjectStore):
 
     async def abort(self, upload: Upload) -> None:
         self._persisted.pop(upload.id, None)
-        await self._connection.call(lambda: _empty("DELETE", upload), judge_gcs)
+        await self._connection.call(lambda: _abortion(upload), judge_gcs)
 
     async def _ask_about(self, key: str) -> Reply:
         return await self._call("GET", f"{self._objects}/{self._name(key)}?fields=size,md5Hash,metadata,generation")
@@ -265,8 +265,8 @@ async def _query(upload: Upload) -> StoreRequest:
     return StoreRequest("PUT", upload.id, {"Content-Range": f"bytes */{upload.size}"})
 
 
-async def _empty(method: str, upload: Upload) -> StoreRequest:
-    return StoreRequest(method, upload.id, {})
+async def _abortion(upload: Upload) -> StoreRequest:
+    return StoreRequest("DELETE", upload.id, {})
 
 
 def _metadata(content: Content) -> str:

@@ -140,7 +140,7 @@ class S3Store(ObjectStore):
             body = FileBody(slice_, sent, sha256=taken.sha256, held=held)
             reply = self._accept(await self._ask("PUT", self.name(key), headers=headers, body=body))
         tag = tag_in(reply.headers.get("etag"))
-        if not self._requests.sends(SHA256_HEADER):
+        if not self._requests.sends_sha256:
             if tag != taken.md5.hex():
                 await self._read_back(key, content)
             return StoredObject(content.size, "", content.blake3, tag)
@@ -190,7 +190,7 @@ class S3Store(ObjectStore):
             marker = following
 
     async def put_part(self, upload: Upload, number: int, slice_: Slice, sent: OnSent) -> Part:
-        with_md5 = upload.checksum == MD5 or not self._requests.sends(SHA256_HEADER)
+        with_md5 = upload.checksum == MD5 or not self._requests.sends_sha256
         query = {"partNumber": str(number), "uploadId": upload.id}
 
         async def still_there() -> None:
@@ -212,7 +212,7 @@ class S3Store(ObjectStore):
 
     async def complete(self, upload: Upload, content: Content, parts: Mapping[int, Part]) -> StoredObject:
         checksums = {number: in_base64(bytes.fromhex(part.sha256)) for number, part in parts.items()}
-        known = upload.checksum == SHA256 and self._requests.sends(SHA256_HEADER)
+        known = upload.checksum == SHA256 and self._requests.sends_sha256
         body = completion(parts, checksums if known else {})
         headers = {"Content-Type": "application/xml"}
         reply = await self._ask("POST", self.name(upload.key), {"uploadId": upload.id}, headers=headers, body=body)

@@ -53,9 +53,10 @@ class S3Requests:
         if not account.reply_checksums:
             self._left_out.add(MODE_HEADER)
 
-    def sends(self, header: str) -> bool:
-        """Return whether a checksum header is sent with the requests that have it."""
-        return header not in self._left_out
+    @property
+    def sends_sha256(self) -> bool:
+        """Whether the SHA-256 header is sent with the requests that have it."""
+        return SHA256_HEADER not in self._left_out
 
     async def aclose(self) -> None:
         await self._connection.aclose()

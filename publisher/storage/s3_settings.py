@@ -11,7 +11,15 @@ from msgspec import Struct
 
 from roar_publisher.net.certificates import TrustedCertificates
 from roar_publisher.state.errors import UsageProblem
-from roar_publisher.storage.s3_location import USUAL_REGION, BucketLocation, Locate, locate, regional_endpoint, resolver
+from roar_publisher.storage.s3_location import (
+    USUAL_REGION,
+    BucketLocation,
+    Locate,
+    endpoint_parts,
+    locate,
+    regional_endpoint,
+    resolver,
+)
 
 DEFAULT_REGION = "us-east-1"
 WHEN = ("when_supported", "when_required")
@@ -72,7 +80,7 @@ def read_settings(session: Any, bucket: str, environ: Mapping[str, str]) -> S3Se
     )
     if by_rules or (endpoint is None and str(s3.get("use_accelerate_endpoint")).lower() == "true"):
         if endpoint is not None:
-            locate(bucket="b", region=region, endpoint=endpoint, style="path", setting=setting)
+            endpoint_parts(endpoint, setting)  # refuses one that cannot be used
         found: Locate = resolver(session, bucket, endpoint)
     else:
         found = partial(_located, session, bucket, endpoint, style, setting)

@@ -5,7 +5,6 @@ the time), so the hash of every part is also compared as it is read. The change 
 `chmod` changes it too: if it alone differs, the content is hashed again (`digest.confirm`).
 """
 
-import json
 import os
 import stat
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from msgspec import Struct
+from msgspec.json import decode
 
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
@@ -85,10 +85,7 @@ class Content(Struct, frozen=True):
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Return the content that a journal keeps."""
-        stored = json.loads(text)
-        kept = {name: stored[name] for name in cls.__struct_fields__}
-        parts = {"part_blake3s": tuple(stored["part_blake3s"]), "fence": FileStamp(**stored["fence"])}
-        return cls(**kept | parts)
+        return decode(text, type=cls)
 
     @property
     def size(self) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections import Counter
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from roar_publisher.cli.display import tables
+from roar_publisher.cli.display.output import Output
 from roar_publisher.cli.display.streams import StdoutLost
 from roar_publisher.daemon.background import running
 from roar_publisher.naming import as_called
@@ -123,7 +123,7 @@ def show_log(path: Path, lines: int, *, follow: bool) -> None:
         if not follow:
             raise
     except BrokenPipeError:
-        _silence_stdout()
+        Output(sys.stdout).drop()
     except StdoutLost:
         raise
     except OSError as error:
@@ -132,12 +132,6 @@ def show_log(path: Path, lines: int, *, follow: bool) -> None:
             next_step=f"ls -l {shell_word(str(path))}",
             reason=Reason.DAEMON,
         ) from error
-
-
-def _silence_stdout() -> None:
-    """Redirect stdout to /dev/null, so that the interpreter's final flush does not fail when the reader is gone."""
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def show_installed(installed: Installed) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from roar_publisher.cli.ids import complete_publish
+from roar_publisher.cli.parameters import Parsed
 from roar_publisher.exit_codes import exit_code_of
 from roar_publisher.naming import DEFAULT, UNAMBIGUOUS
 from roar_publisher.state.ages import parse_age
@@ -20,18 +21,6 @@ from roar_publisher.state.paths import StateFolder
 PRUNE_AFTER = "30d"
 HELP_COLUMNS = 78
 """The width of help without its indentation."""
-
-
-class Age(click.ParamType[float]):
-    """A duration as the user types it, converted to seconds."""
-
-    name = "age"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        try:
-            return parse_age(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 def _reasons() -> str:
@@ -143,7 +132,12 @@ def retry(publish_id: str, as_json: bool) -> None:
 
 @journal.command()
 @click.option(
-    "--older-than", type=Age(), default=PRUNE_AFTER, show_default=True, help="Keep publishes that ended more recently."
+    "--older-than",
+    type=Parsed(parse_age),
+    metavar="AGE",
+    default=PRUNE_AFTER,
+    show_default=True,
+    help="Keep publishes that ended more recently.",
 )
 @click.option("--all", "everything", is_flag=True, help="Remove every publish that has ended, whatever its age.")
 @_json

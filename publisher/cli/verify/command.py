@@ -12,7 +12,7 @@ import click
 from msgspec.structs import replace
 
 from roar_publisher.cli.ids import complete_publish
-from roar_publisher.cli.parameters import TRANSFER_LIMITS, declare, take_limits
+from roar_publisher.cli.parameters import TRANSFER_LIMITS, Parsed, declare, take_limits
 from roar_publisher.state.ages import parse_age
 from roar_publisher.state.errors import Interrupted, LocalProblem, UsageProblem
 from roar_publisher.state.paths import StateFolder
@@ -50,22 +50,13 @@ Exit codes:
 """
 
 
-def _age(_context: click.Context, _parameter: click.Parameter, text: str | None) -> float | None:
-    try:
-        return None if text is None else parse_age(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-
-
-def _percent(_context: click.Context, _parameter: click.Parameter, text: str | None) -> float | None:
-    if text is None:
-        return None
+def _parse_percent(text: str) -> float:
     try:
         value = float(text.removesuffix("%"))
     except ValueError:
         value = 0.0
     if not 0 < value <= 100:
-        raise click.BadParameter(f"{text!r} is not a part of all objects; write it as 5%")
+        raise ValueError(f"{text!r} is not a part of all objects; write it as 5%")
     return value
 
 
@@ -75,14 +66,20 @@ def _percent(_context: click.Context, _parameter: click.Parameter, text: str | N
 @click.option("--registry", metavar="URL", help="Where HASH is published, instead of the configured registry.")
 @click.option("--quick", is_flag=True, help="Read only objects that no checksum of their store proves. The default.")
 @click.option("--full", is_flag=True, help="Read every byte of every object.")
-@click.option("--sample", "percent", metavar="5%", callback=_percent, help="Read only so many of the objects, drawn.")
+@click.option(
+    "--sample",
+    "percent",
+    type=Parsed(_parse_percent),
+    metavar="5%",
+    help="Read only so many of the objects, drawn.",
+)
 @click.option("--seed", type=click.IntRange(min=0), help="Draw the same sample as the run that printed this number.")
 @click.option("--all", "every", is_flag=True, help="Verify every publish of this machine, one after another.")
 @click.option(
     "--older-than",
     "age",
+    type=Parsed(parse_age),
     metavar="30d",
-    callback=_age,
     help="With --all, only what was published, and verified by --all or the daemon, longer ago.",
 )
 @click.option("--no-objects", is_flag=True, help="Verify the lineage alone.")

@@ -3,6 +3,7 @@
 import json
 
 from msgspec import Struct
+from msgspec.json import decode
 from msgspec.structs import asdict
 
 from roar_publisher.lineage.composites import DatasetComponent
@@ -80,18 +81,4 @@ class PutRecord(Struct, frozen=True):
     @classmethod
     def from_json(cls, text: str) -> "PutRecord":
         """Return the record from the text of `as_json`."""
-        fields = json.loads(text)
-        return cls(
-            **fields
-            | {
-                "files": tuple(PutFile(**file) for file in fields["files"]),
-                "datasets": tuple(_dataset(dataset) for dataset in fields["datasets"]),
-                "read": tuple((artifact, path) for artifact, path in fields["read"]),
-            }
-        )
-
-
-def _dataset(fields: dict[str, object]) -> Dataset:
-    components = fields["components"]
-    assert isinstance(components, list)
-    return Dataset(**fields | {"components": tuple(DatasetComponent(**component) for component in components)})  # type: ignore[arg-type]
+        return decode(text, type=cls)
