@@ -6,7 +6,6 @@ gets its name when its content is verified. Its mode is what the umask leaves of
 """
 
 import errno
-import fcntl
 import os
 import secrets
 import shutil
@@ -22,12 +21,14 @@ from blake3 import blake3
 from roar_publisher.fetching.journal_place import ID_FILE, forget_id, journal_of
 from roar_publisher.fetching.names import WORK_FOLDER
 from roar_publisher.state.errors import LocalProblem, Owned
+from roar_publisher.state.lock import drop_lock, try_lock
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import WITHOUT_WAITING
 from roar_publisher.state.system_errors import explain_os_error
 from roar_publisher.storage.source import shown
 from roar_publisher.storage.store import check_key
 
+LOCK_FILE = "lock"
 READ_BYTES = 1024 * 1024
 PARTIAL_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | WITHOUT_WAITING
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -72,18 +73,15 @@ class TargetFolder:
                     opened.callback(_remove_if_empty, made)
                 descriptor = os.open(path, FOLDER_FLAGS)
                 opened.callback(os.close, descriptor)
-                work = _open_work_folder(path, descriptor)
+                work, lock = _open_work_folder(path, descriptor)
                 opened.callback(os.close, work)
+                opened.callback(_remove_empty, descriptor)  # after the lock is closed: NFS keeps open files
+                opened.callback(drop_lock, lock, os.getpid())
                 journal = journal_of(work, path / WORK_FOLDER)
             except OSError as error:
                 raise local_problem(f"the folder {path}", error) from error
-            try:
-                yield cls(path, descriptor, work, journal)
-            finally:
-                with suppress(OSError):  # incomplete files are left in it
-                    if not journal.exists():
-                        forget_id(work)
-                    os.rmdir(WORK_FOLDER, dir_fd=descriptor)
+            opened.callback(_end, work, journal)
+            yield cls(path, descriptor, work, journal)
 
     @property
     def can_be_continued(self) -> bool:
@@ -136,7 +134,7 @@ class TargetFolder:
 
     def incomplete(self) -> list[str]:
         """Return the names of all incomplete files, and of whatever else is in the work folder."""
-        own = (ID_FILE, self.journal.name)
+        own = (ID_FILE, LOCK_FILE, self.journal.name)
         return [name for name in os.listdir(self._work) if not name.startswith(own)]
 
     def discard(self, digest: str) -> None:
@@ -229,8 +227,8 @@ def digest_of(descriptor: int) -> str:
     return digest.hexdigest()
 
 
-def _open_work_folder(path: Path, descriptor: int) -> int:
-    """Open and lock the work folder, which is made if it is missing."""
+def _open_work_folder(path: Path, descriptor: int) -> tuple[int, int]:
+    """Open the work folder, which is made if it is missing, and lock it. Return its descriptor and the lock's."""
     where = shown(str(path / WORK_FOLDER))
     made = False
     while True:
@@ -247,16 +245,49 @@ def _open_work_folder(path: Path, descriptor: int) -> int:
             found = os.fstat(work)
             if found.st_uid != os.geteuid() or found.st_mode & OTHERS_MAY_WRITE:
                 raise _not_own(where, descriptor, made=made)
-            fcntl.flock(work, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_there(found, WORK_FOLDER, descriptor):  # the process before may have removed it
-                return work
-            os.close(work)
-        except BlockingIOError as error:
-            os.close(work)
-            raise Owned(f"another process is fetching into {shown(str(path))}") from error
+            lock = _lock(work, path, descriptor)
         except BaseException:
             os.close(work)
             raise
+        if lock is not None:
+            return work, lock
+        os.close(work)
+
+
+def _lock(work: int, path: Path, descriptor: int) -> int | None:
+    """Lock the file for it in the open work folder. Return None if the process before has removed that, or the folder.
+
+    It is a file because on NFS, the lock of a folder does not reach other machines.
+    """
+    try:
+        lock = os.open(LOCK_FILE, PARTIAL_FLAGS, 0o600, dir_fd=work)
+    except FileNotFoundError:
+        return None
+    process = os.getpid()
+    try:
+        if not try_lock(lock):
+            raise Owned(f"another process is fetching into {shown(str(path))}")
+        if _is_there(os.fstat(lock), f"{WORK_FOLDER}/{LOCK_FILE}", descriptor):
+            return lock
+    except BaseException:
+        drop_lock(lock, process)
+        raise
+    drop_lock(lock, process)
+    return None
+
+
+def _end(work: int, journal: Path) -> None:
+    """Leave nothing in a work folder that no later fetch needs."""
+    with suppress(OSError):
+        if not journal.exists():
+            forget_id(work)
+        os.unlink(LOCK_FILE, dir_fd=work)  # who has opened it meanwhile makes another one
+
+
+def _remove_empty(folder: int) -> None:
+    """Remove the work folder in an open folder, unless incomplete files or another process's lock are in it."""
+    with suppress(OSError):
+        os.rmdir(WORK_FOLDER, dir_fd=folder)
 
 
 def _not_own(where: str, parent: int, *, made: bool) -> LocalProblem:
@@ -270,7 +301,7 @@ def _not_own(where: str, parent: int, *, made: bool) -> LocalProblem:
 
 
 def _is_there(expected: os.stat_result, name: str, parent: int) -> bool:
-    """Return whether a name is that of an open folder, and not of another one that was made in its place."""
+    """Return whether a name is that of an open file, and not of another one that was made in its place."""
     try:
         return os.path.samestat(expected, os.stat(name, dir_fd=parent, follow_symlinks=False))
     except FileNotFoundError:

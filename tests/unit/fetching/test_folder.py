@@ -3,6 +3,8 @@
 import errno
 import fcntl
 import os
+import stat
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from roar_publisher.fetching import folder
 from roar_publisher.fetching.folder import TargetFolder
 from roar_publisher.fetching.journal import FetchJournal
 from roar_publisher.state.errors import LocalProblem, Owned, PublisherError
+from tests.support.forked_child import forked_child
 from tests.unit.fetching.conftest import LARGE, Fetching
 
 
@@ -138,6 +141,20 @@ def test_two_processes_do_not_fetch_into_one_folder(fetching: Fetching) -> None:
     fetching.run(fetching.files(x=b"x"))
 
 
+def test_nor_where_locks_of_folders_do_not_reach_other_machines(
+    fetching: Fetching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on NFS."""
+    really_lock = fcntl.flock
+
+    def lock(descriptor: int, operation: int) -> None:
+        if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            really_lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", lock)
+    test_two_processes_do_not_fetch_into_one_folder(fetching)
+
+
 def test_a_file_system_that_ignores_case_is_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with TargetFolder.opened(tmp_path / "target") as target:
         assert not target.ignores_case()
@@ -163,16 +180,19 @@ def test_a_work_folder_that_ends_before_it_is_opened_is_made_again(
     assert (ends, list(tmp_path.iterdir())) == ([], [])
 
 
+@pytest.mark.parametrize("folder_too", [False, True])
 def test_a_work_folder_that_another_process_has_made_anew_is_that_process_s(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder_too: bool
 ) -> None:
     really_lock, work, others = fcntl.flock, tmp_path / ".roar-fetch", list[int]()
 
     def lock_late(descriptor: int, operation: int) -> None:
         if not others:  # the process before ends, and a third one begins
-            work.rmdir()
-            work.mkdir(0o700)
-            others.append(os.open(work, os.O_RDONLY))
+            (work / "lock").unlink()
+            if folder_too:
+                work.rmdir()
+                work.mkdir(0o700)
+            others.append(os.open(work / "lock", os.O_RDWR | os.O_CREAT))
             really_lock(others[0], fcntl.LOCK_EX)
         really_lock(descriptor, operation)
 
@@ -182,3 +202,29 @@ def test_a_work_folder_that_another_process_has_made_anew_is_that_process_s(
             pass
     finally:
         os.close(others[0])
+
+
+def test_a_work_folder_that_ends_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really_open, ends = os.open, ["lock"]
+
+    def open_late(name: Any, *arguments: Any, **options: Any) -> int:
+        if name in ends:
+            ends.remove(name)
+            (tmp_path / ".roar-fetch").rmdir()  # by the process before, at its end
+        return really_open(name, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", open_late)
+    with TargetFolder.opened(tmp_path) as target:
+        FetchJournal(target.journal).close()
+    assert (ends, list(tmp_path.iterdir())) == ([], [])
+
+
+def test_a_forked_child_does_not_keep_the_folder(tmp_path: Path) -> None:
+    with ExitStack() as children:
+        with TargetFolder.opened(tmp_path) as target:
+            target.open_partial("0" * 64)
+            children.enter_context(forked_child())
+        with TargetFolder.opened(tmp_path):
+            pass
