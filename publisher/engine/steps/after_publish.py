@@ -23,6 +23,7 @@ from roar_publisher.engine.steps.marks import Marks, mark_labels
 from roar_publisher.engine.steps.sessions import FORBIDDEN, UNAUTHORIZED
 from roar_publisher.engine.steps.stage import report_planned
 from roar_publisher.glaas.client import Authorizer, Refused
+from roar_publisher.glaas.lenient import NotAccepted
 from roar_publisher.glaas.replies import BatchReply
 from roar_publisher.lineage.git.context import describe_missing_git
 from roar_publisher.report import Noted
@@ -100,19 +101,22 @@ async def send_labels(
     The session's credential may have expired. The first time that it is rejected, this raises Refused, so that a
     credential is chosen again. If that one is rejected too, the registry does not accept the labels.
     """
-    refused: list[str] = []
+    refused: list[str | tuple[Unit, Sequence[NotAccepted]]] = []
 
     async def deliver(unit: Unit) -> None:
         path, body = route.request(unit)
         reply = await run.caller.call("POST", path, body, expect=BatchReply, authorize=authorize)
+        why: str | tuple[Unit, Sequence[NotAccepted]]
         if missing := reply.not_accepted(unit.items):
-            refused.append(await describe_rejected(run, unit, missing))
+            why = unit, missing
         elif unaccounted := unaccounted_labels(reply, unit.items):
-            refused.append(f"{unaccounted} of the {unit.items} labels that were sent, and does not say why")
+            why = f"{unaccounted} of the {unit.items} labels that were sent, and does not say why"
         elif wrong := contradiction(reply, unit):
-            refused.append(f"all labels with certainty: {wrong}")
+            why = f"all labels with certainty: {wrong}"
         else:
             return
+        if len(refused) < MOST_SHOWN:
+            refused.append(why)
         raise NotTaken
 
     await report_planned(run, (Kind.LABELS,))
@@ -127,8 +131,10 @@ async def send_labels(
         lost = rejected and progress.credential == Decision.ANONYMOUS_SESSION
         return Debt(DebtKind.REFUSED_LABELS if lost else DebtKind.LABELS, refusal.what, refusal.reason, LABEL_SYNC)
     if refused:
-        why = f"the registry did not accept {'; '.join(refused[:MOST_SHOWN])}"
-        return Debt(DebtKind.REFUSED_LABELS, why, Reason.RECEIPT, LABEL_SYNC)
+        # A description searches the whole plan, so only what is shown is described.
+        texts = [why if isinstance(why, str) else await describe_rejected(run, *why) for why in refused]
+        shown = f"the registry did not accept {'; '.join(texts)}"
+        return Debt(DebtKind.REFUSED_LABELS, shown, Reason.RECEIPT, LABEL_SYNC)
     return None
 
 

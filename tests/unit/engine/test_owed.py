@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,10 @@ import pytest
 
 from roar_publisher.auth.choice import Decision
 from roar_publisher.engine.run import Run
+from roar_publisher.engine.staging.delivery import describe_rejected
 from roar_publisher.engine.steps import after_publish
 from roar_publisher.glaas.features import RegistrationSessionFeatures
+from roar_publisher.glaas.lenient import NotAccepted
 from roar_publisher.report import Noted
 from roar_publisher.state.debts import Debt, DebtKind
 from roar_publisher.state.errors import Conclusion, LocalProblem
@@ -22,6 +24,7 @@ from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.status_reader import count_status
+from roar_publisher.state.units import Unit
 from tests.support.engine.publishing import Publishing, Sent, answer, instead
 from tests.support.lineage.captured import git
 from tests.support.lineages import chain, cut
@@ -162,6 +165,26 @@ async def test_labels_that_were_refused_before_a_crash_are_refused_after_it(
     asked = len(publishing.calls("labels/batch"))
     await publishing.run()
     assert len(publishing.calls("labels/batch")) == asked, "roar alone can send them again"
+
+
+async def test_only_the_refused_labels_that_are_shown_are_looked_for_in_the_plan(
+    folder: StateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each search reads the whole plan, so one for each of many batches would never end."""
+    publishing, described = Publishing(folder, None), []
+    publishing.lineage = cut(chain(4 * after_publish.MOST_SHOWN), batch=lambda: 1)
+    publishing.begin(publishing.lineage)
+    real = describe_rejected
+
+    async def counted(run: Run, unit: Unit, missing: Sequence[NotAccepted]) -> str:
+        described.append(unit.seq)
+        return await real(run, unit, missing)
+
+    monkeypatch.setattr(after_publish, "describe_rejected", counted)
+    publishing.intercept = instead("labels/batch", lambda: answer(200, errors=["not this one"]))
+    await publishing.run()
+    assert "refused labels" in owed(publishing)
+    assert len(described) == after_publish.MOST_SHOWN
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 410, 422, 200])
