@@ -106,4 +106,14 @@ MIGRATIONS = (
                                         -- of that token; null: by a code, or a token of another service
     CREATE INDEX browser_sessions_by_token_grant ON browser_sessions (token_grant_id);
     """,
+    """
+    -- Each request of a user asks where that user is a member, and each refresh what has expired.
+    CREATE INDEX owner_members_by_user ON owner_members (user_id);
+    CREATE INDEX project_members_by_user ON project_members (user_id);
+    CREATE INDEX grants_by_expiry ON grants (expires_at);
+    CREATE INDEX grants_by_client ON grants (client);
+    CREATE INDEX access_tokens_by_expiry ON access_tokens (expires_at);
+    CREATE INDEX spent_refresh_tokens_by_expiry ON spent_refresh_tokens (expires_at);
+    CREATE INDEX spent_refresh_tokens_with_salt ON spent_refresh_tokens (spent_at) WHERE salt IS NOT NULL;
+    """,
 )

@@ -154,10 +154,11 @@ def organizations(connection: Connection) -> list[Organization]:
 def memberships(connection: Connection, user_id: str) -> list[Membership]:
     """Return the organizations that a user can access, sorted by name."""
     rows = connection.execute(
-        "SELECT owners.*, owner_members.user_id IS NOT NULL AS is_member FROM owners"
-        " LEFT JOIN owner_members ON owner_members.owner_id = owners.id AND owner_members.user_id = :user"
-        " WHERE owner_members.user_id IS NOT NULL OR owners.id IN (SELECT projects.owner_id FROM projects"
-        " JOIN project_members ON project_id = projects.id WHERE project_members.user_id = :user) ORDER BY name",
+        "SELECT owners.id, name, max(is_member) AS is_member FROM ("
+        "SELECT owner_id, 1 AS is_member FROM owner_members WHERE user_id = :user"
+        " UNION ALL SELECT owner_id, 0 FROM project_members JOIN projects ON projects.id = project_id"
+        " WHERE user_id = :user) AS found"
+        " CROSS JOIN owners WHERE owners.id = found.owner_id GROUP BY owners.id, name ORDER BY name",
         {"user": user_id},
     )
     return [Membership(row["id"], row["name"], bool(row["is_member"])) for row in rows]

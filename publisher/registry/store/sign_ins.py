@@ -160,7 +160,8 @@ def delete_expired(connection: Connection, now: float, *, salts_before: float) -
     """
     connection.execute("DELETE FROM grants WHERE expires_at <= ?", (now,))
     connection.execute(  # of browsers whose cookie has ended with the sign-in of a token
-        "DELETE FROM grants WHERE client = :browser AND id NOT IN (SELECT grant_id FROM browser_sessions)",
+        "DELETE FROM grants WHERE client = :browser"
+        " AND NOT EXISTS (SELECT 1 FROM browser_sessions WHERE grant_id = grants.id)",
         {"browser": BROWSER},
     )
     connection.execute(
@@ -169,4 +170,6 @@ def delete_expired(connection: Connection, now: float, *, salts_before: float) -
         (now,),
     )
     connection.execute("DELETE FROM spent_refresh_tokens WHERE expires_at <= ?", (now,))
-    connection.execute("UPDATE spent_refresh_tokens SET salt = NULL WHERE spent_at < ?", (salts_before,))
+    connection.execute(
+        "UPDATE spent_refresh_tokens SET salt = NULL WHERE spent_at < ? AND salt IS NOT NULL", (salts_before,)
+    )
