@@ -6,14 +6,20 @@
 If the publish is to be verified, FINALIZED and FELL_BACK lead to VERIFY ─ VERIFIED ─▶ DONE.
 
 A step does the work of a state and returns an event. `next_state` alone decides where the event leads. It is pure: it
-does no I/O and awaits nothing. Of the rows for a state and an event, the first one whose guard holds counts.
+does no I/O and awaits nothing. `transitions.Machine` holds the table and its guard. The asynchronous variant of that
+class swallows cancellation and does not run on trio, so the machine is synchronous.
 
 There is no state "interrupted": a publish is interrupted if it has not ended and no process owns it.
 """
 
-from enum import Enum, StrEnum, auto
+from enum import StrEnum
+from functools import cache
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
+
+if TYPE_CHECKING:
+    from transitions import Machine
 
 
 class State(StrEnum):
@@ -52,9 +58,9 @@ class Event(StrEnum):
     READDRESSED = "readdressed"
 
 
-BEFORE_VERIFY = (State.PROBE, State.AUTH_SELECT, State.OPEN, State.STAGE, State.FINALIZE, State.FALLBACK)
-"""States with a step to run before VERIFY. In FINALIZE and FALLBACK, the registry may have published already."""
-LIVE = (*BEFORE_VERIFY, State.VERIFY)
+UNPUBLISHED = (State.PROBE, State.AUTH_SELECT, State.OPEN, State.STAGE, State.FINALIZE, State.FALLBACK)
+"""States that have a step to run before the publish is published, or before its labels are sent."""
+LIVE = (*UNPUBLISHED, State.VERIFY)
 """States that have a step to run."""
 ENDED = (State.DONE, State.FAILED, State.CANCELLED)
 """States that have no step to run."""
@@ -69,21 +75,13 @@ MAX_RECOUNTS = 1
 """How often a publish stages everything again because the server's counts differ."""
 
 
-class Guard(Enum):
-    """What must be true of a publish for a row of the table to count. `next_state` says of each when it is."""
-
-    VERIFIES = auto()
-    PUBLISHED = auto()
-    MAY_RECOUNT = auto()
-
-
 class Transition(Struct, frozen=True):
-    """A row of the table. It counts if its guard, if any, holds."""
+    """A row of the table. `guard` names a method of `_Position` that must return true."""
 
     event: Event
     source: State
     target: State
-    guard: Guard | None = None
+    guard: str | None = None
 
 
 TABLE: tuple[Transition, ...] = (
@@ -96,28 +94,64 @@ TABLE: tuple[Transition, ...] = (
     Transition(Event.STAGED, State.STAGE, State.FINALIZE),
     Transition(Event.ALREADY_PUBLISHED, State.STAGE, State.FINALIZE),
     Transition(Event.SESSION_LOST, State.STAGE, State.OPEN),
-    Transition(Event.FINALIZED, State.FINALIZE, State.VERIFY, guard=Guard.VERIFIES),
+    Transition(Event.FINALIZED, State.FINALIZE, State.VERIFY, guard="is_verified"),
     Transition(Event.FINALIZED, State.FINALIZE, State.DONE),
-    Transition(Event.COUNTS_DIFFER, State.FINALIZE, State.STAGE, guard=Guard.MAY_RECOUNT),
+    Transition(Event.COUNTS_DIFFER, State.FINALIZE, State.STAGE, guard="may_recount"),
     Transition(Event.COUNTS_DIFFER, State.FINALIZE, State.FAILED),
     Transition(Event.SESSION_LOST, State.FINALIZE, State.OPEN),
-    Transition(Event.FELL_BACK, State.FALLBACK, State.VERIFY, guard=Guard.VERIFIES),
+    Transition(Event.FELL_BACK, State.FALLBACK, State.VERIFY, guard="is_verified"),
     Transition(Event.FELL_BACK, State.FALLBACK, State.DONE),
     Transition(Event.VERIFIED, State.VERIFY, State.DONE),
     Transition(Event.CANCELLED, State.VERIFY, State.DONE),  # the check is given up; what is published stays
-    *(Transition(Event.CANCELLED, state, State.DONE, guard=Guard.PUBLISHED) for state in BEFORE_VERIFY),
+    *(Transition(Event.CANCELLED, state, State.DONE, guard="is_published") for state in UNPUBLISHED),
     Transition(Event.CREDENTIAL_REJECTED, State.OPEN, State.AUTH_SELECT),
     Transition(Event.CREDENTIAL_REJECTED, State.STAGE, State.AUTH_SELECT),
     Transition(Event.CREDENTIAL_REJECTED, State.FINALIZE, State.AUTH_SELECT),
     Transition(Event.RETRIED, State.FAILED, State.PROBE),
     *(Transition(Event.READDRESSED, state, State.PROBE) for state in UNOPENED),
-    *(Transition(Event.REJECTED, state, State.FAILED) for state in BEFORE_VERIFY),
-    *(Transition(Event.CANCELLED, state, State.CANCELLED) for state in BEFORE_VERIFY),
+    *(Transition(Event.REJECTED, state, State.FAILED) for state in UNPUBLISHED),
+    *(Transition(Event.CANCELLED, state, State.CANCELLED) for state in UNPUBLISHED),
 )
 
 
 class ImpossibleEvent(Exception):
     """A step returned an event that its state does not accept. This is always a bug in this program."""
+
+
+class _Position:
+    """The model that `transitions` moves. Each call of `next_state` makes one and discards it."""
+
+    state: str
+
+    def __init__(self, recounts: int, verifies: bool, published: bool) -> None:
+        self.recounts = recounts
+        self.verifies = verifies
+        self.published = published
+
+    def is_verified(self) -> bool:
+        return self.verifies
+
+    def is_published(self) -> bool:
+        return self.published
+
+    def may_recount(self) -> bool:
+        return self.recounts < MAX_RECOUNTS
+
+
+@cache
+def _machine() -> "Machine":
+    from transitions import Machine
+
+    return Machine(
+        model=None,
+        states=[state.value for state in State],
+        transitions=[
+            {"trigger": row.event.value, "source": row.source.value, "dest": row.target.value, "conditions": row.guard}
+            for row in TABLE
+        ],
+        initial=State.PROBE.value,
+        auto_transitions=False,
+    )
 
 
 def next_state(
@@ -130,13 +164,15 @@ def next_state(
     that belongs to it is left.
     Raises ImpossibleEvent if the table has no row for the event.
     """
-    holds = {
-        None: True,
-        Guard.VERIFIES: verifies,
-        Guard.PUBLISHED: published,
-        Guard.MAY_RECOUNT: recounts < MAX_RECOUNTS,
-    }
-    for row in TABLE:
-        if (row.source, row.event) == (state, event) and holds[row.guard]:
-            return row.target
-    raise ImpossibleEvent(f"{event.value} does not happen in {state.value}")
+    from transitions import MachineError  # only here, because most readers of a state move nothing
+
+    position = _Position(recounts, verifies, published)
+    machine = _machine()
+    machine.add_model(position, initial=state.value)
+    try:
+        machine.events[event.value].trigger(position)
+    except (MachineError, KeyError) as error:
+        raise ImpossibleEvent(f"{event.value} does not happen in {state.value}") from error
+    finally:
+        machine.remove_model(position)
+    return State(position.state)

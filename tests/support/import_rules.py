@@ -323,4 +323,4 @@ SHARED_WITH_REGISTRY = {
     "publisher.lineage.statement",
 }
 """What of the client the registry imports: the wire and the canonical form."""
-STATE_DEPENDENCIES = {"msgspec", "sqlite_utils"}
+STATE_DEPENDENCIES = {"msgspec", "sqlite_utils", "transitions"}

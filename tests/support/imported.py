@@ -13,6 +13,7 @@ OURS = (
     "httpcore2",
     "rich.live",
     "rich.table",
+    "transitions",
     "trio",
     "uvicorn",
 )

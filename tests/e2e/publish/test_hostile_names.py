@@ -14,7 +14,7 @@ from tests.support.lineage.captured import captured_project
 
 THIRD_PARTY = (
     "anyio asyncssh blake3 botocore click cryptography google httpcore2 httpx2 idna pydantic pydantic_core rich "
-    "sniffio sqlite_utils starlette uvicorn numpy pandas"
+    "sniffio sqlite_utils starlette transitions uvicorn numpy pandas"
 ).split()
 OURS = "state publisher registry daemon config utils data models tests roar".split()
 COMMANDS = [

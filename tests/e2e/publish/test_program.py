@@ -17,7 +17,7 @@ from tests.support.checkout import CHECKOUT
 from tests.support.cli.program import PATIENCE, Program
 from tests.support.state.folders import new_publish
 
-HEAVY = {"anyio", "asyncssh", "httpx2", "pydantic", "rich", "sqlite3", "sqlite_utils", "starlette"}
+HEAVY = {"anyio", "asyncssh", "httpx2", "pydantic", "rich", "sqlite3", "sqlite_utils", "starlette", "transitions"}
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["publish", "--help"], ["journal", "--help"]])
