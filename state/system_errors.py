@@ -82,7 +82,7 @@ def exhausted(error: Exception) -> LocalProblem | None:
     if not isinstance(error, OSError) or error.errno not in EXHAUSTED:
         return None
     found = explain_os_error(error, Reason.LOCAL)
-    return LocalProblem(found.what, next_step=f"{found.remedy}, then resume", reason=found.reason, resumable=True)
+    return LocalProblem(found.what, next_step=found.remedy, reason=found.reason, resumable=True)
 
 
 def probe_write(folder: Path) -> OSError | None:

@@ -79,7 +79,7 @@ class UserBearer:
         if identity is not None and identity_of_sign_in(sign_in) not in (None, identity):
             raise NeedsUser(
                 "another user has signed in on this machine meanwhile",
-                next_step="sign in as before (`roar login`), then resume",
+                next_step="sign in as before (`roar login`)",
                 reason=Reason.AUTH,
             )
         return f"Bearer {sign_in.access_token.reveal()}"

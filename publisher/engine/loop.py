@@ -130,7 +130,7 @@ async def _note(run: Run, error: PublisherError) -> NoReturn:
 async def _stop_after_setbacks(run: Run, progress: Progress, outcome: Outcome) -> NoReturn:
     what = f"the registry repeatedly rejects requests: {outcome.learned['detail']}"
     if outcome.event is Event.CREDENTIAL_REJECTED:
-        remedy = "sign in again (`roar login`), then resume"
+        remedy = "sign in again (`roar login`)"
         if is_anonymous(progress):  # the session's token is not a sign-in
             remedy = f"resume later, or publish again: roar journal cancel {run.plan.id}; roar publish"
         await _note(run, NeedsUser(what, next_step=remedy, reason=Reason.AUTH))

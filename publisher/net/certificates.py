@@ -66,7 +66,7 @@ class TrustedCertificates(Struct, frozen=True):
             raise NeedsUser(
                 f"the certificates that {self.setting} names cannot be read ({self.path!r}): {why}",
                 next_step=f"set {self.file_setting} to a PEM file with your authority's certificates, or unset "
-                f"{'it' if self.file_setting == self.setting else self.setting}, then resume",
+                f"{'it' if self.file_setting == self.setting else self.setting}",
                 reason=Reason.CERTIFICATE,
             ) from None
 

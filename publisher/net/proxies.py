@@ -78,7 +78,7 @@ def _check(proxy: Proxy) -> None:
     if not usable:
         raise NeedsUser(
             f"{proxy.setting} is not a proxy address",
-            next_step=f"set {proxy.setting} to {FORM}, or unset it, then resume",
+            next_step=f"set {proxy.setting} to {FORM}, or unset it",
             reason=Reason.PROXY,
         )
 

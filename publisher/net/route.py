@@ -143,7 +143,7 @@ def user_problem(
         if isinstance(cause, ssl.SSLError) and (cause.reason or "") in _WANTS_OURS:
             return NeedsUser(
                 f"{host} requires a client certificate or rejects one; client certificates are not supported",
-                next_step="reach it through a gateway or an address that requires none, then resume",
+                next_step="reach it through a gateway or an address that requires none",
                 reason=Reason.CERTIFICATE,
             )
     for cause in causes:
@@ -203,7 +203,7 @@ def _refused_by_proxy(host: str, proxy: Proxy | None, answer: str) -> NeedsUser:
         remedy = f"allow {host} in the proxy, or add {host} to NO_PROXY"
     return NeedsUser(
         f"{_named(proxy)} refuses the connection to {host}: {answer}",
-        next_step=f"{remedy}, then resume",
+        next_step=remedy,
         reason=Reason.PROXY,
     )
 
@@ -219,7 +219,7 @@ def _untrusted(
         remedy = "use the name that the certificate is for, or check whether this network requires a sign-in"
     return NeedsUser(
         f"the certificate of {host}{through} is not trusted: {error.verify_message.rstrip('.')}; {trust}",
-        next_step=f"{remedy}, then resume",
+        next_step=remedy,
         reason=Reason.CERTIFICATE,
     )
 

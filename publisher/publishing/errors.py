@@ -119,5 +119,5 @@ class Cancelled(UsageProblem):
 def _then_resume(first: str, resume: str) -> str:
     if "--resume" in first:
         return first
-    first = first.rstrip(".").removesuffix(", then resume")
+    first = first.rstrip(".")
     return f"{first}; then: {resume}" if first else resume

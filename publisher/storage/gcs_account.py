@@ -23,7 +23,7 @@ from roar_publisher.storage.s3_location import endpoint_parts
 
 GOOGLE = "https://storage.googleapis.com"
 SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
-SIGN_IN = "sign in (gcloud auth application-default login) or set GOOGLE_APPLICATION_CREDENTIALS, then resume"
+SIGN_IN = "sign in (gcloud auth application-default login) or set GOOGLE_APPLICATION_CREDENTIALS"
 EMULATOR = "STORAGE_EMULATOR_HOST"
 SOURCES = (
     "GOOGLE_APPLICATION_CREDENTIALS",

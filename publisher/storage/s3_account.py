@@ -24,7 +24,7 @@ from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.s3_location import BucketLocation, Locate
 from roar_publisher.storage.s3_settings import S3Settings, new_session, read_settings
 
-SIGN_IN = "set AWS_PROFILE or AWS_ACCESS_KEY_ID, or sign in (aws sso login), then resume"
+SIGN_IN = "set AWS_PROFILE or AWS_ACCESS_KEY_ID, or sign in (aws sso login)"
 SOURCES = (
     "AWS_PROFILE",
     "AWS_DEFAULT_PROFILE",
@@ -186,6 +186,6 @@ def _check(frozen: Any) -> None:
             continue
         raise NeedsUser(
             f"the AWS credential {name} ({name.lower()} in a profile) {found}",
-            next_step=f"set {name} again, without spaces and line breaks, then resume",
+            next_step=f"set {name} again, without spaces and line breaks",
             reason=Reason.CREDENTIAL,
         )

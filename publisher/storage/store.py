@@ -206,7 +206,7 @@ class ObjectStore(ReadableStore):
                     if stored is None
                     else f"{stored.size} bytes, {stored.checksum or 'unverified'}"
                 ),
-                next_step="check whether something else writes there, then resume",
+                next_step="check whether something else writes there",
                 reason=Reason.STORED_OBJECT_DIFFERS,
             )
         return stored

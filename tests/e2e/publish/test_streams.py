@@ -131,7 +131,7 @@ def test_names_at_the_beginning_are_not_capitalised(
 
 
 def test_the_command_that_resumes_is_named_once() -> None:
-    cause = NeedsUser("it expired", next_step="sign in (aws sso login), then resume")
+    cause = NeedsUser("it expired", next_step="sign in (aws sso login)")
     assert Unfinished(cause, "12ab34cd").next_step == "sign in (aws sso login); then: roar publish --resume 12ab34cd"
 
 

@@ -94,6 +94,17 @@ def test_the_next_step_is_a_command_or_an_instruction_without_a_full_stop() -> N
     assert wrong == set()
 
 
+def test_only_who_knows_what_can_be_resumed_says_so() -> None:
+    """A problem with a proxy, say, also stops what keeps nothing: a `roar verify`, a publish that has no plan yet."""
+    texts = (
+        (path.as_posix(), node.value)
+        for path, tree in product_modules().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+    assert [found for found in texts if found[1].endswith("then resume")] == []
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_messages_are_plain_english(kind: str) -> None:
     assert {(module, message) for module, message in messages()[kind] if PRIVATE.search(message)} == set()
