@@ -58,9 +58,9 @@ class Event(StrEnum):
     READDRESSED = "readdressed"
 
 
-UNPUBLISHED = (State.PROBE, State.AUTH_SELECT, State.OPEN, State.STAGE, State.FINALIZE, State.FALLBACK)
-"""States that have a step to run before the publish is published, or before its labels are sent."""
-LIVE = (*UNPUBLISHED, State.VERIFY)
+BEFORE_VERIFY = (State.PROBE, State.AUTH_SELECT, State.OPEN, State.STAGE, State.FINALIZE, State.FALLBACK)
+"""States with a step to run before VERIFY. In FINALIZE and FALLBACK, the registry may have published already."""
+LIVE = (*BEFORE_VERIFY, State.VERIFY)
 """States that have a step to run."""
 ENDED = (State.DONE, State.FAILED, State.CANCELLED)
 """States that have no step to run."""
@@ -103,14 +103,14 @@ TABLE: tuple[Transition, ...] = (
     Transition(Event.FELL_BACK, State.FALLBACK, State.DONE),
     Transition(Event.VERIFIED, State.VERIFY, State.DONE),
     Transition(Event.CANCELLED, State.VERIFY, State.DONE),  # the check is given up; what is published stays
-    *(Transition(Event.CANCELLED, state, State.DONE, guard="is_published") for state in UNPUBLISHED),
+    *(Transition(Event.CANCELLED, state, State.DONE, guard="is_published") for state in BEFORE_VERIFY),
     Transition(Event.CREDENTIAL_REJECTED, State.OPEN, State.AUTH_SELECT),
     Transition(Event.CREDENTIAL_REJECTED, State.STAGE, State.AUTH_SELECT),
     Transition(Event.CREDENTIAL_REJECTED, State.FINALIZE, State.AUTH_SELECT),
     Transition(Event.RETRIED, State.FAILED, State.PROBE),
     *(Transition(Event.READDRESSED, state, State.PROBE) for state in UNOPENED),
-    *(Transition(Event.REJECTED, state, State.FAILED) for state in UNPUBLISHED),
-    *(Transition(Event.CANCELLED, state, State.CANCELLED) for state in UNPUBLISHED),
+    *(Transition(Event.REJECTED, state, State.FAILED) for state in BEFORE_VERIFY),
+    *(Transition(Event.CANCELLED, state, State.CANCELLED) for state in BEFORE_VERIFY),
 )
 
 

@@ -35,7 +35,7 @@ from roar_publisher.planning.bundles.rows import (
 from roar_publisher.planning.put.record import Dataset, PutRecord
 from roar_publisher.planning.put.tags import tag_of
 from roar_publisher.state.journal import Journal
-from roar_publisher.state.machine import Event, State, next_state
+from roar_publisher.state.machine import Event, ImpossibleEvent, State, next_state
 from roar_publisher.state.units import Kind
 from roar_publisher.storage.addresses import parse_destination
 from roar_publisher.storage.parts import part_count
@@ -119,7 +119,7 @@ def _check_history(journal: Journal, progress: ProgressRow) -> None:
         _require(step.source is state, "a gap in the history")
         try:
             state = next_state(state, step.event, recounts=recounts, verifies=bool(progress.verify))
-        except Exception as error:
+        except ImpossibleEvent as error:
             raise ValueError("an event that is not allowed in its state") from error
         _require(step.target is state, "an event that leads elsewhere")
         recounts += step.event is Event.COUNTS_DIFFER

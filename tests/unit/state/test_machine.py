@@ -5,12 +5,12 @@ from itertools import product
 import pytest
 
 from roar_publisher.state.machine import (
+    BEFORE_VERIFY,
     CLEARS_ACKNOWLEDGEMENTS,
     ENDED,
     LIVE,
     MAX_RECOUNTS,
     TABLE,
-    UNPUBLISHED,
     Event,
     ImpossibleEvent,
     State,
@@ -48,9 +48,9 @@ def test_every_state_either_has_a_step_or_has_ended() -> None:
 
 
 def test_every_state_before_the_publish_is_published_can_fail_and_be_cancelled() -> None:
-    assert set(LIVE) - set(UNPUBLISHED) == {State.VERIFY}
+    assert set(LIVE) - set(BEFORE_VERIFY) == {State.VERIFY}
     assert next_state(State.VERIFY, Event.CANCELLED) is State.DONE
-    for state in UNPUBLISHED:
+    for state in BEFORE_VERIFY:
         assert next_state(state, Event.REJECTED) is State.FAILED
         assert next_state(state, Event.CANCELLED) is State.CANCELLED
         assert next_state(state, Event.CANCELLED, published=True) is State.DONE
