@@ -15,12 +15,9 @@ from roar_publisher.checking.local_files import LocalFiles
 from roar_publisher.checking.locating import LocatedObjects
 from roar_publisher.checking.permitted import PermittedPlaces
 from roar_publisher.checking.repair import Repair, Repaired
-from roar_publisher.engine.credentials import user_keyring
 from roar_publisher.exit_codes import ExitCode
-from roar_publisher.fetching.asking import LineageReader
-from roar_publisher.fetching.locating import LOOKUPS
+from roar_publisher.fetching.asking import PATIENCE_SECONDS, lineage_reader
 from roar_publisher.fetching.published import NAME_REGISTRY
-from roar_publisher.glaas.registry_client import registry_client
 from roar_publisher.inspection.findings import Finding, Inspection
 from roar_publisher.inspection.inspector import Inspector
 from roar_publisher.inspection.record import InspectionRecord
@@ -36,9 +33,6 @@ from roar_publisher.tasks import until_stopped
 from roar_publisher.verification.check import Verification, uncheckable, verify_lineage
 from roar_publisher.verification.errors import CannotCheck
 from roar_publisher.verification.planned import PlannedLineage
-
-PATIENCE_SECONDS = 60.0
-"""How long to wait for a registry, or a store, that is unreachable."""
 
 
 class ObjectOrder(Struct, frozen=True):
@@ -124,12 +118,9 @@ async def verify(
 
 
 async def _verify(order: VerifyOrder, folder: StateFolder, watch: Watch) -> Verified:
-    keyring = user_keyring(order.registry, order.intent)
-    keyring.policy.check()
-    async with registry_client(order.registry, patience=PATIENCE_SECONDS, most_requests=LOOKUPS) as caller:
-        reader = LineageReader(caller, keyring)
+    async with lineage_reader(order.registry, order.intent) as reader:
         located = LocatedObjects()
-        lineage = await verify_lineage(caller, order.hash, reader.credential, order.planned, located.add)
+        lineage = await verify_lineage(reader.caller, order.hash, reader.credential, order.planned, located.add)
         if order.objects is None:
             return Verified(lineage)
         journal = order.planned.journal if order.planned else None

@@ -11,13 +11,11 @@ import click
 from roar_publisher.auth.receipt_keys import KnownReceiptKeys
 from roar_publisher.checking.service import VerifyOrder
 from roar_publisher.checking.targets import named_target
-from roar_publisher.engine.credentials import user_keyring
-from roar_publisher.fetching.asking import LineageReader
+from roar_publisher.fetching.asking import lineage_reader
 from roar_publisher.glaas.client import Refused
 from roar_publisher.glaas.envelope import InvalidReceipt, ReceiptEnvelope, key_blob
 from roar_publisher.glaas.lenient import Unreadable
 from roar_publisher.glaas.receipt_replies import ReceiptReply
-from roar_publisher.glaas.registry_client import registry_client
 from roar_publisher.glaas.signature import fingerprint
 from roar_publisher.lineage.statement import read_statement
 from roar_publisher.net.address import origin
@@ -25,8 +23,6 @@ from roar_publisher.state.errors import LocalProblem, Rejected
 from roar_publisher.state.home import home_to_read
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import Reason
-
-PATIENCE_SECONDS = 60.0
 
 
 def request_receipt(lineage_hash: str, registry: str | None, folder: StateFolder) -> bytes:
@@ -53,10 +49,7 @@ def request_receipt(lineage_hash: str, registry: str | None, folder: StateFolder
 
 
 async def _ask(order: VerifyOrder) -> ReceiptReply:
-    keyring = user_keyring(order.registry, order.intent)
-    keyring.policy.check()
-    async with registry_client(order.registry, patience=PATIENCE_SECONDS) as caller:
-        reader = LineageReader(caller, keyring)
+    async with lineage_reader(order.registry, order.intent) as reader:
         return ReceiptReply.read(await reader.find(partial(reader.ask, f"/api/v1/sessions/{order.hash}/receipt")))
 
 

@@ -1,18 +1,39 @@
 """Reads from a registry: without a credential first, and with this user's if that shows nothing."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from roar_publisher.auth.choice import Decision, Flag, Key
 from roar_publisher.auth.keyring import Keyring
 from roar_publisher.auth.scope import RepoScope
+from roar_publisher.engine.credentials import user_keyring
 from roar_publisher.glaas.client import ANONYMOUS, HEALTH, Authorizer, Refused, RegistryClient
 from roar_publisher.glaas.features import Health
+from roar_publisher.glaas.registry_client import registry_client
 from roar_publisher.glaas.replies import DocumentReply
+from roar_publisher.report import Reporter
 
 T = TypeVar("T")
-HIDDEN = frozenset({401, 403, 404})
-"""Statuses for what a reader may not see."""
+PATIENCE_SECONDS = 60.0
+"""How long to wait for a registry, or a store, that is unreachable."""
+LOOKUPS = 16
+"""The largest number of requests at once."""
+
+
+@asynccontextmanager
+async def lineage_reader(
+    registry: str, intent: Mapping[str, Any], *, report: Reporter = lambda report: None
+) -> AsyncIterator["LineageReader"]:
+    """Yield a reader with a connection of its own.
+
+    intent: the settings of the credentials for it, as in a plan. Raises NeedsUser if the user has not accepted the
+    registry.
+    """
+    keyring = user_keyring(registry, intent)
+    keyring.policy.check()
+    async with registry_client(registry, patience=PATIENCE_SECONDS, most_requests=LOOKUPS, report=report) as client:
+        yield LineageReader(client, keyring)
 
 
 class LineageReader:
@@ -34,7 +55,7 @@ class LineageReader:
         try:
             return await question()
         except Refused as refusal:
-            authorizer = await self.credential() if refusal.status in HIDDEN else None
+            authorizer = await self.credential() if refusal.may_hide else None
             if authorizer is None:
                 raise
         before, self.authorizer = self.authorizer, authorizer

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from msgspec import Struct, field
 
-from roar_publisher.fetching.asking import LineageReader
+from roar_publisher.fetching.asking import LOOKUPS, LineageReader
 from roar_publisher.fetching.names import checked_name, name_below, shared_names
 from roar_publisher.fetching.reading import ServedJob, as_object
 from roar_publisher.fetching.stored import StoredFile, Unsafe
@@ -30,8 +30,6 @@ from roar_publisher.storage.source import shown
 from roar_publisher.storage.store import LONGEST_KEY_BYTES, check_key
 from roar_publisher.tasks import for_each
 
-LOOKUPS = 16
-"""Concurrent requests for labels."""
 NOT_FOUND = 404
 MOST_SEGMENTS = LONGEST_KEY_BYTES // 2
 """How many segments a key may have. A path may have any number, and each beginning of a key in it is looked up."""

@@ -12,18 +12,16 @@ import anyio
 from msgspec import Struct, field
 
 from roar_publisher.blocking import in_thread
-from roar_publisher.engine.credentials import user_keyring
-from roar_publisher.fetching.asking import HIDDEN, LineageReader
+from roar_publisher.fetching.asking import LineageReader, lineage_reader
 from roar_publisher.fetching.download import Download, NotFetched, Outcome
 from roar_publisher.fetching.folder import TargetFolder, local_problem
 from roar_publisher.fetching.journal import FetchJournal, FetchRequest, journal_problem
-from roar_publisher.fetching.locating import LOOKUPS, locate, put_jobs, whole_hash
+from roar_publisher.fetching.locating import locate, put_jobs, whole_hash
 from roar_publisher.fetching.names import WORK_FOLDER
 from roar_publisher.fetching.published import NAME_REGISTRY, AskedRegistry, asked_registry, own_lineage
 from roar_publisher.fetching.reading import jobs_of
 from roar_publisher.fetching.stored import StoredFile, Unsafe, check_lineage, select, steps_in
 from roar_publisher.glaas.client import Refused
-from roar_publisher.glaas.registry_client import registry_client
 from roar_publisher.net.budget import UploadBudget
 from roar_publisher.report import Reporter
 from roar_publisher.state.errors import (
@@ -40,9 +38,6 @@ from roar_publisher.state.paths import StateFolder
 from roar_publisher.storage.destinations import open_readable
 from roar_publisher.tasks import until_stopped
 from roar_publisher.text import count
-
-PATIENCE_SECONDS = 60.0
-"""How long to wait for a registry that is unreachable."""
 
 
 class FetchOrder(Struct, frozen=True):
@@ -188,14 +183,11 @@ def _meant(order: FetchOrder) -> tuple[str, AskedRegistry]:
 
 @asynccontextmanager
 async def _reader(asked: AskedRegistry, report: Reporter) -> AsyncIterator[LineageReader]:
-    keyring = user_keyring(asked.address, asked.intent)
-    keyring.policy.check()
-    client = registry_client(asked.address, patience=PATIENCE_SECONDS, most_requests=LOOKUPS, report=report)
     try:
-        async with client as caller:
-            yield LineageReader(caller, keyring)
+        async with lineage_reader(asked.address, asked.intent, report=report) as reader:
+            yield reader
     except Refused as refusal:
-        if refusal.status in HIDDEN:
+        if refusal.may_hide:
             refusal.next_step = (
                 "check the hash; if it is private, sign in (roar login); "
                 f"if another registry than {asked.address} has it, name that one with --registry URL"

@@ -56,6 +56,11 @@ class Refused(Rejected):
         self.date = date
         self.body = body or {}
 
+    @property
+    def may_hide(self) -> bool:
+        """Whether the registry answers so to one who may not see what was asked for."""
+        return self.status in (401, 403, 404)
+
 
 class Authorizer(Protocol):
     """Provides the `Authorization` header when a request is sent, so that no signature or token is stale."""

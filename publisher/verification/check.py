@@ -19,7 +19,6 @@ from roar_publisher.verification.planned import PlannedLineage, plan_into
 from roar_publisher.verification.reading import Envelope, OnJob, ignore_job, read_into, require_readback
 from roar_publisher.verification.texts import JobText, SortedJobs
 
-UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 401, 403, 404
 SignIn = Callable[[], Awaitable[Authorizer | None]]
 """Returns the user's credential, or None without one."""
 
@@ -62,7 +61,7 @@ async def verify_lineage(
         try:
             return await _verify(caller, lineage_hash, ANONYMOUS, planned, features, seen)
         except Refused as refusal:
-            if refusal.status not in (UNAUTHORIZED, FORBIDDEN, NOT_FOUND):
+            if not refusal.may_hide:
                 raise
             authorizer = await sign_in()
             if authorizer is None:
@@ -77,7 +76,7 @@ def uncheckable() -> Iterator[None]:
     try:
         yield
     except Refused as refusal:
-        reason = Reason.AUTH if refusal.status in (UNAUTHORIZED, FORBIDDEN, NOT_FOUND) else Reason.REJECTED
+        reason = Reason.AUTH if refusal.may_hide else Reason.REJECTED
         raise CannotCheck(f"you cannot read it: {refusal.what}", reason=reason) from refusal
     except Transient as error:
         raise CannotCheck(error.what, next_step=error.next_step, reason=error.reason) from error

@@ -11,7 +11,7 @@ import anyio
 import pytest
 from blake3 import blake3
 
-from roar_publisher.fetching import service
+from roar_publisher.fetching import asking, service
 from roar_publisher.fetching.folder import TargetFolder
 from roar_publisher.fetching.journal import FetchJournal, FetchRequest
 from roar_publisher.fetching.service import FetchCounts, FetchOrder, fetch
@@ -66,7 +66,7 @@ def test_a_registry_that_nobody_named_may_be_the_wrong_one(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("GLAAS_URL", "https://named.example" if named else "")
-    monkeypatch.setattr(service, "registry_client", away)
+    monkeypatch.setattr(asking, "registry_client", away)
     order = FetchOrder(tmp_path / "target", "ab" * 32)
     fetching = partial(fetch, order, anyio.Event(), on_outcome=lambda outcome: None, report=lambda report: None)
     with pytest.raises(Transient) as caught:
