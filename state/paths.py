@@ -3,6 +3,7 @@
     publishes/<id>/journal.db       the checkpoints
     publishes/<id>/lock             who owns it
     publishes/<id>/claim            who asks the daemon to release it
+    publishes/<id>/fingerprint.<…>  empty; its name says what was planned, to those that look for the same
     publishes/<id>/session-token    the only credential of an anonymous session, 0600, while that session is open
     publishes/<id>/put-record       what a put will write into roar.db, 0600, until it is written
     publishes/<id>/uploads/<n>      the store's name of a running upload, or when one was requested, 0600
@@ -31,7 +32,13 @@ from msgspec import Struct
 
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.lock import exclusively
-from roar_publisher.state.private import forget_private, make_private_folder, read_private, write_private
+from roar_publisher.state.private import (
+    create_private,
+    forget_private,
+    make_private_folder,
+    read_private,
+    write_private,
+)
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.system_errors import explain_os_error
 from roar_publisher.state.trust import check_state_folder
@@ -42,6 +49,8 @@ ID = re.compile(r"[0-9a-f]{8}")
 """The name of a publish's folder."""
 PLANNING = re.compile(r"\.[0-9a-f]{8}")
 """The name of that folder before it is locked. Other processes do not take it for a publish."""
+FINGERPRINT = "fingerprint."
+"""How the name of the file begins that ends with the fingerprint of a plan."""
 
 
 class PublishPaths(Struct, frozen=True):
@@ -68,6 +77,10 @@ class PublishPaths(Struct, frozen=True):
     @property
     def session_token(self) -> Path:
         return self.folder / "session-token"
+
+    def note_fingerprint(self, fingerprint: str) -> None:
+        """Note what was planned. It never changes; without the note, those that look for the same open the journal."""
+        create_private(self.folder / f"{FINGERPRINT}{fingerprint}")
 
     def read_session_token(self) -> str | None:
         """Return the token of the open anonymous session, or None if there is no valid one."""

@@ -1,6 +1,6 @@
 """Reading the status of publishes without owning them."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import TypedDict
 
@@ -15,6 +15,9 @@ from roar_publisher.state.record import Plan, Progress
 from roar_publisher.state.status import CountedStatus, HostStatus, JournalStatus
 from roar_publisher.state.sweep import name_planner, remove_folder_leftovers, remove_leftovers, remove_unplanned
 from roar_publisher.state.system_errors import explain_os_error
+
+Unreadable = tuple[PublishPaths, LocalProblem]
+"""A publish whose journal cannot be read, and why."""
 
 
 class StatusFacts(TypedDict):
@@ -40,37 +43,57 @@ def read_facts(paths: PublishPaths, journal: Journal, host: HostStatus, *, owner
     }
 
 
-def read_status(paths: PublishPaths) -> JournalStatus:
+def read_status(paths: PublishPaths, host: HostStatus | None = None) -> JournalStatus:
     """Return the status of one publish, at a cost that does not grow with the lineage.
+
+    host: the facts about this machine, if they were read already.
 
     Raises LocalProblem if it has no finished plan or its journal cannot be read.
     """
-    host, pid = HostStatus.read(StateFolder.of(paths)), owner(paths.lock)
-    with _opened(paths) as journal:
-        return JournalStatus(**read_facts(paths, journal, host, owner=pid))
+    with _opened_for_facts(paths, host) as (_journal, facts):
+        return JournalStatus(**facts)
 
 
 def count_status(paths: PublishPaths, host: HostStatus | None = None) -> CountedStatus:
-    """Return the status of one publish with its counts. Raises the same as `read_status`.
-
-    host: the facts about this machine, if they were read already.
-    """
-    host, pid = host or HostStatus.read(StateFolder.of(paths)), owner(paths.lock)
-    with _opened(paths) as journal:
-        facts = read_facts(paths, journal, host, owner=pid)
-        return CountedStatus(**facts, tally=journal.units.tally(), objects=journal.objects.tally())
+    """Return the status of one publish with its counts. Like `read_status` in all else."""
+    with _opened_for_facts(paths, host) as (journal, facts):
+        return _counted(journal, facts)
 
 
-def count_all(folder: StateFolder) -> Iterator[CountedStatus | tuple[PublishPaths, LocalProblem]]:
+def _counted(journal: Journal, facts: StatusFacts) -> CountedStatus:
+    return CountedStatus(**facts, tally=journal.units.tally(), objects=journal.objects.tally())
+
+
+def read_all(folder: StateFolder, *, skip: Collection[str] = ()) -> Iterator[JournalStatus | Unreadable]:
     """Yield the status of every publish, newest first. For an unreadable one, yield its paths and the error.
 
-    Removes what killed processes left behind (`state.sweep`).
+    Removes what killed processes left behind (`state.sweep`). skip: ids of publishes that are left alone.
     """
+    return _each(folder, read_status, skip)
+
+
+def count_all(folder: StateFolder, project: str | None = None) -> Iterator[JournalStatus | Unreadable]:
+    """Do the same as `read_all`, with counts. project: count only its publishes; the others are `JournalStatus`."""
+
+    def read(paths: PublishPaths, host: HostStatus) -> JournalStatus:
+        with _opened_for_facts(paths, host) as (journal, facts):
+            if project is not None and facts["plan"].project != project:
+                return JournalStatus(**facts)
+            return _counted(journal, facts)
+
+    return _each(folder, read, ())
+
+
+def _each(
+    folder: StateFolder, read: Callable[[PublishPaths, HostStatus], JournalStatus], skip: Collection[str]
+) -> Iterator[JournalStatus | Unreadable]:
     host = HostStatus.read(folder)
-    found: list[CountedStatus] = []
+    found: list[JournalStatus] = []
     for paths in folder.all_publishes():
+        if paths.id in skip:
+            continue
         try:
-            status = count_status(paths, host)
+            status = read(paths, host)
         except LocalProblem as problem:
             if problem.reason != Reason.NO_PLAN or not remove_unplanned(paths):
                 yield paths, name_planner(paths, problem)
@@ -79,7 +102,7 @@ def count_all(folder: StateFolder) -> Iterator[CountedStatus | tuple[PublishPath
             if status.owner is None:
                 remove_leftovers(paths, status.progress)
     remove_folder_leftovers(folder)
-    yield from sorted(found, key=lambda status: status.plan.created_at, reverse=True)
+    yield from _newest_first(found)
 
 
 def read_others(folder: StateFolder, known: Collection[str]) -> list[JournalStatus]:
@@ -89,7 +112,18 @@ def read_others(folder: StateFolder, known: Collection[str]) -> list[JournalStat
         if paths.id not in known:
             with suppress(LocalProblem):
                 found.append(read_status(paths))
+    return _newest_first(found)
+
+
+def _newest_first(found: list[JournalStatus]) -> list[JournalStatus]:
     return sorted(found, key=lambda status: status.plan.created_at, reverse=True)
+
+
+@contextmanager
+def _opened_for_facts(paths: PublishPaths, host: HostStatus | None) -> Iterator[tuple[Journal, StatusFacts]]:
+    host, pid = host or HostStatus.read(StateFolder.of(paths)), owner(paths.lock)
+    with _opened(paths) as journal:
+        yield journal, read_facts(paths, journal, host, owner=pid)
 
 
 @contextmanager

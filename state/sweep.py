@@ -11,6 +11,7 @@
 Nothing here is needed again. What cannot be removed now is silently left to the next run.
 """
 
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from roar_publisher.state.errors import LocalProblem, PublisherError
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.lock import Lock, is_held, owner
 from roar_publisher.state.machine import State
-from roar_publisher.state.paths import PLANNING, PublishPaths, StateFolder
+from roar_publisher.state.paths import FINGERPRINT, PLANNING, PublishPaths, StateFolder
 from roar_publisher.state.private import remove_empty
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Progress
@@ -30,6 +31,8 @@ from roar_publisher.state.record import Progress
 YOUNG_SECONDS = 60.0
 """How long a folder without a lock is left alone: its process may be about to lock it."""
 KEY_LEFTOVER = re.compile(r"key\.(new|[0-9a-f]{8}(\.new)?)")
+LASTING = frozenset({"journal.db", "journal.db-journal", "lock", "claim"})
+"""The files that a publish keeps when it has ended, beside the note of its fingerprint."""
 OVER = (State.DONE, State.CANCELLED)
 """States that need no session token. A failed publish may be retried, so it keeps its token."""
 
@@ -84,6 +87,21 @@ def remove_leftovers(paths: PublishPaths, progress: Progress) -> None:
                     file.unlink(missing_ok=True)
                 if recorded:
                     paths.forget_put_record()
+
+
+def is_of_another(paths: PublishPaths, fingerprint: str) -> bool:
+    """Return whether a publish is known to be planned for something else, and has nothing to remove.
+
+    Its journal is not opened: a machine may have thousands of publishes, and each new one looks for an earlier one.
+    """
+    try:
+        names = set(os.listdir(paths.folder))
+        if "uploads" in names and not os.listdir(paths.folder / "uploads"):
+            names.remove("uploads")
+    except OSError:
+        return False
+    noted = {name for name in names if name.startswith(FINGERPRINT)}
+    return bool(noted) and f"{FINGERPRINT}{fingerprint}" not in noted and names - noted <= LASTING
 
 
 def remove_folder_leftovers(folder: StateFolder, *, now: Callable[[], float] = time.time) -> None:

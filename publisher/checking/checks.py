@@ -14,7 +14,7 @@ from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.rebuildable import open_rebuildable
-from roar_publisher.state.status import CountedStatus
+from roar_publisher.state.status import JournalStatus
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS checks (registry TEXT NOT NULL, hash TEXT NOT NULL, at REAL NOT NULL,
@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS checks (registry TEXT NOT NULL, hash TEXT NOT NULL, a
 """
 
 
-def due_again(folder: StateFolder, age: float, now: float) -> list[CountedStatus]:
+def due_again(folder: StateFolder, age: float, now: float) -> list[JournalStatus]:
     """Return the publishes that were published, and verified, at least `age` seconds ago; the longest ago first.
 
     Blocking. A time that lies ahead (the clock was set back) does not count.
@@ -37,7 +37,7 @@ def due_again(folder: StateFolder, age: float, now: float) -> list[CountedStatus
     return [each for _since, _id, each in sorted(found, key=lambda one: one[:2])]
 
 
-def record_check(folder: StateFolder, found: CountedStatus, exit_code: int, now: float) -> None:
+def record_check(folder: StateFolder, found: JournalStatus, exit_code: int, now: float) -> None:
     """Record that a publish was verified, and with which result. Blocking."""
     row = (found.plan.registry, found.progress.hash, now, exit_code)
     with _opened(folder.inspections) as connection:

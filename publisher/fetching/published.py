@@ -13,8 +13,8 @@ from roar_publisher.state.errors import UsageProblem
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import ID, StateFolder
 from roar_publisher.state.record import NAMED_BY, NamedBy, Plan
-from roar_publisher.state.status import CountedStatus
-from roar_publisher.state.status_reader import count_all, read_status
+from roar_publisher.state.status import JournalStatus
+from roar_publisher.state.status_reader import read_all, read_status
 
 SHORTENED = re.compile(r"[0-9a-f]{8,63}")
 """The beginning of a hash. One of 8 digits may be the id of a publish, too, which comes first."""
@@ -35,18 +35,18 @@ class AskedRegistry(Struct, frozen=True):
     guessed: bool = False
 
 
-def published_here(folder: StateFolder) -> Iterator[CountedStatus]:
+def published_here(folder: StateFolder) -> Iterator[JournalStatus]:
     """Yield the newest publish of this machine of each published lineage and registry."""
     known = set()
-    for each in count_all(folder):
-        if isinstance(each, CountedStatus) and each.progress.state is State.DONE and each.progress.hash is not None:
+    for each in read_all(folder):
+        if isinstance(each, JournalStatus) and each.progress.state is State.DONE and each.progress.hash is not None:
             name = (each.plan.registry, each.progress.hash)
             if name not in known:
                 known.add(name)
                 yield each
 
 
-def publish_of(lineage_hash: str, folder: StateFolder) -> CountedStatus | None:
+def publish_of(lineage_hash: str, folder: StateFolder) -> JournalStatus | None:
     """Return the newest publish of this machine that has this hash."""
     return next((each for each in published_here(folder) if each.progress.hash == lineage_hash), None)
 

@@ -17,16 +17,17 @@ from roar_publisher.auth.identity import is_key_identity
 from roar_publisher.lineage.batches import Sink
 from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.planning.plans import Draft, Planner, PublishRequest, PutPlan, lineage_planner
-from roar_publisher.state.errors import LocalProblem, Owned
+from roar_publisher.state.errors import Owned
 from roar_publisher.state.lock import exclusively
 from roar_publisher.state.machine import LIVE, State
 from roar_publisher.state.meanings import ELSEWHERE
-from roar_publisher.state.paths import PublishPaths, StateFolder
+from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import LOCAL_SETTINGS, NAMED_BY_USER, NamedBy, Plan, Progress
 from roar_publisher.state.status import JournalStatus
-from roar_publisher.state.status_reader import count_all, read_others
+from roar_publisher.state.status_reader import Unreadable, read_all, read_others
+from roar_publisher.state.sweep import is_of_another
 
 REUSABLE_STATES = (*LIVE, State.DONE)
 """States in which an earlier publish of the same lineage is reused."""
@@ -71,8 +72,10 @@ def freeze(
     publish = OwnedPublish.create(folder, clock=clock)
     try:
         draft = _draft(planner or lineage_planner(request), identities, publish.journal.units.add)
-        seen: set[str] = set()
-        earlier = None if again else _find_earlier(count_all(folder), request, intent, draft, seen)
+        earlier, seen = None, {publish.paths.id}
+        if not again:
+            seen |= {paths.id for paths in folder.all_publishes() if is_of_another(paths, draft.fingerprint)}
+            earlier = _find_earlier(read_all(folder, skip=frozenset(seen)), request, intent, draft, seen)
         if earlier is None and draft.summary.redactions:  # an earlier publish has the consent already
             consent(draft.summary.redactions)
         with _one_put_at_a_time(folder, draft):
@@ -117,6 +120,7 @@ def _save(publish: OwnedPublish, plan: Plan, put: PutPlan | None, *, agreed: boo
         publish.journal.objects.add(put.objects)
         publish.paths.write_put_record(put.record)
     publish.journal.freeze(plan, agreed=agreed)
+    publish.paths.note_fingerprint(plan.fingerprint)
 
 
 def _comparable(intent: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,7 +187,7 @@ def _plan(publish: OwnedPublish, request: PublishRequest, intent: dict[str, Any]
 
 
 def _find_earlier(
-    publishes: Iterable[JournalStatus | tuple[PublishPaths, LocalProblem]],
+    publishes: Iterable[JournalStatus | Unreadable],
     request: PublishRequest,
     intent: dict[str, Any],
     draft: Draft,

@@ -110,8 +110,8 @@ def publishes_of(project: Path | None) -> list[PublishStatus]:
     root = None if project is None else str(find_project(project).root)
     return [
         view(each) if isinstance(each, CountedStatus) else view_unreadable(*each)
-        for each in count_all(_folder())
-        if root is None or not isinstance(each, CountedStatus) or each.plan.project == root
+        for each in count_all(_folder(), root)
+        if isinstance(each, CountedStatus | tuple)
     ]
 
 

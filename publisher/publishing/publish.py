@@ -35,8 +35,8 @@ from roar_publisher.state.machine import State
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.record import NamedBy, Plan, Progress
-from roar_publisher.state.status import CountedStatus
-from roar_publisher.state.status_reader import count_status
+from roar_publisher.state.status import JournalStatus
+from roar_publisher.state.status_reader import count_status, read_status
 
 
 class Publishing:
@@ -67,7 +67,7 @@ class Publishing:
         found = find_publish(self._order, self._folder)
         if found.progress.state is State.DONE and not found.owes:
             self._note_unverified(found.plan, found.progress)
-            return finish(self._observer, result_of(found.paths, found.plan, found.progress, found.objects), again=True)
+            return self._published(found.paths, found.plan, found.progress, again=True)
         if found.owned_by_daemon:
             return self._watch(found)
         try:
@@ -137,7 +137,7 @@ class Publishing:
             except Unfinished as error:
                 self._observer.report(Noted(error.what))
         frozen.publish.release()
-        return self._published(frozen, progress, again=True)
+        return self._published(frozen.publish.paths, frozen.plan, progress, again=True)
 
     def _note_unverified(self, plan: Plan, progress: Progress) -> None:
         """Say that `--verify` does nothing for what is published already."""
@@ -176,12 +176,12 @@ class Publishing:
 
     def _watch_if_daemon(self, paths: PublishPaths) -> Result | Plan:
         """Watch the publish if the daemon works on it, otherwise re-raise Owned. Call while Owned is being handled."""
-        found = count_status(paths)
+        found = read_status(paths)
         if not found.owned_by_daemon:
             raise
         return self._watch(found)
 
-    def _watch(self, found: CountedStatus) -> Result | Plan:
+    def _watch(self, found: JournalStatus) -> Result | Plan:
         """Watch a publish that the daemon already works on. If it is to be detached, only report that."""
         if self._order.detach:
             self._observer.detached(found.plan, resumed=True)
@@ -222,11 +222,11 @@ class Publishing:
             raise unfinished_error(error, frozen.publish.paths, self._folder) from error
         if progress.state is not State.DONE:
             raise Failed(frozen.plan.id, progress.detail, reason=progress.failure)
-        return self._published(frozen, progress, again=paid)
+        return self._published(frozen.publish.paths, frozen.plan, progress, again=paid)
 
-    def _published(self, frozen: FrozenPlan, progress: Progress, *, again: bool) -> Result:
-        objects = count_status(frozen.publish.paths).objects
-        return finish(self._observer, result_of(frozen.publish.paths, frozen.plan, progress, objects), again=again)
+    def _published(self, paths: PublishPaths, plan: Plan, progress: Progress, *, again: bool) -> Result:
+        objects = count_status(paths).objects
+        return finish(self._observer, result_of(paths, plan, progress, objects), again=again)
 
     def _keyring(self, registry: str, intent: Mapping[str, Any]) -> Keyring:
         ask = self._consent.passphrase if self._consent.present else None

@@ -16,13 +16,13 @@ from roar_publisher.state.machine import State
 from roar_publisher.state.meanings import ELSEWHERE
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.status import CountedStatus
-from roar_publisher.state.status_reader import count_all, count_status
+from roar_publisher.state.status import JournalStatus
+from roar_publisher.state.status_reader import read_all, read_status
 
 RESUME = "--resume"
 
 
-def find_publish(order: Order, folder: StateFolder) -> CountedStatus:
+def find_publish(order: Order, folder: StateFolder) -> JournalStatus:
     """Return the publish to resume.
 
     It is the one whose id begins with `order.resume`. If that is "", it is the newest interrupted one of the project
@@ -36,7 +36,7 @@ def find_publish(order: Order, folder: StateFolder) -> CountedStatus:
     if not order.resume:
         return _Candidates(order, folder).newest()
     paths = folder.find(order.resume)
-    summary = count_status(paths)
+    summary = read_status(paths)
     if found := contradictions(order, summary.plan, paths):
         raise contradiction_error(summary.plan, found, verb=RESUME)
     if summary.progress.state is State.CANCELLED:
@@ -44,7 +44,7 @@ def find_publish(order: Order, folder: StateFolder) -> CountedStatus:
     if (registry := other_registry(order, summary.plan)) is not None:
         with take_over(paths, folder) as owned:
             owned.journal.readdress(registry)
-        summary = count_status(paths)
+        summary = read_status(paths)
     if summary.progress.state is State.FAILED:
         raise Failed(summary.plan.id, summary.progress.detail, reason=summary.progress.failure)
     return summary
@@ -56,16 +56,16 @@ class _Candidates:
     def __init__(self, order: Order, folder: StateFolder) -> None:
         self._order = order
         self._project = str(find_project(order.cwd).root)
-        self._found: list[CountedStatus] = []
+        self._found: list[JournalStatus] = []
         self._unread: tuple[PublishPaths, LocalProblem] | None = None
-        for found in count_all(folder):
-            if not isinstance(found, CountedStatus):
+        for found in read_all(folder):
+            if not isinstance(found, JournalStatus):
                 if is_temporary(found[1]):
                     self._unread = self._unread or found
             elif found.plan.project == self._project:
                 self._found.append(found)
 
-    def newest(self) -> CountedStatus:
+    def newest(self) -> JournalStatus:
         """Return the publish to resume; see `find_publish`."""
         left = [found for found in self._found if found.interrupted and found.progress.reason not in ELSEWHERE]
         agreeing = next((found for found in left if not self._differences(found)), None)
@@ -81,10 +81,10 @@ class _Candidates:
             return owing
         raise self._nothing()
 
-    def _differences(self, found: CountedStatus) -> list[str]:
+    def _differences(self, found: JournalStatus) -> list[str]:
         return differences(self._order, found.plan, found.paths)
 
-    def _contradiction(self, found: CountedStatus) -> UsageProblem:
+    def _contradiction(self, found: JournalStatus) -> UsageProblem:
         problem = contradiction_error(found.plan, self._differences(found), verb=RESUME)
         registry = other_registry(self._order, found.plan)
         if registry is not None and not contradictions(self._order, found.plan, found.paths):
@@ -93,7 +93,7 @@ class _Candidates:
             )
         return problem
 
-    def _running(self, running: CountedStatus) -> CountedStatus:
+    def _running(self, running: JournalStatus) -> JournalStatus:
         if running.owned_by_daemon:
             if found := self._differences(running):
                 raise contradiction_error(running.plan, found, verb="--watch")

@@ -23,9 +23,9 @@ from roar_publisher.state.errors import Conclusion, Interrupted, LocalProblem, P
 from roar_publisher.state.machine import State
 from roar_publisher.state.meanings import Turn
 from roar_publisher.state.paths import PublishPaths, StateFolder
-from roar_publisher.state.status import QUEUED, CountedStatus
+from roar_publisher.state.status import QUEUED, CountedStatus, JournalStatus
 from roar_publisher.state.status_poller import StatusPoller
-from roar_publisher.state.status_reader import count_all
+from roar_publisher.state.status_reader import read_all
 
 POLL_SECONDS = 0.25
 HANDOVER_SECONDS = 2.0
@@ -153,8 +153,8 @@ def newest_live(folder: StateFolder, cwd: Path) -> PublishPaths:
     """
     project = find_project(cwd).root
     passing: tuple[PublishPaths, LocalProblem] | None = None
-    for found in count_all(folder):
-        if not isinstance(found, CountedStatus):
+    for found in read_all(folder):
+        if not isinstance(found, JournalStatus):
             passing = found if is_temporary(found[1]) else passing
         elif found.live and found.plan.project == str(project):
             return found.paths

@@ -18,8 +18,8 @@ from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.publish import OwnedPublish, discard_unread
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Progress
-from roar_publisher.state.status import CountedStatus
-from roar_publisher.state.status_reader import count_all
+from roar_publisher.state.status import JournalStatus
+from roar_publisher.state.status_reader import read_all
 from roar_publisher.text import count, printable, span
 
 UNFINISHED_SECONDS = 60.0
@@ -135,8 +135,8 @@ def _remove(prunable: _Prunable) -> int | None:
 
 def _prunable(folder: StateFolder, older_than: float, *, damaged: bool) -> Iterator[_Prunable]:
     now = time.time()
-    for found in count_all(folder):
-        if isinstance(found, CountedStatus):
+    for found in read_all(folder):
+        if isinstance(found, JournalStatus):
             age = max(0.0, now - found.progress.updated_at)  # the clock may have been set back since
             if found.progress.state in ENDED and age >= older_than and (damaged or not found.owes):
                 yield _Prunable(found.paths, found.progress.state, age, found.progress)

@@ -51,16 +51,12 @@ def show_list(folder: StateFolder, project: Path | None, *, as_json: bool) -> No
     project: print only its publishes, with the number of others on stderr. Unreadable ones may belong to it, so they
     are shown as well.
     """
-    every = list(count_all(folder))
-    found = [entry for entry in every if project is None or _belongs(entry, project)]
+    every = list(count_all(folder, None if project is None else str(project)))
+    found = [entry for entry in every if isinstance(entry, CountedStatus | tuple)]
     _list(found, folder, as_json=as_json)
     if others := len(every) - len(found):
         command = as_called("roar journal list --all")
         click.echo(f"{count(others, 'publish', 'publishes')} of other projects: {command}", err=True)
-
-
-def _belongs(entry: Entry, project: Path) -> bool:
-    return not isinstance(entry, CountedStatus) or entry.plan.project == str(project)
 
 
 def _list(found: list[Entry], folder: StateFolder, *, as_json: bool) -> None:

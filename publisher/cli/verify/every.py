@@ -19,7 +19,7 @@ from roar_publisher.exit_codes import ExitCode
 from roar_publisher.state.errors import Interrupted, PublisherError
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.status import CountedStatus
+from roar_publisher.state.status import JournalStatus
 from roar_publisher.text import count, printable_line
 
 
@@ -52,7 +52,7 @@ def verify_all(folder: StateFolder, age: float, objects: ObjectOrder | None, *, 
 
 def _verify_one(
     folder: StateFolder,
-    found: CountedStatus,
+    found: JournalStatus,
     objects: ObjectOrder | None,
     away: dict[str, PublisherError],
     *,

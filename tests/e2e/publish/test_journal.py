@@ -14,7 +14,6 @@ from msgspec.structs import asdict, replace
 from roar_publisher.cli.journal import actions as actions
 from roar_publisher.publishing import cancelling
 from roar_publisher.publishing.running import Runner, run_here
-from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import Event
@@ -22,8 +21,8 @@ from roar_publisher.state.objects import ObjectRow
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.status import CountedStatus
-from roar_publisher.state.status_reader import count_all, count_status
+from roar_publisher.state.status import JournalStatus
+from roar_publisher.state.status_reader import Unreadable, count_status, read_all
 from roar_publisher.storage.store import Upload
 from tests.support.cli.program import Program
 from tests.support.lineages import chain, cut, frozen, plan_of
@@ -247,12 +246,12 @@ def _failed(folder: StateFolder) -> PublishPaths:
 def _pruned_all(folder: StateFolder, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], object]) -> None:
     """Prune everything; something happens between listing and the first removal."""
 
-    def listed(folder: StateFolder) -> list[CountedStatus | tuple[PublishPaths, LocalProblem]]:
-        found = list(count_all(folder))
+    def listed(folder: StateFolder) -> list[JournalStatus | Unreadable]:
+        found = list(read_all(folder))
         meanwhile()
         return found
 
-    monkeypatch.setattr(actions, "count_all", listed)
+    monkeypatch.setattr(actions, "read_all", listed)
     actions.prune(folder, older_than=0.0, damaged=True, as_json=False)
 
 

@@ -16,7 +16,7 @@ from roar_publisher.engine.staging.upload_journal import uploads_in_progress
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import LIVE, State
-from roar_publisher.state.paths import PublishPaths, StateFolder
+from roar_publisher.state.paths import FINGERPRINT, PublishPaths, StateFolder
 from roar_publisher.storage.parts import part_count, part_range
 from tests.support.processes import line_of
 from tests.support.put.destinations import Destination
@@ -157,10 +157,10 @@ class Place:
 
     def leftovers(self) -> list[str]:
         """Return files that should be gone once a publish has ended; an unfinished plan has sent nothing."""
-        kept = {"journal.db", "journal.db-journal", "lock"}
+        kept = ("journal.db", "journal.db-journal", "lock", FINGERPRINT)
         begun = [publishes.paths.folder for publishes in self.publishes() if publishes.state is not None]
         files = [path for folder in begun for path in folder.rglob("*") if path.is_file()]
-        return [str(path.relative_to(self.state.publishes)) for path in files if path.name not in kept]
+        return [str(path.relative_to(self.state.publishes)) for path in files if not path.name.startswith(kept)]
 
     def check_published_once(self) -> str:
         """Assert that exactly what was put is stored and published, and return the lineage's hash."""

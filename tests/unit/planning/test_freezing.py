@@ -20,9 +20,12 @@ from roar_publisher.planning.plans import PublishRequest
 from roar_publisher.planning.put.prepare import put_planner
 from roar_publisher.planning.put.record import PutRecord
 from roar_publisher.planning.put.record_writer import record_put
+from roar_publisher.state import status_reader
 from roar_publisher.state.errors import Owned
+from roar_publisher.state.journal import Journal
 from roar_publisher.state.lock import Lock
-from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.machine import Event
+from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.record import NamedBy
 from roar_publisher.state.status import JournalStatus
 from roar_publisher.state.status_reader import read_others
@@ -174,14 +177,7 @@ def test_only_what_was_planned_meanwhile_is_read_while_other_puts_wait(
     planning = Planning(tmp_path)
     for _ in range(3):
         planning(agree, again=True).publish.release()
-    planning._planner = anyio.run(
-        partial(
-            put_planner,
-            request(planning._request.project.root, "model.bin", message="another"),
-            report=lambda report: None,
-            clock=lambda: NOW,
-        )
-    )
+    planning.plan_another()
     read: list[str] = []
 
     def watched(folder: StateFolder, known: set[str]) -> list[JournalStatus]:
@@ -201,3 +197,56 @@ def test_a_put_that_waits_too_long_says_what_it_waited_for(tmp_path: Path, monke
     with Lock(planning.folder.root / "plan.lock"), pytest.raises(Owned, match="other puts are being planned") as caught:
         planning(agree)
     assert caught.value.next_step == "repeat the command"
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The ids of the publishes whose journals were opened to read their status."""
+    found: list[str] = []
+    real = status_reader.open_current
+
+    def watched(paths: PublishPaths) -> Journal:
+        found.append(paths.id)
+        return real(paths)
+
+    monkeypatch.setattr(status_reader, "open_current", watched)
+    return found
+
+
+def test_no_publish_opens_those_of_something_else(tmp_path: Path, opened: list[str]) -> None:
+    """Otherwise the last of thousands would take seconds before its first request."""
+    planning = Planning(tmp_path)
+    with planning(agree).publish as first:
+        first.journal.remember(hash="ab" * 32)
+        first.paths.forget_put_record()  # as after its end
+        (first.paths.folder / "uploads").mkdir()
+    planning.plan_another()
+    opened.clear()
+    planned_in(captured_project("diamond", tmp_path), planning.folder)
+    second = planning(agree)
+    second.publish.release()
+    assert (second.resumed, opened) == (False, [])
+    assert planning(agree).plan.id == second.plan.id
+    assert set(opened) == {second.plan.id}
+
+
+@pytest.mark.parametrize("name", ["session-token", "uploads/1.new", "put-record.new"])
+def test_what_a_killed_process_left_is_found_in_every_publish(tmp_path: Path, name: str) -> None:
+    planning = Planning(tmp_path)
+    with planning(agree).publish as first:
+        first.journal.checkpoint(Event.CANCELLED)
+        first.paths.forget_put_record()
+        (first.paths.folder / "uploads").mkdir()
+        (first.paths.folder / name).write_bytes(b"left")
+    planning.plan_another()
+    planning(agree).publish.release()
+    assert not (first.paths.folder / name).exists()
+
+
+def test_a_publish_that_notes_no_fingerprint_is_continued(tmp_path: Path) -> None:
+    """An import notes none, and neither does a process that is killed as soon as it has frozen its plan."""
+    project, state = captured_project("diamond", tmp_path), StateFolder(tmp_path / "state")
+    first = planned_in(project, state)
+    (note,) = first.publish.paths.folder.glob("fingerprint.*")
+    note.unlink()
+    assert planned_in(project, state).plan.id == first.plan.id
