@@ -8,7 +8,7 @@ from functools import partial
 import click
 from msgspec.structs import replace
 
-from roar_publisher.checking.checks import due_again, record_check
+from roar_publisher.checking.checks import DueCheck, due_again, record_check
 from roar_publisher.checking.service import ObjectOrder, Verified, verify
 from roar_publisher.checking.targets import own_target
 from roar_publisher.cli.verify.progress import reading_line
@@ -19,7 +19,6 @@ from roar_publisher.exit_codes import ExitCode
 from roar_publisher.state.errors import Interrupted, PublisherError
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.status import JournalStatus
 from roar_publisher.text import count, printable_line
 
 
@@ -35,7 +34,7 @@ def verify_all(folder: StateFolder, age: float, objects: ObjectOrder | None, *, 
         verified = _verify_one(folder, found, objects, away, as_json=as_json)
         if verified is not None:
             codes.append(verified)
-            if found.plan.registry not in away:
+            if found.registry not in away:
                 record_check(folder, found, verified, time.time())
     numbers = {code: codes.count(code) for code in (ExitCode.PUBLISHED, ExitCode.FAILED, ExitCode.UNCHECKED)}
     proven, differing, unchecked = numbers.values()
@@ -52,7 +51,7 @@ def verify_all(folder: StateFolder, age: float, objects: ObjectOrder | None, *, 
 
 def _verify_one(
     folder: StateFolder,
-    found: JournalStatus,
+    found: DueCheck,
     objects: ObjectOrder | None,
     away: dict[str, PublisherError],
     *,
@@ -63,7 +62,7 @@ def _verify_one(
     away: the registries that did not answer, with the problem.
     """
     try:
-        if (known := away.get(found.plan.registry)) is not None:
+        if (known := away.get(found.registry)) is not None:
             raise known
         with ExitStack() as journals:
             order = own_target(found.paths, journals)
@@ -79,10 +78,10 @@ def _verify_one(
         raise
     except PublisherError as problem:
         if problem.reason is Reason.OFFLINE:
-            away[found.plan.registry] = problem
-        lineage, registry = found.progress.hash, found.plan.registry
+            away[found.registry] = problem
+        lineage, registry = found.hash, found.registry
         if as_json:
-            event = {"event": "unchecked", "publish_id": found.plan.id, "hash": lineage, "registry": registry}
+            event = {"event": "unchecked", "publish_id": found.paths.id, "hash": lineage, "registry": registry}
             click.echo(json.dumps(event | {"reason": problem.reason, "why": problem.what, "next": problem.next_step}))
         else:
             click.echo(printable_line(f"Not checked: {lineage} at {registry}: {problem.what}"))

@@ -5,14 +5,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from roar_publisher.checking.checks import DueCheck
 from roar_publisher.checking.service import VerifyOrder
 from roar_publisher.cli.verify import every
 from roar_publisher.exit_codes import ExitCode
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.status import CountedStatus
-from roar_publisher.state.status_reader import count_status
 from roar_publisher.verification.errors import CannotCheck
 from tests.support.lineages import chain, cut, frozen
 
@@ -33,9 +32,9 @@ def test_what_changes_meanwhile_stops_no_other_and_has_no_verdict_of_another(
     monkeypatch.setattr(every, "own_target", target)
     monkeypatch.setattr(every, "run", lambda work, progress: SimpleNamespace(exit_code=ExitCode.FAILED))
     monkeypatch.setattr(every, "show", lambda *_, **__: None)
-    monkeypatch.setattr(every, "record_check", lambda _, found, code, now: recorded.update({found.plan.id: code}))
+    monkeypatch.setattr(every, "record_check", lambda _, found, code, now: recorded.update({found.paths.id: code}))
     assert every.verify_all(folder, 0.0, None, as_json=False) is ExitCode.FAILED
-    assert recorded == {differing.plan.id: ExitCode.FAILED, pruned.plan.id: ExitCode.UNCHECKED}
+    assert recorded == {differing.paths.id: ExitCode.FAILED, pruned.paths.id: ExitCode.UNCHECKED}
     assert "2 lineages verified: 0 proven, 1 differing, 1 not checked" in capsys.readouterr().out
 
 
@@ -59,6 +58,6 @@ def test_a_registry_that_is_away_is_asked_once_and_its_lineages_stay_due(
     assert "2 lineages verified: 0 proven, 0 differing, 2 not checked" in out
 
 
-def _published(folder: StateFolder) -> CountedStatus:
+def _published(folder: StateFolder) -> DueCheck:
     with frozen(folder, cut(chain(2))) as made:
-        return count_status(made.paths)
+        return DueCheck(made.paths, "http://registry", "ab" * 32)

@@ -1,17 +1,20 @@
 """The checks of a daemon: only while there is nothing to publish, and never again before they are due."""
 
 import logging
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Never
 
 import anyio
 import pytest
 
 from roar_publisher.checking import scheduled
-from roar_publisher.checking.checks import due_again, record_check
+from roar_publisher.checking.checks import DueCheck, due_again, record_check
 from roar_publisher.checking.service import VerifyOrder
 from roar_publisher.daemon.service import SCAN_INTERVAL_SECONDS
 from roar_publisher.daemon.verifying import PAUSE_SECONDS
+from roar_publisher.exit_codes import ExitCode
 from roar_publisher.state.errors import Interrupted
 from roar_publisher.state.limits import DEFAULT_LIMITS
 from roar_publisher.state.machine import Event
@@ -156,10 +159,49 @@ def test_what_cannot_be_checked_waits_and_what_is_interrupted_does_not(
         assert str(await checks.next(anyio.Event())).endswith("cannot be verified: it is away")
         assert str(await checks.next(anyio.Event())).endswith("a defect of roar-publisher (OverflowError)")
         assert await checks.next(anyio.Event()) is None
+        assert scans == [now, now], "not one for each check"
         soon = due_again(folder, 100.0, now + 13)
         assert len(soon) == 1, "its registry was away"
         assert len(due_again(folder, 100.0, now + 100)) == 2
 
+    scans = scans_of(monkeypatch)
     monkeypatch.setattr(scheduled, "verify", verify)
     anyio.run(scenario)
     assert ends == []
+
+
+def scans_of(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Return a list that gets the time of every look at all journals."""
+    scans: list[float] = []
+
+    def watched(folder: StateFolder, age: float, now: float) -> list[DueCheck]:
+        scans.append(now)
+        return due_again(folder, age, now)
+
+    monkeypatch.setattr(scheduled, "due_again", watched)
+    return scans
+
+
+def test_the_journals_are_read_once_for_all_that_is_due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what was verified or pruned since by a command is left out."""
+    folder = StateFolder(tmp_path / "state")
+    now = published(folder, "aaaa", "bbbb", "cccc", "dddd") + 200
+    scans, verified = scans_of(monkeypatch), list[str]()
+
+    async def verify(order: VerifyOrder, _folder: StateFolder, _stop: anyio.Event) -> SimpleNamespace:
+        verified.append(order.hash)
+        return SimpleNamespace(exit_code=ExitCode.PUBLISHED)
+
+    async def scenario() -> None:
+        checks = scheduled.ScheduledChecks(folder, 100.0, DEFAULT_LIMITS, lambda: now, logging.getLogger("checks"))
+        _first, elsewhere, pruned, last = due_again(folder, 100.0, now)
+        await checks.next(anyio.Event())
+        record_check(folder, elsewhere, 0, now)
+        shutil.rmtree(pruned.paths.folder)
+        assert await checks.next(anyio.Event()) == f"publish {last.paths.id} verified: proven"
+        assert scans == [now]
+        assert await checks.next(anyio.Event()) is None
+        assert len(verified) == 2
+
+    monkeypatch.setattr(scheduled, "verify", verify)
+    anyio.run(scenario)
