@@ -8,7 +8,7 @@ the journal records the file's new stamp, and later checks use that one.
 """
 
 import json
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 import anyio
@@ -21,10 +21,12 @@ from roar_publisher.engine.staging.upload_journal import UploadJournal, uploads_
 from roar_publisher.report import Noted, ObjectsPlanned, ObjectStored, Sent
 from roar_publisher.state.errors import PublisherError, Rejected
 from roar_publisher.state.journal import Journal
+from roar_publisher.state.machine import State
 from roar_publisher.state.objects import ObjectRow
-from roar_publisher.state.paths import PublishPaths
+from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Plan
+from roar_publisher.state.status_reader import open_current, read_others
 from roar_publisher.storage.destinations import open_store
 from roar_publisher.storage.digest import confirm, digest_file
 from roar_publisher.storage.readable import StoredObject
@@ -135,6 +137,7 @@ class ObjectUploader:
         done = len(rows) - len(missing)
         self._run.report(ObjectsPlanned(len(rows), done, _bytes(rows), _bytes(rows) - _bytes(missing)))
         stored_tags = await self._store.list_tags(len(missing))
+        await self._check_newest([row for row in missing if stored_tags is None or row.key in stored_tags])
         self._tags = {row.key: row.tag for row in rows}
         duplicates = _find_duplicates(rows)
 
@@ -145,6 +148,16 @@ class ObjectUploader:
         originals = [row for row in missing if row.seq not in duplicates]
         await for_each(originals, store, at_once=FILES_AT_ONCE)
         await for_each([row for row in missing if row.seq in duplicates], store, at_once=FILES_AT_ONCE)
+
+    async def _check_newest(self, rows: Sequence[ObjectRow]) -> None:
+        """Raise Rejected if a put of this state folder that was planned later has stored another content under a name.
+
+        A slow put must not end with its object in the place of a newer one, whose lineage is published already.
+        """
+        contents = {row.url: content_of(row).blake3 for row in rows}
+        newer = await self._run.files.call(_newer_put, self._run.plan, contents) if contents else None
+        if newer is not None:
+            raise _replaced(*newer)
 
     async def _lost(self, rows: Sequence[ObjectRow]) -> list[ObjectRow]:
         """Return the rows whose object is missing from the store or was overwritten there."""
@@ -209,6 +222,32 @@ class ObjectUploader:
         restored = replace(before, fence=now.fence)
         await self._objects.revise(row.seq, json.dumps(restored, default=asdict))
         return restored
+
+
+def _newer_put(paths: PublishPaths, plan: Plan, contents: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return an address and the id of the put that was planned after `plan`, and has stored another content there.
+
+    contents: the blake3 of what is to be stored, by address. A put that has failed or was cancelled counts for nothing.
+    Blocks.
+    """
+    for other in read_others(StateFolder.of(paths), {paths.id}):
+        later = other.plan.created_at > plan.created_at and other.plan.destination is not None
+        if later and other.progress.state not in (State.FAILED, State.CANCELLED):
+            with suppress(PublisherError), open_current(other.paths) as journal:  # it may be removed meanwhile
+                missing = {row.seq for row in journal.objects.all(only_missing=True)}
+                for row in journal.objects.all():
+                    wanted = contents.get(row.url)
+                    if wanted is not None and row.seq not in missing and wanted != content_of(row).blake3:
+                        return row.url, other.paths.id
+    return None
+
+
+def _replaced(url: str, publish_id: str) -> Rejected:
+    return Rejected(
+        f"{shown(url)} holds what a later put stored there, publish {publish_id}",
+        next_step="put this file to another address; or put it again, to replace that one",
+        reason=Reason.STORED_OBJECT_DIFFERS,
+    )
 
 
 def _overwritten(url: str) -> Rejected:

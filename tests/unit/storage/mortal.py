@@ -141,6 +141,7 @@ class Put:
     ) -> None:
         run_blocking: RunBlocking = mortal.on_disk if mortal else inline
         run = SimpleNamespace(
+            plan=self.plan,
             journal=AsyncJournal(self.owned.journal, run_blocking),
             files=AsyncFiles(self.owned.paths, run_blocking),
             report=self._report,
