@@ -5,11 +5,11 @@ holds only hashes of both. A cookie is a sign-in of its own, which `roar registr
 token signs in, too; its cookie ends with the token's sign-in, and signs in no program.
 """
 
-import hashlib
 import secrets
 
 from roar_publisher.registry.accounts.codes import new_code, typed_code
 from roar_publisher.registry.accounts.grants import TokenHolder
+from roar_publisher.registry.accounts.stored_secrets import stored_hash
 from roar_publisher.registry.store import browser_sign_ins, sign_ins
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.users import User, find_user, new_id
@@ -27,14 +27,14 @@ def issue_code(connection: Connection, user_name: str, now: float) -> str:
     """Return a new sign-in code for a user. Raises `NotFound`."""
     user = find_user(connection, user_name)
     code = new_code(CODE_LENGTH)
-    browser_sign_ins.insert_code(connection, _hash(code), user.id, now + CODE_SECONDS)
+    browser_sign_ins.insert_code(connection, stored_hash(code), user.id, now + CODE_SECONDS)
     return code
 
 
 def spend_code(connection: Connection, text: str, now: float) -> User | None:
     """Return the user of a sign-in code, as typed, and make it invalid; None if it is unknown, spent or expired."""
     code = typed_code(text, CODE_LENGTH)
-    return None if code is None else browser_sign_ins.take_code(connection, _hash(code), now)
+    return None if code is None else browser_sign_ins.take_code(connection, stored_hash(code), now)
 
 
 def begin_session(connection: Connection, user: User, now: float) -> str:
@@ -65,19 +65,21 @@ def _begun(
         connection,
         grant_id,
         user.id,
-        refresh_hash=_hash(secrets.token_urlsafe(COOKIE_SIZE)),  # of a token that nobody gets
+        refresh_hash=stored_hash(secrets.token_urlsafe(COOKIE_SIZE)),  # of a token that nobody gets
         issued_at=now,
         expires_at=ends,
         lifetime=SESSION_SECONDS,
         client=sign_ins.BROWSER,
     )
-    browser_sign_ins.insert_session(connection, _hash(cookie), grant_id, by_code=by_code, token_grant_id=token_grant_id)
+    browser_sign_ins.insert_session(
+        connection, stored_hash(cookie), grant_id, by_code=by_code, token_grant_id=token_grant_id
+    )
     return cookie
 
 
 def session_user(connection: Connection, cookie: str, now: float) -> User | None:
     """Return the user of a cookie; None if its sign-in has ended."""
-    return browser_sign_ins.user_of_cookie(connection, _hash(cookie), now)
+    return browser_sign_ins.user_of_cookie(connection, stored_hash(cookie), now)
 
 
 def may_sign_in_programs(connection: Connection, cookie: str, now: float) -> bool:
@@ -85,18 +87,14 @@ def may_sign_in_programs(connection: Connection, cookie: str, now: float) -> boo
 
     With an access token, whoever has read it somewhere would get a sign-in of their own that outlives it.
     """
-    return browser_sign_ins.user_of_cookie(connection, _hash(cookie), now, by_code=True) is not None
+    return browser_sign_ins.user_of_cookie(connection, stored_hash(cookie), now, by_code=True) is not None
 
 
 def end_session(connection: Connection, cookie: str) -> None:
     """End the sign-in of a cookie. Repeating it does nothing."""
-    browser_sign_ins.end_session(connection, _hash(cookie))
+    browser_sign_ins.end_session(connection, stored_hash(cookie))
 
 
 def new_cookie() -> str:
     """Return a random cookie."""
     return secrets.token_urlsafe(COOKIE_SIZE)
-
-
-def _hash(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode()).digest()

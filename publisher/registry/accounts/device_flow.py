@@ -5,7 +5,6 @@ random bits. Only signed-in users can try such codes, few of them (`attempts`), 
 before it is allowed.
 """
 
-import hashlib
 import secrets
 from enum import StrEnum
 from http import HTTPStatus
@@ -16,6 +15,7 @@ from roar_publisher.guarded import Guarded
 from roar_publisher.registry.accounts.attempts import begin_attempt, give_back
 from roar_publisher.registry.accounts.codes import new_code, typed_code
 from roar_publisher.registry.accounts.grants import Tokens, issue_to
+from roar_publisher.registry.accounts.stored_secrets import stored_hash
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.store import device_requests
 from roar_publisher.registry.store.database import Connection
@@ -96,7 +96,7 @@ def begin(connection: Connection, client: DeviceClient, now: float) -> DeviceCod
         raise Refusal(HTTPStatus.TOO_MANY_REQUESTS, detail, headers={"Retry-After": str(int(CODE_SECONDS))})
     codes = DeviceCodes(secrets.token_urlsafe(DEVICE_CODE_SIZE), new_code(USER_CODE_LENGTH))
     request = DeviceRequest(codes.user_code, client.name[:NAME_LENGTH], client.address, now)
-    device_requests.insert_request(connection, _hash(codes.device_code), request, now + CODE_SECONDS)
+    device_requests.insert_request(connection, stored_hash(codes.device_code), request, now + CODE_SECONDS)
     return codes
 
 
@@ -124,7 +124,7 @@ def decide(connection: Connection, user: User, text: str, now: float, *, allowed
 
 def poll(connection: Connection, device_code: str, now: float) -> Tokens | PollError:
     """Return the tokens of a request that was allowed. Its code then works no more."""
-    code_hash = _hash(device_code)
+    code_hash = stored_hash(device_code)
     state = device_requests.request_state(connection, code_hash, now)
     if state is None:
         return PollError.EXPIRED
@@ -135,7 +135,3 @@ def poll(connection: Connection, device_code: str, now: float) -> Tokens | PollE
         return PollError.SLOW_DOWN
     device_requests.record_poll(connection, code_hash, now)
     return PollError.PENDING
-
-
-def _hash(device_code: str) -> bytes:
-    return hashlib.sha256(device_code.encode()).digest()

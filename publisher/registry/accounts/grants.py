@@ -9,7 +9,6 @@ until the new refresh token is used, it gets the same reply. That reply is deriv
 is stored for that time, so the file alone does not reveal it.
 """
 
-import hashlib
 import hmac
 import secrets
 from base64 import urlsafe_b64encode
@@ -17,6 +16,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from roar_publisher.guarded import Guarded
+from roar_publisher.registry.accounts.stored_secrets import stored_hash
 from roar_publisher.registry.store import sign_ins
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.users import User, find_user, new_id
@@ -78,7 +78,7 @@ def issue_to(
         connection,
         tokens.grant_id,
         user.id,
-        refresh_hash=_hash(tokens.refresh_token),
+        refresh_hash=stored_hash(tokens.refresh_token),
         issued_at=now,
         expires_at=tokens.refresh_expires_at if renewable else tokens.expires_at,
         lifetime=lifetime,
@@ -89,13 +89,17 @@ def issue_to(
 
 def bearer(connection: Connection, access_token: str, now: float) -> User | None:
     """Return the user of an access token; None if the token is unknown, expired or revoked."""
-    return sign_ins.user_of_access_token(connection, _hash(access_token), now)
+    return sign_ins.user_of_access_token(connection, stored_hash(access_token), now)
 
 
 def holder(connection: Connection, access_token: str, now: float) -> TokenHolder | None:
     """Return whose an access token is; None if the token is unknown, expired or revoked."""
     user = bearer(connection, access_token, now)
-    return None if user is None else TokenHolder(user, sign_ins.grant_of_access_token(connection, _hash(access_token)))
+    return (
+        None
+        if user is None
+        else TokenHolder(user, sign_ins.grant_of_access_token(connection, stored_hash(access_token)))
+    )
 
 
 def refresh(connection: Connection, refresh_token: str, now: float) -> Tokens | NoTokens:
@@ -105,7 +109,7 @@ def refresh(connection: Connection, refresh_token: str, now: float) -> Tokens | 
     access tokens stay valid until they expire, because requests in flight carry them.
     """
     _delete_expired(connection, now)
-    digest = _hash(refresh_token)
+    digest = stored_hash(refresh_token)
     grant = sign_ins.grant_of_refresh_token(connection, digest)
     if grant is None:
         return _repeated(connection, refresh_token, now)
@@ -117,7 +121,7 @@ def refresh(connection: Connection, refresh_token: str, now: float) -> Tokens | 
         spent_hash=digest,
         spent_at=now,
         salt=salt,
-        refresh_hash=_hash(tokens.refresh_token),
+        refresh_hash=stored_hash(tokens.refresh_token),
         expires_at=tokens.refresh_expires_at,
     )
     _store_access_token(connection, tokens)
@@ -125,12 +129,12 @@ def refresh(connection: Connection, refresh_token: str, now: float) -> Tokens | 
 
 
 def _repeated(connection: Connection, refresh_token: str, now: float) -> Tokens | NoTokens:
-    spent = sign_ins.spent_refresh_token(connection, _hash(refresh_token))
+    spent = sign_ins.spent_refresh_token(connection, stored_hash(refresh_token))
     if spent is None:
         return NoTokens.UNKNOWN
     if spent.salt is not None:
         tokens = _successors(spent.grant_id, refresh_token, spent.salt, spent.spent_at, spent.lifetime)
-        if now - spent.spent_at <= REPEAT_SECONDS and _hash(tokens.refresh_token) == spent.refresh_hash:
+        if now - spent.spent_at <= REPEAT_SECONDS and stored_hash(tokens.refresh_token) == spent.refresh_hash:
             return tokens
     sign_ins.revoke(connection, spent.grant_id)
     return NoTokens.REUSED
@@ -138,7 +142,7 @@ def _repeated(connection: Connection, refresh_token: str, now: float) -> Tokens 
 
 def revoke_bearer(connection: Connection, access_token: str) -> bool:
     """End the sign-in of an access token, even an expired one. Return False if there is no such sign-in (any more)."""
-    return sign_ins.revoke_access_token(connection, _hash(access_token))
+    return sign_ins.revoke_access_token(connection, stored_hash(access_token))
 
 
 def _new_tokens(grant_id: str, now: float, lifetime: float) -> Tokens:
@@ -160,12 +164,8 @@ def _ends(now: float, lifetime: float) -> tuple[float, float]:
 
 
 def _store_access_token(connection: Connection, tokens: Tokens) -> None:
-    sign_ins.insert_access_token(connection, _hash(tokens.access_token), tokens.grant_id, tokens.expires_at)
+    sign_ins.insert_access_token(connection, stored_hash(tokens.access_token), tokens.grant_id, tokens.expires_at)
 
 
 def _delete_expired(connection: Connection, now: float) -> None:
     sign_ins.delete_expired(connection, now, salts_before=now - REPEAT_SECONDS)
-
-
-def _hash(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()

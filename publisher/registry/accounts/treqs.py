@@ -15,7 +15,6 @@ A slow or dead service delays only the requests that need it. The number of conc
 are bounded (`treqs_client`), and bearers that it has accepted before do not queue behind unknown ones.
 """
 
-import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 from http import HTTPStatus
@@ -29,6 +28,7 @@ from roar_publisher.registry.accounts.authority import CallRunner
 from roar_publisher.registry.accounts.context import AccessContext
 from roar_publisher.registry.accounts.device_flow import DEVICE_GRANT, DeviceClient, poll_error, poll_refusal
 from roar_publisher.registry.accounts.grants import TokenHolder
+from roar_publisher.registry.accounts.stored_secrets import stored_hash
 from roar_publisher.registry.accounts.treqs_client import RequestKind, Timeouts, TreqsClient, service_unavailable
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.store.database import Connection
@@ -107,7 +107,7 @@ class TreqsService:
 
     async def user_of(self, access_token: str) -> User | None:
         """See `Authority`."""
-        digest = _digest(access_token)
+        digest = stored_hash(access_token)
         while True:
             if self._is_ahead(self._refused.get(digest, 0.0)):
                 return None
@@ -167,7 +167,7 @@ class TreqsService:
 
     async def revoke(self, access_token: str) -> bool:
         """See `Authority`. Asks the service to revoke the token, and forgets its earlier answers."""
-        digest = _digest(access_token)
+        digest = stored_hash(access_token)
         self._trusted.pop(digest, None)
         ended = await self._client.ask(RequestKind.TOKENS, "POST", LOGOUT, headers=_bearer(access_token)) is not None
         if ended:
@@ -190,7 +190,7 @@ class TreqsService:
             pending.done.set()
 
     async def _ask(self, access_token: str) -> tuple[User, AccessContext] | None:
-        digest = _digest(access_token)
+        digest = stored_hash(access_token)
         kind = RequestKind.KNOWN if digest in self._trusted else RequestKind.UNKNOWN
         answer = await self._client.ask(kind, "GET", ACCESS_CONTEXT, headers=_bearer(access_token))
         if answer is None:
@@ -248,7 +248,3 @@ def _first_sign_in(connection: Connection, context: AccessContext) -> User:
 
 def _bearer(access_token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {access_token}"}
-
-
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()

@@ -162,8 +162,8 @@ async def _lifespan(
     authority: Authority, service: RegistryService, observer: Observer, app: Starlette
 ) -> AsyncIterator[None]:
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(sweep_forever, service.write_unseen, service.clock, observer.swept, observer.staged)
-        tasks.start_soon(index_forever, service.write_unseen, service.clock, service.changes)
+        tasks.start_soon(partial(sweep_forever, service.write_unseen, service.clock, observer.swept, observer.staged))
+        tasks.start_soon(partial(index_forever, service.write_unseen, service.changes))
         yield
         tasks.cancel_scope.cancel()
     await authority.close()

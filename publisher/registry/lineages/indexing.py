@@ -7,8 +7,7 @@ the pages of artifacts until then. A slice that is lost is repeated, and one tha
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
-from functools import partial
+from collections.abc import Collection, Iterable, Sequence
 from itertools import accumulate, islice, takewhile
 
 import anyio
@@ -74,7 +73,7 @@ class Changes:
         self._event = anyio.Event()
 
 
-async def index_forever(write: Write, clock: Callable[[], float], changes: Changes) -> None:
+async def index_forever(write: Write, changes: Changes) -> None:
     """Index until cancelled. Errors, of the store (a full disk) or any other, are logged, and it is tried again.
 
     A lineage that cannot be indexed holds up no other one: it is tried again when all others are done.
@@ -82,7 +81,7 @@ async def index_forever(write: Write, clock: Callable[[], float], changes: Chang
     failed = set[int]()
     while True:
         try:
-            more = await write(partial(index_slice, without=frozenset(failed)), clock())
+            more = await write(index_slice, without=frozenset(failed))
         except IndexedElsewhere:
             more = True
         except NotIndexable as error:
@@ -98,7 +97,7 @@ async def index_forever(write: Write, clock: Callable[[], float], changes: Chang
         await anyio.sleep(PAUSE_SECONDS if more else DELAY_SECONDS)
 
 
-def index_slice(connection: Connection, now: float = 0.0, *, without: Collection[int] = ()) -> bool:
+def index_slice(connection: Connection, *, without: Collection[int] = ()) -> bool:
     """Do one slice for one lineage. Return False if all lineages are indexed.
 
     without: ids of graphs to leave alone. Raises IndexedElsewhere, NotIndexable, and StoreUnavailable.

@@ -6,7 +6,7 @@ the deletion of another's gigabytes. A slice that is lost is repeated.
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 import anyio
 
@@ -14,13 +14,14 @@ from roar_publisher.registry.accounts.limits import MINUTE
 from roar_publisher.registry.accounts.quotas import DRAIN_SECONDS
 from roar_publisher.registry.lineages.fragments import KEPT_SECONDS
 from roar_publisher.registry.store import anonymous_use, body_rates, fragments
-from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.database import Connection, Operation
 from roar_publisher.registry.store.errors import StoreError
 from roar_publisher.registry.store.files import return_pages
 from roar_publisher.registry.store.graphs import count_discarded, delete_discarded, discard_graph
 from roar_publisher.registry.store.sessions import Staged, count_staged, delete_expired
 from roar_publisher.registry.store.sessions import count_expired as count_sessions
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ PAUSE_SECONDS = 0.02
 class Write(Protocol):
     """Runs an operation in a transaction, like `service.RegistryService.write`."""
 
-    def __call__(self, operation: Callable[[Connection, float], T], now: float, /) -> Awaitable[T]: ...
+    def __call__(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]: ...
 
 
 async def sweep_forever(

@@ -1,10 +1,9 @@
 """The index of published lineages: built in bounded slices, once, and anew when a lineage changes."""
 
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 import anyio
 import pytest
@@ -16,7 +15,7 @@ from roar_publisher.registry.lineages.indexing import IndexedElsewhere, index_sl
 from roar_publisher.registry.lineages.words import group_name, sought_words, words_of
 from roar_publisher.registry.store import lineage_index, lineage_words
 from roar_publisher.registry.store.access import LineageScope, Reader, space_of
-from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.database import Connection, Operation
 from roar_publisher.registry.store.errors import StoreUnavailable
 from roar_publisher.registry.store.graphs import INDEX_TABLES, delete_discarded, discard_graph
 from roar_publisher.registry.store.lineage_words import Word
@@ -31,6 +30,7 @@ from tests.support.registry.postgres import Postgres
 from tests.unit.registry.test_costs import counted
 
 BEFORE_INDEX = next(number for number, script in enumerate(MIGRATIONS) if "index_phase" in script)
+P = ParamSpec("P")
 T = TypeVar("T")
 pytestmark = pytest.mark.anyio
 
@@ -161,8 +161,8 @@ async def test_a_lineage_that_cannot_be_indexed_holds_up_no_other(
     repaired = False
     monkeypatch.setattr(indexing, "_jobs", fail)
 
-    async def write(operation: Callable[[Connection, float], T], now: float, /) -> T:
-        return store.write(operation, now)
+    async def write(operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return store.write(operation, *args, **kwargs)
 
     class Waited(indexing.Changes):
         async def wait(self, seconds: float) -> None:
@@ -178,7 +178,7 @@ async def test_a_lineage_that_cannot_be_indexed_holds_up_no_other(
     done: list[list[str]] = []
     monkeypatch.setattr(indexing, "DELAY_SECONDS", 0)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(indexing.index_forever, write, lambda: 0.0, Waited())
+        tasks.start_soon(indexing.index_forever, write, Waited())
     assert done == [[broken], []]
     assert caplog.text.count("cannot be indexed: no such text") == 1
 

@@ -1,7 +1,7 @@
 """Limits of every moment: open sessions, what one session stages, and what a client sends in a minute."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 import anyio
 import httpx2
@@ -15,7 +15,7 @@ from roar_publisher.registry.data import Store
 from roar_publisher.registry.lineages.registration import LIFETIME
 from roar_publisher.registry.lineages.sweeping import sweep_forever, sweep_slice
 from roar_publisher.registry.server.metrics import Metrics
-from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.database import Connection, Operation
 from roar_publisher.registry.store.users import remove_user
 from tests.support.registry.harness import (
     NO_AUTH,
@@ -33,6 +33,7 @@ from tests.support.registry.people import Bearer, Ssh
 
 pytestmark = pytest.mark.anyio
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 OPEN = "/api/v1/registration-sessions"
@@ -157,8 +158,8 @@ async def test_open_sessions_and_what_they_staged_are_figures(store: Store) -> N
     await done.add_jobs(job(7))
     await done.finalize()
 
-    async def write(operation: Callable[[Connection, float], T], now: float, /) -> T:
-        return store.write(operation, now)
+    async def write(operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return store.write(operation, *args, **kwargs)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(sweep_forever, write, clock, lambda: None, metrics.staged)

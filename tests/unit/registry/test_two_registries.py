@@ -208,9 +208,10 @@ async def test_both_sweep_and_index_at_once_and_everything_is_done_once(
     later = START + LIFETIME + 1
 
     async def work(store: Store) -> None:
-        for operation in (sweep_slice, index_slice):
-            while await anyio.to_thread.run_sync(store.write, operation, later):
-                pass
+        while await anyio.to_thread.run_sync(store.write, sweep_slice, later):
+            pass
+        while await anyio.to_thread.run_sync(store.write, index_slice):
+            pass
 
     async with anyio.create_task_group() as tasks:
         for store in stores:
