@@ -261,7 +261,10 @@ def test_a_stop_signal_lets_all_workers_finish(tmp_path: Path, postgres: Postgre
         statuses = [status_of(opening) for opening in openings]
         assert statuses.count(201) >= OPENINGS - BACKGROUND_CALLS
         assert {*statuses} <= {201, 503, None}  # others may have arrived after the signal
-        assert registry.ended() == (0, "")
+        code, said = registry.ended()
+        assert code == 0
+        # What deletes expired data gives up waiting for the lock, if this machine takes long to come here.
+        assert [line for line in said.splitlines() if "lock timeout" not in line] == []
 
 
 def status_of(reply: Future[httpx2.Response]) -> int | None:
