@@ -47,7 +47,7 @@ def _dispatch(arguments: Sequence[str]) -> int:
 def _report(error: BaseException, arguments: Sequence[str]) -> int:
     from roar_publisher.cli.failure import report_error
 
-    return report_error(error, as_json="--json" in arguments)
+    return report_error(error, as_json="--json" in arguments, typed=arguments[1:])
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ command line (`UsageProblem`). Exceptions of libraries are translated where the 
 `cli.failure` turns one of these errors into text and `cli.exit_codes` into an exit code.
 """
 
+from collections.abc import Collection
 from enum import Enum, auto
 from typing import Any, NamedTuple
 
@@ -36,13 +37,14 @@ class Diagnostics(NamedTuple):
     """The command to type next, or the choice to make."""
 
 
-def sentence(text: str) -> str:
+def sentence(text: str, names: Collection[str] = ()) -> str:
     """Return the text as a sentence, with a capital and a full stop.
 
-    The first letter becomes a capital only if the first word is plain letters. File names, URLs and options stay as
-    they are.
+    The first letter becomes a capital only if the first word is plain letters and none of `names`. File names, URLs and
+    options stay as they are.
     """
-    if text.partition(" ")[0].isalpha():
+    first = text.partition(" ")[0]
+    if first.isalpha() and first not in names:
         text = text[:1].upper() + text[1:]
     return text + ("" if text.endswith((".", "!", "?")) else ".")
 

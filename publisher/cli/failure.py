@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Collection
 
 import click
 
@@ -19,9 +20,10 @@ DEBUG = "ROAR_DEBUG"
 """Set to 1 to show where a defect occurred."""
 
 
-def report_error(error: BaseException, *, as_json: bool) -> int:
+def report_error(error: BaseException, *, as_json: bool, typed: Collection[str] = ()) -> int:
     """Print what happened, what is kept and what to type next. Return the exit code.
 
+    typed: the arguments of the command. A message may begin with one, which stays as the user has typed it.
     The text goes to stderr. With `as_json`, it is the last line of stdout instead, unless stdout is what failed.
     """
     out, err = Output(sys.stdout), Output(sys.stderr)
@@ -44,7 +46,7 @@ def report_error(error: BaseException, *, as_json: bool) -> int:
         )
         out.line(json.dumps(event.as_dict()))
     else:
-        what = sentence(texts.what)
+        what = sentence(texts.what, typed)
         _write_sentences(err, what if code is ExitCode.STOPPED else f"Error: {what}")
         _write_sentences(err, texts.kept)
         if texts.next_step:

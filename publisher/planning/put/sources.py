@@ -182,7 +182,9 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
 
 def _regular(path: Path, typed: str) -> Source:
     if not path.is_file():
-        raise UsageProblem(f"the source {shown(typed)} is neither a file nor a folder")
+        raise UsageProblem(
+            f"the source {shown(typed)} is neither a file nor a folder", next_step="name a file or a folder"
+        )
     return Source(path, path.name)
 
 
@@ -234,7 +236,10 @@ def _by_digest(database: RoarDatabase, digest: str) -> Source:
         )
     )
     if not found:
-        raise UsageProblem(f"{digest} is neither a file nor the blake3 digest of an artifact that roar knows")
+        raise UsageProblem(
+            f"{digest} is neither a file nor the blake3 digest of an artifact that roar knows",
+            next_step="check the path, or name a step whose outputs to upload (@3)",
+        )
     if len(found) > 1:
         raise UsageProblem(f"{digest} is the beginning of several artifacts' digests", next_step="type more of it")
     artifact, whole = found[0]

@@ -3,9 +3,11 @@
 import ast
 import re
 from functools import cache
+from pathlib import Path
 
 import pytest
 
+from roar_publisher.__main__ import run
 from roar_publisher.cli.failure import report_error
 from roar_publisher.state.errors import LocalProblem, PublisherError
 from roar_publisher.state.meanings import MEANINGS
@@ -123,3 +125,19 @@ def test_one_function_makes_sentences_of_an_error(capsys: pytest.CaptureFixture[
     error = LocalProblem("the disk is full", kept="Nothing was sent or kept.", next_step="free some space")
     assert report_error(error, as_json=False) == 1
     assert capsys.readouterr().err == "Error: The disk is full.\nNothing was sent or kept.\nNext: free some space\n"
+
+
+@pytest.mark.parametrize(("typed", "first"), [(["--json", "nosuch"], "nosuch"), (["other"], "Nosuch"), ([], "Nosuch")])
+def test_what_the_user_typed_is_repeated_as_it_is(
+    capsys: pytest.CaptureFixture[str], typed: list[str], first: str
+) -> None:
+    report_error(LocalProblem("nosuch cannot be read"), as_json=False, typed=typed)
+    assert capsys.readouterr().err == f"Error: {first} cannot be read.\n"
+
+
+def test_the_arguments_of_a_command_line_are_what_was_typed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["verify", "--receipt", "nosuch"])
+    assert capsys.readouterr().err.startswith("Error: nosuch cannot be read")
