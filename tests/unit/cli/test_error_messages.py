@@ -127,6 +127,12 @@ def test_one_function_makes_sentences_of_an_error(capsys: pytest.CaptureFixture[
     assert capsys.readouterr().err == "Error: The disk is full.\nNothing was sent or kept.\nNext: free some space\n"
 
 
+def test_a_step_before_resuming_ends_so_that_the_command_can_follow() -> None:
+    """`publishing.errors` puts the command there, so that no alternative to resuming stands before it."""
+    steps = {step for _module, step in messages()["next_step"] if re.search(r"(?<!-)\bresume\b", step)}
+    assert {step for step in steps if not step.endswith(", then resume")} == set()
+
+
 @pytest.mark.parametrize(("typed", "first"), [(["--json", "nosuch"], "nosuch"), (["other"], "Nosuch"), ([], "Nosuch")])
 def test_what_the_user_typed_is_repeated_as_it_is(
     capsys: pytest.CaptureFixture[str], typed: list[str], first: str
