@@ -116,9 +116,12 @@ def with_accounts(*, new: bool = False) -> Callable[[Callable[..., str]], Callab
         @data_option
         @wraps(command)
         def run(*args: Any, data: Path, **kwargs: Any) -> None:
+            made = new and _database() is None and not _has_accounts(data)
             with open_accounts(data, new=new) as accounts:
                 text = command(accounts, *args, **kwargs)
             click.echo(text)
+            if made:
+                click.echo(f"This is the first account of a new registry, in {data}; --data names another.", err=True)
 
         return run
 
@@ -150,11 +153,11 @@ def open_accounts(data: Path, *, new: bool = False) -> Iterator["Accounts"]:
     command changes nothing.
     """
     from roar_publisher.registry.store.errors import AlreadyExists, NotFound, StoreError
-    from roar_publisher.registry.store.users import DATABASE_NAME, Accounts
+    from roar_publisher.registry.store.users import Accounts
 
     try:
         database = chosen_database()
-        if database is None and not new and not (data / DATABASE_NAME).exists():
+        if database is None and not new and not _has_accounts(data):
             raise _no_accounts(data)
         accounts = Accounts.open(data, database)
         try:
@@ -166,6 +169,12 @@ def open_accounts(data: Path, *, new: bool = False) -> Iterator["Accounts"]:
         raise UsageProblem(str(error), next_step=next_step) from error
     except (OSError, StoreError) as error:
         raise data_problem(data, "accounts", error) from error
+
+
+def _has_accounts(data: Path) -> bool:
+    from roar_publisher.registry.store.users import DATABASE_NAME
+
+    return (data / DATABASE_NAME).exists()
 
 
 def data_problem(data: Path, part: str, error: Exception) -> LocalProblem:

@@ -57,6 +57,15 @@ def admin(tmp_path: Path) -> Admin:
     return admin
 
 
+def test_who_makes_a_new_registry_by_its_first_account_learns_where(tmp_path: Path) -> None:
+    """A registry that serves has other data, if --data was forgotten."""
+    admin = Admin(tmp_path / "data")
+    for arguments in (("user", "add", "alice"), ("user", "add", "bob")):
+        result = admin.run(*arguments)
+        assert result.exit_code == 0
+        assert (f"a new registry, in {admin.data}" in result.stderr) is ("alice" in arguments)
+
+
 def test_a_token_is_printed_once_and_works_while_the_registry_runs(admin: Admin) -> None:
     with served(admin.data) as url:
         result = admin.run("token", "issue", "alice", "--ttl", "60")
