@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from roar_publisher.cli.registry.data import data_option, data_problem, json_option, require_registry
+from roar_publisher.registry.accounts.signin_file import last_address
 from roar_publisher.registry.receipt_keys import RECEIPT_KEYS_NAME, ReceiptKeys
 from roar_publisher.registry.store.private_data import MAIN_FILES, secure_folder
 
@@ -44,8 +45,10 @@ def rotate_key(data: Path) -> None:
     """
     with _keys(data) as keys:
         key = keys.rotate()
+    address = last_address(data) or "URL"
     click.echo(
-        f"{key.keyid} signs receipts now. Clients report it, and accept it with `registry trust --receipt-keys`."
+        f"{key.keyid} signs receipts now. Clients report it, and accept it with: "
+        f"roar registry trust {address} --receipt-keys"
     )
 
 

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from roar_publisher.cli.registry.command import registry as command
 from roar_publisher.glaas.envelope import ReceiptEnvelope
 from roar_publisher.lineage.statement import Statement, read_statement
+from roar_publisher.registry.accounts.signin_file import ADDRESS
 from roar_publisher.registry.backup import make_backup, restore_backup
 from roar_publisher.registry.data import DATABASE_NAME, Store
 from roar_publisher.registry.lineages import receipts
@@ -150,7 +151,10 @@ def test_commands_show_and_rotate_the_key_of_a_registry(tmp_path: Path) -> None:
     first = works("show")
     assert first == works("show")
     assert first.endswith(" current\n")
-    keyid = works("rotate").split()[0]
+    (tmp_path / "data" / ADDRESS).write_text("https://registry.example")
+    rotated = works("rotate")
+    assert rotated.endswith(": roar registry trust https://registry.example --receipt-keys\n")
+    keyid = rotated.split()[0]
     shown = json.loads(works("show", "--json"))
     assert (shown[0]["keyid"], [each["current"] for each in shown]) == (keyid, [True, False])
     assert works("show").splitlines()[1] == first.replace("current", "retired").strip()
