@@ -5,7 +5,7 @@ own configuration (git-lfs) is used. A filter from the repository's is replaced 
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from roar_publisher.lineage.git.repository import head_of, repository_of
@@ -13,9 +13,15 @@ from roar_publisher.lineage.git.run import NO_SETTINGS, GitResult, run_git, unre
 from roar_publisher.planning.put.hooks import hook_settings
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.reasons import Reason
+from roar_publisher.storage.source import shown
 
 STATUS_SECONDS = 60.0
 """Seconds that git may take to compare the work tree with the commit."""
+MOST_NAMED = 3
+"""How many changed files an error names."""
+STATUS_COLUMNS = 3
+"""Characters before a path in what `git status` prints."""
+RENAMED = frozenset("RC")
 _OF_THE_REPOSITORY = ("local", "worktree")
 _SUBMODULE_MODE = "160000 "
 _LFS = "filter.lfs."
@@ -35,19 +41,30 @@ def clean_commit(root: Path) -> str:
             next_step="commit the code that made the files, then put them",
             reason=Reason.NO_COMMIT,
         )
-    if _changed(top):
+    if changed := list(_changed(top)):
+        paths = ", ".join(shown(path) for path in changed[:MOST_NAMED])
+        more = f" and {len(changed) - MOST_NAMED:,} more" if len(changed) > MOST_NAMED else ""
         raise UsageProblem(
-            "the repository has uncommitted changes, and a put records which commit its files come from",
+            f"the repository has uncommitted changes ({paths}{more}), "
+            "and a put records which commit its files come from",
             next_step="commit them (or list files that are not code in .gitignore), then put again",
         )
     return commit
 
 
-def _changed(top: Path) -> bool:
+def _changed(top: Path) -> Iterator[str]:
+    """Yield the paths below `top` that differ from the commit, or that it does not have."""
     # git itself would run in each submodule under that submodule's configuration.
     settings = _without_filters(top) | hook_settings(top)
-    status = _read(top, "status", "--porcelain=v1", "--ignore-submodules=dirty", settings=settings)
-    return bool(status) or any(_changed(submodule) for submodule in _submodules(top))
+    status = _read(top, "status", "--porcelain=v1", "-z", "--ignore-submodules=dirty", settings=settings)
+    entries = iter(status.split("\0"))
+    for entry in entries:
+        if entry:
+            yield entry[STATUS_COLUMNS:]
+            if RENAMED & {*entry[:STATUS_COLUMNS]}:
+                next(entries, None)  # the name that it had
+    for submodule in _submodules(top):
+        yield from (str(submodule.relative_to(top) / path) for path in _changed(submodule))
 
 
 def _submodules(top: Path) -> list[Path]:

@@ -40,6 +40,23 @@ def test_only_a_clean_tree_has_a_commit(root: Path, tmp_path: Path) -> None:
     assert caught.value.reason == "no commit"
 
 
+def test_the_error_names_what_is_not_committed(root: Path, tmp_path: Path) -> None:
+    """Receipts, fetched files and summaries of jobs are often written into the work tree."""
+    add_submodule(root, tmp_path)
+    commit(root)
+    git("mv", "data.txt", "renamed", cwd=root)
+    for name in ("restored/a", "r\u00e9sum\u00e9\n.md", "inner/new"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).touch()
+    with pytest.raises(UsageProblem) as caught:
+        clean_commit(root)
+    assert "(renamed, restored/, r\u00e9sum\u00e9\\n.md and 1 more)" in caught.value.what
+    git("reset", "--quiet", "--hard", cwd=root)
+    git("clean", "--quiet", "-d", "--force", cwd=root)
+    with pytest.raises(UsageProblem, match=r"\(inner/new\)"):
+        clean_commit(root)
+
+
 def test_an_unreadable_repository_is_not_reported_as_one_without_a_commit(root: Path) -> None:
     (root / ".git" / "HEAD").write_bytes(b"")
     with pytest.raises(LocalProblem, match="git cannot read the repository") as caught:
