@@ -18,7 +18,7 @@ from roar_publisher.registry.data import DATABASE_NAME, SECRET_NAME, SECRET_SIZE
 from roar_publisher.registry.receipt_keys import RECEIPT_KEYS_NAME
 from roar_publisher.registry.store import accounts_schema, schema, users
 from roar_publisher.registry.store.copies import check_copy, copy_file, kept_from_registries
-from roar_publisher.registry.store.errors import StoreError, StoreUnavailable
+from roar_publisher.registry.store.errors import DataExists, InvalidBackup, StoreError
 from roar_publisher.registry.store.private_data import make_private_file, secure_folder, sync_folder
 
 ACCOUNTS_NAME = users.DATABASE_NAME
@@ -66,11 +66,22 @@ def make_backup(data: Path, file: Path, copy_lineages: Callable[[Path], None]) -
 def restore_backup(file: Path, data: Path, *, force: bool) -> None:
     """Put a backup into `data`, after it was checked. With `force`, it takes the place of what is there.
 
-    If this is interrupted, repeat it, with `force` if some files were put there. Raises `StoreError`:
-    `StoreUnavailable` if a registry runs there, or if there is one and `force` is not set; `NewerSchemaError` for the
-    backup of a later release. Raises OSError.
+    If this is interrupted, repeat it, with `force` if some files were put there. Raises `StoreError`: `DataInUse` if a
+    registry runs there, `DataExists` if there is one and `force` is not set, `InvalidBackup`, and `NewerSchemaError`
+    for the backup of a later release. Raises OSError.
     """
+    made = not data.exists()
     secure_folder(data)
+    try:
+        _restore(file, data, force=force)
+    except BaseException:
+        if made:
+            with suppress(OSError):
+                data.rmdir()
+        raise
+
+
+def _restore(file: Path, data: Path, *, force: bool) -> None:
     with _replacing(data, force=force):
         pass  # before the backup is unpacked, which takes minutes if it is large
     for left in data.glob(f"{_UNPACKED}*"):  # by a restore that was killed: a copy of everything, keys included
@@ -78,8 +89,13 @@ def restore_backup(file: Path, data: Path, *, force: bool) -> None:
     with TemporaryDirectory(dir=data, prefix=_UNPACKED) as folder:
         parts = Path(folder)
         _unpack(file, parts)
-        for name in MEMBERS:
-            _check(parts, name)
+        try:
+            for name in MEMBERS:
+                _check(parts, name)
+        except StoreError as error:
+            if type(error) is not StoreError:  # for which the file is not at fault
+                raise
+            raise InvalidBackup(f"{file} is damaged: {error}") from error
         with _replacing(data, force=force):
             for name in MEMBERS:
                 for beside in _BESIDE:
@@ -96,7 +112,7 @@ def _replacing(data: Path, *, force: bool) -> Iterator[None]:
     """Keep registries from starting in `data` during the block. Raises as `restore_backup`."""
     with kept_from_registries(data / DATABASE_NAME):
         if not force and any((data / name).exists() for name in MEMBERS):
-            raise StoreUnavailable("there is a registry already; --force replaces it")
+            raise DataExists("there is a registry already; --force replaces it")
         yield
 
 
@@ -135,18 +151,22 @@ def _remove_abandoned(folder: Path) -> None:
 
 def _unpack(file: Path, folder: Path) -> None:
     try:
-        with tarfile.open(file, "r:") as archive:
+        content = file.open("rb")
+    except OSError as error:
+        raise InvalidBackup(f"{file} cannot be read: {error.strerror}") from error
+    try:
+        with content, tarfile.open(fileobj=content, mode="r:") as archive:
             for name in (*MEMBERS, *(name for name in IF_THERE if name in archive.getnames())):
                 source = archive.extractfile(archive.getmember(name))
                 if source is None:
-                    raise StoreError(f"{file} is no backup: {name} in it is no file")
+                    raise InvalidBackup(f"{file} is no backup: {name} in it is no file")
                 make_private_file(folder / name)
                 with (folder / name).open("wb") as written:
                     shutil.copyfileobj(source, written)
                     written.flush()
                     os.fsync(written.fileno())
     except (tarfile.TarError, KeyError) as error:
-        raise StoreError(f"{file} is no backup of a registry, or damaged: {error}") from error
+        raise InvalidBackup(f"{file} is no backup of a registry, or damaged: {error}") from error
 
 
 def _check(folder: Path, name: str) -> None:

@@ -180,7 +180,9 @@ def _has_accounts(data: Path) -> bool:
 def data_problem(data: Path, part: str, error: Exception) -> LocalProblem:
     """Return the problem for an error of the registry's files in `data`. `part` is the part that cannot be used."""
     from roar_publisher.registry.store.errors import (
+        DataExists,
         DataInUse,
+        InvalidBackup,
         NewerSchemaError,
         OldSQLiteError,
         StoreError,
@@ -200,6 +202,10 @@ def data_problem(data: Path, part: str, error: Exception) -> LocalProblem:
             next_step = "check that PostgreSQL runs, and that --database names a database that you may use"
         case UnsafeData():
             problem, next_step = f"the registry's data is not private: {error}", error.remedy
+        case InvalidBackup():
+            problem, next_step = str(error), "name another backup"
+        case DataExists():
+            next_step = "choose another --data, or replace it with --force"
         case DataInUse():
             next_step = "stop the other registry, or choose another --data"
         case OldSQLiteError():

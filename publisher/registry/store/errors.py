@@ -13,6 +13,14 @@ class TooLong(StoreError):
     """A text is longer than the engine takes where it is looked up by it. Trying again cannot help."""
 
 
+class DataExists(StoreUnavailable):
+    """There is a registry where another one was to be put."""
+
+
+class InvalidBackup(StoreError):
+    """A file is not the backup of a registry, or is damaged, or cannot be read."""
+
+
 class DataInUse(StoreUnavailable):
     """Another registry runs on this data."""
 

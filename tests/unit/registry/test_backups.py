@@ -270,11 +270,20 @@ def test_a_damaged_backup_changes_nothing(
 def test_a_damaged_page_and_a_later_schema_are_found(file: Path, tmp_path: Path) -> None:
     kept = file.read_bytes()
     changed(file, DATABASE_NAME, lambda content: content[:8192] + b"\xff" * 4096 + content[12288:])
-    assert "cannot be used" in problem("restore", file, "--data", tmp_path / "new")
+    assert "a.tar is damaged: " in problem("restore", file, "--data", tmp_path / "new")
     file.write_bytes(kept)
     changed(file, DATABASE_NAME, lambda content: content[:60] + (999).to_bytes(4, "big") + content[64:])
     assert "schema 999" in problem("restore", file, "--data", tmp_path / "new")
-    assert not list((tmp_path / "new").iterdir())
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_remedy_of_a_restore_fits_its_cause(file: Path, tmp_path: Path) -> None:
+    empty, missing = tmp_path / "empty.tar", tmp_path / "missing.tar"
+    empty.touch()
+    for wrong in (empty, missing):
+        assert problem("restore", wrong, "--data", tmp_path / "new").endswith("(next: name another backup)")
+    assert "or replace it with --force" in problem("restore", file, "--data", tmp_path / "data")
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_backup_that_fails_leaves_the_earlier_one(file: Path, tmp_path: Path) -> None:
