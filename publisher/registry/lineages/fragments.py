@@ -83,11 +83,12 @@ def page(connection: Connection, session_id: int, after: int) -> list[FragmentBa
 def find_session(connection: Connection, access: FragmentAccess) -> FragmentSession:
     """Return the session that the token belongs to. Raises `Refusal` (404) if there is none with this name and token.
 
-    A wrong token gets the same reply as a missing session.
+    A wrong token gets the same reply as a missing session, and so does a session that is not kept any more: a part of
+    its batches may be deleted already.
     """
     session = fragments.find_session(connection, access.name)
     token_hash = hashlib.sha256(access.token.encode()).hexdigest()
-    if session is None or not hmac.compare_digest(session.token_hash, token_hash):
+    if session is None or not hmac.compare_digest(session.token_hash, token_hash) or not _is_kept(session, access.now):
         raise Refusal(HTTPStatus.NOT_FOUND, "there is no fragment session with this id and token")
     return session
 
@@ -98,6 +99,10 @@ def live_session(connection: Connection, access: FragmentAccess) -> FragmentSess
     if session.expires_at <= access.now:
         raise Refusal(HTTPStatus.FORBIDDEN, "this fragment session has expired: renew it")
     return session
+
+
+def _is_kept(session: FragmentSession, now: float) -> bool:
+    return session.expires_at >= now - KEPT_SECONDS
 
 
 def _bounded(seconds: float) -> float:
