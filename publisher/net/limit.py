@@ -97,7 +97,7 @@ class AdaptiveLimit:
     def __init__(self, most: int) -> None:
         self.most = most
         self._limit = float(min(FIRST_LIMIT, most))  # only _learn writes it
-        self._in_flight = 0  # only slot writes it
+        self._in_flight = 0  # those that have a slot, or are about to begin with one
         self._round = 0  # incremented by each reduction
         self._doubling = True  # until the first reduction
         self._untried = True  # until several requests were sent together
@@ -113,18 +113,10 @@ class AdaptiveLimit:
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[Slot]:
         """Wait for a slot in FIFO order. Leaving the block releases it, also on cancellation."""
-        while self._in_flight >= self.current:
-            ready = anyio.Event()
-            self._waiting.append(ready)
-            try:
-                await ready.wait()
-            except BaseException:
-                if ready.is_set():  # the slot that was offered to this task goes to another one
-                    self._wake()
-                else:
-                    self._waiting.remove(ready)
-                raise
-        self._in_flight += 1
+        if self._waiting or self._in_flight >= self.current:
+            await self._wait_for_slot()
+        else:
+            self._in_flight += 1
         slot = Slot(self._round, self._in_flight)
         try:
             yield slot
@@ -132,6 +124,19 @@ class AdaptiveLimit:
             self._in_flight -= 1
             self._learn(slot)
             self._wake()
+
+    async def _wait_for_slot(self) -> None:
+        ready = anyio.Event()
+        self._waiting.append(ready)
+        try:
+            await ready.wait()
+        except BaseException:
+            if ready.is_set():  # the slot that this task was given goes to another one
+                self._in_flight -= 1
+                self._wake()
+            else:
+                self._waiting.remove(ready)
+            raise
 
     def _learn(self, slot: Slot) -> None:
         if slot.was_congested:
@@ -174,7 +179,7 @@ class AdaptiveLimit:
         self._limit = max(1.0, self._limit * factor)
 
     def _wake(self) -> None:
-        room = self.current - self._in_flight
-        while room > 0 and self._waiting:
+        """Give free slots to those that wait, in turn: whoever comes before they run must not take them."""
+        while self._in_flight < self.current and self._waiting:
+            self._in_flight += 1
             self._waiting.popleft().set()
-            room -= 1

@@ -116,6 +116,21 @@ async def test_slots_are_limited_and_given_in_fifo_order() -> None:
     assert order == list(range(9))
 
 
+async def test_whoever_sends_one_request_after_another_lets_those_pass_that_wait() -> None:
+    limit, order = AdaptiveLimit(1), list[str]()
+
+    async def send(name: str) -> None:
+        for _ in range(3):
+            async with limit.slot():
+                order.append(name)
+                await checkpoint()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(send, "a")
+        tasks.start_soon(send, "b")
+    assert [*order[:6:2], *order[1:6:2]] in ([*"aaabbb"], [*"bbbaaa"])
+
+
 async def test_a_waiter_that_is_cancelled_as_its_turn_comes_passes_the_slot_on() -> None:
     limit = AdaptiveLimit(1)
     served: list[str] = []
