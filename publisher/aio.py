@@ -11,7 +11,7 @@ from typing import Literal, Protocol, TypeVar, Unpack, overload
 from anyio import CancelScope, create_task_group, from_thread, get_cancelled_exc_class, sleep, sleep_forever
 from anyio.lowlevel import checkpoint
 
-from roar_publisher.blocking import in_thread
+from roar_publisher.blocking import in_thread, in_thread_of_its_own
 from roar_publisher.events import Event, Fetched, Published
 from roar_publisher.publishing.arguments import (
     OnProgress,
@@ -264,7 +264,7 @@ async def _carry_out(call: _Stoppable[T]) -> T:
     async def run() -> None:
         with CancelScope(shield=True):
             try:
-                results.append(await in_thread(call.run))
+                results.append(await in_thread_of_its_own(call.run))
             except Exception as error:
                 errors.append(error)
         scope.cancel()

@@ -39,6 +39,14 @@ async def in_thread_while_wanted(call: Callable[P, T], *args: P.args, **kwargs: 
     return await _in_thread(functools.partial(call, *args, **kwargs), None, abandon=True)
 
 
+async def in_thread_of_its_own(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a blocking call as `in_thread`, but not in one of the threads that the program's other calls share.
+
+    For one that takes minutes, of which there may be many.
+    """
+    return await _in_thread(functools.partial(call, *args, **kwargs), CapacityLimiter(1))
+
+
 def one_at_a_time() -> RunBlocking:
     """Return a runner like `in_thread` that runs one call at a time, because an SQLite connection has one user."""
     limiter = CapacityLimiter(1)
