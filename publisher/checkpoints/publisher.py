@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from typing import Literal, Self
 
 from msgspec.structs import replace
@@ -70,7 +70,8 @@ class CheckpointPublisher:
         folder, self._series = open_series(self._settings)
         self._every, self._best, self._sign = every, best, 1 if mode == "min" else -1
         self._most, self._on_skip = max_pending_bytes, on_skip
-        self._pid, self._lock = os.getpid(), Lock()
+        self._pid = os.getpid()
+        self._lock = RLock()  # a signal handler may submit, or close, while its thread submits
         self._held: dict[str, HeldFiles] = {}  # by path, what was submitted last
         self._in_place: set[str] = set()  # paths that are rewritten in place
         earlier = sorted(
@@ -113,9 +114,10 @@ class CheckpointPublisher:
             since = None if self._last_step is None else step - self._last_step
             if since is not None and 0 <= since < self._every and not pin:
                 return None
+            earlier = list(self._open.values())  # without what a signal handler submits meanwhile, which is newer
             record = self._hold(files, step, numbers, pinned=pin)
             skipped = self._ended()
-            superseded = [one for one in self._open.values() if self._is_superseded(one, record)]
+            superseded = [one for one in earlier if one.name in self._open and self._is_superseded(one, record)]
             taken = self._has_room(record, superseded)
             if taken:
                 record = self._accept(record)
@@ -211,7 +213,7 @@ class CheckpointPublisher:
         """Skip a checkpoint for a newer one. Return False if the daemon has taken it."""
         if not self._series.move(superseded.name, WAITING, DONE):
             return False
-        del self._open[superseded.name]
+        self._open.pop(superseded.name, None)
         return True
 
     def _worth(self, record: Record) -> float:
@@ -238,7 +240,7 @@ class CheckpointPublisher:
         if self._most is None:
             return True
         gone = {one.name for one in superseded}
-        pending = [one.size for one in self._open.values() if one.name not in gone]
+        pending = [one.size for one in list(self._open.values()) if one.name not in gone]
         return sum(pending) + record.size <= self._most
 
     def _ended(self) -> list[CheckpointStatus]:
@@ -246,7 +248,7 @@ class CheckpointPublisher:
         ended = []
         for name in list(self._open):
             if (one := self._series.read(DONE, name)) is not None:
-                del self._open[name]
+                self._open.pop(name, None)
                 if one.end != End.PUBLISHED and name not in self._failed:
                     ended.append(view(one, DONE))
                 self._failed.discard(name)

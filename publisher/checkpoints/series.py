@@ -21,6 +21,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import count
 from pathlib import Path, PurePath
 
 from msgspec.structs import replace
@@ -32,6 +33,7 @@ from roar_publisher.state.private import read_private
 
 FOLDER = "checkpoints"
 WAITING, TAKEN, DONE = "waiting", "taken", "done"
+_NUMBERS = count()
 
 
 class Series:
@@ -53,7 +55,7 @@ class Series:
 
     def add(self, record: Record) -> Record:
         """Journal a submitted checkpoint, under a name that no earlier one has. Raises OSError."""
-        new = self.folder / f".{os.getpid()}.new"
+        new = _draft(self.folder, "new")
         number = 0
         while True:
             number += 1
@@ -243,9 +245,14 @@ def _link(folder: StateFolder, roar_dir: Path) -> Path:
 
 def _replace(path: Path, content: bytes) -> None:
     """Replace a file atomically, without syncing it: that takes up to 50 ms while a training writes."""
-    new = path.with_name(f".{path.name}.{os.getpid()}.new")
+    new = _draft(path.parent, path.name)
     _write(new, content)
     os.replace(new, path)
+
+
+def _draft(folder: Path, name: str) -> Path:
+    """Return the path of a file to be written that no other thread or process writes, nor a caller of this one."""
+    return folder / f".{name}.{os.getpid()}.{next(_NUMBERS)}.new"
 
 
 def _write(path: Path, content: bytes) -> None:
