@@ -114,8 +114,8 @@ class Download(Struct, frozen=True):
     async def _list(self, store: ReadableStore, urls: Mapping[str, str]) -> None:
         """Look for many objects at once, if the store lists them in few requests. urls: their addresses, by key."""
         prefix = os.path.commonprefix(list(urls))  # noqa: RUF071  # keys begin alike, whatever their segments are
-        listed = await store.list_objects(prefix, len(urls)) or {}
-        self._listed.update((urls[key], stored) for key, stored in listed.items() if key in urls and stored.tag)
+        listed = await store.list_objects(prefix, urls) or {}
+        self._listed.update((urls[key], stored) for key, stored in listed.items() if stored.tag)
 
     async def _attempt(self, file: StoredFile, work: Callable[[], Awaitable[T]]) -> T | None:
         """Return the result of `work`, or tell of the problem of this file alone and return None."""

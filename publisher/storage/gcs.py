@@ -10,7 +10,7 @@ References: https://cloud.google.com/storage/docs/performing-resumable-uploads a
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from urllib.parse import quote
 
 from roar_publisher.net.exchange import Reply
@@ -97,17 +97,18 @@ class GcsStore(ObjectStore):
             return reply.status == 404
         return not self.is_unchanged(self._stored(reply), content, tag)
 
-    async def list_objects(self, prefix: str, lookups: int) -> Mapping[str, StoredObject] | None:
+    async def list_objects(self, prefix: str, wanted: Collection[str]) -> Mapping[str, StoredObject] | None:
         found: dict[str, StoredObject] = {}
         page = ""
         fields = "fields=items(name,size,generation),nextPageToken&maxResults=1000"
-        for _ in pages(lookups):
+        for _ in pages(len(wanted)):
             url = f"{self._objects}?prefix={quote(self.prefix + prefix, safe='')}&{fields}{page}"
             reply = await self._call("GET", url)
             if not reply.ok:  # listing may not be allowed
                 return None
             listed = read(reply, Page)
-            found.update((item.name.removeprefix(self.prefix), item.stored()) for item in listed.items or ())
+            keys = ((item.name.removeprefix(self.prefix), item) for item in listed.items or ())
+            found.update((key, item.stored()) for key, item in keys if key in wanted)
             if not listed.next_page_token:
                 return found
             page = "&pageToken=" + quote(listed.next_page_token, safe="")

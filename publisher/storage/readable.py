@@ -1,7 +1,7 @@
 """The reading side of object stores: what is there, and ranges of its bytes, which may not change meanwhile."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -36,10 +36,11 @@ class ReadableStore(ABC):
         Raises Rejected if it is no object, or if these credentials may not look.
         """
 
-    async def list_objects(self, prefix: str, lookups: int) -> Mapping[str, StoredObject] | None:
-        """Return the objects whose keys begin with `prefix`, or None if a few requests (`pages`) cannot list them.
+    async def list_objects(self, prefix: str, wanted: Collection[str]) -> Mapping[str, StoredObject] | None:
+        """Return those of the wanted objects that there are, or None if a few requests (`pages`) cannot list them.
 
-        lookups: the number of queries about single objects that the listing saves.
+        wanted: keys that begin with `prefix`, for each of which the listing saves a query. It may contain many others,
+        which are not kept.
         They may be outdated, and their checksums are missing.
         """
         return None

@@ -10,7 +10,7 @@ The blake3 of the whole object is stored in its metadata, so that an existing ob
 returns no comparable checksum.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from time import time
 
@@ -117,16 +117,17 @@ class S3Store(ObjectStore):
             return reply.status == 404
         return not self.is_unchanged(stored_in(self._accept(reply)), content, tag)
 
-    async def list_objects(self, prefix: str, lookups: int) -> Mapping[str, StoredObject] | None:
+    async def list_objects(self, prefix: str, wanted: Collection[str]) -> Mapping[str, StoredObject] | None:
         found: dict[str, StoredObject] = {}
         query = {"encoding-type": "url", "list-type": "2", "prefix": self.prefix + prefix}
-        for _ in pages(lookups):
+        for _ in pages(len(wanted)):
             reply = await self._ask("GET", query=query)
             if not reply.ok:  # listing may not be allowed
                 return None
             root = document_in(reply)
             listed = map(listed_in, root.iterfind("Contents"))
-            found.update((name.removeprefix(self.prefix), stored) for name, stored in listed)
+            keys = ((name.removeprefix(self.prefix), stored) for name, stored in listed)
+            found.update((key, stored) for key, stored in keys if key in wanted)
             if root.findtext("IsTruncated") != "true":
                 return found
             query["continuation-token"] = root.findtext("NextContinuationToken") or ""

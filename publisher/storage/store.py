@@ -5,7 +5,7 @@ size and checksum (`matches`), an upload by the parts that the store lists.
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import ClassVar
 
 from msgspec import Struct
@@ -20,8 +20,6 @@ from roar_publisher.storage.source import Content, Slice, shown
 
 LOOKUPS_PER_PAGE = 16
 """Concurrent queries about single objects that take as long as one page of a listing."""
-MOST_PAGES = 100
-"""Pages of 1,000 keys. Bounds the memory of `list_tags`."""
 LONGEST_KEY_BYTES = 1024
 """The limit of S3 and GCS, in UTF-8."""
 
@@ -103,12 +101,12 @@ class ObjectStore(ReadableStore):
         Returns False if these credentials may not look.
         """
 
-    async def list_tags(self, lookups: int) -> Mapping[str, str] | None:
-        """Return the keys below the destination and their tags, or None, as `list_objects`.
+    async def list_tags(self, wanted: Collection[str]) -> Mapping[str, str] | None:
+        """Return the tags of the wanted keys that there are, or None, as `list_objects`.
 
         Outdated results at worst cause an object to be sent again.
         """
-        found = await self.list_objects("", lookups)
+        found = await self.list_objects("", wanted)
         return None if found is None else {key: stored.tag for key, stored in found.items()}
 
     @abstractmethod
@@ -213,8 +211,8 @@ class ObjectStore(ReadableStore):
 
 
 def pages(lookups: int) -> range:
-    """Return the page numbers of a listing that `ObjectStore.list_tags` may read."""
-    return range(min(lookups // LOOKUPS_PER_PAGE, MOST_PAGES))
+    """Return the page numbers of a listing that may be read to save so many queries."""
+    return range(lookups // LOOKUPS_PER_PAGE)
 
 
 RENAME = "rename it to valid UTF-8, then put again"

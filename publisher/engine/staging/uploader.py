@@ -136,7 +136,7 @@ class ObjectUploader:
         """Store the missing ones of all rows."""
         done = len(rows) - len(missing)
         self._run.report(ObjectsPlanned(len(rows), done, _bytes(rows), _bytes(rows) - _bytes(missing)))
-        stored_tags = await self._store.list_tags(len(missing))
+        stored_tags = await self._store.list_tags({row.key for row in missing})
         await self._check_newest([row for row in missing if stored_tags is None or row.key in stored_tags])
         self._tags = {row.key: row.tag for row in rows}
         duplicates = _find_duplicates(rows)
@@ -161,7 +161,7 @@ class ObjectUploader:
 
     async def _lost(self, rows: Sequence[ObjectRow]) -> list[ObjectRow]:
         """Return the rows whose object is missing from the store or was overwritten there."""
-        stored_tags = await self._store.list_tags(len(rows)) or {}
+        stored_tags = await self._store.list_tags({row.key for row in rows}) or {}
         lost: list[ObjectRow] = []
 
         async def check(row: ObjectRow) -> None:

@@ -1,7 +1,7 @@
 """A download from a store in memory into a folder with a bystander, in ranges of a thousand bytes."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import anyio
@@ -39,8 +39,8 @@ class Store(ReadableStore):
         self.listed: dict[str, StoredObject] | None = None
         self.looks: list[str] = []
 
-    async def list_objects(self, prefix: str, lookups: int) -> Mapping[str, StoredObject] | None:
-        return self.listed
+    async def list_objects(self, prefix: str, wanted: Collection[str]) -> Mapping[str, StoredObject] | None:
+        return self.listed and {key: stored for key, stored in self.listed.items() if key in wanted}
 
     async def look(self, key: str) -> StoredObject | None:
         self.looks.append(key)
