@@ -20,6 +20,8 @@ LONGEST = 1000
 """Characters of a text that are shown."""
 WEB_ADDRESS = re.compile(r"https?://[\w.:/\[\]-]+", re.ASCII)
 """What is written as a link."""
+THEN = "; then: "
+"""Stands before the command that resumes (`publishing.errors`)."""
 OUTCOMES: Mapping[int, str] = {
     ExitCode.USAGE: "wrong usage",
     ExitCode.INTERRUPTED: "interrupted, resumable",
@@ -33,7 +35,10 @@ OUTCOMES: Mapping[int, str] = {
 @click.command()
 @click.argument("events", type=click.File("rb"))
 @click.option("--variables", is_flag=True, help="Print NAME=value lines instead.")
-def summary(events: BinaryIO, variables: bool) -> None:
+@click.option(
+    "--without-journal", is_flag=True, help="The journals end with the job: say to run it again, not to resume."
+)
+def summary(events: BinaryIO, variables: bool, without_journal: bool) -> None:
     """Describe a publish as Markdown. EVENTS is a file that --json wrote, or - for stdin.
 
     Reads that file only, and sends nothing. With --variables, those known of ROAR_PUBLISH_STATE (done, failed), _ID,
@@ -48,6 +53,8 @@ def summary(events: BinaryIO, variables: bool) -> None:
     Exit codes: 0 also for a publish that failed, 2 EVENTS cannot be read.
     """
     planned, notes, last = _facts(events)
+    if without_journal:
+        last = _without_journal(planned, last)
     if variables:
         text = _variables(planned, last)
     else:
@@ -81,6 +88,17 @@ def _facts(lines: Iterable[bytes]) -> tuple[dict[str, Any], list[str], dict[str,
     return planned, notes, last
 
 
+def _without_journal(planned: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the event that ended the publish without the commands that need its journal."""
+    publish_id = last.get("publish_id") or planned.get("publish_id")
+    kept, next_step = (str(last.get(name) or "") for name in ("kept", "next"))
+    if not publish_id or publish_id not in kept + next_step:
+        return dict(last)
+    before, then, _ = next_step.partition(THEN)
+    first = f"{before}; then " if then and publish_id not in before else ""
+    return {**last, "kept": "", "next": f"{first}run this job again"}
+
+
 def _variables(planned: Mapping[str, Any], last: Mapping[str, Any]) -> Iterator[str]:
     publish_id = last.get("publish_id") or planned.get("publish_id")
     state = {"published": "done", "detached": "", "dry-run": ""}.get(last.get("event", ""), "failed")
@@ -108,7 +126,7 @@ def _markdown(planned: Mapping[str, Any], last: Mapping[str, Any]) -> Iterator[s
             yield from _table(_failed(planned, last))
         case _:
             yield "### roar: ended without a result\n"
-            yield "What was acknowledged is kept. Run the job again.\n"
+            yield "Run the job again.\n"
             yield from _table([("Publish", _text(planned.get("publish_id")))])
 
 

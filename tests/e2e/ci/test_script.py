@@ -188,9 +188,11 @@ def test_a_page_that_cannot_be_written_does_not_change_how_it_ended(job: Job, to
     assert os.listdir(job.folder / "temp") == []
 
 
-def test_a_cancelled_job_stops_cleanly(job: Job, token: str) -> None:
-    """The runner signals the script, and nothing else."""
-    environ = job.environ(ROAR_ACCESS_TOKEN=token, ROAR_CI_REGISTRY="http://127.0.0.1:9")
+@pytest.mark.parametrize("visibility", ["private", "anonymous"])
+def test_a_cancelled_job_stops_cleanly(job: Job, token: str, visibility: str) -> None:
+    """The runner signals the script, and nothing else. A private publish was not planned by then."""
+    away = "http://127.0.0.1:9"
+    environ = job.environ(ROAR_ACCESS_TOKEN=token, ROAR_CI_REGISTRY=away, ROAR_CI_VISIBILITY=visibility)
     with subprocess.Popen(
         ["sh", str(SCRIPT)], cwd=job.desk.program.cwd, env=environ, stdout=subprocess.PIPE, text=True
     ) as popen:
@@ -201,6 +203,8 @@ def test_a_cancelled_job_stops_cleanly(job: Job, token: str) -> None:
     assert '"event": "waiting"' in waiting
     assert popen.returncode == 130
     assert "stopped, resumable" in job.summary
+    assert ("run this job again" in job.summary) is (visibility == "anonymous")
+    assert "resume" not in job.summary, "its journal is gone"
     assert job.variables["ROAR_PUBLISH_REASON"] == "interrupted"
     assert os.listdir(job.folder / "temp") == []
 

@@ -1,6 +1,7 @@
 """`roar summary`: Markdown and variables from the lines of `--json`, whose texts are anyone's."""
 
 import json
+from html import unescape
 from typing import Any
 
 import pytest
@@ -49,6 +50,25 @@ def summarised(*events: Any, options: tuple[str, ...] = ()) -> str:
 
 def failed(what: str, exit_code: int = 4) -> ErrorEvent:
     return ErrorEvent(what=what, kept="", next=what, reason="auth", exit_code=exit_code, publish_id="12345678")
+
+
+@pytest.mark.parametrize(
+    ("kept", "next_step", "shown"),
+    [
+        ("Publish 12345678 keeps all.", "roar publish --resume 12345678", "run this job again"),
+        ("", "sign in; then: roar publish --resume 12345678", "sign in; then run this job again"),
+        ("", "roar journal retry 12345678; then: roar journal list", "run this job again"),
+        ("Nothing was sent.", "commit them; then: put again", "commit them; then: put again"),
+    ],
+)
+def test_no_command_needs_a_journal_that_is_gone(kept: str, next_step: str, shown: str) -> None:
+    error = ErrorEvent(
+        what="it stopped", kept=kept, next=next_step, reason="offline", exit_code=3, publish_id="12345678"
+    )
+    text = unescape(summarised(PLANNED, error, options=("--without-journal",)))
+    assert f"| Next | {shown} |" in text
+    assert ("| Kept |" in text) is kept.startswith("Nothing")
+    assert f"| Next | {next_step} |" in unescape(summarised(PLANNED, error))
 
 
 def test_a_published_lineage_is_linked_and_counted() -> None:
