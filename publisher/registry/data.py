@@ -50,8 +50,13 @@ class Store(StoreDatabase):
         if database is not None:
             from roar_publisher.registry.store import postgres_schema  # psycopg is optional
 
-            tables: EngineConnection = postgres_schema.connect_lineages(database)
-            return cls._opened(tables, directory, database)
+            store = cls._opened(postgres_schema.connect_lineages(database), directory, database)
+            try:
+                postgres_schema.require_sessions(store, store.accounts)
+            except BaseException:
+                store.close()
+                raise
+            return store
         make_private_file(directory / DATABASE_NAME)  # SQLite gives the -wal and -shm files the same mode
         return cls._opened(connect_lineages(str(directory / DATABASE_NAME)), directory, None)
 

@@ -185,6 +185,7 @@ def data_problem(data: Path, part: str, error: Exception) -> LocalProblem:
         InvalidBackup,
         NewerSchemaError,
         OldSQLiteError,
+        SharedSessionsError,
         StoreError,
         WrongEncodingError,
     )
@@ -196,6 +197,8 @@ def data_problem(data: Path, part: str, error: Exception) -> LocalProblem:
     match error:
         case WrongEncodingError():
             next_step = "name a database in UTF-8 with --database: createdb -E UTF8 -T template0 roar"
+        case SharedSessionsError():
+            next_step = "name PostgreSQL itself with --database, or set pool_mode = session in PgBouncer"
         case NewerSchemaError():
             next_step = f"upgrade with `pip install -U roar-publisher`, or choose another {option}"
         case StoreError() if option == "--database":

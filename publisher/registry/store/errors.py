@@ -33,6 +33,10 @@ class WrongEncodingError(StoreError):
     """The database's encoding does not have every character."""
 
 
+class SharedSessionsError(StoreError):
+    """A proxy of connections gives each transaction another session of the database."""
+
+
 class OldSQLiteError(StoreError):
     """The SQLite of this Python does not know the statements of this release."""
 

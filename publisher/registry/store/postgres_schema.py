@@ -9,8 +9,8 @@ import re
 from collections.abc import Sequence
 
 from roar_publisher.registry.store import accounts_schema, schema, sqlite
-from roar_publisher.registry.store.database import Connection, EngineConnection, Writing
-from roar_publisher.registry.store.errors import NewerSchemaError, WrongEncodingError
+from roar_publisher.registry.store.database import Connection, EngineConnection, StoreDatabase, Writing
+from roar_publisher.registry.store.errors import NewerSchemaError, SharedSessionsError, WrongEncodingError
 from roar_publisher.registry.store.postgres import PostgresConnection, checked_address, translated_errors
 
 TYPES = (
@@ -49,6 +49,21 @@ def connect_accounts(url: str) -> PostgresConnection:
 def lock_accounts(connection: Connection) -> None:
     """Let a transaction on the lineages write the accounts, too, which are in the same database."""
     connection.execute("SELECT pg_advisory_xact_lock(:lock)", {"lock": ACCOUNTS_LOCK})
+
+
+def require_sessions(lineages: StoreDatabase, accounts: StoreDatabase) -> None:
+    """Raise `SharedSessionsError` if two connections, used in turn, have one session of the database.
+
+    Settings (`synchronous_commit`) and prepared statements would be lost then. A proxy that is busy with others may
+    escape this check.
+    """
+    if lineages.read(_backend) == accounts.read(_backend):
+        raise SharedSessionsError("a proxy of connections does not keep sessions whole")
+
+
+def _backend(connection: Connection) -> int:
+    (process,) = connection.execute("SELECT pg_backend_pid()").fetchone()
+    return int(process)
 
 
 def _connect(url: str, name: str, lock: int, migrations: Sequence[str]) -> PostgresConnection:

@@ -19,7 +19,7 @@ from roar_publisher.registry.data import Store
 from roar_publisher.registry.http.bounds import REPLY_BYTES
 from roar_publisher.registry.store import accounts_schema, schema, sessions, sqlite
 from roar_publisher.registry.store.database import Connection
-from roar_publisher.registry.store.errors import NewerSchemaError, StoreError, StoreUnavailable
+from roar_publisher.registry.store.errors import NewerSchemaError, SharedSessionsError, StoreError, StoreUnavailable
 from roar_publisher.registry.store.graphs import new_graph, newest_ids
 from roar_publisher.registry.store.postgres import PostgresConnection, checked_address, translated
 from roar_publisher.registry.store.postgres_schema import LINEAGES_LOCK
@@ -245,6 +245,18 @@ def test_a_connection_that_ended_while_nothing_used_it_is_replaced(
             write(new_graph)
         end_it()
         assert store.read(newest_ids).graphs == 3
+
+
+def test_a_pooler_that_gives_each_transaction_any_session_is_refused(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As PgBouncer in transaction mode, which takes the session that was used last."""
+    url = postgres.new_database()
+    with psycopg.connect(url, autocommit=True) as last, monkeypatch.context() as pooled:
+        pooled.setattr(PostgresConnection, "_connected", lambda self: last)
+        with pytest.raises(SharedSessionsError):
+            Store.open(tmp_path, url)
+    Store.open(tmp_path, url).close()
 
 
 def test_a_lack_of_descriptors_is_a_store_that_is_away(
