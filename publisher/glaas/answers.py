@@ -88,7 +88,7 @@ def judge_answer(status: int, document: object) -> Verdict:
     return Verdict.INTERMEDIARY if wordless else verdict
 
 
-def shown(status: int, authorization: str, secret: str) -> set[str]:
+def credentials_to_hide(status: int, authorization: str, secret: str) -> set[str]:
     """Return the credentials of a request, plain and URL-quoted, because a server may repeat them in an error.
 
     secret: a credential in the request's body; empty if there is none.

@@ -14,7 +14,7 @@ import anyio
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from roar_publisher.glaas.answers import WAITS, Answer, no_answer, shown
+from roar_publisher.glaas.answers import WAITS, Answer, credentials_to_hide, no_answer
 from roar_publisher.glaas.compression import REFUSES_COMPRESSED, Compression
 from roar_publisher.glaas.replies import ReplyBody
 from roar_publisher.glaas.signature import has_signature
@@ -165,7 +165,7 @@ class RegistryClient:
         request = _Request(method, path, sent, encoding, authorize, len(body or b""), without_slot, takes_long, early)
 
         def judge(reply: Reply) -> Answer[R]:
-            answer = Answer.of(reply, expect, shown(reply.status, request.authorization or "", secret))
+            answer = Answer.of(reply, expect, credentials_to_hide(reply.status, request.authorization or "", secret))
             return replace(answer, verdict=Verdict.REFUSED) if request.is_unreadable(reply) else answer
 
         renewals = 0

@@ -8,11 +8,11 @@ from msgspec import Struct, field
 from roar_publisher.lineage.jsontext import encode
 from roar_publisher.state.units import Kind, Unit
 
-BODY_LIMIT = 90 * 1024
+MAX_UNIT_BYTES = 90 * 1024
 """The most bytes of a unit's body; GLaaS parses about 100 kB. An item over the limit is sent alone."""
-ITEM_LIMIT = 100 * 1024 - 128
+MAX_ITEM_BYTES = 100 * 1024 - 128
 """The most bytes of an item that a registry reads (`protocol.md §4`), without what a request puts around it."""
-ITEM_LIMITS = {
+MAX_ITEMS = {
     Kind.COMPOSITE: 1,
     Kind.JOBS: 500,
     Kind.ARTIFACTS: 500,
@@ -38,7 +38,7 @@ class Batch(Struct):
         """Return whether the item may join. An empty batch takes any item."""
         if not self.items:
             return True
-        return len(self.items) < ITEM_LIMITS[self.kind] and self.size + len(item) + 1 <= BODY_LIMIT
+        return len(self.items) < MAX_ITEMS[self.kind] and self.size + len(item) + 1 <= MAX_UNIT_BYTES
 
     def add(self, item: str) -> None:
         self.items.append(item)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from msgspec.structs import replace
 
 from roar_publisher.lineage.artifacts import is_composite
-from roar_publisher.lineage.batches import ITEM_LIMIT, Batch, UnitWriter
+from roar_publisher.lineage.batches import MAX_ITEM_BYTES, Batch, UnitWriter
 from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.lineage.composites import composite_items
 from roar_publisher.lineage.database import RoarDatabase
@@ -125,7 +125,7 @@ class UnitBuilder:
             self._links.add(job.seq, kind, map(link, links))
         changed = self._redactor.total != before
         item = job_item(head, sent, self._git)
-        if len(item) > ITEM_LIMIT and job.job_type == PUT_TYPE:
+        if len(item) > MAX_ITEM_BYTES and job.job_type == PUT_TYPE:
             sent, changed = self._shortened(head, sent, sides[0]), True
             item = job_item(head, sent, self._git)
         captured = canonical_key(head, parent_step, captured_job, inputs, outputs)

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from roar_publisher.blake3_hashers import blake3_hasher
 from roar_publisher.glaas.items import ComponentItem, CompositeItem, HashItem
 from roar_publisher.lineage.artifacts import COMPOSITE_PREFIX, hash_entries, remote_source
-from roar_publisher.lineage.batches import BODY_LIMIT
+from roar_publisher.lineage.batches import MAX_UNIT_BYTES
 from roar_publisher.lineage.database import LINKED_ARTIFACTS, RoarDatabase, Row
 from roar_publisher.lineage.jsontext import encode, parse_json
 from roar_publisher.lineage.redaction.redactor import Redactor
@@ -24,7 +24,7 @@ from roar_publisher.state.reasons import Reason
 COMPONENTS_SENT = 1_000
 COMPONENTS_READ = 5_000
 # roar-cli measures a body that includes the session's hash: `"session_hash":"<64 digits>",`.
-_SIZE_LIMIT = BODY_LIMIT - 82
+_SIZE_LIMIT = MAX_UNIT_BYTES - 82
 _COMPONENT_ALGORITHMS = frozenset({"blake3", "sha256", "sha512", "md5", "composite-blake3", "composite-sha256"})
 NESTED = "composite"
 """The kind of a component that is a dataset itself; the index covers the files in it."""

@@ -86,7 +86,7 @@ def begin_writing(connection: sqlite3.Connection) -> None:
     In a worker thread, the wait ends once its caller is cancelled.
     """
     until = time.monotonic() + WRITE_TIMEOUT
-    _wait_for_others(connection, min(POLL_SECONDS, WRITE_TIMEOUT))
+    _set_busy_timeout(connection, min(POLL_SECONDS, WRITE_TIMEOUT))
     while True:
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -95,10 +95,10 @@ def begin_writing(connection: sqlite3.Connection) -> None:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
                 raise
         _check_cancelled()
-    _wait_for_others(connection, WRITE_TIMEOUT)
+    _set_busy_timeout(connection, WRITE_TIMEOUT)
 
 
-def _wait_for_others(connection: sqlite3.Connection, seconds: float) -> None:
+def _set_busy_timeout(connection: sqlite3.Connection, seconds: float) -> None:
     milliseconds = int(seconds * 1000)
     connection.execute(f"PRAGMA busy_timeout = {milliseconds}")
 

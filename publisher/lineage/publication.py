@@ -49,7 +49,7 @@ def with_publication(
     metadata: str | bytes | None,
     *,
     session_hash: str,
-    prepared_hash: str,
+    provisional_hash: str,
     jobs: Iterable[tuple[str, str]],
     now: float,
 ) -> str:
@@ -68,7 +68,7 @@ def with_publication(
     level["glaas"] = {
         "schema_version": SCHEMA_VERSION,
         "session_hash": session_hash,
-        "prepared_session_hash": prepared_hash,
+        "prepared_session_hash": provisional_hash,
         "published_at": now,
         "jobs": (place := token_hex(16)),
     }
@@ -97,11 +97,11 @@ class PublicationMarks:
             self._rows.close()
             raise
 
-    def mark_published(self, *, session_id: int, session_hash: str, prepared_hash: str, now: float) -> None:
+    def mark_published(self, *, session_id: int, session_hash: str, provisional_hash: str, now: float) -> None:
         """Stamp `synced_at` on what was published, and note the publication in the session's metadata.
 
         session_hash: the hash that the server returned.
-        prepared_hash: the provisional hash, from which the remote uids are derived.
+        provisional_hash: the provisional hash, from which the remote uids are derived.
         now: in seconds since the epoch.
 
         Runs in one short transaction. Repeating it with the same arguments changes nothing. Rows that were deleted
@@ -116,7 +116,7 @@ class PublicationMarks:
             if row is not None:
                 jobs = connection.execute("SELECT uid, remote FROM published_jobs ORDER BY uid")
                 note = with_publication(
-                    row[0], session_hash=session_hash, prepared_hash=prepared_hash, jobs=jobs, now=now
+                    row[0], session_hash=session_hash, provisional_hash=provisional_hash, jobs=jobs, now=now
                 )
                 connection.execute("UPDATE sessions SET metadata = ? WHERE id = ?", (note, session_id))
 

@@ -38,13 +38,13 @@ S = TypeVar("S")
 class GateState(Struct):
     """The gate state that all publishes to one server share. Times are anyio's.
 
-    closed: set while a task probes. Only that task writes it.
+    reopened: set when the task that probes has ended; None if no task probes. Only that task writes it.
     held_until, held_for: until when all requests wait, and the reason, such as a server that asks to wait.
     away_since: when the first request after the last answer got no reply.
     answered_before: whether anything ever answered. recognised: whether the server itself ever did.
     """
 
-    closed: anyio.Event | None = None
+    reopened: anyio.Event | None = None
     held_until: float = 0.0
     held_for: Reason = Reason.THROTTLED
     away_since: float | None = None
@@ -108,7 +108,7 @@ class Gate:
     @property
     def closed(self) -> bool:
         """Whether `wait_until_open` would wait."""
-        return self._state.closed is not None or self._state.held_until > anyio.current_time()
+        return self._state.reopened is not None or self._state.held_until > anyio.current_time()
 
     @property
     def answered_before(self) -> bool:
@@ -118,8 +118,8 @@ class Gate:
     async def wait_until_open(self) -> None:
         """Wait until requests may be sent."""
         while True:
-            if self._state.closed is not None:
-                await self._state.closed.wait()
+            if self._state.reopened is not None:
+                await self._state.reopened.wait()
             elif (left := self._state.held_until - anyio.current_time()) > 0:
                 self._report(Waiting(self._state.held_for, left))
                 await self._sleep(left)
@@ -151,15 +151,15 @@ class Gate:
         this request failed.
         Raises Transient when patience ends. If the probing task is cancelled, the next failure starts a new probe.
         """
-        if self._state.closed is not None:
-            await self._state.closed.wait()
+        if self._state.reopened is not None:
+            await self._state.reopened.wait()
             return True
-        self._state.closed = reopened = anyio.Event()
+        self._state.reopened = reopened = anyio.Event()
         began = anyio.current_time() if sent_at is None or self._state.answered_before else sent_at
         try:
             return await self._probe_until_answered(cause, began)
         finally:
-            self._state.closed = None
+            self._state.reopened = None
             reopened.set()
 
     async def _probe_until_answered(self, cause: Unreachable, began: float) -> bool:

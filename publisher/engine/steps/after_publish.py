@@ -45,12 +45,12 @@ class PublishedLineage(Struct, frozen=True):
     """A lineage that readers can see.
 
     hash: the server's hash.
-    prepared: the provisional hash.
-    staged: whether jobs have the remote uids that follow from `prepared`; otherwise they have their local ones.
+    provisional: the hash that the client computed before it published.
+    staged: whether jobs have the remote uids that follow from `provisional`; otherwise they have their local ones.
     """
 
     hash: str
-    prepared: str
+    provisional: str
     staged: bool
 
 

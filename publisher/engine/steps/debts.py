@@ -17,7 +17,7 @@ from roar_publisher.engine.steps.marks import Marks
 from roar_publisher.engine.steps.sessions import (
     FORBIDDEN,
     UNAUTHORIZED,
-    prepared_hash,
+    provisional_hash,
     session_authorizer,
     staged_route,
 )
@@ -47,7 +47,7 @@ async def pay(run: Run, progress: Progress) -> Progress:
         left += filter(None, [await _receipt(run, progress, published, authorize)])
     if due & AFFECTS_MARKS:
         labelled = not any(debt.what in (DebtKind.LABELS, DebtKind.REFUSED_LABELS) for debt in left)
-        async with Marks(run, published.prepared, staged=published.staged) as marks:
+        async with Marks(run, published.provisional, staged=published.staged) as marks:
             rows = await write_rows(run, published, marks, record_due=DebtKind.RECORD in due)
         if labelled and not any(rows):
             rows = (None, await write_label_marks(run))
@@ -72,7 +72,7 @@ async def _published(run: Run, progress: Progress) -> tuple[PublishedLineage, Un
         if decision is not Decision.LEGACY:
             authorize = await run.keyring.authorizer(decision, run.caller, progress.identity)
         return PublishedLineage(lineage_hash, lineage_hash, staged=False), LegacyRoute(lineage_hash), authorize
-    published = PublishedLineage(lineage_hash, prepared_hash(run, progress), staged=True)
+    published = PublishedLineage(lineage_hash, provisional_hash(run, progress), staged=True)
     return published, staged_route(run, progress, lineage_hash=lineage_hash), await session_authorizer(run, progress)
 
 

@@ -14,8 +14,8 @@ from roar_publisher.engine.steps.marks import Marks
 from roar_publisher.engine.steps.missing import Endpoints
 from roar_publisher.engine.steps.object_storage import recheck_objects, store_objects
 from roar_publisher.engine.steps.receipts import mismatch, page_url
-from roar_publisher.engine.steps.sessions import CONFLICT, FORBIDDEN, LINEAGES, UNAUTHORIZED, prepared_hash
-from roar_publisher.engine.steps.stage import STAGED, deliver_if_supported, report_planned
+from roar_publisher.engine.steps.sessions import CONFLICT, FORBIDDEN, LINEAGES, UNAUTHORIZED, provisional_hash
+from roar_publisher.engine.steps.stage import BEFORE_LABELS, deliver_if_supported, report_planned
 from roar_publisher.engine.steps.unit_groups import UnitGroups
 from roar_publisher.glaas.client import ANONYMOUS, Authorizer, Refused
 from roar_publisher.glaas.items import LegacySessionBody
@@ -47,7 +47,7 @@ async def fallback(run: Run, progress: Progress) -> Outcome:
 
 
 async def _publish(run: Run, progress: Progress, decision: Decision) -> Outcome:
-    lineage_hash = prepared_hash(run, progress)
+    lineage_hash = provisional_hash(run, progress)
     authorize: Authorizer = ANONYMOUS
     if decision is not Decision.LEGACY:
         authorize = await run.keyring.authorizer(decision, run.caller, progress.identity)
@@ -75,9 +75,9 @@ async def _publish(run: Run, progress: Progress, decision: Decision) -> Outcome:
 
     await store_objects(run)
     await recheck_objects(run)
-    await report_planned(run, STAGED)
+    await report_planned(run, BEFORE_LABELS)
     try:
-        await Pipeline(run, STAGED, deliver, UnitGroups(run, progress, route, authorize, endpoints)).drain()
+        await Pipeline(run, BEFORE_LABELS, deliver, UnitGroups(run, progress, route, authorize, endpoints)).drain()
     except Refused as refusal:
         if refusal.status != CONFLICT or refusal.body.get("status") != "closed":
             raise

@@ -18,7 +18,7 @@ from roar_publisher.engine.steps.sessions import (
     LINEAGES,
     credential_rejected,
     is_anonymous,
-    prepared_hash,
+    provisional_hash,
     session_authorizer,
     staged_route,
 )
@@ -51,7 +51,7 @@ async def finalize(run: Run, progress: Progress) -> Outcome:
 
     Raises Rejected, Transient, Interrupted, and what storing objects raises.
     """
-    async with Marks(run, prepared_hash(run, progress), staged=True) as marks:
+    async with Marks(run, provisional_hash(run, progress), staged=True) as marks:
         return await _finalize(run, progress, marks)
 
 
@@ -85,7 +85,7 @@ async def _finalize(run: Run, progress: Progress, marks: Marks) -> Outcome:
         and (progress.scope_request or {}).get("visibility") == "private"
     ):
         run.report(Noted(PUBLISHED_BEFORE))
-    published = PublishedLineage(lineage_hash, prepared_hash(run, progress), staged=True)
+    published = PublishedLineage(lineage_hash, provisional_hash(run, progress), staged=True)
     route = staged_route(run, progress, lineage_hash=lineage_hash)
     try:
         owed = await finish(run, progress, published, route, await session_authorizer(run, progress), marks)

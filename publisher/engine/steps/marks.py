@@ -25,13 +25,13 @@ from roar_publisher.state.units import Kind
 class Marks:
     """The marks of one publish on its jobs and artifacts. An asynchronous context.
 
-    prepared_hash: the provisional hash.
+    provisional_hash: of the identity that publishes, as in the plan.
     staged: whether jobs have the remote uids that follow from it; otherwise they have their local ones.
     """
 
-    def __init__(self, run: Run, prepared_hash: str, *, staged: bool) -> None:
+    def __init__(self, run: Run, provisional_hash: str, *, staged: bool) -> None:
         self._run = run
-        self._prepared_hash = prepared_hash
+        self._provisional_hash = provisional_hash
         self._staged = staged
         self._collected: PublicationMarks | None = None
 
@@ -57,13 +57,13 @@ class Marks:
             marks.mark_published,
             session_id=self._run.plan.local_session,
             session_hash=lineage_hash,
-            prepared_hash=self._prepared_hash,
+            provisional_hash=self._provisional_hash,
             now=self._run.clock(),
         )
 
     async def _collect(self) -> PublicationMarks:
         if self._collected is None:
-            prefix = self._prepared_hash if self._staged else None
+            prefix = self._provisional_hash if self._staged else None
             self._collected = await self._run.journal.call(_collected, self._run.plan, prefix)
         return self._collected
 
@@ -73,8 +73,8 @@ async def mark_labels(run: Run) -> None:
     await run.journal.call(_mark_labels, run.plan, now=run.clock())
 
 
-def _collected(journal: Journal, plan: Plan, prepared_hash: str | None) -> PublicationMarks:
-    """Collect the jobs and artifacts of the plan. prepared_hash: the remote uids follow from it, if any. Blocking."""
+def _collected(journal: Journal, plan: Plan, provisional_hash: str | None) -> PublicationMarks:
+    """Collect the jobs and artifacts of the plan. provisional_hash: remote uids follow from it, if any. Blocking."""
     _check_imported(plan)
     uids = _job_uids(journal)
     digests = (
@@ -84,7 +84,7 @@ def _collected(journal: Journal, plan: Plan, prepared_hash: str | None) -> Publi
         for artifact in json.loads(body)
         for item in artifact["hashes"]
     )
-    jobs = ((uid, uid if prepared_hash is None else remote_job_uid(prepared_hash, uid)) for uid in uids)
+    jobs = ((uid, uid if provisional_hash is None else remote_job_uid(provisional_hash, uid)) for uid in uids)
     return PublicationMarks(Path(plan.roar_db), jobs, digests)
 
 

@@ -28,7 +28,7 @@ def client_session_id(run: Run, progress: Progress) -> str:
     return hmac.new(run.user_key, subject.encode(), hashlib.sha256).hexdigest()
 
 
-def prepared_hash(run: Run, progress: Progress) -> str:
+def provisional_hash(run: Run, progress: Progress) -> str:
     """Return the provisional lineage hash, from which the remote uids follow (protocol.md §6)."""
     return run.plan.provisional[progress.identity or ANONYMOUS_IDENTITY]
 
@@ -61,10 +61,10 @@ async def session_authorizer(run: Run, progress: Progress) -> Authorizer:
 
 def staged_route(run: Run, progress: Progress, *, lineage_hash: str | None = None) -> StagedRoute:
     """Return the route of units while they are staged and, for labels, afterwards."""
-    prepared = prepared_hash(run, progress)
+    provisional = provisional_hash(run, progress)
     return StagedRoute(
         progress.remote_session or "",
-        lambda local_uid: remote_job_uid(prepared, local_uid),
+        lambda local_uid: remote_job_uid(provisional, local_uid),
         lineage_hash=lineage_hash,
         labels_in_session=not progress.published_elsewhere or progress.binding_prepared,
     )

@@ -23,7 +23,7 @@ from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Progress
 from roar_publisher.state.units import Kind, Unit
 
-STAGED = (Kind.COMPOSITE, Kind.JOBS, Kind.ARTIFACTS, Kind.INPUTS, Kind.OUTPUTS)
+BEFORE_LABELS = (Kind.COMPOSITE, Kind.JOBS, Kind.ARTIFACTS, Kind.INPUTS, Kind.OUTPUTS)
 """The kinds that are sent before finalize."""
 
 
@@ -73,11 +73,11 @@ async def stage(run: Run, progress: Progress) -> Outcome:
                 await run.journal.remember(binding_prepared=True)
 
     groups = UnitGroups(run, progress, route, authorize, endpoints, note_jobs)
-    await report_planned(run, STAGED)
+    await report_planned(run, BEFORE_LABELS)
     try:
         if not elsewhere:
             with suppress(_PublishedElsewhere):
-                await Pipeline(run, STAGED, deliver, groups).drain()
+                await Pipeline(run, BEFORE_LABELS, deliver, groups).drain()
         if elsewhere:
             await Pipeline(run, [Kind.JOBS], deliver).drain()
     except Refused as refusal:

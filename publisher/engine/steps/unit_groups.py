@@ -14,7 +14,7 @@ from roar_publisher.engine.staging.requests import TOO_LARGE, UnitRoute, merged
 from roar_publisher.engine.steps.missing import LINKS_BATCH, OPTIONAL, Endpoints
 from roar_publisher.glaas.client import Authorizer, Refused
 from roar_publisher.glaas.replies import BatchReply
-from roar_publisher.lineage.batches import BODY_LIMIT
+from roar_publisher.lineage.batches import MAX_UNIT_BYTES
 from roar_publisher.state.errors import Rejected
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Progress
@@ -35,7 +35,7 @@ ENDPOINTS = {
 """Where several units of a kind are sent together."""
 
 Take = Callable[[Callable[[Unit], bool]], Unit | None]
-Sent = tuple[list[Unit], list[Unit]]
+Taken = tuple[list[Unit], list[Unit]]
 """The units that the registry has, and those to send in another way."""
 
 
@@ -62,7 +62,7 @@ class UnitGroups:
         self._endpoints = endpoints
         self._note_jobs = note_jobs
         self._large_bodies = MAX_BODY_BYTES in progress.capabilities
-        self._most = min(progress.capabilities.get(MAX_BODY_BYTES, BODY_LIMIT), GROUP_BYTES)
+        self._most = min(progress.capabilities.get(MAX_BODY_BYTES, MAX_UNIT_BYTES), GROUP_BYTES)
         self._alone: set[tuple[int, int]] = set()  # units that were not accepted in a group
 
     def gather(self, first: Unit, take: Take) -> list[Unit]:
@@ -81,7 +81,7 @@ class UnitGroups:
             size += _size(unit)
         return units
 
-    async def deliver(self, units: Sequence[Unit]) -> Sent:
+    async def deliver(self, units: Sequence[Unit]) -> Taken:
         """Send units of one endpoint in one request. Return those that the registry has, and those to send alone.
 
         Raises Rejected if the registry's counts are impossible, and what `RegistryClient.call` raises.
@@ -118,13 +118,13 @@ class UnitGroups:
 
         An item past the usual size is alone in its unit, and a registry takes none that is much larger.
         """
-        if not self.enabled or (unit.seq, unit.part) in self._alone or len(unit.body) > BODY_LIMIT:
+        if not self.enabled or (unit.seq, unit.part) in self._alone or len(unit.body) > MAX_UNIT_BYTES:
             return None
         possible = self._endpoints.links_batch if unit.kind in LINKS else self._large_bodies
         return ENDPOINTS.get(unit.kind) if possible and not self._endpoints.lacks(unit.kind) else None
 
 
-def _links_taken(reply: BatchReply, units: Sequence[Unit]) -> Sent:
+def _links_taken(reply: BatchReply, units: Sequence[Unit]) -> Taken:
     """Judge a reply whose errors are positional over the units. Raises Rejected."""
     _check(links_contradiction(reply, units))
     places = {entry.place for entry in reply.not_accepted(len(units))}
@@ -134,7 +134,7 @@ def _links_taken(reply: BatchReply, units: Sequence[Unit]) -> Sent:
     return [unit for place, unit in enumerate(units) if place not in places], refused
 
 
-def _nodes_taken(reply: BatchReply, units: Sequence[Unit]) -> Sent:
+def _nodes_taken(reply: BatchReply, units: Sequence[Unit]) -> Taken:
     """Judge a reply whose errors are positional over the items. If there is one, no unit counts as taken.
 
     Raises Rejected.

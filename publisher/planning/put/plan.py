@@ -10,7 +10,7 @@ from hashlib import sha256
 from msgspec import to_builtins
 from msgspec.structs import asdict, astuple, replace
 
-from roar_publisher.lineage.batches import ITEM_LIMIT, Sink
+from roar_publisher.lineage.batches import MAX_ITEM_BYTES, Sink
 from roar_publisher.lineage.database import RoarDatabase, open_database
 from roar_publisher.lineage.jsontext import encode
 from roar_publisher.lineage.plan import published_git_context, write_units
@@ -127,7 +127,7 @@ def _fingerprint(
 
 def _refuse_large_record(record: PutRecord) -> None:
     command, metadata = len(record.command.encode()), len(record.sent.encode())
-    if command > ITEM_LIMIT or metadata > JOB_TEXT_LIMITS["metadata"]:
+    if command > MAX_ITEM_BYTES or metadata > JOB_TEXT_LIMITS["metadata"]:
         raise _too_large("the put job", max(command, metadata), FEWER)
 
 
@@ -138,7 +138,7 @@ def _of_readable_items(sink: Sink) -> Sink:
         kept = list(units)
         for unit in kept:
             # A registry that refuses labels does not undo the publish.
-            if unit.items == 1 and len(unit.body) - len("[]") > ITEM_LIMIT and unit.kind is not Kind.LABELS:
+            if unit.items == 1 and len(unit.body) - len("[]") > MAX_ITEM_BYTES and unit.kind is not Kind.LABELS:
                 raise _too_large_item(unit)
         sink(kept)
 
@@ -156,7 +156,7 @@ def _too_large_item(unit: Unit) -> UsageProblem:
 
 def _too_large(what: str, size: int, next_step: str) -> UsageProblem:
     return UsageProblem(
-        f"{what} takes {size:,} bytes in the lineage, and a registry reads {ITEM_LIMIT:,} of one item",
+        f"{what} takes {size:,} bytes in the lineage, and a registry reads {MAX_ITEM_BYTES:,} of one item",
         kept="Nothing was sent or kept.",
         next_step=next_step,
     )

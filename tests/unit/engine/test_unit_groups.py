@@ -9,7 +9,7 @@ import pytest
 
 from roar_publisher.engine.steps.unit_groups import ENTRY_BYTES, GROUP_BYTES
 from roar_publisher.glaas.features import RegistrationSessionFeatures
-from roar_publisher.lineage.batches import BODY_LIMIT
+from roar_publisher.lineage.batches import MAX_UNIT_BYTES
 from roar_publisher.registry.api.app import ALL_FEATURES
 from roar_publisher.registry.api.bulk import BulkFeatures
 from roar_publisher.state.errors import Transient
@@ -66,7 +66,7 @@ async def test_a_registry_that_does_not_advertise_it_is_sent_single_requests(fol
     assert len(singles(publishing)) == 2 * JOBS
 
 
-@pytest.mark.parametrize("limit", [500, 3000, BODY_LIMIT, None, GROUP_BYTES, 10 * GROUP_BYTES, "much", -1, True])
+@pytest.mark.parametrize("limit", [500, 3000, MAX_UNIT_BYTES, None, GROUP_BYTES, 10 * GROUP_BYTES, "much", -1, True])
 async def test_no_body_is_larger_than_the_registry_reads(folder: StateFolder, limit: object) -> None:
     def path(item: dict[str, object]) -> None:
         item["path"] = f"{item['path']}/{'x' * 9000}"
@@ -81,7 +81,7 @@ async def test_no_body_is_larger_than_the_registry_reads(folder: StateFolder, li
 
     publishing.rewrite = advertise
     assert (await publishing.run()).state is State.DONE
-    known = min(limit, GROUP_BYTES) if isinstance(limit, int) and limit > 1 else BODY_LIMIT
+    known = min(limit, GROUP_BYTES) if isinstance(limit, int) and limit > 1 else MAX_UNIT_BYTES
     sizes = [len(sent.body) for sent in publishing.calls(BATCH)]
     assert all(size <= known for size in sizes)
     if known > 9000 + ENTRY_BYTES:
@@ -343,7 +343,7 @@ async def test_artifacts_without_an_endpoint_are_asked_about_once(publishing: Pu
 
 async def test_an_item_past_the_usual_size_is_sent_alone(folder: StateFolder) -> None:
     jobs = chain(6)
-    jobs[3].metadata = json.dumps({"x": "x" * BODY_LIMIT})
+    jobs[3].metadata = json.dumps({"x": "x" * MAX_UNIT_BYTES})
     lineage = cut(jobs, batch=lambda: 1)
     publishing = Publishing(folder, lineage, features=ALL_FEATURES, bulk=BULK)
     assert (await publishing.run()).state is State.DONE

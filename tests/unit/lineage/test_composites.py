@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from roar_publisher.lineage.batches import BODY_LIMIT
+from roar_publisher.lineage.batches import MAX_UNIT_BYTES
 from roar_publisher.lineage.plan import build_plan
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.units import Kind, Unit
@@ -136,7 +136,7 @@ def test_a_big_dataset_stays_within_a_request(tmp_path: Path) -> None:
         add_dataset(recorder, "set", [400] * 900)
         recorder.job(1, (), ("set",))
     units = sent(recorder)
-    assert len(units[0].body) <= BODY_LIMIT
+    assert len(units[0].body) <= MAX_UNIT_BYTES
     (item,) = composites(units)
     assert item["component_count_total"] == item["membership_index"]["total_components"] == 900
     assert item["membership_index"]["stored_components"] == len(item["components"]) < 900

@@ -210,7 +210,7 @@ def test_a_schema_that_is_not_text_is_a_damaged_database(root: Path) -> None:
 
 
 def test_metadata_in_bytes_does_not_stop_the_update_of_a_session() -> None:
-    note = with_publication(b"\x00\xff", session_hash="a", prepared_hash="b", jobs={}, now=1.0)
+    note = with_publication(b"\x00\xff", session_hash="a", provisional_hash="b", jobs={}, now=1.0)
     assert json.loads(note)["raw"] == "\x00\ufffd"
 
 

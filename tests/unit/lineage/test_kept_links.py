@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from roar_publisher.lineage import kept_links
-from roar_publisher.lineage.batches import ITEM_LIMITS
+from roar_publisher.lineage.batches import MAX_ITEMS
 from roar_publisher.lineage.kept_links import KeptLinks, LinksUnit
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.units import Kind
@@ -21,7 +21,7 @@ def _size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_units_come_back_in_order() -> None:
-    most = ITEM_LIMITS[Kind.OUTPUTS]
+    most = MAX_ITEMS[Kind.OUTPUTS]
     with KeptLinks() as links:
         links.add(0, Kind.INPUTS, [])
         links.add(0, Kind.OUTPUTS, [LINK] * (most + 1))

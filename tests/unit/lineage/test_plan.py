@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from roar_publisher.lineage import batches, kept_links
-from roar_publisher.lineage.batches import BODY_LIMIT, ITEM_LIMITS
+from roar_publisher.lineage.batches import MAX_ITEMS, MAX_UNIT_BYTES
 from roar_publisher.lineage.database import RoarDatabase
 from roar_publisher.lineage.explain import explain
 from roar_publisher.lineage.plan import PlanSummary, build_plan
@@ -46,8 +46,8 @@ def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 def test_no_unit_exceeds_the_limits(synthetic: Project) -> None:
     _summary, units = planned(synthetic)
-    assert max(len(unit.body) for unit in units) <= BODY_LIMIT
-    assert all(0 < unit.items <= ITEM_LIMITS[unit.kind] for unit in units)
+    assert max(len(unit.body) for unit in units) <= MAX_UNIT_BYTES
+    assert all(0 < unit.items <= MAX_ITEMS[unit.kind] for unit in units)
     assert all(len(json.loads(unit.body)) == unit.items for unit in units)
     assert sum(unit.kind is Kind.JOBS for unit in units) > 5
 
@@ -100,11 +100,11 @@ def test_jobs_wait_for_the_unit_that_holds_a_parent(seed: int, tmp_path: Path) -
 def test_an_item_over_the_limit_is_sent_alone(tmp_path: Path) -> None:
     with Recorder(tmp_path) as recorder:
         recorder.job(1)
-        recorder.job(2, command="x" * (BODY_LIMIT + 1))
+        recorder.job(2, command="x" * (MAX_UNIT_BYTES + 1))
         recorder.job(3)
     _summary, units = planned(recorder.project())
     assert [unit.items for unit in units] == [1, 1, 1]
-    assert [len(unit.body) > BODY_LIMIT for unit in units] == [False, True, False]
+    assert [len(unit.body) > MAX_UNIT_BYTES for unit in units] == [False, True, False]
 
 
 def test_a_job_with_very_many_links_is_cut_by_items_and_bytes(tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_units_come_in_chunks_and_the_error_of_a_sink_propagates(
 
     with pytest.raises(PublisherError, match="the journal is full"):
         build_plan(synthetic, None, cwd=NOWHERE, identities=[], sink=sink)
-    assert 200_000 <= chunks[0] < 200_000 + BODY_LIMIT
+    assert 200_000 <= chunks[0] < 200_000 + MAX_UNIT_BYTES
 
 
 def test_explain_summarizes_what_the_plan_sends(synthetic: Project) -> None:

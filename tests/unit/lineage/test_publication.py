@@ -49,7 +49,7 @@ def _slices(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 def mark(
     database: Path, jobs: Sequence[tuple[str, str]] = JOBS, digests: Sequence[str] = DIGESTS, **changed: Any
 ) -> None:
-    arguments: dict[str, Any] = {"session_id": 1, "session_hash": HASH, "prepared_hash": PREPARED, "now": NOW}
+    arguments: dict[str, Any] = {"session_id": 1, "session_hash": HASH, "provisional_hash": PREPARED, "now": NOW}
     with closing(PublicationMarks(database, jobs, digests)) as marks:
         marks.mark_published(**arguments | changed)
 

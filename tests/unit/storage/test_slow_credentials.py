@@ -67,7 +67,7 @@ async def test_a_source_that_hangs_holds_up_nobody_else_and_no_stop(source: Hang
 
 async def test_while_the_store_is_away_no_credentials_are_asked_for() -> None:
     """Their source is away, too, and its error would need the user."""
-    away, asked = GateState(closed=anyio.Event()), list[str]()
+    away, asked = GateState(reopened=anyio.Event()), list[str]()
     store = StoreConnection(connections=2, report=lambda report: None, patience=5, gate_state=away)
 
     async def ask() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from roar_publisher.fetching.locating import PutJobs, places_in
 from roar_publisher.fetching.reading import served_job
-from roar_publisher.lineage.batches import ITEM_LIMIT
+from roar_publisher.lineage.batches import MAX_ITEM_BYTES
 from roar_publisher.lineage.plan import build_plan
 from roar_publisher.lineage.project import find_project
 from roar_publisher.lineage.selection import JOB_TEXT_LIMITS
@@ -73,7 +73,7 @@ def test_the_session_of_such_a_put_can_be_published(root: Path) -> None:
     record_put(root / ".roar" / "roar.db", record)
     units: list[Unit] = []
     build_plan(find_project(root), None, cwd=root, identities=(), sink=units.extend)
-    assert max(len(unit.body) for unit in units) <= ITEM_LIMIT
+    assert max(len(unit.body) for unit in units) <= MAX_ITEM_BYTES
     jobs = [job for unit in units if unit.kind is Kind.JOBS for job in json.loads(unit.body)]
     (job,) = [job for job in jobs if job["job_uid"] == record.job_uid]
     inputs = [
@@ -118,7 +118,9 @@ def test_addresses_that_do_not_follow_from_folders_are_refused_past_the_limit(ro
 
 def test_a_step_that_no_registry_reads_is_refused_before_anything_is_stored(root: Path) -> None:
     with closing(sqlite3.connect(root / ".roar" / "roar.db")) as connection, connection:
-        connection.execute("UPDATE jobs SET metadata = ? WHERE step_number = 1", (json.dumps({"x": "x" * ITEM_LIMIT}),))
+        connection.execute(
+            "UPDATE jobs SET metadata = ? WHERE step_number = 1", (json.dumps({"x": "x" * MAX_ITEM_BYTES}),)
+        )
     with pytest.raises(UsageProblem, match=r"step 1 \(.*\) takes 10\d,\d{3} bytes") as refused:
         plan(root, "model.bin")
     assert refused.value.next_step == "put files that do not come from it"

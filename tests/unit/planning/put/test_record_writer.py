@@ -151,7 +151,7 @@ def test_the_publication_is_marked_on_the_put_job_and_its_labels(root: Path, dat
     record_put(database, record)
     published, digests = request(root).project.database, [file.digest for file in record.files]
     with closing(PublicationMarks(published, [(record.job_uid, "remote")], digests)) as marks:
-        marks.mark_published(session_id=record.session, session_hash="ab" * 32, prepared_hash="cd" * 32, now=NOW + 5)
+        marks.mark_published(session_id=record.session, session_hash="ab" * 32, provisional_hash="cd" * 32, now=NOW + 5)
         marks.mark_labels(session_id=record.session, published=[record.job_uid], as_of=NOW, now=NOW + 5)
     assert rows(database, "SELECT synced_at FROM jobs WHERE job_uid = ?", record.job_uid) == [(NOW + 5,)]
     stamped = rows(database, "SELECT count(*) FROM labels WHERE synced_at = ? AND created_at = ?", NOW + 5, NOW)
