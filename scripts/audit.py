@@ -4,7 +4,7 @@
 
 Exit code 0: none is known, or OSV could not be asked, which stderr then says: a machine without internet must be able
 to check its work.  1: a vulnerability is known, and not accepted in `[tool.audit]` of pyproject.toml.  2: pip-audit
-itself failed.  Changes nothing; may be repeated.
+itself failed. Changes nothing; may be repeated.
 
 OSV, and not pip-audit's default of PyPI: with PyPI a package about which nothing could be learned counts as a good one.
 """
@@ -46,7 +46,7 @@ def accepted() -> dict[str, str]:
 
 
 def audit(service: str, path: str | None) -> list[dict[str, Any]]:
-    """The packages with a known vulnerability, as pip-audit describes them.  Raises CouldNotAsk and AuditFailed."""
+    """The packages with a known vulnerability, as pip-audit describes them. Raises CouldNotAsk and AuditFailed."""
     command = [sys.executable, "-m", "pip_audit", "--vulnerability-service", "osv", "--osv-url", service]
     command += ["--format", "json", "--desc", "off", "--progress-spinner", "off", "--skip-editable"]
     command += ["--timeout", str(REQUEST_SECONDS)]

@@ -1,7 +1,7 @@
 """Measure what one client can do to a registry that others use: `.venv/bin/python scripts/registry_load.py [--jobs N]`.
 
 Many clients stage at once. Then it stages a lineage of one step and one job with many inputs, finalizes both while
-another client reads, has a crowd of connections read large pages, and writes many versions of a label.  Printed are the
+another client reads, has a crowd of connections read large pages, and writes many versions of a label. Printed are the
 longest times that the other client waited, the sizes, and the memory that the registry took.
 """
 

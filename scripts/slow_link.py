@@ -40,7 +40,7 @@ async def main(target: str, pause: float) -> None:
 async def _copy(
     source: ByteReceiveStream, sink: ByteSendStream, line: anyio.Lock | None = None, pause: float = 0.0
 ) -> None:
-    """Copy until one side is gone.  With a `line`, each piece has it for `pause` seconds."""
+    """Copy until one side is gone. With a `line`, each piece has it for `pause` seconds."""
     try:
         async for piece in source:
             if line is not None:

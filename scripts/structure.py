@@ -3,7 +3,7 @@
     python scripts/structure.py            # the figures, and what exceeds a bound
     python scripts/structure.py --rooms    # every folder with the folders that it imports from, too
 
-Counts modules of `publisher/` and `state/`.  A room is a folder of modules; an arrow is one room that imports from
+Counts modules of `publisher/` and `state/`. A room is a folder of modules; an arrow is one room that imports from
 another; a cycle is a set of modules that import each other when they are loaded (`TYPE_CHECKING` blocks and imports
 inside functions do not count).
 """

@@ -1,7 +1,7 @@
 """Who runs SQL and who writes which table, and what is put into the text of a statement: constants and names that this
 code chose, never a value.
 
-Bandit's B608 cannot tell the two apart and is switched off in pyproject.toml; this list takes its place.  A new entry
+Bandit's B608 cannot tell the two apart and is switched off in pyproject.toml; this list takes its place. A new entry
 needs a look: nothing that was read from a file, a reply or a command line may become part of a statement.
 """
 

@@ -31,8 +31,8 @@ LONGEST_NAME = 100
 def login(token_file: Path, registry: str | None) -> None:
     """Sign in with a token file; the registry that issued it confirms it.
 
-    The sign-in belongs to that registry from then on, and is sent to no other.  A registry that only the project names
-    is not sent a token: name it with --registry.  Signing in with a browser comes with roar-cli (pip install roar-cli),
+    The sign-in belongs to that registry from then on, and is sent to no other. A registry that only the project names
+    is not sent a token: name it with --registry. Signing in with a browser comes with roar-cli (pip install roar-cli),
     which shares this sign-in.
 
     \b

@@ -1,7 +1,7 @@
 """Measures `roar publish` beside roar-cli and beside a bare client loop, and whatever else docs/figures.md shows.
 
-What is compared runs in turn, each against a fresh server of the same kind.  Without the name of a group, `--publish`
-is measured; `--compare` measures the groups of the older table.  Paths are relative to the checkout.  Exits with 1 if a
+What is compared runs in turn, each against a fresh server of the same kind. Without the name of a group, `--publish`
+is measured; `--compare` measures the groups of the older table. Paths are relative to the checkout. Exits with 1 if a
 figure has regressed or could not be measured, and with 2 if the tables have no figure in common.
 """
 

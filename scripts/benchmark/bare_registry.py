@@ -1,6 +1,6 @@
 """The bare registry: what a publish stages, parsed and stored in SQLite, with no checks and no lineage rules.
 
-A request is a transaction.  It is what a registry can at best be as fast as.
+A request is a transaction. It is what a registry can at best be as fast as.
 """
 
 import gzip

@@ -2,7 +2,7 @@
 
     python -m benchmark.checkpoints DESTINATION REGISTRY BYTES
 
-trains in the current folder, and prints JSON: the seconds of each submit, and what became of each checkpoint.  A real
+trains in the current folder, and prints JSON: the seconds of each submit, and what became of each checkpoint. A real
 daemon publishes to a real S3 server, over a link that its `limit_rate` makes slow.
 """
 
@@ -48,7 +48,7 @@ class Trained:
 
 
 def submits(folder: Path, size: int, say: Callable[[str], None]) -> list[Figure]:
-    """The figures for checkpoints of so many bytes.  Raises Failed if the newest one is not published."""
+    """The figures for checkpoints of so many bytes. Raises Failed if the newest one is not published."""
     say(f"{STEPS:,} steps, a checkpoint of {size / 1e6:.0f} MB every {EVERY}, over a link of {LINK}B/s")
     folder.mkdir()
     project = captured_project("linear", folder)
@@ -102,7 +102,7 @@ def main() -> None:
 
 
 def _save(path: Path, step: int, size: int) -> None:
-    """Replace the checkpoint.  Its blocks differ, and from those of other steps."""
+    """Replace the checkpoint. Its blocks differ, and from those of other steps."""
     new = path.with_suffix(".new.bin")
     with new.open("wb") as file:
         for begin, end in pairwise([*range(0, size, MEBIBYTE), size]):

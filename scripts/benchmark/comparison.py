@@ -34,7 +34,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What became of the figures of an older table.  `missing` are measured no more, `added` only now."""
+    """What became of the figures of an older table. `missing` are measured no more, `added` only now."""
 
     changes: Sequence[Change]
     missing: Sequence[str]

@@ -1,7 +1,7 @@
 """Downloads from a local S3 server, ours beside boto3's transfer manager: one large file, many small ones.
 
 Each client is a process of its own (`benchmark.downloader`), in turn with the other, into an empty folder, and tells
-its wall and CPU time, from when it is ready to ask, and its peak memory.  Ours includes what boto3 does not do: the
+its wall and CPU time, from when it is ready to ask, and its peak memory. Ours includes what boto3 does not do: the
 digest of every file before it gets its name, a journal, and a sync of every file.
 """
 

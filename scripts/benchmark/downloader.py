@@ -1,6 +1,6 @@
 """One measured download: `python -m benchmark.downloader ours|boto3 DIGESTS TARGET`, from a bucket of any server.
 
-DIGESTS is a JSON file: the blake3 of every object, by its name below the prefix.  Prints its cost as JSON.  The clock
+DIGESTS is a JSON file: the blake3 of every object, by its name below the prefix. Prints its cost as JSON.  The clock
 starts with the client ready; what it took to be ready counts as CPU time alone.
 """
 

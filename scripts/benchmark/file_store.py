@@ -1,7 +1,7 @@
 """An S3 server of the files in a folder: `python -m benchmark.file_store FOLDER DELAY`, until its standard input ends.
 
 Prints its URL.  It answers what a download by boto3 or by `roar fetch` asks, each request after DELAY seconds, and
-verifies nothing.  The kernel sends the bodies without copying them (sendfile), so it is no bottleneck.
+verifies nothing. The kernel sends the bodies without copying them (sendfile), so it is no bottleneck.
 """
 
 import os
@@ -18,7 +18,7 @@ RANGE = re.compile(r"bytes=(\d+)-(\d+)")
 
 
 class FileStore(BaseHTTPRequestHandler):
-    """One connection.  The first segment of a path is the bucket, and is left out."""
+    """One connection. The first segment of a path is the bucket, and is left out."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True

@@ -156,7 +156,7 @@ def _beside_null_store(folder: Path, size: int, bench: Bench) -> list[Figure]:
 
 
 def daemon(bench: Bench, sizes: Sizes) -> list[Figure]:
-    """A daemon at rest.  It rests as long whatever the size."""
+    """A daemon at rest. It rests as long whatever the size."""
     folder = bench.next_folder()
     folder.mkdir()
     watched = [row for row in idle_daemon(folder, bench.say) if not isnan(row.cpu)]

@@ -23,7 +23,7 @@ class CannotHold(Exception):
 
 @contextmanager
 def held(processes: Iterable[int], share: float, root: Path = CGROUPS) -> Iterator[None]:
-    """Hold each process to this share of a core.  End them before the block ends.  Raises `CannotHold`."""
+    """Hold each process to this share of a core. End them before the block ends. Raises `CannotHold`."""
     made: list[Path] = []
     try:
         try:
@@ -53,7 +53,7 @@ def _hold(pid: int, share: float, root: Path, made: list[Path]) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a group.  Its process may still be ending."""
+    """Remove a group. Its process may still be ending."""
     for _ in range(ATTEMPTS):
         with suppress(OSError):
             folder.rmdir()

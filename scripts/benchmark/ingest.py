@@ -3,7 +3,7 @@
     python -m benchmark.ingest registry|bare RECORDING FOLDER
 
 Both apps are called in their own process, `AT_ONCE` requests at a time, with neither a server nor a client of HTTP in
-between: those would cost more than either app.  Prints the seconds from the first node to the last link.
+between: those would cost more than either app. Prints the seconds from the first node to the last link.
 """
 
 import json
@@ -100,7 +100,7 @@ async def send_all(app: ASGIApp, requests: Sequence[Sent], authorization: str) -
 
 
 async def call(app: ASGIApp, sent: Sent, authorization: str) -> dict[str, object]:
-    """The reply to one request.  Raises `Failed`."""
+    """The reply to one request. Raises `Failed`."""
     replies: list[Message] = []
     arrived = anyio.Event()
 

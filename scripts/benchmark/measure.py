@@ -41,7 +41,7 @@ def launched(command: Sequence[str], report: Path) -> list[str]:
 
 
 def run(command: Sequence[str], *, cwd: Path, environ: Mapping[str, str]) -> tuple[Cost, str]:
-    """Run `command` to its end; what it cost, and what it wrote.  Raises Failed."""
+    """Run `command` to its end; what it cost, and what it wrote. Raises Failed."""
     output, report = cwd.parent / "output", cwd.parent / "cost"
     with output.open("wb") as file:
         done = subprocess.run(

@@ -1,7 +1,7 @@
 """An S3 server that discards what it is sent: `python -m benchmark.null_store`, until its standard input ends.
 
-Prints its URL, and at its end its own CPU time in seconds.  It answers what an upload by boto3, by the AWS Common
-Runtime or by `roar put` asks, and verifies nothing.  On Linux, the kernel drops the bodies without copying them.
+Prints its URL, and at its end its own CPU time in seconds. It answers what an upload by boto3, by the AWS Common
+Runtime or by `roar put` asks, and verifies nothing. On Linux, the kernel drops the bodies without copying them.
 """
 
 import re
@@ -23,7 +23,7 @@ CHECKSUM = re.compile(rb"<ChecksumSHA256>([^<]+)")
 
 
 class NullStore(BaseHTTPRequestHandler):
-    """One connection.  Nothing is ever stored under any key."""
+    """One connection. Nothing is ever stored under any key."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True

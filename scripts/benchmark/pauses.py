@@ -2,7 +2,7 @@
 
     python -m benchmark.pauses RECORDING FOLDER
 
-The app is called in its own process, as in `benchmark.ingest`.  Prints the seconds of the longest wait of a client that
+The app is called in its own process, as in `benchmark.ingest`. Prints the seconds of the longest wait of a client that
 asks for an artifact again and again.
 """
 

@@ -66,7 +66,7 @@ class Bench:
         return self.folder / f"run-{next(self._runs)}"
 
     def client(self, command: Sequence[str], jobs: int, delay: float, *, signed: bool = False) -> Cost:
-        """What it costs to run `command` on a project of so many jobs.  Raises `Failed`."""
+        """What it costs to run `command` on a project of so many jobs. Raises `Failed`."""
         return self.output(command, jobs, delay, signed=signed)[0]
 
     def small_requests(self, command: Sequence[str], jobs: int, delay: float) -> Cost:

@@ -46,7 +46,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One publish.  Nodes must be sent before links, and both before `finalize`; labels follow."""
+    """One publish. Nodes must be sent before links, and both before `finalize`; labels follow."""
 
     opening: Sent
     nodes: list[Sent]

@@ -70,7 +70,7 @@ def _resume(bench: Bench, jobs: int, limit: int) -> Cost:
 
 
 def _run_until(held: Path, command: Sequence[str], cwd: Path, environ: Mapping[str, str]) -> float:
-    """Run a publish until the registry stops replying, then kill it.  Seconds until the registry stopped."""
+    """Run a publish until the registry stops replying, then kill it. Seconds until the registry stopped."""
     began = time.perf_counter()
     with subprocess.Popen(
         command, cwd=cwd, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

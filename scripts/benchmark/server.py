@@ -3,9 +3,9 @@
     python -m benchmark.server DATA [--port PORT] [--delay SECONDS] [--record FILE] [--hold BYTES FILE] [--small]
 
 The delay stands in for a network: it is awaited for each request before the app sees it, so requests that are under way
-together wait together.  With `--hold`, FILE appears once bodies of so many BYTES have come, and no request gets a reply
-as long as it exists: this is when a client is killed.  With `--small`, it advertises nothing about large requests, as
-public GLaaS: no links in bulk, and batches of the usual size.  Prints its address as the first line, and runs until
+together wait together. With `--hold`, FILE appears once bodies of so many BYTES have come, and no request gets a reply
+as long as it exists: this is when a client is killed. With `--small`, it advertises nothing about large requests, as
+public GLaaS: no links in bulk, and batches of the usual size. Prints its address as the first line, and runs until
 SIGTERM.
 """
 
@@ -30,7 +30,7 @@ from roar_publisher.registry.data import Store
 
 BACKLOG = 2048
 BODY_LIMIT = 16 * 1024 * 1024
-"""Bytes.  More than GLaaS takes: roar-cli cuts job batches by number alone, and has no answer to 413."""
+"""Bytes. More than GLaaS takes: roar-cli cuts job batches by number alone, and has no answer to 413."""
 
 SMALL_REQUESTS = (
     replace(ALL_FEATURES, links_batch=False),

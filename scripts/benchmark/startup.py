@@ -91,7 +91,7 @@ def _seconds(command: Sequence[str]) -> float:
 
 
 def _first_request(bench: Bench) -> float:
-    """Seconds from the start of a publish until its first request arrives.  It gets no reply, and is killed."""
+    """Seconds from the start of a publish until its first request arrives. It gets no reply, and is killed."""
     with bench.fresh(JOBS) as (cwd, environ), socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(REQUEST_SECONDS)
         environ |= {"GLAAS_URL": f"http://127.0.0.1:{listener.getsockname()[1]}"}

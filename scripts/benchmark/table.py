@@ -28,8 +28,8 @@ CPU_FACTS = Path("/proc/cpuinfo")
 class Figure:
     """One row of the table.
 
-    `name` says what was measured, with its size; figures of two tables are the same if their names are.  `group` is the
-    option of `scripts/bench` that measures it.  `values` has one value for each repetition.  `detail` tells people the
+    `name` says what was measured, with its size; figures of two tables are the same if their names are. `group` is the
+    option of `scripts/bench` that measures it. `values` has one value for each repetition. `detail` tells people the
     times behind a ratio; nothing compares them.
     """
 
@@ -57,7 +57,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Where and when a table was measured.  `date` is a day in UTC, `commit` the one that was checked out."""
+    """Where and when a table was measured. `date` is a day in UTC, `commit` the one that was checked out."""
 
     name: str
     processor: str

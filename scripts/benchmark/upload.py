@@ -1,8 +1,8 @@
 """Uploads to a local S3 server, ours beside boto3's transfer manager: one large file, many small ones.
 
 Each client is a process of its own (`benchmark.uploader`), in turn with the other, sends the same files to a fresh
-server, and tells its wall and CPU time, from when it is ready to send, and its peak memory.  Ours includes what boto3
-does not do: the digest of every file before it is sent.  A store that discards everything (`benchmark.null_store`) is
+server, and tells its wall and CPU time, from when it is ready to send, and its peak memory. Ours includes what boto3
+does not do: the digest of every file before it is sent. A store that discards everything (`benchmark.null_store`) is
 no bottleneck; beside it, boto3 also runs over the AWS Common Runtime, if `awscrt` is installed.
 """
 

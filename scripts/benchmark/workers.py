@@ -1,7 +1,7 @@
 """How much faster several workers on PostgreSQL take what many users stage at once than one worker does.
 
-On a machine with few cores, the users and PostgreSQL need what the workers would gain.  So the same is also measured
-with each worker held to a small share of a core, as if the machine had cores to spare.  That shows what workers wait
+On a machine with few cores, the users and PostgreSQL need what the workers would gain. So the same is also measured
+with each worker held to a small share of a core, as if the machine had cores to spare. That shows what workers wait
 for of each other (locks, connections, turns), and neither how fast PostgreSQL is nor how fast many cores are.
 """
 
@@ -65,7 +65,7 @@ def _figure(bench: Bench, server: Postgres, jobs: int, workers: int, users: int,
 def staged(
     server: Postgres, folder: Path, count: int, recording: Recording, users: int = USERS, share: float | None = None
 ) -> float:
-    """The seconds in which a new registry with so many workers takes everything.  Raises `CannotHold`."""
+    """The seconds in which a new registry with so many workers takes everything. Raises `CannotHold`."""
     database = server.new_database()
     with closing(Store.open(folder, database)) as store:
         bearers = [add_person(store.accounts, f"user{number}", time.time).bearer for number in range(users)]

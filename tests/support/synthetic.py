@@ -2,7 +2,7 @@
 
     python -m tests.support.synthetic DIR --jobs 1000 --links 10
 
-A chain of stages: every job reads files that earlier jobs wrote and writes files of its own.  The same arguments give
+A chain of stages: every job reads files that earlier jobs wrote and writes files of its own. The same arguments give
 the same rows.
 """
 

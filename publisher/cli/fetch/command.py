@@ -15,12 +15,12 @@ from roar_publisher.state.errors import UsageProblem
 HELP = """\
 Fetch the files that a published lineage stored (roar put), each verified by its digest.
 
-LINEAGE is its hash, the address of its page, or the digest of a file that it stored; the first 8 digits suffice.  Of a
-lineage that this machine published, the registry is known; the ID of the publish names it, too.  FILES are paths, globs
+LINEAGE is its hash, the address of its page, or the digest of a file that it stored; the first 8 digits suffice. Of a
+lineage that this machine published, the registry is known; the ID of the publish names it, too. FILES are paths, globs
 ('*.pt'), folders, digests, or steps (@4: what it wrote); without any, all are fetched.
 
-A file appears under its name when all of its bytes are right.  One that is there with the same content is not fetched
-again, and one with another content is not touched without --force.  After an interruption, --resume (or the same
+A file appears under its name when all of its bytes are right. One that is there with the same content is not fetched
+again, and one with another content is not touched without --force. After an interruption, --resume (or the same
 command again) asks for the missing ranges only.
 
 \b

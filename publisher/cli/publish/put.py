@@ -15,9 +15,9 @@ HELP = """\
 Store files in object storage and publish their lineage with them, as one visible step.
 
 The last argument is the destination, all before it are sources: files, folders, steps (@N: what it wrote) or digests;
-without sources, everything that the active session wrote.  A path is one in the current folder, or else one from the
+without sources, everything that the active session wrote. A path is one in the current folder, or else one from the
 project's root; one that is in both is refused, unless it begins with ./.  Lineage is published after its files are
-stored.  After an interruption, `roar publish --resume` continues with the parts that the store does not have yet.
+stored. After an interruption, `roar publish --resume` continues with the parts that the store does not have yet.
 
 A put is the same as an earlier one if the contents (by digest), their addresses, the lineage, its commit, what is
 redacted, the message, --name, the visibility, --dataset and whether a tag is made are the same. An interrupted one is

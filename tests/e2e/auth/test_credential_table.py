@@ -1,7 +1,7 @@
 """Which credential publishes: what a person chose, or just has; by what can be done with it, and by what is asked for.
 
-Explicit credentials are used, or the publish stops.  Implicit ones that cannot be used stop it as well; only a key that
-the registry clearly rejects leads to an anonymous publish, and then the result says so.  In every row of an explicit
+Explicit credentials are used, or the publish stops. Implicit ones that cannot be used stop it as well; only a key that
+the registry clearly rejects leads to an anonymous publish, and then the result says so. In every row of an explicit
 credential another person's key lies in `~/.ssh`: it must never sign.
 """
 

@@ -21,7 +21,7 @@ from tests.support.cli.program import Ended, Program
 from tests.support.lineage.captured import captured_project
 
 HOME_REGISTRY = "http://127.0.0.1:9"
-"""Hers.  Nothing listens there: whatever it would be asked is not what this is about."""
+"""Hers. Nothing listens there: whatever it would be asked is not what this is about."""
 TOKEN = "canary-environment-token"
 FILES = {
     ".roar/config.toml": '[glaas]\nurl = "{}"\n',
@@ -63,7 +63,7 @@ def theirs() -> Iterator[Front]:
 
 @pytest.fixture
 def alice(tmp_path: Path) -> Program:
-    """In a clone of another user's project.  Her home has a configuration of her own, and no credential yet."""
+    """In a clone of another user's project. Her home has a configuration of her own, and no credential yet."""
     program = Program.within(captured_project("linear", tmp_path), tmp_path)
     (program.cwd / ".roar" / "config.toml").unlink()
     settings = issuer_of(program) / ".config" / "roar"

@@ -198,7 +198,7 @@ WITHDRAWN: dict[str, tuple[dict[str, Json], str]] = {
 
 @pytest.mark.parametrize("name", WITHDRAWN)
 def test_access_withdrawn_during_a_publish_stops_it_and_access_restored_continues_it(world: World, name: str) -> None:
-    """It happens right before the finalize, which asks the service again.  Nothing acknowledged is sent again."""
+    """It happens right before the finalize, which asks the service again. Nothing acknowledged is sent again."""
     contexts, words = WITHDRAWN[name]
     world.bind()
     with front(world.desk.url) as fore:

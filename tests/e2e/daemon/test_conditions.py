@@ -87,7 +87,7 @@ ANSWERS: dict[str, tuple[Reason, str, bytes]] = {
     "counts differ": (Reason.COUNTS_DIFFER, "/finalize", reply("400 Bad Request", refusal("expected counts differ"))),
     "overlap": (Reason.OVERLAP, "/jobs/batch", reply("200 OK", json.dumps(OVERLAPPING).encode())),
 }
-"""What a registry answers to what.  An empty piece: to everything."""
+"""What a registry answers to what. An empty piece: to everything."""
 STORE_ANSWERS = {
     "access denied": (Reason.ACCESS_DENIED, "AccessDenied"),
     "clock": (Reason.CLOCK, "RequestTimeTooSkewed"),

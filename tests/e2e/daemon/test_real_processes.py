@@ -1,7 +1,7 @@
 """Everything at once, and nothing simulated: detached publishes, a daemon that is killed, a network that is cut.
 
 `roar publish --detach` is a process each time, the daemon is killed with SIGKILL at random moments and started again,
-the network loses pieces and falls silent, the registry is killed and comes back.  In the end every lineage is in the
+the network loses pieces and falls silent, the registry is killed and comes back. In the end every lineage is in the
 registry's database once.
 """
 

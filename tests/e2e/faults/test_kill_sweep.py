@@ -159,7 +159,7 @@ def check_not_sent_again(place: Place, before: int, session: str | None, acknowl
 
 
 def check_moment(place: Place, sweeper: Sweeper, project: str, moment: int) -> bool:
-    """Kill at the moment, publish again, judge.  False where the run ended before it got there."""
+    """Kill at the moment, publish again, judge. False where the run ended before it got there."""
     answer = sweeper.live(place.order(moment))
     if not answer.killed:
         return False

@@ -72,7 +72,7 @@ UNKNOWN_BEFORE = {
     "--private": {"register": SIGN_IN_SINCE},
     "sync": {"label": SIGN_IN_SINCE},
 }
-"""By word and command: the first release that knows it.  Of an option that is not known, the command goes without."""
+"""By word and command: the first release that knows it. Of an option that is not known, the command goes without."""
 OPTIONS = ("-y", "--public")
 
 ROARS_OWN = {

@@ -72,7 +72,7 @@ class Terminal:
         return bool(termios.tcgetattr(self._handle)[ECHO] & termios.ECHO)
 
     def _read(self, seconds: float) -> bool:
-        """Take in what comes next; False at the end.  The end of a terminal is an error on Linux."""
+        """Take in what comes next; False at the end. The end of a terminal is an error on Linux."""
         ready, _, _ = select.select([self._handle], [], [], max(0.0, seconds))
         chunk = b""
         with suppress(OSError):

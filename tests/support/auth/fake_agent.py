@@ -41,7 +41,7 @@ class SoftwareSecurityKey:
 
 
 class FakeAgent:
-    """An agent for one key, as an async context manager that gives its socket.  `sign` gets the data to sign."""
+    """An agent for one key, as an async context manager that gives its socket. `sign` gets the data to sign."""
 
     def __init__(self, folder: Path, public: bytes, sign: Sign) -> None:
         self._socket = str(folder / "fake-agent")

@@ -1,7 +1,7 @@
 """One publish with an identity, on virtual time: a registry that knows Alice, her home with her credentials, and a
 credential that dies right before a chosen request.
 
-A `World` outlives the processes that work on its publish; `World.live` is one of them.  Every request is held to the
+A `World` outlives the processes that work on its publish; `World.live` is one of them. Every request is held to the
 promise (nothing acknowledged is sent again) and to the identity (no other credential is shown than the one that the
 publish began with).
 """

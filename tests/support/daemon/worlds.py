@@ -1,7 +1,7 @@
 """A machine on which a daemon runs, in one process and on virtual time: its disk, its clocks, its sleep, its network.
 
-A `Machine` holds what outlives a process: the state folder, the registries on the network, the clocks.  Within
-`Machine.daemon` a daemon lives; it may be stopped or killed, and another one started.  Every request is held to the
+A `Machine` holds what outlives a process: the state folder, the registries on the network, the clocks. Within
+`Machine.daemon` a daemon lives; it may be stopped or killed, and another one started. Every request is held to the
 promise (nothing acknowledged is sent again), and `check_published` holds the end to it: every lineage once.
 """
 

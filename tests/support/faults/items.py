@@ -27,7 +27,7 @@ _LINKS_BATCH = r"/api/v1/(?:registration-)?sessions/\w+/links/batch"
 
 
 def inflated(body: bytes) -> bytes:
-    """A body as it was before it was compressed.  No JSON begins as gzip does."""
+    """A body as it was before it was compressed. No JSON begins as gzip does."""
     return gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body
 
 

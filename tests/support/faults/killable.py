@@ -1,9 +1,9 @@
 """Publishes in real processes that kill themselves: `python -m tests.support.faults.killable` reads orders,
 one JSON a line.
 
-Each order is carried out by a fork of this process, so that a death costs milliseconds and not the imports.  The fork
+Each order is carried out by a fork of this process, so that a death costs milliseconds and not the imports. The fork
 publishes through the real network, counts its moments (before and after each commit of its journal and each request),
-and sends itself SIGKILL at the given one.  The answer is one JSON line: that it was killed, or what it found.
+and sends itself SIGKILL at the given one. The answer is one JSON line: that it was killed, or what it found.
 """
 
 import json

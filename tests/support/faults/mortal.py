@@ -1,6 +1,6 @@
 """A process that dies at a chosen moment: before or after its n-th commit or request.
 
-Dying is an exception that is never caught.  What runs on while it unwinds (cleanup, other tasks) finds the process dead
+Dying is an exception that is never caught. What runs on while it unwinds (cleanup, other tasks) finds the process dead
 already: a dead process commits nothing and sends nothing.
 """
 
@@ -54,7 +54,7 @@ class Life:
         return sample(sweep, numbers, size, lambda number: each_kind and kind_of(self.moments[number - 1]))
 
     def moment(self, what: str) -> None:
-        """Pass a moment, or die in it.  Raises Crash."""
+        """Pass a moment, or die in it. Raises Crash."""
         if self.over:
             raise Crash(f"dead before {what}")
         self.moments.append(what)

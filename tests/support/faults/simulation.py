@@ -1,7 +1,7 @@
 """One publish in a hostile world, in one process and in virtual time: from its frozen plan to its published lineage.
 
-A `World` holds what outlives a process: the state folder on disk, the registry, the clock.  `World.live` is one life
-of a process: it owns the publish, works on it through some weather, and ends, dies or is stopped.  Every request is
+A `World` holds what outlives a process: the state folder on disk, the registry, the clock. `World.live` is one life
+of a process: it owns the publish, works on it through some weather, and ends, dies or is stopped. Every request is
 held to the promise (nothing acknowledged is sent again; readers see nothing, then everything), and `check_published`
 holds the end to it: one lineage, everything once.
 """
@@ -69,7 +69,7 @@ class World:
     """What outlives a process.
 
     features, bulk: what the registry can do.  body_limit: bytes past which it answers 413, unless `bulk` allows more.
-    registry: its address.  Only what goes to another machine is compressed.
+    registry: its address. Only what goes to another machine is compressed.
     """
 
     SECRET = b"s" * 32

@@ -16,12 +16,12 @@ MOST_REQUESTS = 3_000
 
 
 class Endless(BaseException):
-    """The program sends one request after the other.  Not an Exception: nothing may take it for a network's error."""
+    """The program sends one request after the other. Not an Exception: nothing may take it for a network's error."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What came over the wire.  Header names are lower case."""
+    """What came over the wire. Header names are lower case."""
 
     method: str
     path: str

@@ -1,6 +1,6 @@
 """Releases of roar-cli, each in an environment of its own, with a project that the same release captured.
 
-The release that the tests are installed with is used as it is.  The others are installed from the package index on
+The release that the tests are installed with is used as it is. The others are installed from the package index on
 first use, below `ROAR_TEST_RELEASES` where that is set (so that they are installed once), else in a temporary folder.
 """
 
@@ -165,7 +165,7 @@ def captured(release: str) -> Path:
     ):
         done = run_release(root, _environment(root.parent), release, *arguments)
         assert done.status == 0, (release, arguments, done.output)
-    # There is nowhere to push a tag to.  Releases that push none do not know the setting.
+    # There is nowhere to push a tag to. Releases that push none do not know the setting.
     without_tags = ("config", "set", "registration.tagging.enabled", "false")
     run_release(root, _environment(root.parent), release, *without_tags)
     return root

@@ -1,7 +1,7 @@
 """Realistic secrets, for the redaction tests.
 
 Secrets are made when a test runs, from a seed and a shape: a token in the source would set off every scanner that reads
-this repository, and would be one token only.  In a template, `{}` is where the secret stands.
+this repository, and would be one token only. In a template, `{}` is where the secret stands.
 """
 
 import base64

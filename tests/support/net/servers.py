@@ -33,7 +33,7 @@ Answer = tuple[int, Mapping[str, str], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One request as it arrived.  target: of the request line, as it was written there.  Header names lower case."""
+    """One request as it arrived. target: of the request line, as it was written there. Header names lower case."""
 
     method: str
     target: str

@@ -1,6 +1,6 @@
 """Ways in which a repository makes git run a program: each arms a repository, and knows what plain git does with it.
 
-The program is a canary: it leaves a note that it ran.  A vector whose control leaves no note would prove nothing.
+The program is a canary: it leaves a note that it ran. A vector whose control leaves no note would prove nothing.
 """
 
 import os

@@ -1,7 +1,7 @@
 """A project that real roar-cli captured: two steps, one of them writing what is put, one file of three parts.
 
 Its folder `outputs` has what uploads stumble over: a file of several parts, an empty one, a duplicate, a name beyond
-ASCII, a folder.  Its parts are smaller than a user's; an exhaustive run has the usual ones, in 200 MB of files.
+ASCII, a folder. Its parts are smaller than a user's; an exhaustive run has the usual ones, in 200 MB of files.
 """
 
 import os

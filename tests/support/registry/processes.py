@@ -26,7 +26,7 @@ PATIENCE = 120
 
 @dataclass
 class Process:
-    """A running registry.  Its first line was its URL."""
+    """A running registry. Its first line was its URL."""
 
     url: str
     popen: subprocess.Popen[str]

@@ -1,4 +1,4 @@
-"""Processes that own a publish or write its journal, to be killed by a test.  Run as `python writer.py MODE FOLDER`.
+"""Processes that own a publish or write its journal, to be killed by a test. Run as `python writer.py MODE FOLDER`.
 
 Each prints one line when it has got to where it will be killed, then waits for ever.
 """

@@ -1,6 +1,6 @@
 """A small HTTP proxy before an object store: faults where a test asks for them, S3's checksum checks where it is S3.
 
-It runs in threads, so it is the same for both backends.  A plan looks at each request and names its fault.
+It runs in threads, so it is the same for both backends. A plan looks at each request and names its fault.
 """
 
 import base64
@@ -90,7 +90,7 @@ class Proxy:
 
 
 class Connections:
-    """Who is connected, and who ever was.  Written by the thread that accepts and by those that end."""
+    """Who is connected, and who ever was. Written by the thread that accepts and by those that end."""
 
     def __init__(self) -> None:
         self._changed = Condition()
@@ -148,7 +148,7 @@ def once(fault: Fault, method: str, holding: str, times: int = 1) -> Plan:
 def proxied(upstream: str, *, verifies: bool = False) -> Iterator[Proxy]:
     """A proxy before `upstream`.
 
-    verifies: compare the S3 checksums of each body, as S3 does.  The sessions of GCS can be cancelled here, because its
+    verifies: compare the S3 checksums of each body, as S3 does. The sessions of GCS can be cancelled here, because its
     emulator cannot: DELETE answers 499, and so does the session from then on
     (https://cloud.google.com/storage/docs/performing-resumable-uploads#cancel-upload).
     """

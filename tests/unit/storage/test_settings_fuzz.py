@@ -1,6 +1,6 @@
 """Every variable that httpx2, botocore and google-auth read, each with values that make no sense.
 
-A value stops what needs it, with a reason code and the variable's name, or it changes nothing.  It never is "a defect",
+A value stops what needs it, with a reason code and the variable's name, or it changes nothing. It never is "a defect",
 no error of a library comes out, and no value is repeated that may be a credential.
 """
 
