@@ -8,7 +8,7 @@ def no_such_bucket(where: str) -> NeedsUser:
     """Return the error for a destination whose bucket does not exist."""
     return NeedsUser(
         f"{where}: the bucket does not exist",
-        next_step="create the bucket (or, for another destination, cancel this publish and put again), then resume",
+        next_step="create the bucket (or, for another destination, cancel this publish and put again)",
         reason=Reason.NO_BUCKET,
     )
 

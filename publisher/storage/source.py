@@ -31,7 +31,7 @@ class FileChanged(LocalProblem):
         super().__init__(
             f"{shown(path)} has changed since it was read",
             kept="The parts that were sent before are kept. Nothing is published.",
-            next_step="put the file back as it was (or cancel this publish and put the new content), then resume",
+            next_step="put the file back as it was (or cancel this publish and put the new content)",
             reason=Reason.FILE_CHANGED,
             resumable=True,
         )
