@@ -2,9 +2,10 @@
 
 import functools
 from collections.abc import Callable
+from contextlib import suppress
 from typing import ParamSpec, Protocol, TypeVar
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter, from_thread, to_thread
 
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
@@ -64,6 +65,12 @@ async def _in_thread(call: Callable[[], T], limiter: CapacityLimiter | None, *, 
         if problem := no_thread(error):
             raise problem from error
         raise
+
+
+def end_if_cancelled() -> None:
+    """End a call of `in_thread` whose caller was cancelled; elsewhere, do nothing. For calls that take seconds."""
+    with suppress(RuntimeError):  # this is no such thread
+        from_thread.check_cancelled()
 
 
 def no_thread(error: RuntimeError) -> LocalProblem | None:

@@ -19,6 +19,8 @@ COMPRESSION_LEVEL = 1
 SMALL_BODY = 4096
 """Bytes. A body up to this size is compressed with a window of its size: clearing the tables of the usual window takes
 longer than compressing the links of a job."""
+BODIES_AT_ONCE = 64
+"""How many bodies are read together. They are in memory as they are stored."""
 _SMALL_WINDOW_BITS = 12
 _SMALL_MEMORY_LEVEL = 5
 
@@ -138,11 +140,23 @@ class Units:
             return [row[0] for row in rows]
 
     def bodies(self, kind: Kind) -> Iterator[bytes]:
-        """Yield the body of every unit of one kind, in order, acknowledged or not."""
-        with self._file.translated():
-            cursor = self._file.db.execute("SELECT body FROM units WHERE kind = ? ORDER BY seq, part", [kind.value])
-            for (body,) in cursor:
+        """Yield the body of every unit of one kind, in order, acknowledged or not.
+
+        In between no lock is held, which would keep other processes from writing to the journal.
+        """
+        seq = part = -1
+        while True:
+            with self._file.translated():
+                rows = self._file.db.execute(
+                    "SELECT seq, part, body FROM units WHERE kind = ? AND (seq, part) > (?, ?)"
+                    " ORDER BY seq, part LIMIT ?",
+                    [kind.value, seq, part, BODIES_AT_ONCE],
+                ).fetchall()
+            for _seq, _part, body in rows:
                 yield zlib.decompress(body)
+            if len(rows) < BODIES_AT_ONCE:
+                return
+            seq, part, _body = rows[-1]
 
     def links_by_job(self) -> dict[str, list[tuple[int, int, Kind]]]:
         """Return the seq, part and kind of the units that hold the links of each job, by its local uid."""

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from msgspec import Struct
 from msgspec.structs import replace
 
+from roar_publisher.blocking import end_if_cancelled, in_thread
 from roar_publisher.glaas.client import ANONYMOUS, Authorizer, Refused, RegistryClient
 from roar_publisher.glaas.features import Features
 from roar_publisher.lineage.canonical import LineageHasher
@@ -110,12 +111,7 @@ async def _verify_jobs(
         hasher = LineageHasher(served.git["repo"], served.git["commit"], served.git["branch"], [served.creator])
         # What was published before with other redactions is another lineage than the one that is planned.
         comparable = planned is not None and (lineage_hash in planned.hashes or not served.finalized)
-        found = UnmatchedJobs()
-        if planned is not None and comparable:
-            plan_into(planned.journal, ours)
-            found = unmatched(ours.sorted(), _hashed(theirs, hasher))
-        else:
-            deque(_hashed(theirs, hasher), maxlen=0)
+        found = await in_thread(_compare, planned if comparable else None, ours, theirs, hasher)
     computed = hasher.digests()[served.creator]
     if lineage_hash == computed == served.hash:
         return Verification(lineage_hash, computed, served, ())
@@ -128,8 +124,20 @@ async def _verify_jobs(
     return Verification(lineage_hash, computed, served, tuple(differences), omitted=found.omitted)
 
 
+def _compare(
+    planned: PlannedLineage | None, ours: SortedJobs, theirs: SortedJobs, hasher: LineageHasher
+) -> UnmatchedJobs:
+    """Hash the jobs that are served, and return those that only they or the plan have. Blocks, maybe for a minute."""
+    if planned is None:
+        deque(_hashed(theirs, hasher), maxlen=0)
+        return UnmatchedJobs()
+    plan_into(planned.journal, ours)
+    return unmatched(ours.sorted(), _hashed(theirs, hasher))
+
+
 def _hashed(jobs: SortedJobs, hasher: LineageHasher) -> Iterator[JobText]:
     for job in jobs.sorted():
+        end_if_cancelled()
         hasher.add(job.text)
         yield job
 

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
+from roar_publisher.blocking import end_if_cancelled, in_thread
 from roar_publisher.glaas.client import Authorizer, Refused, RegistryClient
 from roar_publisher.glaas.lenient import Unreadable
 from roar_publisher.glaas.protocol import API_ROOT
@@ -110,8 +111,7 @@ async def compare_labels(
     compared = edited = omitted = 0
     differences: list[Difference] = []
     with ExternalSort() as ours, ExternalSort() as theirs:
-        for label in _planned_labels(planned):
-            ours.add(_key(label))
+        await in_thread(_add_planned, ours, planned)
         async with aclosing(labels_of(caller, lineage_hash, authorize)) as labels:
             async for label in labels:
                 theirs.add(_key(label))
@@ -127,6 +127,13 @@ async def compare_labels(
             else:
                 omitted += 1
     return LabelCheck(compared, edited, tuple(differences), omitted)
+
+
+def _add_planned(labels: ExternalSort, planned: PlannedLineage) -> None:
+    """Add the labels that a plan sends. Blocks."""
+    for label in _planned_labels(planned):
+        end_if_cancelled()
+        labels.add(_key(label))
 
 
 def _planned_labels(planned: PlannedLineage) -> Iterator[ReadLabel]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from roar_publisher.blocking import end_if_cancelled
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.record import Plan, Progress
 from roar_publisher.state.units import Kind
@@ -25,11 +26,12 @@ class PlannedLineage(Struct, frozen=True):
 
 
 def plan_into(journal: Journal, planned: SortedJobs) -> None:
-    """Add the jobs that a plan sends to `planned`, under their local uids, one batch at a time."""
+    """Add the jobs that a plan sends to `planned`, under their local uids, one batch at a time. Blocks."""
     steps = {job["job_uid"]: job["step_number"] for body in journal.units.bodies(Kind.JOBS) for job in json.loads(body)}
     places = journal.units.links_by_job()
     for body in journal.units.bodies(Kind.JOBS):
         for job in json.loads(body):
+            end_if_cancelled()
             links: dict[Kind, list[Link]] = {Kind.INPUTS: [], Kind.OUTPUTS: []}
             for seq, part, kind in places.get(job["job_uid"], ()):
                 links[kind] += links_of(json.loads(journal.units.body(seq, part)))

@@ -1,11 +1,12 @@
 """Reading what a registry serves of a lineage: `GET /sessions/:hash/readback`, page by page (`protocol.md §4`)."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Self
 
 from msgspec import Struct
 
+from roar_publisher.blocking import in_thread
 from roar_publisher.glaas.client import HEALTH, Authorizer, RegistryClient
 from roar_publisher.glaas.features import Features, Health
 from roar_publisher.glaas.lenient import Unreadable
@@ -101,6 +102,20 @@ async def read_into(
     jobs = inputs = outputs = 0
     first: ReadbackPage | None = None
     held: tuple[dict[str, Any], list[Link], list[Link]] | None = None
+
+    def add(entries: Sequence[dict[str, Any]]) -> None:
+        """Add the jobs that are complete. Blocks."""
+        nonlocal held, jobs
+        for entry in entries:
+            if held is not None and held[0]["job_uid"] != entry["job_uid"]:
+                served.add(held[0]["job_uid"], *held)
+                held = None
+            if held is None:
+                held = entry, [], []
+                jobs += 1
+            held[1].extend(links_of(entry["inputs"]))
+            held[2].extend(links_of(entry["outputs"]))
+
     async with aclosing(pages(caller, lineage_hash, authorize)) as read:
         async for page in read:
             if page.canonical_version != CANONICAL_VERSION:
@@ -109,17 +124,10 @@ async def read_into(
             first = first or page
             for entry in page.jobs:
                 seen(entry)
-                if held is not None and held[0]["job_uid"] != entry["job_uid"]:
-                    served.add(held[0]["job_uid"], *held)
-                    held = None
-                if held is None:
-                    held = entry, [], []
-                    jobs += 1
-                held[1].extend(links_of(entry["inputs"]))
-                held[2].extend(links_of(entry["outputs"]))
                 inputs, outputs = inputs + len(entry["inputs"]), outputs + len(entry["outputs"])
+            await in_thread(add, page.jobs)
     if held is not None:
-        served.add(held[0]["job_uid"], *held)
+        await in_thread(served.add, held[0]["job_uid"], *held)
     assert first is not None
     return Envelope(first.hash, first.finalized, first.creator_identity, first.git, jobs, inputs, outputs)
 

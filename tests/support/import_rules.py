@@ -164,7 +164,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "publisher.glaas",
         "publisher.auth",
     },
-    "publisher.verification": {"state", "publisher.glaas", "publisher.lineage"},
+    "publisher.verification": {"state", "publisher.blocking", "publisher.glaas", "publisher.lineage"},
     "publisher.fetching": {
         "state",
         "publisher.blocking",

@@ -232,6 +232,25 @@ def test_bodies_of_a_kind_come_whether_acknowledged_or_not(journal: Journal) -> 
     assert [len(body) > 2 for body in journal.units.bodies(Kind.JOBS)] == [True, True]
 
 
+def test_between_two_bodies_another_process_may_write(journal: Journal, path: Path) -> None:
+    bodies = journal.units.bodies(Kind.JOBS)
+    next(bodies)
+    with closing(sqlite3.connect(path, timeout=0)) as another:
+        another.execute("UPDATE units SET acked = acked")
+        another.commit()
+    assert len(list(bodies)) == 1
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+def test_however_many_bodies_are_read_at_once_each_comes_once(
+    journal: Journal, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = list(journal.units.bodies(Kind.JOBS))
+    monkeypatch.setattr("roar_publisher.state.units.BODIES_AT_ONCE", at_once)
+    assert list(journal.units.bodies(Kind.JOBS)) == every
+    assert len(every) == 2
+
+
 def test_what_is_committed_is_on_the_disk(journal: Journal) -> None:
     """The pragmas that only a power failure would test; FULL is 2. With a write-ahead log, other rules would hold."""
     (synchronous,) = journal.db.execute("PRAGMA synchronous").fetchone()
