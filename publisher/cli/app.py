@@ -69,14 +69,25 @@ def start(arguments: Sequence[str]) -> int:
         from roar_publisher.cli.display.output import Output
 
         Output(sys.stderr).line(f"Note: {note}")
-    result = roar.main(
-        list(arguments),
-        prog_name=program_name(),
-        standalone_mode=False,
-        obj=tuple(arguments),
-        terminal_width=help_width(sys.stdout),
-    )
+    try:
+        result = roar.main(
+            list(arguments),
+            prog_name=program_name(),
+            standalone_mode=False,
+            obj=tuple(arguments),
+            terminal_width=help_width(sys.stdout),
+        )
+    except click.UsageError as error:
+        error.ctx = error.ctx or _context_of(arguments[0])  # click names no command if an option lacks its value
+        raise
     return result if isinstance(result, int) else 0
+
+
+def _context_of(name: str) -> click.Context | None:
+    """Return the context of a command, by which an error names it."""
+    program = click.Context(roar, info_name=program_name())
+    command = roar.get_command(program, name)
+    return click.Context(command, info_name=name, parent=program) if command else None
 
 
 def _name_in_help(command: click.Command) -> click.Command:

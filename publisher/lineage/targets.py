@@ -68,7 +68,7 @@ def pick_target(database: RoarDatabase, target: str | None, cwd: Path, identitie
             return session
     artifact = _recorded_at(database, target if "://" in target else path)
     if artifact is None:
-        raise _unknown(database, target)
+        raise _folder(target) if os.path.isdir(path) else _unknown(database, target)
     return _pick_artifact(database, artifact)
 
 
@@ -244,17 +244,25 @@ def _recorded_at(database: RoarDatabase, path: str) -> str | None:
 def _steps(database: RoarDatabase, session: SessionRow) -> str:
     steps = database.query(
         "SELECT DISTINCT CASE WHEN job_type = 'build' THEN '@B' ELSE '@' END || step_number FROM jobs"
-        f" WHERE session_id = ? AND NOT {NOISE} ORDER BY step_number LIMIT {_SHOWN + 1}",
+        f" WHERE session_id = ? AND NOT {NOISE} ORDER BY step_number DESC, 1 LIMIT {_SHOWN + 1}",
         session.id,
     )
     names = [shell_word(str(row[0])) for row in steps]
-    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+    return ("…, " if len(names) > _SHOWN else "") + ", ".join(reversed(names[:_SHOWN]))
 
 
 def _ambiguous(target: str, what: str, matches: list[str]) -> UsageProblem:
     return UsageProblem(
         f"the target {target} is the beginning of several {what}",
         next_step=f"type more of it: {', '.join(map(shell_word, matches[:_SHOWN]))}",
+    )
+
+
+def _folder(target: str) -> UsageProblem:
+    """Return the error for a folder, which roar records nothing of but its files."""
+    return UsageProblem(
+        f"the target {target} is a folder, and lineage is that of a file",
+        next_step=f"name a file in it, or publish its files, too: roar put {shell_word(target)} DEST -m MESSAGE",
     )
 
 

@@ -83,10 +83,10 @@ def check_texts(target: str | None, registry: str | None, put: PutTexts | None) 
 
     An empty value taken for "not given" would publish more, or elsewhere. A journal can only hold text.
     """
-    given = [("the target", target), ("--registry", registry)]
+    given = [("the target", target), ("the registry (--registry)", registry)]
     if put is not None:
         given += [("a source", source) for source in put.sources]
-        given += [("the destination", put.destination), ("-m", put.message)]
+        given += [("the destination", put.destination), ("the message (-m)", put.message)]
     for name, value in given:
         if value is not None and not value.strip():
             raise UsageProblem(f"{name} is empty", next_step="give it a value, or leave it out")

@@ -9,6 +9,7 @@ from roar_publisher.cli.parameters import declare, take_limits
 from roar_publisher.cli.publish.command import EXIT_CODES, JSON, run_publish
 from roar_publisher.cli.publish.parameters import FURTHER, MAIN, PUT
 from roar_publisher.cli.roar_cli import only_in_roar_cli, run_roar_cli
+from roar_publisher.state.errors import UsageProblem
 from roar_publisher.storage.kinds import STORES
 
 HELP = """\
@@ -66,6 +67,8 @@ def put(
     from roar_publisher.cli.publish.options import Options
     from roar_publisher.publishing.order import PutOrder
 
+    if "://" not in destination and not destination.startswith("/") and any("://" in source for source in sources):
+        raise UsageProblem("the destination comes last, after the files", next_step="roar put FILES DEST -m MESSAGE")
     wanted = PutOrder(
         sources=tuple(sources),
         destination=destination,

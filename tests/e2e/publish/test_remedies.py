@@ -125,6 +125,21 @@ def test_a_put_accepts_the_option_names_of_its_recorded_command(monkeypatch: pyt
     )
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said", "next_step"),
+    [
+        (("put", "model.pt", "s3://bucket/x", "-m"), "requires an argument", "roar put --help"),
+        (("journal", "list", "--bogus"), "No such option", "roar journal list --help"),
+        (("put", "s3://bucket/x", "model.pt", "-m", "v1"), "the destination comes last", "roar put FILES DEST"),
+        (("put", "model.pt", "/store", "-m", ""), "The message (-m) is empty", "give it a value"),
+    ],
+)
+def test_the_next_step_of_a_usage_error_is_that_of_its_command(
+    program: Program, arguments: tuple[str, ...], said: str, next_step: str
+) -> None:
+    program(*arguments).blames(2, said, f"Next: {next_step}")
+
+
 def test_an_unreachable_registry_before_the_plan_leaves_nothing_to_resume(
     program: Program, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -157,6 +157,22 @@ def test_an_unknown_target_is_refused_with_similar_names(project: Project, targe
     assert hint in caught.value.next_step
 
 
+def test_a_folder_is_said_to_be_one(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "out puts").mkdir()
+    with pytest.raises(UsageProblem, match="is a folder") as caught:
+        picked(project, str(tmp_path / "out puts"))
+    assert f"roar put '{tmp_path}/out puts' DEST" in caught.value.next_step
+
+
+def test_an_unknown_step_is_answered_with_the_latest_ones(tmp_path: Path) -> None:
+    with Recorder(tmp_path) as recorder:
+        for step in range(1, 8):
+            recorder.job(step)
+    with pytest.raises(UsageProblem, match="no step @9") as caught:
+        picked(recorder.project(), "@9")
+    assert caught.value.next_step.endswith(": …, @3, @4, @5, @6, @7")
+
+
 def test_a_missing_session_is_reported_with_a_remedy(tmp_path: Path) -> None:
     with Recorder(tmp_path) as recorder:
         recorder.job(1)
