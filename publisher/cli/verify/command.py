@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from msgspec.structs import replace
+from click.core import ParameterSource
 
 from roar_publisher.cli.ids import complete_publish
 from roar_publisher.cli.parameters import TRANSFER_LIMITS, Parsed, declare, take_limits
 from roar_publisher.state.ages import parse_age
-from roar_publisher.state.errors import Interrupted, LocalProblem, UsageProblem
+from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.paths import StateFolder
 
 if TYPE_CHECKING:
@@ -48,6 +46,8 @@ Exit codes:
   6    cannot be checked: the message says why
   130  stopped by Ctrl-C or SIGTERM; continue with --resume
 """
+FOR_RECEIPTS = {"subject", "files", "receipt", "keys", "as_json"}
+"""The parameters that --receipt goes with."""
 
 
 def _parse_percent(text: str) -> float:
@@ -117,7 +117,10 @@ def _parse_percent(text: str) -> float:
     help="Public keys (.pub) whose signature of a receipt you believe, besides those of registries that you know.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
 def verify(
+    context: click.Context,
+    /,
     subject: str | None,
     files: tuple[Path, ...],
     registry: str | None,
@@ -129,6 +132,7 @@ def verify(
     **options: Any,
 ) -> int:
     if receipt is not None:
+        _reject_with_receipt(context)
         from roar_publisher.cli.verify_receipt import verify_receipt
 
         return verify_receipt(receipt, [Path(subject), *files] if subject else [], keys, as_json=as_json)
@@ -147,29 +151,19 @@ def verify(
     if subject is None or files or keys:
         what = "name one published lineage, or a receipt and its files"
         raise UsageProblem(what, next_step="roar verify HASH, or roar verify --receipt FILE [FILES]")
-    from roar_publisher.checking.service import verify as carry_out
-    from roar_publisher.checking.targets import named_target
-    from roar_publisher.cli.verify.progress import reading_line
-    from roar_publisher.cli.verify.running import run
-    from roar_publisher.cli.verify.show import show
-    from roar_publisher.cli.verify.unchecked import unchecked
+    from roar_publisher.cli.verify.one import verify_one
 
     objects = _objects(**options)
     stop_by_exception()
-    folder = StateFolder.from_environment(os.environ)
-    with ExitStack() as journals:
-        try:
-            with unchecked():
-                order = replace(named_target(subject, registry, folder, journals), objects=objects)
-                progress = reading_line(as_json=as_json)
-                verdict = run(partial(carry_out, order, folder, watch=progress.begin), progress)
-        except Interrupted as stopped:
-            if objects is not None:
-                stopped.kept = "What was read of the objects is recorded."
-                stopped.next_step = "repeat the command with --resume"
-            raise
-        show(verdict, order, as_json=as_json)
-    return verdict.exit_code
+    return verify_one(subject, registry, StateFolder.from_environment(os.environ), objects, as_json=as_json)
+
+
+def _reject_with_receipt(context: click.Context) -> None:
+    """Raise UsageProblem for an option that says nothing about a receipt, which is checked without a network."""
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        if name not in FOR_RECEIPTS and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise UsageProblem(f"{parameter.opts[0]} does not go with --receipt", next_step="leave one of them out")
 
 
 def _objects(
