@@ -76,7 +76,7 @@ def _insert_job(connection: sqlite3.Connection, record: PutRecord) -> int:
         "command": record.command,
         "script": _script_in(record.command.split()),
         "session_id": record.session,
-        "step_number": record.step_number,
+        "step_number": _free_step(connection, record),
         "exit_code": 0,
         "execution_backend": "local",
         "execution_role": "host",
@@ -84,6 +84,13 @@ def _insert_job(connection: sqlite3.Connection, record: PutRecord) -> int:
         "metadata": record.kept,
     }
     return int(_insert(connection, "jobs", row).lastrowid or 0)
+
+
+def _free_step(connection: sqlite3.Connection, record: PutRecord) -> int:
+    """Return the planned step, or the next free one if another job of the session has got it since."""
+    of_session = "SELECT coalesce(max(step_number), 0) + 1, total(step_number = ?) FROM jobs WHERE session_id = ?"
+    following, taken = connection.execute(of_session, (record.step_number, record.session)).fetchone()
+    return int(following) if taken else record.step_number
 
 
 def _script_in(words: list[str]) -> str | None:

@@ -60,6 +60,19 @@ def test_recording_again_changes_nothing(database: Path, record: PutRecord) -> N
     assert dump(database) == before
 
 
+def test_a_step_that_was_taken_meanwhile_is_not_taken_again(root: Path, database: Path, record: PutRecord) -> None:
+    """By another put, and by a command that was run during the upload."""
+    another = plan(root, "notes.txt", name="another").record
+    assert another.step_number == record.step_number
+    run = "INSERT INTO jobs(job_uid, timestamp, command, session_id, step_number, exit_code) VALUES (?, ?, ?, ?, ?, 0)"
+    change(database, run, "cafe0001", NOW + 1, "python eval.py", record.session, record.step_number)
+    record_put(database, record)
+    record_put(database, another)
+    steps = "SELECT step_number FROM jobs WHERE job_uid = ?"
+    for number, uid in enumerate(("cafe0001", record.job_uid, another.job_uid)):
+        assert rows(database, steps, uid) == [(record.step_number + number,)]
+
+
 def test_content_that_roar_has_captured_meanwhile_is_recorded_once(database: Path, record: PutRecord) -> None:
     (notes,) = [file for file in record.files if file.path.endswith("notes.txt")]
     change(database, "INSERT INTO artifacts(id, size, first_seen_at) VALUES ('theirs', 7, 1)")
