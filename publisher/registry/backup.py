@@ -18,7 +18,7 @@ from roar_publisher.registry.data import DATABASE_NAME, SECRET_NAME, SECRET_SIZE
 from roar_publisher.registry.receipt_keys import RECEIPT_KEYS_NAME
 from roar_publisher.registry.store import accounts_schema, schema, users
 from roar_publisher.registry.store.copies import check_copy, copy_file, kept_from_registries
-from roar_publisher.registry.store.errors import DataExists, InvalidBackup, StoreError
+from roar_publisher.registry.store.errors import DataExists, InvalidBackup, RestoreRuns, StoreError
 from roar_publisher.registry.store.private_data import make_private_file, secure_folder, sync_folder
 
 ACCOUNTS_NAME = users.DATABASE_NAME
@@ -67,13 +67,14 @@ def restore_backup(file: Path, data: Path, *, force: bool) -> None:
     """Put a backup into `data`, after it was checked. With `force`, it takes the place of what is there.
 
     If this is interrupted, repeat it, with `force` if some files were put there. Raises `StoreError`: `DataInUse` if a
-    registry runs there, `DataExists` if there is one and `force` is not set, `InvalidBackup`, and `NewerSchemaError`
-    for the backup of a later release. Raises OSError.
+    registry runs there, `RestoreRuns` if another restore does, `DataExists` if there is one and `force` is not set,
+    `InvalidBackup`, and `NewerSchemaError` for the backup of a later release. Raises OSError.
     """
     made = not data.exists()
     secure_folder(data)
     try:
-        _restore(file, data, force=force)
+        with _alone(data):
+            _restore(file, data, force=force)
     except BaseException:
         if made:
             with suppress(OSError):
@@ -105,6 +106,19 @@ def _restore(file: Path, data: Path, *, force: bool) -> None:
                 if (parts / name).exists():
                     (parts / name).replace(data / name)
         sync_folder(data)
+
+
+@contextmanager
+def _alone(data: Path) -> Iterator[None]:
+    """Let no other backup be restored into `data` during the block: it would take this one for abandoned."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(_locked(data))
+        except BlockingIOError as error:
+            raise RestoreRuns(f"another backup is being restored into {data}") from error
+        except OSError:  # folders cannot be locked there
+            pass
+        yield
 
 
 @contextmanager

@@ -185,6 +185,7 @@ def data_problem(data: Path, part: str, error: Exception) -> LocalProblem:
         InvalidBackup,
         NewerSchemaError,
         OldSQLiteError,
+        RestoreRuns,
         SharedSessionsError,
         StoreError,
         WrongEncodingError,
@@ -211,6 +212,8 @@ def data_problem(data: Path, part: str, error: Exception) -> LocalProblem:
             next_step = "choose another --data, or replace it with --force"
         case DataInUse():
             next_step = "stop the other registry, or choose another --data"
+        case RestoreRuns():
+            next_step = "wait until it has ended, or choose another --data"
         case OldSQLiteError():
             next_step = "use a Python with a later SQLite, or PostgreSQL (--database)"
         case _:

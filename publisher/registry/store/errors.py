@@ -25,6 +25,10 @@ class DataInUse(StoreUnavailable):
     """Another registry runs on this data."""
 
 
+class RestoreRuns(StoreUnavailable):
+    """A backup is being restored in this place."""
+
+
 class NewerSchemaError(StoreError):
     """The file was written by a later release. This release cannot read it."""
 

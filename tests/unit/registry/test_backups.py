@@ -171,6 +171,23 @@ def test_a_registry_that_is_started_while_a_backup_is_unpacked_keeps_its_data(
         restore_backup(file, data, force=force)
 
 
+@pytest.mark.parametrize("force", [True, False])
+def test_two_backups_are_not_restored_at_once(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, force: bool
+) -> None:
+    data, check = tmp_path / ("data" if force else "new"), backup._check
+
+    def check_late(folder: Path, name: str) -> None:
+        said = problem("restore", file, "--data", data, *(["--force"] if force else []))
+        assert "another backup is being restored" in said
+        assert "wait until it has ended" in said
+        check(folder, name)
+
+    monkeypatch.setattr(backup, "_check", check_late)
+    restore_backup(file, data, force=force)
+    assert {*MEMBERS} <= {path.name for path in data.iterdir()}
+
+
 def test_no_registry_starts_while_its_files_are_replaced(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
