@@ -39,8 +39,8 @@ class Background:
         self._thread = Thread(target=self._run, name="roar_publisher checkpoints", daemon=True)
         self._thread.start()
 
-    def clone(self, record: Record, *, copy: bool) -> None:
-        """Wake the daemon, and give the files of a snapshot blocks of their own.
+    def submitted(self, record: Record, *, copy: bool) -> None:
+        """Do what follows when a checkpoint was submitted: wake the daemon, and give its files blocks of their own.
 
         copy: copy where a reflink is impossible.
         """

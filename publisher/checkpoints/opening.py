@@ -43,9 +43,9 @@ class Settings(Struct, frozen=True, kw_only=True):
         return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
 
     def record(
-        self, step: int, metrics: dict[str, float], sources: tuple[HeldSource, ...], home: Path, *, pinned: bool
+        self, step: int, metrics: dict[str, float], sources: tuple[HeldSource, ...], snapshot: Path, *, pinned: bool
     ) -> Record:
-        """Return the record of a new checkpoint. Its end only counts if it is not taken."""
+        """Return the record of a new checkpoint. Its end only counts if it is not accepted."""
         return Record(
             name=f"step-{step:08d}",
             step=step,
@@ -53,7 +53,7 @@ class Settings(Struct, frozen=True, kw_only=True):
             metrics=metrics,
             pinned=pinned,
             size=sum(size for one in sources for size, _time in one.files.values()),
-            home=str(home),
+            home=str(snapshot),
             sources=sources,
             destination=self.destination,
             message=f"{self.message}, step {step}",

@@ -17,7 +17,13 @@ from roar_publisher.checkpoints.background import Background
 from roar_publisher.checkpoints.opening import open_series, settings_of
 from roar_publisher.checkpoints.record import End, HeldSource, Record
 from roar_publisher.checkpoints.series import DONE, TAKEN, WAITING
-from roar_publisher.checkpoints.snapshot import HeldFiles, hold, home_for, remove_home, rewrites_in_place
+from roar_publisher.checkpoints.snapshot import (
+    HeldFiles,
+    hold,
+    new_snapshot_folder,
+    remove_snapshot_folder,
+    rewrites_in_place,
+)
 from roar_publisher.checkpoints.view import CheckpointStatus, checkpoints_of, view
 from roar_publisher.publishing.arguments import StrPath, Visibility
 from roar_publisher.state.errors import LocalProblem, UsageProblem
@@ -32,7 +38,7 @@ OnSkip = Callable[[CheckpointStatus], object]
 class CheckpointPublisher:
     """Publishes the checkpoints of one training, and of those that resume it, below one destination.
 
-    every: the fewest steps between two checkpoints that are taken. keep: how many snapshots of published checkpoints
+    every: the fewest steps between two checkpoints that are accepted. keep: how many snapshots of published checkpoints
     stay on this machine; nothing is ever removed from the destination. best: the metric whose best checkpoint so far is
     not skipped, by `mode`. max_pending_bytes: the most that checkpoints may hold that are not published yet.
     on_skip: called by `submit` and `close` with each checkpoint that will not be published. start_daemon: whether to
@@ -80,9 +86,9 @@ class CheckpointPublisher:
         )
         self._last_step = earlier[-1].step if earlier else None
         self._find_best()
-        held = [one for state in (WAITING, TAKEN) for one in self._series.records(state)]
-        self._open = {one.name: one for one in held}  # not known to have ended
-        self._failed = {one.name for one in held if one.end == End.FAILED}  # of those; told already
+        unfinished = [one for state in (WAITING, TAKEN) for one in self._series.records(state)]
+        self._open = {one.name: one for one in unfinished}  # not known to have ended
+        self._failed = {one.name for one in unfinished if one.end == End.FAILED}  # of those; told already
         self._background = Background(folder, self._series, start_daemon=start_daemon)
         self._background.wake()
         atexit.register(self.close)
@@ -95,7 +101,7 @@ class CheckpointPublisher:
         metrics: Mapping[str, float] | None = None,
         pin: bool = False,
     ) -> CheckpointStatus | None:
-        """Hand over a checkpoint that is written completely, and return it; None if it is not taken.
+        """Hand over a checkpoint that is written completely, and return it; None if it is not accepted.
 
         files: a file, a folder (the shards of one checkpoint), or several. pin: never skip it for a newer one.
         Returns within milliseconds, whatever the size and the network. From then on the files may be replaced or
@@ -118,20 +124,20 @@ class CheckpointPublisher:
             record = self._hold(files, step, numbers, pinned=pin)
             skipped = self._ended()
             superseded = [one for one in earlier if one.name in self._open and self._is_superseded(one, record)]
-            taken = self._has_room(record, superseded)
-            if taken:
+            accepted = self._has_room(record, superseded)
+            if accepted:
                 record = self._accept(record)
                 gone = [one for one in superseded if self._skip(one)]
             else:
                 gone = [replace(record, end=End.FULL.value)]
             skipped += [view(one, DONE) for one in gone]
             # Only now, because two threads of one interpreter slow each other down.
-            if taken:
-                self._background.clone(record, copy=any(one.typed in self._in_place for one in record.sources))
+            if accepted:
+                self._background.submitted(record, copy=any(one.typed in self._in_place for one in record.sources))
             for one in gone:
                 self._background.remove(one)
         self._report(skipped)
-        return view(record, WAITING) if taken else None
+        return view(record, WAITING) if accepted else None
 
     def checkpoints(self) -> list[CheckpointStatus]:
         """Return every checkpoint of the series, also those of earlier processes, in the order of submission."""
@@ -169,7 +175,7 @@ class CheckpointPublisher:
         if not paths:
             raise UsageProblem("the checkpoint has no files", next_step="submit a file, or a folder with files")
         try:
-            home = home_for(paths[0], self._series.files)
+            snapshot = new_snapshot_folder(paths[0], self._series.files)
         except OSError as error:
             raise LocalProblem(
                 f"the checkpoint {paths[0]} cannot be held: {error.strerror}",
@@ -179,16 +185,16 @@ class CheckpointPublisher:
         sources = []
         try:
             for number, path in enumerate(paths):
-                held = hold(path, home, number)
+                held = hold(path, snapshot, number)
                 for relative in held.stamps:
                     check_key(relative or path.name)  # a put that cannot be made is of no use later
                 sources.append(HeldSource(self._settings.typed(path), held.stamps))
                 if rewrites_in_place(self._held.get(str(path)), held):
                     self._in_place.add(sources[-1].typed)
                 self._held[str(path)] = held
-            return self._settings.record(step, metrics, tuple(sources), home, pinned=pinned)
+            return self._settings.record(step, metrics, tuple(sources), snapshot, pinned=pinned)
         except BaseException:
-            remove_home(home, self._series.files)
+            remove_snapshot_folder(snapshot, self._series.files)
             raise
 
     def _accept(self, record: Record) -> Record:

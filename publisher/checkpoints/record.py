@@ -43,7 +43,7 @@ class Record(Struct, frozen=True, kw_only=True):
 
     name: unique in its series, and the last part of its destination, unless that was taken. created_at: Unix seconds.
     worth: the metric that decides which is the best, lower for better; None without one. size: bytes.
-    home: the folder of its snapshot. sources: in the order of the folders in `home`.
+    home: the folder of its snapshot (`snapshot`). sources: in the order of the folders in it.
     keep: how many snapshots of published checkpoints stay.
     registry, named_by: where the training publishes, and what named it (`NamedBy`); None in an older record, which
     leaves it to the daemon's environment. commit: that the training started with.

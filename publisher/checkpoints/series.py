@@ -3,7 +3,7 @@
     waiting/<name>.json    submitted; the process that renames it next decides what becomes of it
     taken/<name>.json      the daemon works on one of them; of the others, the put failed, and may be retried
     done/<name>.json       ended; one that does not say how was superseded
-    files/<home>           a snapshot, or a link to one on another file system
+    files/<name>           a snapshot, or a link to one on another file system
     problem.json           why the next checkpoint cannot be published, if so
     agreed.json            the consent that a later publisher gave to what waited when it was made
 
@@ -27,7 +27,7 @@ from pathlib import Path, PurePath
 from msgspec.structs import replace
 
 from roar_publisher.checkpoints.record import End, Record
-from roar_publisher.checkpoints.snapshot import remove_home
+from roar_publisher.checkpoints.snapshot import remove_snapshot_folder
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.private import read_private
 
@@ -175,7 +175,7 @@ class Series:
         for path in self.files.iterdir():
             with suppress(FileNotFoundError):  # the daemon removes snapshots at the same time
                 if path.name not in known and path.lstat().st_mtime < older_than:
-                    remove_home(Path(os.readlink(path)) if path.is_symlink() else path, self.files)
+                    remove_snapshot_folder(Path(os.readlink(path)) if path.is_symlink() else path, self.files)
 
     def _needed(self) -> set[str] | None:
         """Return the names of the snapshots that records need, also of a newer release; None if that is unknown."""
@@ -193,7 +193,7 @@ class Series:
 
     def remove_snapshot(self, record: Record) -> None:
         """Remove the snapshot of a checkpoint, if it is still there."""
-        remove_home(record.snapshot, self.files)
+        remove_snapshot_folder(record.snapshot, self.files)
 
     def _path(self, state: str, name: str) -> Path:
         return self.folder / state / f"{name}.json"

@@ -57,33 +57,33 @@ class Torn(Exception):
     """A file was changed or removed while it was copied."""
 
 
-def home_for(path: Path, files: Path) -> Path:
+def new_snapshot_folder(path: Path, files: Path) -> Path:
     """Return a new folder for the snapshot of `path`: below `files`, or beside it if that is another file system.
 
     It is below `files` as well if other users could exchange what is beside it, or this one may not write there. A link
     below `files` leads to one elsewhere, so that it is found if this process is killed. Raises OSError.
     """
     name, folder = secrets.token_hex(8), path.parent
-    home = files / name
+    snapshot = files / name
     if os.stat(folder).st_dev != os.stat(files).st_dev and (beside := _own_folder_in(folder)) is not None:
-        home = beside / name
+        snapshot = beside / name
         with suppress(FileExistsError), open(beside / ".gitignore", "x", encoding="ascii") as ignored:
             ignored.write("*\n")  # the snapshots are no uncommitted changes
         with suppress(PermissionError):  # of a file system without symbolic links
-            (files / name).symlink_to(home)
-    home.mkdir(mode=0o700)
-    return home
+            (files / name).symlink_to(snapshot)
+    snapshot.mkdir(mode=0o700)
+    return snapshot
 
 
-def remove_home(home: Path, files: Path) -> None:
-    """Remove a folder of `home_for`, if it is still there, and the link that leads to it.
+def remove_snapshot_folder(snapshot: Path, files: Path) -> None:
+    """Remove a folder of `new_snapshot_folder`, if it is still there, and the link that leads to it.
 
     Elsewhere than below `files`, what other users may have put in its place stays.
     """
-    if home.parent == files or _is_own(home.parent):
-        shutil.rmtree(home, ignore_errors=True)
+    if snapshot.parent == files or _is_own(snapshot.parent):
+        shutil.rmtree(snapshot, ignore_errors=True)
     with suppress(OSError):  # it is a folder, which is removed already, or there is none
-        (files / home.name).unlink()
+        (files / snapshot.name).unlink()
 
 
 def _own_folder_in(folder: Path) -> Path | None:
@@ -113,7 +113,7 @@ def _is_own(folder: Path) -> bool:
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not others
 
 
-def hold(path: Path, home: Path, number: int) -> HeldFiles:
+def hold(path: Path, snapshot: Path, number: int) -> HeldFiles:
     """Hold source `number` of a snapshot, a file or a folder, and return the size and modification time of each file.
 
     If a file cannot be linked, nothing is held, and `clone` copies everything. Raises UsageProblem if there is nothing
@@ -122,7 +122,7 @@ def hold(path: Path, home: Path, number: int) -> HeldFiles:
     stamps: Stamps = {}
     inodes: dict[int, Stamp] = {}
     left, linked = COPIED_BYTES, True
-    folder = _held(home, number)
+    folder = _held(snapshot, number)
     try:
         folder.mkdir(mode=0o700)
         for relative, original in _files(path):
@@ -163,13 +163,13 @@ def rewrites_in_place(before: HeldFiles | None, now: HeldFiles) -> bool:
     return before is not None and any(before.linked.get(inode, stamp) != stamp for inode, stamp in now.linked.items())
 
 
-def clone(home: Path, number: int, original: Path, files: Stamps, *, copy: bool) -> bool:
+def clone(snapshot: Path, number: int, original: Path, files: Stamps, *, copy: bool) -> bool:
     """Give every file of a source blocks of its own, complete or not at all. Return whether it has them.
 
     original: read where nothing is held. copy: copy where a reflink is impossible.
     """
-    held = _held(home, number) / original.name
-    done = _cloned(home, number)
+    held = _held(snapshot, number) / original.name
+    done = _cloned(snapshot, number)
     new = done.with_name(f"{done.name}.new")
     try:
         new.mkdir(mode=0o700)  # fails if the checkpoint has ended meanwhile, and its snapshot is removed
@@ -192,24 +192,24 @@ def clone(home: Path, number: int, original: Path, files: Stamps, *, copy: bool)
     return True
 
 
-def place(home: Path, number: int, original: Path, *, cloned: bool) -> Path:
+def place(snapshot: Path, number: int, original: Path, *, cloned: bool) -> Path:
     """Return where source `number` of a snapshot is read: its clone, else what is held, else the original."""
-    candidates = [_cloned(home, number)] if cloned else []
-    candidates.append(_held(home, number))
+    candidates = [_cloned(snapshot, number)] if cloned else []
+    candidates.append(_held(snapshot, number))
     return next((path / original.name for path in candidates if path.exists()), original)
 
 
-def has_clone(home: Path, sources: int) -> bool:
+def has_clone(snapshot: Path, sources: int) -> bool:
     """Return whether every source of a snapshot has a clone."""
-    return all(_cloned(home, number).exists() for number in range(sources))
+    return all(_cloned(snapshot, number).exists() for number in range(sources))
 
 
-def _held(home: Path, number: int) -> Path:
-    return home / f"held-{number}"
+def _held(snapshot: Path, number: int) -> Path:
+    return snapshot / f"held-{number}"
 
 
-def _cloned(home: Path, number: int) -> Path:
-    return home / f"clone-{number}"
+def _cloned(snapshot: Path, number: int) -> Path:
+    return snapshot / f"clone-{number}"
 
 
 def _files(path: Path) -> Iterator[tuple[str, str]]:

@@ -85,7 +85,7 @@ def test_a_daemon_that_runs_is_woken_and_otherwise_one_is_started(
         if task == "wake":
             made.wake()
         else:
-            made.clone(record, copy=False)
+            made.submitted(record, copy=False)
     assert calls == called
 
 
@@ -128,7 +128,7 @@ def test_what_prevents_it_is_said_once(
     monkeypatch.setattr(background, "wake", counted(calls, "wake", woken))
     with thread(tmp_path, start_daemon=False) as made:
         made.wake()
-        made.clone(record, copy=False)
+        made.submitted(record, copy=False)
     assert calls == ["wake", "wake"]
     [warning] = [each for each in caplog.records if each.levelno == logging.WARNING]
     assert said in warning.getMessage()

@@ -14,9 +14,9 @@ from roar_publisher.checkpoints.snapshot import (
     clone,
     has_clone,
     hold,
-    home_for,
+    new_snapshot_folder,
     place,
-    remove_home,
+    remove_snapshot_folder,
     rewrites_in_place,
 )
 from roar_publisher.state.errors import LocalProblem, UsageProblem
@@ -29,7 +29,7 @@ LARGE = b"x" * (SMALL_BYTES + 1)
 def home(tmp_path: Path) -> Path:
     files = tmp_path / "files"
     files.mkdir()
-    return home_for(tmp_path / "model.pt", files)
+    return new_snapshot_folder(tmp_path / "model.pt", files)
 
 
 def written(path: Path, content: bytes) -> Path:
@@ -180,15 +180,15 @@ def test_a_file_on_another_file_system_is_held_beside_it(tmp_path: Path, monkeyp
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "stat", other_disk)
-        home = home_for(model, files)
+        home = new_snapshot_folder(model, files)
     assert home.parent == scratch / f"{snapshot.BESIDE}{os.geteuid()}"
     assert (files / home.name).readlink() == home, "where it is found after a kill"
     assert (home.parent / ".gitignore").read_text() == "*\n"
     assert hold(scratch, home, 0).stamps.keys() == {"model.pt"}, "snapshots are no part of a checkpoint"
-    remove_home(home, files)
+    remove_snapshot_folder(home, files)
     assert list(home.parent.iterdir()) == [home.parent / ".gitignore"]
     assert list(files.iterdir()) == []
-    remove_home(home, files)
+    remove_snapshot_folder(home, files)
 
 
 def planted(beside: Path, elsewhere: Path, how: str) -> None:
@@ -228,7 +228,7 @@ def test_no_snapshot_lies_where_another_user_could_exchange_it(
     with monkeypatch.context() as patched:
         patched.setattr(os, "stat", lambda path: SimpleNamespace(st_dev=lstat(path).st_dev + (path == scratch)))
         patched.setattr(os, "lstat", owned)
-        home = home_for(model, files)
+        home = new_snapshot_folder(model, files)
     assert home.parent == files
     assert sorted(scratch.rglob("*")) == before
 
@@ -245,7 +245,7 @@ def test_a_folder_that_may_not_be_written_holds_nothing(tmp_path: Path, monkeypa
     with monkeypatch.context() as patched:
         patched.setattr(os, "stat", lambda path: SimpleNamespace(st_dev=stat(path).st_dev + (path == tmp_path)))
         patched.setattr(Path, "mkdir", refuse)
-        home = home_for(tmp_path / "model.pt", files)
+        home = new_snapshot_folder(tmp_path / "model.pt", files)
     assert home.parent == files
 
 
@@ -260,7 +260,7 @@ def test_a_file_system_without_symbolic_links_holds_it_beside_the_file_all_the_s
     with monkeypatch.context() as patched:
         patched.setattr(os, "stat", lambda path: SimpleNamespace(st_dev=stat(path).st_dev + (path == tmp_path)))
         patched.setattr(Path, "symlink_to", refuse)
-        home = home_for(tmp_path / "model.pt", files)
+        home = new_snapshot_folder(tmp_path / "model.pt", files)
     assert home.is_dir()
 
 
