@@ -82,13 +82,13 @@ class PutJobs(Struct):
     """
 
     puts: dict[tuple[int | None, str], Put] = field(default_factory=dict)
-    of_step: dict[int, frozenset[str]] = field(default_factory=dict)
+    of_step: dict[int, set[str]] = field(default_factory=dict)
 
     def add(self, job: ServedJob, steps: frozenset[int]) -> None:
         """Add a job, or a part of one. Nothing is kept of jobs that are no put and no step that was asked for."""
         if job.step in steps:
             links = job.outputs if job.put is None else job.inputs
-            self.of_step[job.step] = self.of_step.get(job.step, frozenset()) | {digest for digest, _path in links}
+            self.of_step.setdefault(job.step, set()).update(digest for digest, _path in links)
         if job.put is None:
             return
         stated = job.put.get("destination")

@@ -1,7 +1,7 @@
 """A file of a lineage in an object store, and the choice of files by path, digest or step."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from fnmatch import fnmatchcase
 
 from msgspec import Struct
@@ -69,7 +69,7 @@ def select(
     files: Sequence[StoredFile],
     unsafe: Sequence[Unsafe],
     selections: Sequence[str],
-    of_step: Mapping[int, frozenset[str]],
+    of_step: Mapping[int, Set[str]],
 ) -> tuple[list[StoredFile], list[Unsafe]]:
     """Return the files that any selection names, and those of them that are unsafe; without selections, all.
 
@@ -108,7 +108,7 @@ def _matches(selection: str, name: str) -> bool:
     return name == selection or fnmatchcase(name, selection) or name.startswith(folder)
 
 
-def _means(selection: str, digest: str, of_step: Mapping[int, frozenset[str]]) -> bool:
+def _means(selection: str, digest: str, of_step: Mapping[int, Set[str]]) -> bool:
     if step := STEP.fullmatch(selection):
         return digest in of_step.get(int(step[1]), frozenset())
     return _PREFIX.fullmatch(selection) is not None and digest.startswith(selection)

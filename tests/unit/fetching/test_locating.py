@@ -376,3 +376,14 @@ def test_a_path_of_any_length_is_looked_up_as_often_as_a_key_has_segments() -> N
     put = Put("s3://bucket", paths={digest: "a/" * 2000 + "x"}, urls=urls)
     assert put.by_path() == {digest: "s3://bucket/x"}
     assert urls.asked <= MOST_SEGMENTS
+
+
+def test_the_parts_of_a_large_step_are_added_to_one_set() -> None:
+    """A copy for each part would cost the square of their number."""
+    found, digests = locating.PutJobs(), [digest_of(str(number)) for number in range(3)]
+    sets = []
+    for digest in digests:
+        found.add(reading.ServedJob(4, None, [], [(digest, "x")]), frozenset({4}))
+        sets.append(found.of_step[4])
+    assert sets[0] is sets[1] is sets[2]
+    assert found.of_step == {4: set(digests)}
