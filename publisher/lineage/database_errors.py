@@ -10,7 +10,7 @@ from roar_publisher.lineage.guard import NOTE_LIMIT, STATEMENT_TIMEOUT_SECONDS, 
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.shell import shell_word
-from roar_publisher.state.system_errors import explain_os_error
+from roar_publisher.state.system_errors import explain_os_error, probe_write
 from roar_publisher.state.temporary import no_room, sqlite_folder
 
 DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
@@ -60,6 +60,10 @@ def database_problem(path: Path, error: Exception, *, writing: bool = False) -> 
         )
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return LocalProblem(f"{path} is locked by another process", next_step="try again shortly", reason=Reason.BUSY)
+    if code == sqlite3.SQLITE_IOERR and (refused := probe_write(path.parent)):
+        # SQLite does not say why: a reader, too, needs room for the index of a WAL.
+        found = explain_os_error(refused, Reason.DATABASE)
+        return LocalProblem(f"{path} cannot be used: {found.what}", next_step=found.remedy, reason=found.reason)
     return LocalProblem(
         f"SQLite cannot work with {path}: {error}",
         next_step="check the file, its folder and their permissions",

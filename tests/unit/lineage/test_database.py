@@ -1,5 +1,6 @@
 """Reading while roar writes, and every kind of damage to roar.db."""
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from roar_publisher.lineage import database_errors
 from roar_publisher.lineage.database import NEWEST_SCHEMA, open_database
 from roar_publisher.lineage.database_errors import database_problem
 from roar_publisher.lineage.plan import PlanSummary, build_plan
@@ -267,6 +269,19 @@ def test_a_full_disk_while_reading_is_that_of_the_temporary_folder(
     assert "TMPDIR" in reading.next_step
     assert "roar.db" not in reading.what
     assert "roar.db" in writing.what
+
+
+def test_a_full_disk_is_named_where_sqlite_only_reports_an_io_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when no room is left for the index of a WAL, which readers need."""
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+    assert database_problem(tmp_path / "roar.db", error).reason == "database"
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    monkeypatch.setattr(database_errors, "probe_write", lambda folder: full)
+    problem = database_problem(tmp_path / "roar.db", error)
+    assert (problem.reason, problem.what) == ("disk full", f"{tmp_path}/roar.db cannot be used: the disk is full")
 
 
 def test_the_temporary_folder_is_the_one_that_sqlite_uses(tmp_path: Path) -> None:
