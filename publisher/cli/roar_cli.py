@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from typing import Any
 
 from roar_publisher.cli import importpath
 from roar_publisher.naming import DEFAULT, UNAMBIGUOUS
@@ -15,6 +16,9 @@ SCHEMES = frozenset({"hf", "wandb"})
 """Schemes of destinations that roar-cli supports and roar-publisher does not."""
 REPAIR = "pip install --force-reinstall --no-deps roar-cli"
 """The command that restores roar-cli's `roar` script, for example after roar-publisher was uninstalled."""
+
+SIMILARITY = 0.8
+"""How similar a command must be to one of ours to be a misspelling of it."""
 
 
 def roar_cli_installed() -> bool:
@@ -35,22 +39,44 @@ def roar_cli_commands() -> Mapping[str, str]:
 
     Empty if it is missing or cannot list them.
     """
+    try:
+        return {name: each.get_short_help_str(60) for name, each in _their_commands().items() if not each.hidden}
+    except Exception:  # an error of another package must not break our help
+        return {}
+
+
+def _their_commands() -> Mapping[str, Any]:
+    """Return the commands of roar-cli, also hidden ones. Empty if they cannot be listed."""
     if not roar_cli_installed():
         return {}
     try:
-        group = import_module("roar.cli").cli
-        return {name: each.get_short_help_str(60) for name, each in group.commands.items() if not each.hidden}
-    except Exception:  # an error of another package must not break our help
+        return dict(import_module("roar.cli").cli.commands)
+    except Exception:
         return {}
+
+
+def _misspelt(command: str) -> str | None:
+    """Return the command of ours that is meant by a similar name, unless roar-cli has that, too."""
+    from difflib import get_close_matches
+
+    from roar_publisher.cli.commands import COMMANDS
+
+    near = get_close_matches(command, COMMANDS, n=1, cutoff=SIMILARITY)
+    if command in COMMANDS or not near or command in (theirs := _their_commands()) or not theirs:
+        return None
+    return near[0]
 
 
 def run_roar_cli(arguments: Sequence[str]) -> int:
     """Replace this process with roar-cli and the same arguments. Its exit code becomes the process's.
 
-    Does not return. Raises UsageProblem if roar-cli is not installed.
+    Does not return. Raises UsageProblem if roar-cli is not installed, and for a misspelt command of ours that roar-cli
+    does not have.
     """
     if not roar_cli_installed():
         raise _missing(arguments[0])
+    if meant := _misspelt(arguments[0]):
+        raise UsageProblem(f"there is no command `roar {arguments[0]}`", next_step=f"roar {meant}, or: roar --help")
     sys.stdout.flush()
     sys.stderr.flush()
     # `-m roar` could run a `roar` in the current folder or on PYTHONPATH that is not roar-cli.
