@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from roar_publisher.lineage.canonical import canonical_frame, canonical_job
-from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.database import Connection, Row
 from roar_publisher.registry.store.pieces import in_pieces
 from roar_publisher.registry.store.schema import NO_STEP
 
@@ -23,10 +23,15 @@ _JOBS_WITH_PARENTS = """
     SELECT job.id, job.uid, job.command, job.job_type, job.step_number, parent.step_number, job.metadata
     FROM jobs AS job LEFT JOIN jobs AS parent ON parent.graph_id = job.graph_id AND parent.uid = job.parent_uid
 """
-_JOBS_FROM = f"""
-    {_JOBS_WITH_PARENTS} WHERE job.graph_id = :graph AND (job.step_number, job.id) >= (:step, :job)
+_REST_OF_STEP = f"""
+    {_JOBS_WITH_PARENTS} WHERE job.graph_id = :graph AND job.step_number = :step AND job.id >= :job
+    ORDER BY job.id LIMIT :limit
+"""
+_LATER_STEPS = f"""
+    {_JOBS_WITH_PARENTS} WHERE job.graph_id = :graph AND job.step_number > :step
     ORDER BY job.step_number, job.id LIMIT :limit
 """
+"""Both begin at their place in the index. With one condition for both, SQLite would read all of the step."""
 _OF_STEPS = "job.graph_id = :graph AND job.step_number > :after AND job.step_number <= :last"
 _LINKS_OF_STEPS = f"SELECT job_id, kind, digest, path FROM jobs AS job JOIN links ON job_id = job.id WHERE {_OF_STEPS}"
 _LINKS_OF_JOBS = "SELECT job_id, kind, digest, path FROM links WHERE job_id IN (:jobs)"
@@ -52,10 +57,17 @@ class HashedJob(NamedTuple):
 
 def jobs_from(connection: Connection, graph_id: int, step: int, job_id: int, limit: int) -> Iterator[HashedJob]:
     """Yield up to `limit` jobs by step and id, from the place of a step and an id on. They are read lazily."""
-    place = {"graph": graph_id, "step": step, "job": job_id, "limit": limit}
-    for row in connection.stream(_JOBS_FROM, place):
-        job = HashedJob(*row)
-        yield job._replace(parent_step=_number(job.parent_step))
+    place: dict[str, object] = {"graph": graph_id, "step": step}
+    for row in connection.stream(_REST_OF_STEP, {"job": job_id, "limit": limit, **place}):
+        limit -= 1
+        yield _hashed(row)
+    for row in connection.stream(_LATER_STEPS, {"limit": limit, **place}):
+        yield _hashed(row)
+
+
+def _hashed(row: Row) -> HashedJob:
+    job = HashedJob(*row)
+    return job._replace(parent_step=_number(job.parent_step))
 
 
 def next_jobs(connection: Connection, graph_id: int, after: int, limit: int) -> list[tuple[int, int]]:

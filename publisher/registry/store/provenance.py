@@ -109,12 +109,19 @@ def build_jobs(connection: Connection, graph_id: int, limit: int) -> list[JobPla
 def places_after(connection: Connection, graph_id: int, after: JobPlace | None, limit: int) -> list[JobPlace]:
     """Return up to `limit` jobs of a graph after a place, by step and id. Begin with None."""
     step, number = (NO_STEP, 0) if after is None else (after.step, after.id)
-    rows = connection.execute(
-        f"SELECT {_PLACE} FROM jobs WHERE graph_id = :graph AND (step_number > :step OR"
-        " (step_number = :step AND id > :id)) ORDER BY step_number, id LIMIT :most",
-        {"graph": graph_id, "step": step, "id": number, "most": limit},
+    place = {"graph": graph_id, "step": step, "id": number}
+    rest = connection.execute(
+        f"SELECT {_PLACE} FROM jobs WHERE graph_id = :graph AND step_number = :step AND id > :id"
+        " ORDER BY id LIMIT :most",
+        {**place, "most": limit},
     )
-    return [JobPlace(*row) for row in rows]
+    found = [JobPlace(*row) for row in rest]
+    later = connection.execute(  # by itself: with one condition for both, SQLite would read all of the step
+        f"SELECT {_PLACE} FROM jobs WHERE graph_id = :graph AND step_number > :step"
+        " ORDER BY step_number, id LIMIT :most",
+        {**place, "most": limit - len(found)},
+    )
+    return [*found, *(JobPlace(*row) for row in later)]
 
 
 def jobs_with_ids(connection: Connection, ids: Sequence[int]) -> Iterator[SizedJob]:

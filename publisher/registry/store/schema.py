@@ -353,4 +353,9 @@ MIGRATIONS = (
     -- Whether a graph may be deleted is asked for each one. Closed sessions are kept for ever.
     CREATE INDEX sessions_by_graph ON sessions (graph_id);
     """,
+    """
+    -- Pages of jobs begin within a step, which may have all of them. SQLite has the id in each index, PostgreSQL not.
+    DROP INDEX jobs_by_step;
+    CREATE INDEX jobs_by_step ON jobs (graph_id, step_number, id);
+    """,
 )

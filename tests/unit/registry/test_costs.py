@@ -10,9 +10,12 @@ from roar_publisher.registry.data import Store
 from roar_publisher.registry.lineages.digest_search import SLICE_DIGESTS
 from roar_publisher.registry.lineages.reading import MAX_GRAPHS_WITH_UID
 from roar_publisher.registry.store import sessions
+from roar_publisher.registry.store.canonical_texts import jobs_from
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.graphs import delete_discarded, discard_graph, new_graph
+from roar_publisher.registry.store.jobs import StoredJob, insert_jobs
 from roar_publisher.registry.store.lineage_index import links_after
+from roar_publisher.registry.store.provenance import places_after
 from tests.support.registry.engines import sqlite_of
 from tests.support.registry.harness import START, Json, Registry, digest, job, link, refused, succeeded
 from tests.support.registry.people import Bearer
@@ -127,6 +130,30 @@ def test_a_slice_of_links_costs_the_same_wherever_it_begins(store: Store) -> Non
     for number in (5, 180):
         with counted(store) as steps:
             store.read(links_after, graph_id, job_id, ("outputs", digest(number)), 10)
+        costs.append(steps.taken)
+    assert costs[0] == costs[1]
+
+
+@pytest.mark.parametrize("same_step", [True, False])
+def test_a_page_of_jobs_costs_the_same_wherever_it_begins(store: Store, *, same_step: bool) -> None:
+    def write(connection: Connection) -> int:
+        graph_id = new_graph(connection)
+        rows = [
+            StoredJob(f"{number:08x}", None, 1 if same_step else number, "", None, 1.0, 1.0, 0, None, None, None)
+            for number in range(300)
+        ]
+        insert_jobs(connection, graph_id, rows)
+        return graph_id
+
+    graph_id = store.write(write)
+    places = store.read(places_after, graph_id, None, 300)
+    assert [place.id for place in places] == sorted(place.id for place in places)
+    costs = []
+    for place, following in ((places[4], places[5]), (places[280], places[281])):
+        with counted(store) as steps:
+            assert store.read(places_after, graph_id, place, 10)[0] == following
+            read = store.read(lambda db, at: list(jobs_from(db, graph_id, at.step, at.id, 10)), following)
+        assert (read[0].id, len(read)) == (following.id, 10)
         costs.append(steps.taken)
     assert costs[0] == costs[1]
 
