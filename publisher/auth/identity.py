@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 from roar_publisher.auth.signin import SignIn
 
-ANONYMOUS_IDENTITY = "anonymous"
 _BY_TREQS = "treqs:user:"
 _BY_KEY = "ssh:"
 LONGEST_NAME = 256

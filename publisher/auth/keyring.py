@@ -12,7 +12,7 @@ from roar_publisher.auth.authorizers import BearerAuthorizer, SignedForm, SshAut
 from roar_publisher.auth.bearer_store import BearerStore
 from roar_publisher.auth.choice import Choice, Decision, Flag, HeldCredentials, Key
 from roar_publisher.auth.decide import lineage_names_owner, requests_anonymity
-from roar_publisher.auth.identity import ANONYMOUS_IDENTITY, identity_of_key, identity_of_me, identity_of_sign_in
+from roar_publisher.auth.identity import identity_of_key, identity_of_me, identity_of_sign_in
 from roar_publisher.auth.receipt_keys import KnownReceiptKeys
 from roar_publisher.auth.rejection import rejection_error
 from roar_publisher.auth.scope import RepoScope
@@ -25,12 +25,12 @@ from roar_publisher.auth.user_bearer import UserBearer
 from roar_publisher.auth.user_key import KeyState, UserKey
 from roar_publisher.blocking import RunBlocking, in_thread
 from roar_publisher.glaas.client import Authorizer, Refused, RegistryClient
+from roar_publisher.glaas.protocol import ACCESS_CONTEXT, ANONYMOUS_IDENTITY, API_ROOT
 from roar_publisher.glaas.replies import AnyReply, MeReply
 from roar_publisher.state.errors import LocalProblem, NeedsUser, Transient, sentence
 from roar_publisher.state.reasons import Reason
 
-ACCESS_CONTEXT = "/api/v1/auth/access-context"
-ME = "/api/v1/auth/me"
+ME = f"{API_ROOT}/auth/me"
 UNAUTHORIZED = 401
 
 

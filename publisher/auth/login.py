@@ -4,12 +4,12 @@ from pathlib import Path
 
 from roar_publisher.auth.signin import Document
 from roar_publisher.glaas.client import Refused, RegistryClient
+from roar_publisher.glaas.protocol import ACCESS_CONTEXT
 from roar_publisher.glaas.replies import AccessContextReply
 from roar_publisher.state.errors import LocalProblem, NeedsUser
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import read_bounded
 
-ACCESS_CONTEXT = "/api/v1/auth/access-context"
 PROVIDER = "treqs"
 """The provider of a token that names none: TReqs issues every bearer token of GLaaS (protocol.md §1)."""
 OTHER_FILE = "request a new token file"

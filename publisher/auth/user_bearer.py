@@ -12,12 +12,13 @@ from roar_publisher.auth.send_policy import Denied, SendPolicy
 from roar_publisher.auth.signin import Document, SignIn, TokenState
 from roar_publisher.blocking import RunBlocking
 from roar_publisher.glaas.client import Refused, RegistryClient
+from roar_publisher.glaas.protocol import API_ROOT
 from roar_publisher.glaas.replies import RefreshReply
 from roar_publisher.net.documents import dump
 from roar_publisher.state.errors import LocalProblem, NeedsUser, Transient
 from roar_publisher.state.reasons import Reason
 
-REFRESH = "/api/v1/auth/refresh"
+REFRESH = f"{API_ROOT}/auth/refresh"
 UNAUTHORIZED = 401
 RENEWAL_SECONDS = 30.0
 """How long a request with a due but valid token may wait for its renewal."""

@@ -15,6 +15,7 @@ from roar_publisher.fetching.asking import lineage_reader
 from roar_publisher.glaas.client import Refused
 from roar_publisher.glaas.envelope import InvalidReceipt, ReceiptEnvelope, key_blob
 from roar_publisher.glaas.lenient import Unreadable
+from roar_publisher.glaas.protocol import API_ROOT
 from roar_publisher.glaas.receipt_replies import ReceiptReply
 from roar_publisher.glaas.signature import fingerprint
 from roar_publisher.lineage.statement import read_statement
@@ -50,7 +51,7 @@ def request_receipt(lineage_hash: str, registry: str | None, folder: StateFolder
 
 async def _ask(order: VerifyOrder) -> ReceiptReply:
     async with lineage_reader(order.registry, order.intent) as reader:
-        return ReceiptReply.read(await reader.find(partial(reader.ask, f"/api/v1/sessions/{order.hash}/receipt")))
+        return ReceiptReply.read(await reader.find(partial(reader.ask, f"{API_ROOT}/sessions/{order.hash}/receipt")))
 
 
 def _meet_key(registry: str, key: str) -> None:

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from roar_publisher.glaas.answers import WAITS, Answer, credentials_to_hide, no_answer
 from roar_publisher.glaas.compression import REFUSES_COMPRESSED, Compression
+from roar_publisher.glaas.protocol import API_ROOT
 from roar_publisher.glaas.replies import ReplyBody
 from roar_publisher.glaas.signature import has_signature
 from roar_publisher.net.attempt import Sender, seconds_to_answer
@@ -29,7 +30,7 @@ from roar_publisher.net.route import Unreachable
 from roar_publisher.report import Reporter
 from roar_publisher.state.errors import Interrupted, Rejected
 
-HEALTH = "/api/v1/health"
+HEALTH = f"{API_ROOT}/health"
 UNAUTHORIZED = 401
 MAX_RENEWALS = 2
 """How often one request may renew its credential. Another process may renew it, and it may expire again meanwhile."""

@@ -3,8 +3,11 @@
 from typing import Final
 
 API_ROOT = "/api/v1"
+ACCESS_CONTEXT = f"{API_ROOT}/auth/access-context"
 ANONYMOUS_PUBLIC: Final = "anonymous_public"
 """The `mode` of an anonymous registration session."""
+ANONYMOUS_IDENTITY = "anonymous"
+"""The creator identity of a publish without a credential (protocol.md §6)."""
 GZIP: Final = "gzip"
 """The `Content-Encoding` of a compressed body, and its name among the `request_encodings`."""
 LARGEST_INTEGER = 2**63 - 1

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
+from roar_publisher.glaas.protocol import ANONYMOUS_IDENTITY
 from roar_publisher.lineage.artifacts import is_composite
 from roar_publisher.lineage.batches import MAX_ITEM_BYTES, Batch, UnitWriter
-from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.lineage.composites import composite_items
 from roar_publisher.lineage.database import RoarDatabase
 from roar_publisher.lineage.git.context import GitContext

@@ -12,9 +12,9 @@ import math
 from collections.abc import Iterable
 from json.encoder import encode_basestring_ascii as _encode_text
 
+from roar_publisher.glaas.protocol import ANONYMOUS_IDENTITY
+
 CANONICAL_VERSION = 1
-ANONYMOUS_IDENTITY = "anonymous"
-"""The creator identity of a publish without a credential."""
 DEFAULT_JOB_TYPE = "run"
 """The type of a job that has none, here and in requests."""
 REMOTE_UID_LENGTH = 32

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from typing import Self
 
-from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY, LineageHasher
+from roar_publisher.glaas.protocol import ANONYMOUS_IDENTITY
+from roar_publisher.lineage.canonical import LineageHasher
 from roar_publisher.lineage.database import RoarDatabase
 from roar_publisher.lineage.git.context import GitContext
 from roar_publisher.lineage.items import canonical_key, sendable

@@ -8,10 +8,11 @@ from msgspec import Struct
 
 from roar_publisher.auth.choice import Decision
 from roar_publisher.auth.decide import lineage_names_owner, possible_decisions
-from roar_publisher.auth.identity import ANONYMOUS_IDENTITY, identity_of_key
+from roar_publisher.auth.identity import identity_of_key
 from roar_publisher.auth.identity_cache import IdentityCache
 from roar_publisher.auth.keyring import Keyring
 from roar_publisher.glaas.client import Refused, RegistryClient
+from roar_publisher.glaas.protocol import ANONYMOUS_IDENTITY
 from roar_publisher.lineage.targets import may_be_hash
 from roar_publisher.net.connection import RegistryConnection
 from roar_publisher.planning.plans import PublishRequest

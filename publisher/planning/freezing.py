@@ -14,8 +14,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from roar_publisher.auth.identity import is_key_identity
+from roar_publisher.glaas.protocol import ANONYMOUS_IDENTITY
 from roar_publisher.lineage.batches import Sink
-from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.planning.plans import Draft, Planner, PublishRequest, PutPlan, lineage_planner
 from roar_publisher.state.errors import Owned
 from roar_publisher.state.lock import exclusively

@@ -10,8 +10,9 @@ from msgspec.structs import replace
 from roar_publisher.auth.bearer_store import BearerStore
 from roar_publisher.auth.choice import Capabilities, Choice, Decision, HeldCredentials, Probe
 from roar_publisher.auth.decide import decide
-from roar_publisher.auth.identity import ANONYMOUS_IDENTITY, identity_of_sign_in
+from roar_publisher.auth.identity import identity_of_sign_in
 from roar_publisher.auth.keyring import Keyring
+from roar_publisher.glaas.protocol import ANONYMOUS_IDENTITY
 from roar_publisher.lineage.boundary import FOLLOW, refuse_linked_database
 from roar_publisher.lineage.config import NamedRegistry
 from roar_publisher.lineage.project import Project, find_project

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from roar_publisher.auth.identity import ANONYMOUS_IDENTITY
+from roar_publisher.glaas.protocol import ANONYMOUS_IDENTITY
 from roar_publisher.state.objects import ObjectTally
 from roar_publisher.state.paths import PublishPaths
 from roar_publisher.state.record import PROVEN, Plan, Progress

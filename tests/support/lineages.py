@@ -14,7 +14,8 @@ from msgspec.structs import asdict
 
 from roar_publisher.auth.choice import Flag
 from roar_publisher.auth.scope import RepoScope
-from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY, LineageHasher, canonical_job, sort_key
+from roar_publisher.glaas.protocol import ANONYMOUS_IDENTITY
+from roar_publisher.lineage.canonical import LineageHasher, canonical_job, sort_key
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.record import NAMED_BY, NamedBy, Plan

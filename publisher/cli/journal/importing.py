@@ -11,7 +11,7 @@ from roar_publisher.auth.choice import Capabilities, Flag, HeldCredentials
 from roar_publisher.auth.decide import decide, requests_anonymity
 from roar_publisher.auth.scope import Mode, RepoScope
 from roar_publisher.engine.credentials import user_send_policy
-from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
+from roar_publisher.glaas.protocol import ANONYMOUS_IDENTITY
 from roar_publisher.planning.bundles.allowed_folders import ImportedObject
 from roar_publisher.state.errors import NeedsUser
 from roar_publisher.state.record import NamedBy, Plan, Progress

@@ -19,8 +19,8 @@ from roar_publisher.auth.choice import Choice, Decision
 from roar_publisher.cli.display import tables
 from roar_publisher.engine.credentials import user_keyring
 from roar_publisher.exit_codes import ExitCode
+from roar_publisher.glaas.protocol import ANONYMOUS_IDENTITY
 from roar_publisher.lineage.batches import Sink
-from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.lineage.explain import Explanation, explain
 from roar_publisher.lineage.git.context import describe_missing_git
 from roar_publisher.lineage.plan import PlanSummary

@@ -18,10 +18,11 @@ from roar_publisher.auth.decide import (
     lineage_names_owner,
     requests_anonymity,
 )
-from roar_publisher.auth.identity import ANONYMOUS_IDENTITY, is_key_identity, requires_bearer
+from roar_publisher.auth.identity import is_key_identity, requires_bearer
 from roar_publisher.engine.run import Outcome, Run, Step
 from roar_publisher.engine.steps.sessions import UNAUTHORIZED, credential_rejected
 from roar_publisher.glaas.client import Refused
+from roar_publisher.glaas.protocol import ANONYMOUS_IDENTITY, API_ROOT
 from roar_publisher.glaas.replies import AnyReply
 from roar_publisher.report import Noted
 from roar_publisher.state.errors import LocalProblem, NeedsUser, PublisherError, sentence
@@ -29,7 +30,7 @@ from roar_publisher.state.machine import Event
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Learned, Progress
 
-AUTH_PROBE = "/api/v1/sessions?limit=1"
+AUTH_PROBE = f"{API_ROOT}/sessions?limit=1"
 _BROKEN_SIGNATURE = re.compile(r"\bsignature\b.*\b(this request|match|matches|mismatch)\b", re.IGNORECASE)
 """A 401 about the signature of another request: the key may be valid. A mere "invalid signature" does not match,
 because a registry may answer it to an unknown key, too."""

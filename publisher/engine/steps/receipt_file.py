@@ -9,7 +9,6 @@ import json
 from collections.abc import Sequence
 
 from roar_publisher.auth.choice import Decision
-from roar_publisher.auth.identity import ANONYMOUS_IDENTITY
 from roar_publisher.engine.run import Run
 from roar_publisher.engine.steps.sessions import LINEAGES, is_anonymous
 from roar_publisher.glaas.client import ANONYMOUS, Authorizer, Refused
@@ -20,6 +19,7 @@ from roar_publisher.glaas.envelope import (
     ReceiptSignature,
     key_blob,
 )
+from roar_publisher.glaas.protocol import ANONYMOUS_IDENTITY
 from roar_publisher.glaas.receipt_replies import ReceiptReply
 from roar_publisher.glaas.signature import fingerprint
 from roar_publisher.lineage.statement import (

@@ -14,8 +14,9 @@ from msgspec.structs import asdict
 
 from roar_publisher.auth.identity import is_key_identity
 from roar_publisher.glaas.lenient import is_closed, number
+from roar_publisher.glaas.protocol import ANONYMOUS_IDENTITY
 from roar_publisher.glaas.replies import Receipt
-from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY, CANONICAL_VERSION
+from roar_publisher.lineage.canonical import CANONICAL_VERSION
 from roar_publisher.net.documents import one_line
 from roar_publisher.origins import DEFAULT_PORTS
 from roar_publisher.state.errors import Rejected

@@ -8,12 +8,13 @@ from roar_publisher.auth.rejection import explain_rejection
 from roar_publisher.engine.run import Outcome, Run
 from roar_publisher.engine.staging.requests import StagedRoute
 from roar_publisher.glaas.client import Authorizer, Refused
-from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY, remote_job_uid
+from roar_publisher.glaas.protocol import ANONYMOUS_IDENTITY, API_ROOT
+from roar_publisher.lineage.canonical import remote_job_uid
 from roar_publisher.state.machine import Event
 from roar_publisher.state.record import Progress
 
-BASE = "/api/v1/registration-sessions"
-LINEAGES = "/api/v1/sessions"
+BASE = f"{API_ROOT}/registration-sessions"
+LINEAGES = f"{API_ROOT}/sessions"
 UNAUTHORIZED, FORBIDDEN, CONFLICT = 401, 403, 409
 
 

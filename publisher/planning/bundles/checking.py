@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 from roar_publisher.auth.choice import Capabilities, Decision, HeldCredentials
 from roar_publisher.auth.decide import decide
 from roar_publisher.auth.scope import OWNER_TYPES, Mode, RepoScope
-from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
+from roar_publisher.glaas.protocol import ANONYMOUS_IDENTITY
 from roar_publisher.lineage.composites import BLOOM_FIELDS
 from roar_publisher.lineage.selection import JOB_TEXT_LIMITS
 from roar_publisher.planning.bundles.bodies import items_of

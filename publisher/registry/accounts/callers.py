@@ -22,9 +22,9 @@ from enum import Enum
 
 from msgspec import Struct
 
+from roar_publisher.glaas.protocol import ANONYMOUS_IDENTITY
 from roar_publisher.glaas.signature import signing_payload
 from roar_publisher.guarded import Guarded
-from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.registry.accounts.authority import Authority
 from roar_publisher.registry.accounts.signatures import Signature, Signatures, Signed
 from roar_publisher.registry.http.names import Names

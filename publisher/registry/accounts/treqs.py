@@ -24,6 +24,7 @@ import anyio
 from msgspec import Struct, field
 from pydantic import ValidationError
 
+from roar_publisher.glaas.protocol import ACCESS_CONTEXT
 from roar_publisher.registry.accounts.authority import CallRunner
 from roar_publisher.registry.accounts.context import AccessContext
 from roar_publisher.registry.accounts.device_flow import DEVICE_GRANT, DeviceClient, poll_error, poll_refusal
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-ACCESS_CONTEXT = "/api/v1/auth/access-context"
 REFRESH = "/api/v1/auth/refresh"
 LOGOUT = "/api/v1/auth/logout"
 DEVICE_START = "/api/v1/auth/device/start"

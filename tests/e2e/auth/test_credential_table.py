@@ -14,7 +14,7 @@ import pytest
 
 from roar_publisher.auth.choice import Flag
 from roar_publisher.auth.identity import identity_of_key
-from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
+from roar_publisher.glaas.protocol import ANONYMOUS_IDENTITY
 from roar_publisher.report import Noted
 from roar_publisher.state.errors import Conclusion, NeedsUser
 from roar_publisher.state.machine import State

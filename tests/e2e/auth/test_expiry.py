@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from roar_publisher.auth.choice import Flag
-from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
+from roar_publisher.glaas.protocol import ANONYMOUS_IDENTITY
 from roar_publisher.publishing.status import next_step
 from roar_publisher.state.errors import Conclusion, LocalProblem, NeedsUser
 from roar_publisher.state.limits import MOST_REQUESTS

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from roar_publisher.auth.choice import Flag
-from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
+from roar_publisher.glaas.protocol import ANONYMOUS_IDENTITY
 from roar_publisher.state.errors import Conclusion, Transient
 from roar_publisher.state.machine import LIVE, State
 from roar_publisher.state.record import Progress

@@ -11,7 +11,7 @@ import pytest
 
 from roar_publisher.auth.choice import Flag
 from roar_publisher.auth.identity_cache import IdentityCache
-from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
+from roar_publisher.glaas.protocol import ANONYMOUS_IDENTITY
 from roar_publisher.state.errors import Conclusion, NeedsUser
 from roar_publisher.state.machine import State
 from roar_publisher.state.record import Progress

@@ -28,7 +28,7 @@ from roar_publisher.auth.scope import RepoScope
 from roar_publisher.engine.run import Frontend, Resources
 from roar_publisher.engine.worker import work
 from roar_publisher.glaas.features import RegistrationSessionFeatures
-from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
+from roar_publisher.glaas.protocol import ANONYMOUS_IDENTITY
 from roar_publisher.registry.accounts import grants, public_keys
 from roar_publisher.registry.accounts.signin_file import sign_in_document
 from roar_publisher.registry.api.app import create_app

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
+from roar_publisher.glaas.protocol import ANONYMOUS_IDENTITY
 from tests.support.cli.servers import Server, answering, http
 from tests.support.lineages import Lineage
 

@@ -12,7 +12,7 @@ from roar_publisher.auth.choice import Choice
 from roar_publisher.auth.keyring import Keyring
 from roar_publisher.engine.run import Frontend, Resources
 from roar_publisher.engine.worker import work
-from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
+from roar_publisher.glaas.protocol import ANONYMOUS_IDENTITY
 from roar_publisher.publishing.result import Result
 from roar_publisher.report import Noted, Report
 from roar_publisher.state.debts import DebtKind

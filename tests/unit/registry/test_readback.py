@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY, LineageHasher, canonical_job, sort_key
+from roar_publisher.glaas.protocol import ANONYMOUS_IDENTITY
+from roar_publisher.lineage.canonical import LineageHasher, canonical_job, sort_key
 from roar_publisher.registry.lineages import readback
 from tests.support.registry.harness import GIT, Json, Registry, job, link, refused, succeeded, uid
 from tests.support.registry.people import Bearer
