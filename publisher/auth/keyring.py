@@ -10,7 +10,7 @@ from pathlib import Path
 from roar_publisher.auth.agent import Agent
 from roar_publisher.auth.authorizers import BearerAuthorizer, SignedForm, SshAuthorizer
 from roar_publisher.auth.bearer_store import BearerStore
-from roar_publisher.auth.choice import Choice, Decision, Flag, HeldCredentials, Key
+from roar_publisher.auth.choice import Choice, Decision, Flag, HeldCredentials
 from roar_publisher.auth.decide import lineage_names_owner, requests_anonymity
 from roar_publisher.auth.identity import identity_of_key, identity_of_me, identity_of_sign_in
 from roar_publisher.auth.receipt_keys import KnownReceiptKeys
@@ -22,7 +22,7 @@ from roar_publisher.auth.signin import LOG_IN, SignIn
 from roar_publisher.auth.sshkey import AskPassphrase, SshSigner
 from roar_publisher.auth.timestamps import Timestamps
 from roar_publisher.auth.user_bearer import UserBearer
-from roar_publisher.auth.user_key import KeyState, UserKey
+from roar_publisher.auth.user_key import UserKey
 from roar_publisher.blocking import RunBlocking, in_thread
 from roar_publisher.glaas.client import Authorizer, Refused, RegistryClient
 from roar_publisher.glaas.protocol import ACCESS_CONTEXT, ANONYMOUS_IDENTITY, API_ROOT
@@ -111,9 +111,7 @@ class Keyring:
             raise
         if bearer or self._store.fixed:
             return HeldCredentials(bearer=bearer, bearer_unusable=bool(self._bearer.why_unusable))
-        state = await (self._key.state() if may_ask else self._key.expected_state())
-        usable = Key.NAMED if self._key.named else Key.USUAL
-        key = {KeyState.NONE: Key.NONE, KeyState.UNUSABLE: Key.UNUSABLE, KeyState.USABLE: usable}[state]
+        key = await (self._key.state() if may_ask else self._key.expected_state())
         return HeldCredentials(bearer=False, key=key, bearer_unusable=bool(self._bearer.why_unusable))
 
     async def identity(self, decision: Decision, caller: RegistryClient, planned: Collection[str]) -> str:

@@ -5,23 +5,15 @@ the publish that needs it, and is never replaced by another credential (`decide`
 """
 
 from collections.abc import Mapping
-from enum import Enum
 from pathlib import Path
 
 import anyio
 
 from roar_publisher.auth.agent import Agent
+from roar_publisher.auth.choice import Key
 from roar_publisher.auth.sshkey import AskPassphrase, KeyLocation, SshSigner, check_files, find_key, load_signer
 from roar_publisher.blocking import RunBlocking
 from roar_publisher.state.errors import NeedsUser
-
-
-class KeyState(Enum):
-    """Whether the key can be used."""
-
-    NONE = "there is none"
-    USABLE = "it signs"
-    UNUSABLE = "it exists, but cannot sign"
 
 
 class UserKey:
@@ -59,11 +51,6 @@ class UserKey:
         return f"the SSH key {self._location.path} ({self._signer.keyid}){named}"
 
     @property
-    def named(self) -> bool:
-        """Whether the key is the user's explicit choice."""
-        return self._location is not None and bool(self._location.source)
-
-    @property
     def problem(self) -> NeedsUser | None:
         """Why the key cannot sign, once that is known. Its next step says what to do about it."""
         return self._problem
@@ -75,12 +62,12 @@ class UserKey:
                 await self._load()
         return self._signer
 
-    async def state(self) -> KeyState:
+    async def state(self) -> Key:
         """Return whether the key can be used. Asks the agent or the user if the files alone do not show it."""
         signs = await self.signer() is not None
-        return KeyState.USABLE if signs else self._state_without_signer()
+        return self._usable() if signs else self._state_without_signer()
 
-    async def expected_state(self) -> KeyState:
+    async def expected_state(self) -> Key:
         """Return what `state` will return, judging by the files alone. Asks neither the agent nor the user."""
         if self._signer is None and self._problem is None:
             try:
@@ -88,13 +75,17 @@ class UserKey:
                 if self._location is not None:
                     path = self._location.path
                     await self._run_blocking(check_files, path, agent=self._agent, ask=self._ask)
-                    return KeyState.USABLE
+                    return self._usable()
             except NeedsUser as problem:
                 self._problem = problem
-        return KeyState.USABLE if self._signer else self._state_without_signer()
+        return self._usable() if self._signer else self._state_without_signer()
 
-    def _state_without_signer(self) -> KeyState:
-        return KeyState.NONE if self._location is None and self._problem is None else KeyState.UNUSABLE
+    def _usable(self) -> Key:
+        named = self._location is not None and self._location.source
+        return Key.NAMED if named else Key.USUAL
+
+    def _state_without_signer(self) -> Key:
+        return Key.NONE if self._location is None and self._problem is None else Key.UNUSABLE
 
     async def _load(self) -> None:
         if self._signer is not None or self._problem is not None:
