@@ -1,4 +1,4 @@
-"""The `[publisher]` configuration: how much the daemon does at once, and whom it notifies.
+"""The `[publisher]` configuration: of the daemon, and what the user wants of every publish.
 
 The user's file, `$XDG_CONFIG_HOME/roar/config.toml`, applies to everything. A project's `.roar/config.toml` may only
 set `notify` for its publishes. Files in a project folder may come from a clone or an archive, so they must not be
@@ -31,7 +31,7 @@ KEYS = ("max_active", "jobs", "limit_rate", "on_done", "notify", "push_tags", "v
 
 
 class DaemonSettings(Struct, frozen=True, kw_only=True):
-    """The daemon's settings.
+    """The user's `[publisher]` table. A publish and the checkpoints of a training read it, too.
 
     max_active: publishes that are active at once.
     limits: the transfer limits of object stores, over all publishes.
