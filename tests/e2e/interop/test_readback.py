@@ -161,7 +161,7 @@ def test_ours_fetches_what_roar_cli_put_also_what_is_private(scene: Scene, tmp_p
         folder = tmp_path / "fetched"
         shutil.rmtree(folder, ignore_errors=True)
         code, output = _program(scene.alice, "fetch", theirs, *selections, "--to", str(folder), **environment)
-        found = {path.name: blake3(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+        found = {path.name: blake3(path.read_bytes()).hexdigest() for path in folder.glob("*")}
         assert found == {name: scene.made[name] for name in found}, output
         return code, set(found)
 
