@@ -160,6 +160,8 @@ class UserBearer:
             answered = Secret(str(answer.get("access_token", "")))
             return answer
 
+        if not self._store.fixed:
+            await caller.wait_until_there()  # before the lock of `auth.json` is taken, for which `roar login` waits
         outcome = await self._store.refresh(post, rejected, self._clock())
         if isinstance(outcome, RefreshRefused):
             self.why_unusable = f"{outcome.why[:1].upper()}{outcome.why[1:]}."

@@ -133,6 +133,14 @@ class RegistryClient:
         """Report requests that get no answer during the block (`net.silence`)."""
         return self._sender.silence.reported()
 
+    async def wait_until_there(self) -> None:
+        """Wait until the registry has answered something, and is not known to be away.
+
+        For who is about to hold a lock during a call. Raises Transient when patience ends.
+        """
+        await self._gate.wait_for_first_answer()
+        await self._gate.wait_until_open()
+
     async def call(
         self,
         method: str,

@@ -15,6 +15,9 @@ from roar_publisher.blocking import in_thread
 from roar_publisher.glaas.client import RegistryClient
 from roar_publisher.glaas.replies import AnyReply
 from roar_publisher.net.connection import RegistryConnection
+from roar_publisher.state.errors import Transient
+from roar_publisher.state.lock import is_held
+from roar_publisher.state.reasons import Reason
 from roar_publisher.tasks import task_group
 from tests.support.auth.signed_in import STATE
 from tests.support.engine.publishing import NoJitter
@@ -35,6 +38,8 @@ class Registry(httpx2.AsyncBaseTransport):
         self.now = 1_700_000_000.0
         self.issued = 0
         self.renewing_fails = False
+        self.away = False
+        self.locked: list[bool] = []  # whether the sign-in was, when a request was sent while it was away
         self.statuses: list[int] = []
         self._lifetime, self._says, self._ahead = lifetime, says, ahead
         self._ends = self.now - 10
@@ -46,8 +51,13 @@ class Registry(httpx2.AsyncBaseTransport):
         return self.now + self._ahead
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if self.away:
+            self.locked.append(is_held(self.path.with_name("auth.json.lock")))
+            raise httpx2.ConnectError("no route")
         if request.url.path.endswith("/auth/refresh"):
             return self._refreshed()
+        if request.url.path.endswith("/health"):
+            return httpx2.Response(200, json={})
         known = request.headers["authorization"] == f"Bearer access-{self.issued}" and self.now < self._ends
         self.statuses.append(200 if known else 401)
         return httpx2.Response(self.statuses[-1], json={"detail": "x"})
@@ -136,3 +146,17 @@ async def test_a_token_that_cannot_be_renewed_is_used_until_it_ends(tmp_path: Pa
     registry.now += 20.0
     await registry.asked(1)
     assert (registry.issued, set(registry.statuses)) == (2, {200})
+
+
+@pytest.mark.anyio
+async def test_while_the_registry_is_away_nobody_is_kept_from_signing_in(tmp_path: Path) -> None:
+    registry = Registry(tmp_path, 3600.0)
+    registry.away = True
+    with pytest.raises(Transient) as caught:
+        await registry.asked(1)
+    assert caught.value.reason is Reason.OFFLINE
+    assert registry.locked
+    assert not any(registry.locked)
+    registry.away = False
+    await registry.asked(1)
+    assert (registry.issued, registry.statuses) == (1, [200])
