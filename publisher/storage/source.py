@@ -5,6 +5,7 @@ the time), so the hash of every part is also compared as it is read. The change 
 `chmod` changes it too: if it alone differs, the content is hashed again (`digest.confirm`).
 """
 
+import json
 import os
 import stat
 from collections.abc import Iterator
@@ -12,8 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from msgspec import Struct
-from msgspec.json import decode
+from msgspec import Struct, convert
 
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
@@ -85,7 +85,7 @@ class Content(Struct, frozen=True):
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Return the content that a journal keeps."""
-        return decode(text, type=cls)
+        return convert(json.loads(text), cls)  # msgspec's own decoder refuses a path that is not UTF-8
 
     @property
     def size(self) -> int:

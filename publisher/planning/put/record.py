@@ -2,8 +2,7 @@
 
 import json
 
-from msgspec import Struct
-from msgspec.json import decode
+from msgspec import Struct, convert
 from msgspec.structs import asdict
 
 from roar_publisher.lineage.composites import DatasetComponent
@@ -81,4 +80,4 @@ class PutRecord(Struct, frozen=True):
     @classmethod
     def from_json(cls, text: str) -> "PutRecord":
         """Return the record from the text of `as_json`."""
-        return decode(text, type=cls)
+        return convert(json.loads(text), cls)  # msgspec's own decoder refuses a path that is not UTF-8
