@@ -79,8 +79,15 @@ class PublishPaths(Struct, frozen=True):
         return self.folder / "session-token"
 
     def note_fingerprint(self, fingerprint: str) -> None:
-        """Note what was planned. It never changes; without the note, those that look for the same open the journal."""
+        """Note what is planned, before the plan is frozen. It never changes.
+
+        Imports have no note: those that look for the same open the journal.
+        """
         create_private(self.folder / f"{FINGERPRINT}{fingerprint}")
+
+    def notes_fingerprint(self, fingerprint: str) -> bool:
+        """Return whether this plan is noted, frozen or about to be."""
+        return os.path.exists(self.folder / f"{FINGERPRINT}{fingerprint}")
 
     def read_session_token(self) -> str | None:
         """Return the token of the open anonymous session, or None if there is no valid one."""
@@ -249,9 +256,10 @@ class StateFolder(Struct, frozen=True):
         """Yield every publish folder, with or without a finished plan, in no particular order."""
         with _state_problems(self.root):
             if self.publishes.is_dir():
-                for folder in self.publishes.iterdir():
-                    if ID.fullmatch(folder.name) and folder.is_dir():
-                        yield PublishPaths(folder)
+                with os.scandir(self.publishes) as found:  # there may be thousands
+                    names = [entry.name for entry in found if ID.fullmatch(entry.name) and entry.is_dir()]
+                for name in names:
+                    yield PublishPaths(self.publishes / name)
 
     def find(self, prefix: str) -> PublishPaths:
         """Return the publish whose id starts with `prefix`. Raises UsageProblem for none or several."""

@@ -19,6 +19,9 @@ from roar_publisher.state.system_errors import explain_os_error
 Unreadable = tuple[PublishPaths, LocalProblem]
 """A publish whose journal cannot be read, and why."""
 
+CLOCKS_APART = 60.0
+"""How many seconds the clock of a file system may be behind that of this machine."""
+
 
 class StatusFacts(TypedDict):
     """The fields of `JournalStatus`."""
@@ -105,12 +108,28 @@ def _each(
     yield from _newest_first(found)
 
 
-def read_others(folder: StateFolder, known: Collection[str]) -> list[JournalStatus]:
-    """Return the status of every publish that has a plan and whose id is not among the known ones, newest first."""
-    found: list[JournalStatus] = []
+def read_noted(folder: StateFolder, fingerprint: str, known: Collection[str]) -> list[JournalStatus]:
+    """Return the status of each publish that notes this fingerprint and is not known, newest first.
+
+    What cannot be read is left out.
+    """
+    found = []
     for paths in folder.all_publishes():
-        if paths.id not in known:
+        if paths.id not in known and paths.notes_fingerprint(fingerprint):
             with suppress(LocalProblem):
+                found.append(read_status(paths))
+    return _newest_first(found)
+
+
+def read_others(folder: StateFolder, known: Collection[str], *, since: float) -> list[JournalStatus]:
+    """Return the status of each publish that is not known and whose journal was written since then (Unix seconds).
+
+    Newest first. What cannot be read is left out.
+    """
+    found = []
+    for paths in folder.all_publishes():
+        with suppress(LocalProblem, FileNotFoundError):
+            if paths.id not in known and paths.journal.stat().st_mtime >= since - CLOCKS_APART:
                 found.append(read_status(paths))
     return _newest_first(found)
 

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from roar_publisher.auth.identity import is_key_identity
 from roar_publisher.glaas.protocol import ANONYMOUS_IDENTITY
 from roar_publisher.lineage.batches import Sink
-from roar_publisher.planning.plans import Draft, Planner, PublishRequest, PutPlan, lineage_planner
+from roar_publisher.planning.plans import Draft, Planner, PublishRequest, lineage_planner
 from roar_publisher.state.errors import Owned
 from roar_publisher.state.lock import exclusively
 from roar_publisher.state.machine import LIVE, State
@@ -26,7 +26,7 @@ from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import LOCAL_SETTINGS, NAMED_BY_USER, NamedBy, Plan, Progress
 from roar_publisher.state.status import JournalStatus
-from roar_publisher.state.status_reader import Unreadable, read_all, read_others
+from roar_publisher.state.status_reader import Unreadable, read_all, read_noted
 from roar_publisher.state.sweep import is_of_another
 
 REUSABLE_STATES = (*LIVE, State.DONE)
@@ -78,13 +78,17 @@ def freeze(
             earlier = _find_earlier(read_all(folder, skip=frozenset(seen)), request, intent, draft, seen)
         if earlier is None and draft.summary.redactions:  # an earlier publish has the consent already
             consent(draft.summary.redactions)
+        if earlier is None and draft.put is not None:  # not under the lock: they may be millions
+            publish.journal.objects.add(draft.put.objects)
+            publish.paths.write_put_record(draft.put.record)
         with _one_put_at_a_time(folder, draft):
             if earlier is None and not again and draft.put is not None:
-                planned_since = read_others(folder, seen)  # the same, by another process
+                planned_since = read_noted(folder, draft.fingerprint, seen)  # the same, by another process
                 earlier = _find_earlier(planned_since, request, intent, draft, seen)
             if earlier is None:
                 plan = _plan(publish, request, intent, draft, began)
-                _save(publish, plan, draft.put, agreed=agreed)
+                publish.paths.note_fingerprint(plan.fingerprint)
+                publish.journal.freeze(plan, agreed=agreed)
                 return FrozenPlan(publish, plan, resumed=False)
         reused = _open_earlier(earlier, clock, request.named_by)
     except BaseException:
@@ -113,14 +117,6 @@ def _planning_locked(folder: StateFolder) -> Iterator[None]:
             kept, next_step = "Nothing was sent or kept.", "repeat the command"
             raise Owned(what, kept=kept, next_step=next_step, reason=Reason.OWNED) from owned
         yield
-
-
-def _save(publish: OwnedPublish, plan: Plan, put: PutPlan | None, *, agreed: bool) -> None:
-    if put is not None:
-        publish.journal.objects.add(put.objects)
-        publish.paths.write_put_record(put.record)
-    publish.journal.freeze(plan, agreed=agreed)
-    publish.paths.note_fingerprint(plan.fingerprint)
 
 
 def _comparable(intent: Mapping[str, Any]) -> dict[str, Any]:

@@ -230,7 +230,7 @@ def _newer_put(paths: PublishPaths, plan: Plan, contents: Mapping[str, str]) -> 
     contents: the blake3 of what is to be stored, by address. A put that has failed or was cancelled counts for nothing.
     Blocks.
     """
-    for other in read_others(StateFolder.of(paths), {paths.id}):
+    for other in read_others(StateFolder.of(paths), {paths.id}, since=plan.created_at):
         later = other.plan.created_at > plan.created_at and other.plan.destination is not None
         if later and other.progress.state not in (State.FAILED, State.CANCELLED):
             with suppress(PublisherError), open_current(other.paths) as journal:  # it may be removed meanwhile

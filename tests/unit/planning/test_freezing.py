@@ -5,7 +5,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from functools import partial
 from pathlib import Path
 
@@ -23,12 +23,12 @@ from roar_publisher.planning.put.record_writer import record_put
 from roar_publisher.state import status_reader
 from roar_publisher.state.errors import Owned
 from roar_publisher.state.journal import Journal
-from roar_publisher.state.lock import Lock
+from roar_publisher.state.lock import Lock, is_held
 from roar_publisher.state.machine import Event
+from roar_publisher.state.objects import Objects
 from roar_publisher.state.paths import PublishPaths, StateFolder
+from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.record import NamedBy
-from roar_publisher.state.status import JournalStatus
-from roar_publisher.state.status_reader import read_others
 from tests.support.lineage.captured import captured_project
 from tests.support.put.projects import NOW, put_project, request
 
@@ -120,20 +120,27 @@ def test_again_never_reuses_an_earlier_put(tmp_path: Path) -> None:
     assert first.plan.id != second.plan.id
 
 
-def test_the_plan_lock_is_held_while_a_put_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_plan_lock_is_held_while_a_put_is_frozen_and_not_while_its_objects_are_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others wait for the lock for some seconds, and a put may have millions of objects."""
     planning = Planning(tmp_path)
-    held: list[bool] = []
-    save = freezing._save
+    held: list[tuple[str, bool]] = []
 
-    def watched(*given: object, **options: bool) -> None:
-        with pytest.raises(Owned), Lock(planning.folder.root / "plan.lock"):
-            pass
-        held.append(True)
-        save(*given, **options)  # type: ignore[arg-type]
+    def watch(owner: type, name: str) -> None:
+        real = getattr(owner, name)
 
-    monkeypatch.setattr(freezing, "_save", watched)
+        def watched(*given: object, **options: object) -> object:
+            held.append((name, is_held(planning.folder.root / "plan.lock")))
+            return real(*given, **options)
+
+        monkeypatch.setattr(owner, name, watched)
+
+    watch(Objects, "add")
+    watch(PublishPaths, "write_put_record")
+    watch(Journal, "freeze")
     planning(agree)
-    assert held == [True]
+    assert held == [("add", False), ("write_put_record", False), ("freeze", True)]
 
 
 def planned_in(project: Path, state: StateFolder) -> FrozenPlan:
@@ -170,24 +177,26 @@ def test_a_put_that_is_published_is_met_wherever_it_is_repeated(tmp_path: Path) 
     assert (met.resumed, met.plan.id) == (True, owned.paths.id)
 
 
-def test_only_what_was_planned_meanwhile_is_read_while_other_puts_wait(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_only_the_same_that_was_planned_meanwhile_is_read_while_other_puts_wait(
+    tmp_path: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A state folder may hold thousands of publishes, and many puts may be typed at once."""
     planning = Planning(tmp_path)
     for _ in range(3):
         planning(agree, again=True).publish.release()
     planning.plan_another()
-    read: list[str] = []
+    others = [OwnedPublish.create(planning.folder) for _ in range(3)]  # they are still planning
+    locked = freezing._planning_locked
 
-    def watched(folder: StateFolder, known: set[str]) -> list[JournalStatus]:
-        found = read_others(folder, known)
-        read.extend(status.paths.id for status in found)
-        return found
+    def watched(folder: StateFolder) -> AbstractContextManager[None]:
+        opened.clear()
+        return locked(folder)
 
-    monkeypatch.setattr(freezing, "read_others", watched)
+    monkeypatch.setattr(freezing, "_planning_locked", watched)
     assert not planning(agree).resumed
-    assert read == []
+    assert opened == []
+    for other in others:
+        other.release()
 
 
 def test_a_put_that_waits_too_long_says_what_it_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,7 +253,7 @@ def test_what_a_killed_process_left_is_found_in_every_publish(tmp_path: Path, na
 
 
 def test_a_publish_that_notes_no_fingerprint_is_continued(tmp_path: Path) -> None:
-    """An import notes none, and neither does a process that is killed as soon as it has frozen its plan."""
+    """An import notes none."""
     project, state = captured_project("diamond", tmp_path), StateFolder(tmp_path / "state")
     first = planned_in(project, state)
     (note,) = first.publish.paths.folder.glob("fingerprint.*")

@@ -1,13 +1,18 @@
 """Two puts to one address: whichever ends first, the object there is that of the one that was planned later."""
 
+import os
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
+from roar_publisher.state import status_reader
 from roar_publisher.state.errors import Rejected
 from roar_publisher.state.machine import Event
+from roar_publisher.state.paths import PublishPaths
 from roar_publisher.state.reasons import Reason
+from roar_publisher.state.status import JournalStatus
+from roar_publisher.state.status_reader import read_status
 from tests.support.storage.memory import write_file
 from tests.unit.storage.conftest import Place
 from tests.unit.storage.mortal import Put
@@ -90,3 +95,23 @@ async def test_a_later_one_that_was_cancelled_does_not_count(place: Place, tmp_p
     newer.owned.journal.checkpoint(Event.CANCELLED)
     await older.drain()
     assert place.read(KEY) == content
+
+
+async def test_the_journals_of_what_ended_before_are_not_opened(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A state folder may hold thousands of publishes, and each put looks for later ones."""
+    before, _ = await planned(tmp_path, place, 1)
+    await before.drain()
+    os.utime(before.owned.paths.journal, (0, 0))
+    read: list[str] = []
+
+    def watched(paths: PublishPaths) -> JournalStatus:
+        read.append(paths.id)
+        return read_status(paths)
+
+    monkeypatch.setattr(status_reader, "read_status", watched)
+    put, _ = await planned(tmp_path, place, 2)
+    other, _ = await planned(tmp_path, place, 3)
+    await put.drain()
+    assert read == [other.owned.paths.id]
