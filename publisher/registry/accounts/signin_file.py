@@ -4,10 +4,13 @@ import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from roar_publisher.registry.accounts.grants import Tokens
 from roar_publisher.registry.store.private_data import replace_private_file
-from roar_publisher.registry.store.users import User
+
+if TYPE_CHECKING:  # the commands that only need the address do without the registry extra
+    from roar_publisher.registry.accounts.grants import Tokens
+    from roar_publisher.registry.store.users import User
 
 ADDRESS = "address"
 """Name of the file in the registry's data folder that holds its last address."""
@@ -33,7 +36,7 @@ def last_address(data: Path) -> str | None:
         return None
 
 
-def sign_in_document(user: User, tokens: Tokens, *, issuer: str | None) -> dict[str, object]:
+def sign_in_document(user: "User", tokens: "Tokens", *, issuer: str | None) -> dict[str, object]:
     """Return the content of the file, including the tokens.
 
     `issuer` is the registry's address; clients send the sign-in nowhere else. None leaves it open.

@@ -139,12 +139,12 @@ def test_the_command_that_resumes_is_named_once() -> None:
     ("arguments", "name"),
     [
         (["publish", ""], "the target"),
-        (["publish", "--registry", ""], "--registry"),
+        (["publish", "--registry", ""], "the registry (--registry)"),
         (["publish", "model.bin", "--to", " ", "-m", "v1"], "the destination"),
-        (["publish", "model.bin", "--to", "stored", "-m", ""], "-m"),
+        (["publish", "model.bin", "--to", "stored", "-m", ""], "the message (-m)"),
         (["put", "", "stored", "-m", "v1"], "a source"),
         (["put", "model.bin", "", "-m", "v1"], "the destination"),
-        (["put", "model.bin", "stored", "-m", ""], "-m"),
+        (["put", "model.bin", "stored", "-m", ""], "the message (-m)"),
     ],
     ids=str,
 )
