@@ -31,6 +31,8 @@ UNUSED = {"asyncssh", "botocore", "google.auth", "pydantic", "sqlite_utils", "st
 UNUSED |= {"logging.handlers", "roar_publisher.daemon.log", "roar_publisher.daemon.wake"}
 """What a publish of lineage to a registry does not need; sqlite-utils migrates the journals of older releases, pydantic
 checks the requests of a registry and imported bundles."""
+OF_THE_SYSTEM = {"sitecustomize", "usercustomize"}
+"""What the interpreter of a distribution, such as Debian's, imports before any program."""
 
 
 def modules(folder: Path, env: Mapping[str, str], *arguments: str, code: int = 0, first: str = "") -> set[str]:
@@ -48,7 +50,7 @@ def modules(folder: Path, env: Mapping[str, str], *arguments: str, code: int = 0
         check=False,
     )
     assert done.returncode == code, done.stderr
-    return set(done.stderr.splitlines()[-1].split())
+    return set(done.stderr.splitlines()[-1].split()) - OF_THE_SYSTEM
 
 
 @pytest.mark.parametrize(
