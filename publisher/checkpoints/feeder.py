@@ -44,8 +44,7 @@ RETRY_SECONDS = 60.0
 """How long a series waits after its next checkpoint could not be planned, or its folder not be read."""
 GONE = frozenset({Reason.FILE_CHANGED, Reason.UNREADABLE, Reason.NOT_A_FILE})
 """Reasons for which a put cannot read what was submitted."""
-YES = "yes=True"
-AGREE = f"make the CheckpointPublisher again with {YES}, which agrees to what waits, too"
+AGREE = "make the CheckpointPublisher again with yes=True, which agrees to what waits, too"
 
 
 class CheckpointFeeder:
@@ -273,7 +272,7 @@ class CheckpointFeeder:
     def _put(self, record: Record) -> str:
         """Plan the put, and return its id."""
         from roar_publisher.checkpoints.order import order_of
-        from roar_publisher.publishing.calls import Call
+        from roar_publisher.publishing.calls import YES, Call
 
         with self._stoppable(Call(order_of(record), None)) as call:
             try:

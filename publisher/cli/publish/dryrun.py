@@ -138,7 +138,7 @@ def _print(
     summary = explanation.summary
     links = f"{count(summary.inputs, 'distinct input')}, {count(summary.outputs, 'distinct output')}"
     things = f"{count(summary.artifacts, 'artifact')} and {count(summary.labels, 'label')}"
-    headline = f"Would publish {count(summary.jobs, 'job')}, {links}, {things}.  Nothing is sent."
+    headline = f"Would publish {count(summary.jobs, 'job')}, {links}, {things}. Nothing is sent."
     rows = Table.grid(padding=(0, 2))
     rows.add_column(style="dim", no_wrap=True)
     rows.add_column(overflow="fold")

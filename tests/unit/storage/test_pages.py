@@ -92,10 +92,12 @@ async def test_a_listing_has_every_wanted_key_and_no_other(place: Place, tmp_pat
             return
         assert first == {}
         await for_each(lambda n: store.put(f"a b/{n}é+%.txt", content, lambda sent: None), count)
+        await store.put("a b/1 unwanted", content, lambda sent: None)
         found = await store.list_tags(wanted)
         begun = await store.list_objects("a b/1", wanted)
     assert begun is not None
     assert {(key.startswith("a b/1"), stored.size) for key, stored in begun.items()} == {(True, 10)}
+    assert set(begun) <= wanted
     assert found is not None
     assert set(found) == wanted & {f"a b/{n}é+%.txt" for n in range(1, count + 1)}
 
