@@ -73,7 +73,8 @@ async def ask(registry: Registry, form: SignedForm, address: str, times: int = 1
 
     async with RegistryConnection(address, transport=registry) as connection:
         caller = RegistryClient(connection, patience=0, rng=NoJitter(), clock=lambda: 0.0, report=lambda report: None)
-        await caller.call("GET", "/api/v1/health", expect=AnyReply)  # a first answer, so that the others go together
+        # A first answer lets the others go together. Without a slot: its time would set the limit of their number.
+        await caller.call("GET", "/api/v1/health", expect=AnyReply, without_slot=True)
         registry.health = 0
         authorizer = SshAuthorizer(signer, form, caller, Timestamps(), lambda: 0.0, count)
 
