@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from roar_publisher.checkpoints.record import End, Record
 from roar_publisher.checkpoints.series import DONE, FOLDER, TAKEN, WAITING, Series, registered, series_in
 from roar_publisher.checkpoints.snapshot import has_clone
-from roar_publisher.state.errors import Conclusion, Interrupted, NeedsUser, PublisherError, Transient, UsageProblem
+from roar_publisher.state.errors import Conclusion, Interrupted, PublisherError, Transient, UsageProblem
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import Reason
@@ -272,14 +272,14 @@ class CheckpointFeeder:
     def _put(self, record: Record) -> str:
         """Plan the put, and return its id."""
         from roar_publisher.checkpoints.order import order_of
-        from roar_publisher.publishing.calls import YES, Call
+        from roar_publisher.publishing.calls import Call
+        from roar_publisher.publishing.consent import MissingConsent
 
         with self._stoppable(Call(order_of(record), None)) as call:
             try:
                 return call.run().publish_id
-            except NeedsUser as problem:
-                if YES in problem.next_step:  # there is no call that the user could repeat
-                    problem.next_step = AGREE
+            except MissingConsent as problem:
+                problem.next_step = AGREE  # there is no call that the user could repeat
                 raise
 
     @contextmanager

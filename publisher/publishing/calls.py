@@ -30,9 +30,6 @@ log.addHandler(logging.NullHandler())
 NOTABLE = (NoteEvent, Published, RetryingEvent, WaitingEvent)
 """Events that are logged as information. The others are for debugging."""
 
-YES = "yes=True"
-"""What a caller agrees to everything with, as errors name it."""
-
 
 class Call:
     """One publish or put, to be carried out by `run` in any thread. Another thread may call `stop`."""
@@ -48,7 +45,7 @@ class Call:
         A KeyboardInterrupt that came too late to stop anything is raised at the end.
         """
         order, runner = self._order, self._runner
-        consent = Consent(yes=order.yes, anonymous=order.flag is Flag.ANONYMOUS, how=YES)
+        consent = Consent(yes=order.yes, anonymous=order.flag is Flag.ANONYMOUS, how="yes=True")
         observer = CallingObserver(runner, EventEmitter(self._emit, time.monotonic))
         result = Publishing(order, observer, consent, runner).run()
         plan = result.plan if isinstance(result, Result) else result

@@ -22,6 +22,10 @@ class Declined(NeedsUser):
         self.publish_id = publish_id
 
 
+class MissingConsent(NeedsUser):
+    """The publish needs the user's consent, which was not given and cannot be asked for."""
+
+
 class Consent:
     """What the user agreed to.
 
@@ -37,11 +41,11 @@ class Consent:
         self.how = how
 
     def accept_redactions(self, redactions: Mapping[str, int]) -> None:
-        """Ensure that the redacted data may be published. Raises NeedsUser if not."""
+        """Ensure that the redacted data may be published. Raises MissingConsent if not."""
         if self._yes:
             return
         total = count(sum(redactions.values()), "secret")
-        raise NeedsUser(
+        raise MissingConsent(
             f"{total} would be redacted before publishing: {describe(redactions)}",
             kept="Nothing was sent or kept.",
             next_step=f"check with --dry-run, then repeat with {self.how}",

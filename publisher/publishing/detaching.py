@@ -8,10 +8,11 @@ from roar_publisher.daemon.background import is_traced, running, start
 from roar_publisher.daemon.settings import user_settings
 from roar_publisher.daemon.wake import wake
 from roar_publisher.planning.freezing import FrozenPlan
+from roar_publisher.publishing.consent import MissingConsent
 from roar_publisher.publishing.errors import Unfinished
 from roar_publisher.publishing.observer import PublishObserver
 from roar_publisher.report import Noted
-from roar_publisher.state.errors import LocalProblem, NeedsUser
+from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.home import home_to_read
 from roar_publisher.state.paths import StateFolder
 
@@ -49,10 +50,10 @@ def choice_needing_consent(choices: Sequence[Choice]) -> Choice | None:
 
 
 def require_consent(choices: Sequence[Choice], how: str) -> None:
-    """Raise NeedsUser if every possible outcome needs consent that the user has not given. how: what gives it."""
+    """Raise MissingConsent if every possible outcome needs consent that the user has not given. how: what gives it."""
     possible = [choice for choice in choices if choice.decision is not Decision.STOP]
     if possible and all(choice.needs_confirmation for choice in possible):
-        raise NeedsUser(
+        raise MissingConsent(
             "this publish is public and anonymous, which needs your consent before the daemon takes it",
             kept="Nothing was sent or kept.",
             next_step=f"repeat the command with {how}",
