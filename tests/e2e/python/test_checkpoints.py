@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -29,9 +30,12 @@ def store(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def publisher(project: Path, registry: str, store: Path, monkeypatch: pytest.MonkeyPatch) -> CheckpointPublisher:
+def publisher(
+    project: Path, registry: str, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[CheckpointPublisher]:
     monkeypatch.chdir(project)
-    return CheckpointPublisher(store, visibility="public", registry=registry, yes=True, start_daemon=False)
+    with CheckpointPublisher(store, visibility="public", registry=registry, yes=True, start_daemon=False) as publisher:
+        yield publisher
 
 
 def feed(state: Path) -> None:

@@ -1,5 +1,6 @@
 """What the tests of checkpoints share: a project with a capture, and publishers of it."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,21 @@ def captured(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def make(captured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
-    """Makes publishers of one series, without a daemon."""
+def make(captured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+    """Makes publishers of one series, without a daemon. Their threads end before the next test begins."""
     monkeypatch.setenv("ROAR_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(captured)
 
     def publisher(destination: str = str(tmp_path / "store"), **options: object) -> CheckpointPublisher:
         values: dict[str, Any] = {"visibility": "public", "start_daemon": False} | options
-        return CheckpointPublisher(destination, **values)
+        made.append(CheckpointPublisher(destination, **values))
+        return made[-1]
 
-    return publisher
+    made: list[CheckpointPublisher] = []
+    yield publisher
+    for each in made:
+        each.close()
 
 
 @pytest.fixture
