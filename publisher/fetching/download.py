@@ -132,9 +132,11 @@ class Download(Struct, frozen=True):
 
     async def _look(self, file: StoredFile) -> _Found | None:
         """Return the object to fetch, or None if the file is there. Raises Rejected, LocalProblem, OSError."""
-        present = await in_thread(self.target.present, file.name, file.digest)
+        verified = await self._record(self.journal.tag_of_complete, file)
+        present, tag = await in_thread(self.target.present, file.name, file.digest, verified)
         if present is Present.SAME:
-            await self._discard(file.digest)
+            await in_thread(self.target.discard, file.digest)
+            await self._record(self.journal.complete_file, file, tag)
             self.on_outcome(Arrived(file, 0, was_there=True))
             return None
         if present is Present.FOLDER:
@@ -183,7 +185,8 @@ class Download(Struct, frozen=True):
             async with slots:
                 content = await one.store.read(one.key, 0, size, one.stored) if size else b""
                 self.report(Sent(one.file.name, size))
-                await in_thread(keep_small, self.target, one.file, content, force=self.force)
+                tag = await in_thread(keep_small, self.target, one.file, content, force=self.force)
+            await self._record(self.journal.complete_file, one.file, tag)
             return
         try:
             try:
@@ -214,8 +217,8 @@ class Download(Struct, frozen=True):
             self.report(Sent(one.file.name, sum(min(range_bytes, size - number * range_bytes) for number in there)))
             missing = [number for number in range(-(-size // range_bytes)) if number not in there]
             await for_each(missing, read, at_once=RANGES_AT_ONCE)
-            await in_thread(partial.finish, resumed=bool(there), force=self.force)
-        await self._record(self.journal.forget_file, digest)
+            tag = await in_thread(partial.finish, resumed=bool(there), force=self.force)
+        await self._record(self.journal.complete_file, one.file, tag)
 
     async def _discard(self, digest: str) -> None:
         await in_thread(self.target.discard, digest)

@@ -25,6 +25,7 @@ from roar_publisher.state.lock import drop_lock, try_lock
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import WITHOUT_WAITING
 from roar_publisher.state.system_errors import explain_os_error
+from roar_publisher.storage.file_reading import tag_in
 from roar_publisher.storage.source import shown
 from roar_publisher.storage.store import check_key
 
@@ -99,22 +100,27 @@ class TargetFolder:
         except OSError:
             return False
 
-    def present(self, name: str, digest: str) -> Present:
-        """Return what there is under a name. Reads a file to compare its blake3."""
+    def present(self, name: str, digest: str, verified: str | None = None) -> tuple[Present, str]:
+        """Return what there is under a name, and the tag (`file_reading.tag_in`) of the file with this digest.
+
+        Reads a file to compare its blake3, unless its tag is `verified`: it had this digest when it had that tag.
+        """
         try:
             with self._parent(name, create=False) as (parent, last):
                 found = os.stat(last, dir_fd=parent, follow_symlinks=False)
                 if stat.S_ISDIR(found.st_mode):
-                    return Present.FOLDER
+                    return Present.FOLDER, ""
                 if not stat.S_ISREG(found.st_mode):
-                    return Present.OTHER
+                    return Present.OTHER, ""
                 descriptor = os.open(last, os.O_RDONLY | os.O_NOFOLLOW | WITHOUT_WAITING, dir_fd=parent)
                 try:
-                    return Present.SAME if digest_of(descriptor) == digest else Present.OTHER
+                    tag = tag_in(os.fstat(descriptor))
+                    same = tag == verified or digest_of(descriptor) == digest
+                    return (Present.SAME, tag) if same else (Present.OTHER, "")
                 finally:
                     os.close(descriptor)
         except FileNotFoundError:
-            return Present.NOTHING
+            return Present.NOTHING, ""
 
     def open_partial(self, digest: str) -> int:
         """Return a descriptor of the incomplete file with that digest, which is made if it is missing."""

@@ -1,4 +1,4 @@
-"""The journal of a fetch: what was asked for, which files that is, and the ranges of large files that are there.
+"""The journal of a fetch: what was asked for, which files that is, and what of them is there.
 
 It survives a killed process without syncs. After a power loss a range may be missing from a file although it is
 recorded: the digest of the file shows that, and the file is then fetched again.
@@ -31,6 +31,7 @@ CREATE TABLE IF NOT EXISTS partial (digest TEXT PRIMARY KEY, size INTEGER NOT NU
     range_bytes INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS ranges (digest TEXT NOT NULL, number INTEGER NOT NULL,
     PRIMARY KEY (digest, number)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS complete (name TEXT PRIMARY KEY, digest TEXT NOT NULL, tag TEXT NOT NULL) WITHOUT ROWID;
 """
 
 
@@ -115,16 +116,30 @@ class FetchJournal:
         self._connection.execute("INSERT INTO ranges VALUES (?, ?) ON CONFLICT DO NOTHING", (digest, number))
 
     def forget_file(self, digest: str) -> None:
-        """Forget the ranges of a file, which is complete or has to begin anew."""
+        """Forget the ranges of a file that has to begin anew."""
         with self._transaction():
-            self._connection.execute("DELETE FROM ranges WHERE digest = ?", (digest,))
-            self._connection.execute("DELETE FROM partial WHERE digest = ?", (digest,))
+            self._forget_ranges(digest)
+
+    def complete_file(self, file: StoredFile, tag: str) -> None:
+        """Record that a file is complete, and forget its ranges. tag: the one it has now (`file_reading.tag_in`)."""
+        with self._transaction():
+            self._forget_ranges(file.digest)
+            row = (file.name, file.digest, tag)
+            self._connection.execute("INSERT OR REPLACE INTO complete VALUES (?, ?, ?)", row)
+
+    def tag_of_complete(self, file: StoredFile) -> str | None:
+        """Return the tag that a file had when it was complete, or None if that is not recorded."""
+        row = self._connection.execute(
+            "SELECT tag FROM complete WHERE (name, digest) = (?, ?)", (file.name, file.digest)
+        ).fetchone()
+        return None if row is None else row[0]
 
     def end(self) -> None:
         """Forget the request, and close the journal."""
         with self._transaction():
             self._connection.execute("DELETE FROM request")
             self._connection.execute("DELETE FROM files")
+            self._connection.execute("DELETE FROM complete")
         self.close()
 
     def close(self) -> None:
@@ -135,6 +150,10 @@ class FetchJournal:
             self._connection.close()
             if not needed:
                 remove(self._path)
+
+    def _forget_ranges(self, digest: str) -> None:
+        self._connection.execute("DELETE FROM ranges WHERE digest = ?", (digest,))
+        self._connection.execute("DELETE FROM partial WHERE digest = ?", (digest,))
 
     def _request(self) -> dict[str, Any]:
         row = self._connection.execute("SELECT text FROM request").fetchone()

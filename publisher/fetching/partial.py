@@ -13,6 +13,7 @@ from roar_publisher.fetching.folder import READ_BYTES, TargetFolder
 from roar_publisher.fetching.stored import StoredFile
 from roar_publisher.state.errors import Rejected
 from roar_publisher.state.reasons import Reason
+from roar_publisher.storage.file_reading import tag_in
 
 FEW_ZEROS = bytes(4096)
 """What does not begin like this is not compared with as many zeros as it is long, which costs memory."""
@@ -96,22 +97,32 @@ class PartialFile(Struct, frozen=True):
             write_at(self.descriptor, content, offset)
         self._digest.add(self.descriptor, content, offset)
 
-    def finish(self, *, resumed: bool, force: bool) -> None:
-        """Give the file its name, if its content is right. Raises WrongBytes, and LocalProblem without `force`."""
+    def finish(self, *, resumed: bool, force: bool) -> str:
+        """Give the file its name, if its content is right, and return its tag (`file_reading.tag_in`).
+
+        Raises WrongBytes, and LocalProblem without `force`.
+        """
         if self._digest.of_whole(self.descriptor) != self.file.digest:
             raise WrongBytes(resumed=resumed)
+        return self.appear(force=force)
+
+    def appear(self, *, force: bool) -> str:
+        """Give the file its name once its bytes are on the disk, and return its tag. Raises as `finish`."""
         os.fsync(self.descriptor)
         self.target.give_name(self.file.digest, self.file.name, force=force)
+        return tag_in(os.fstat(self.descriptor))  # now: a rename changes the change time
 
 
-def keep_small(target: TargetFolder, file: StoredFile, content: bytes, *, force: bool) -> None:
-    """Write the whole content of a file and give it its name. Raises WrongBytes, and LocalProblem without `force`."""
+def keep_small(target: TargetFolder, file: StoredFile, content: bytes, *, force: bool) -> str:
+    """Write the whole content of a file, give it its name, and return its tag (`file_reading.tag_in`).
+
+    Raises WrongBytes, and LocalProblem without `force`.
+    """
     if blake3(content).hexdigest() != file.digest:
         raise WrongBytes(resumed=False)
     with PartialFile.opened(target, file, 0, anew=True) as partial:
         write_at(partial.descriptor, content, 0)
-        os.fsync(partial.descriptor)
-        target.give_name(file.digest, file.name, force=force)
+        return partial.appear(force=force)
 
 
 def _only_zeros(content: bytes) -> bool:

@@ -205,7 +205,8 @@ def _resumable(error: PublisherError, order: FetchOrder, target: TargetFolder) -
         resume = shlex.join(["roar", "fetch", "--resume", "--to", str(order.folder)])
         again = resume if target.can_be_continued else "repeat the command"
         incomplete = " and the fetched ranges of incomplete ones" if target.can_be_continued else ""
-        error.kept = error.kept or f"Complete files{incomplete} are kept."
+        kept = f"Complete files{incomplete} are kept." if target.journal.exists() else "Nothing was fetched."
+        error.kept = error.kept or kept
         error.next_step = f"{error.next_step}, then {again}" if error.next_step else again
         if isinstance(error, Interrupted):
             error.next_step = again

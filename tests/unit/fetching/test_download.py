@@ -11,7 +11,7 @@ import pytest
 from anyio import from_thread
 
 from roar_publisher.blocking import in_thread
-from roar_publisher.fetching import download
+from roar_publisher.fetching import download, folder
 from roar_publisher.fetching.download import NotFetched
 from roar_publisher.fetching.folder import READ_BYTES, TargetFolder
 from roar_publisher.fetching.partial import PartialFile
@@ -168,6 +168,31 @@ def test_ranges_of_other_files_survive_another_fetch(fetching: Fetching, monkeyp
     assert fetching.problem(files) is None
     assert len(fetching.store.reads) == -(-len(LARGE) // RANGE) - 3
     assert fetching.there() == {"x": LARGE, "y": b"small"}
+
+
+def test_complete_files_are_not_read_again_after_an_interruption(
+    fetching: Fetching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = fetching.files(y=LARGE, small=b"1", there=b"2")
+    fetching.target.mkdir()
+    (fetching.target / "there").write_bytes(b"2")
+    interrupt(fetching, files, monkeypatch)
+    read: list[int] = []
+    really = folder.digest_of
+
+    def digest_of_open(descriptor: int) -> str:
+        read.append(os.fstat(descriptor).st_size)
+        return really(descriptor)
+
+    monkeypatch.setattr(folder, "digest_of", digest_of_open)
+    interrupt(fetching, files, monkeypatch)
+    assert read == []
+    (fetching.target / "there").write_bytes(b"3")
+    outcomes = fetching.run(files)
+    assert read == [1], "a file that was written since is compared"
+    assert [name for name, outcome in outcomes.items() if isinstance(outcome, NotFetched)] == ["there"]
+    fetching.run(files)
+    assert sorted(read[1:]) == [1, 1, len(LARGE)], "the end of a fetch forgets what it verified"
 
 
 def test_an_object_that_changes_while_it_is_read_is_refused(fetching: Fetching) -> None:
