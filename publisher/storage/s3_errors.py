@@ -7,8 +7,8 @@ from roar_publisher.net.policy import Verdict
 from roar_publisher.state.errors import LocalProblem, NeedsUser, PublisherError, Rejected, Transient
 from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.http import verdict
-from roar_publisher.storage.ranges import hidden
-from roar_publisher.storage.refusals import may_not_write, no_room, no_such_bucket
+from roar_publisher.storage.ranges import PARTIAL
+from roar_publisher.storage.refusals import may_not_read, may_not_write, no_bucket_to_write, no_room
 from roar_publisher.storage.s3_account import SIGN_IN
 from roar_publisher.storage.s3_xml import error_in
 from roar_publisher.storage.source import shown
@@ -42,7 +42,6 @@ HEADER_CODES = frozenset(
 NO_BODY_EXPIRED = 400
 """Status of a HEAD with expired credentials, for which S3 sends no error document."""
 NO_BUCKET = "NoSuchBucket"
-PARTIAL = 206
 _REGION = re.compile(r"[a-z0-9-]{1,63}")
 
 
@@ -61,6 +60,11 @@ def judge_s3(reply: Reply) -> Verdict:
     if reply.body and not code and 400 <= reply.status < 500:
         return Verdict.GARBLED
     return verdict(reply)
+
+
+def is_success(reply: Reply) -> bool:
+    """Return whether S3 did what was asked: a 200 may contain an error. A range (206) is the user's data."""
+    return reply.ok and (reply.status == PARTIAL or not error_in(reply.body).code)
 
 
 def is_expired(method: str, reply: Reply) -> bool:
@@ -93,7 +97,7 @@ def explain_unread(reply: Reply, where: str, region: str) -> PublisherError:
         what = f"{shown(where)} is in an archive, from which its store does not read at once"
         return Rejected(what, next_step="have it restored from the archive, then repeat the command")
     found = explain(reply, where, region)
-    return hidden(where, str(error)) if found.reason is Reason.ACCESS_DENIED else found
+    return may_not_read(where, str(error)) if found.reason is Reason.ACCESS_DENIED else found
 
 
 def explain(reply: Reply, where: str, region: str) -> PublisherError:
@@ -118,7 +122,7 @@ def explain(reply: Reply, where: str, region: str) -> PublisherError:
             resumable=True,
         )
     if error.code == NO_BUCKET:
-        return no_such_bucket(where)
+        return no_bucket_to_write(where)
     words = str(error) if error.code else f"HTTP {reply.status}"
     if error.code.endswith(QUOTA):
         return no_room(where, words)

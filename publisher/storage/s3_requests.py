@@ -18,23 +18,23 @@ from roar_publisher.state.errors import PublisherError
 from roar_publisher.storage.http import FileBody, StoreConnection, StoreRequest
 from roar_publisher.storage.s3_account import AwsAccount, Credentials
 from roar_publisher.storage.s3_errors import (
-    PARTIAL,
     explain,
     explain_unread,
     is_expired,
+    is_success,
     judge_s3,
     may_refuse_header,
     region_in,
 )
 from roar_publisher.storage.s3_location import UNRESERVED
-from roar_publisher.storage.s3_xml import error_in
 
 ALGORITHM_HEADER = "x-amz-checksum-algorithm"
 SHA256_HEADER = "x-amz-checksum-sha256"
 MODE_HEADER = "x-amz-checksum-mode"
 MAX_RENEWALS = 2
 """How often one request may renew its credentials."""
-MAX_LESSONS = 6
+MAX_SENDS = 6
+"""How often one request is sent, each time changed by what the last reply has shown."""
 NOT_THERE = 404
 NOTHING: Mapping[str, str] = {}
 
@@ -47,7 +47,7 @@ class S3Requests:
         self._account = account
         self._connection = connection
         self._left_out: set[str] = set()  # names of headers; written by ask
-        self._taken: set[tuple[bool, str]] = set()  # headers that the store has accepted, for parts or others
+        self._accepted: set[tuple[bool, str]] = set()  # headers that the store has accepted, for parts or others
         if not account.request_checksums:
             self._left_out |= {ALGORITHM_HEADER, SHA256_HEADER}
         if not account.reply_checksums:
@@ -73,24 +73,24 @@ class S3Requests:
     ) -> Reply:
         """Send a request and return the final reply. name: of the object in the bucket; empty for the bucket itself."""
         left_out, renewals = set(self._left_out), 0
-        for _ in range(MAX_LESSONS):
+        for _ in range(MAX_SENDS):
             sent = {header: value for header, value in headers.items() if header not in left_out}
             checksums = {header for header in sent if header.startswith("x-amz-checksum-")}
-            taken = {("partNumber" in query, header) for header in checksums}  # R2 takes them of whole objects alone
+            asked = {("partNumber" in query, header) for header in checksums}  # R2 takes them of whole objects alone
             place, used = self._account.place, list[Credentials]()
             attempt = partial(self._prepared, used, method, _url(place.base, name, query), sent, body)
             reply = await self._connection.call(
                 attempt, judge_s3, authorize=self._account.current, before_retry=before_retry
             )
             if reply.ok or reply.status == NOT_THERE:  # it looked for the object, so it accepted the headers
-                self._taken |= taken
+                self._accepted |= asked
                 self._left_out |= left_out
-            if reply.ok and (reply.status == PARTIAL or not error_in(reply.body).code):
+            if is_success(reply):
                 break
             if (region := region_in(reply)) and region != place.region:
                 if self._account.place == place and not self._account.move(region):
                     break
-            elif taken - self._taken and may_refuse_header(method, reply):
+            elif asked - self._accepted and may_refuse_header(method, reply):
                 left_out |= checksums
             elif is_expired(method, reply) and renewals < MAX_RENEWALS:
                 renewals += 1
@@ -110,7 +110,7 @@ class S3Requests:
 
     def accept(self, reply: Reply) -> Reply:
         """Return `reply` if it is a success. Raise its error (`explain`) otherwise."""
-        if reply.ok and (reply.status == PARTIAL or not error_in(reply.body).code):
+        if is_success(reply):
             return reply
         raise explain(reply, self._destination, self._account.place.region)
 

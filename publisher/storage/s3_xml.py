@@ -26,16 +26,28 @@ class S3Error(Struct, frozen=True):
         return ": ".join(filter(None, (self.code, self.message)))
 
 
-def parse(body: bytes) -> Element:
-    """Return the root element, with names without their namespace. Raises NotXml.
+def parse(body: bytes, root: str = "") -> Element:
+    """Return the root element, with names without their namespace.
 
+    root: the name that the root element must have; empty for any. Nothing is read of a document with another one.
     White space may precede the document, with which stores keep a connection alive (`http.LONGEST_WORK_SECONDS`).
+    Raises NotXml.
     """
+    wanted = root
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal wanted
+        tag = name.rpartition("}")[2]
+        if wanted not in ("", tag):
+            raise NotXml(f"the document is <{tag}> and not <{wanted}>")
+        wanted = ""  # only the first element is the root
+        builder.start(tag, attributes)
+
     builder = TreeBuilder()
     parser = expat.ParserCreate(namespace_separator="}")
     parser.buffer_text = True
     parser.StartDoctypeDeclHandler = _refuse
-    parser.StartElementHandler = lambda name, attributes: builder.start(name.rpartition("}")[2], attributes)
+    parser.StartElementHandler = start
     parser.EndElementHandler = lambda name: builder.end(name.rpartition("}")[2])
     parser.CharacterDataHandler = builder.data
     try:
@@ -46,12 +58,13 @@ def parse(body: bytes) -> Element:
 
 
 def error_in(body: bytes) -> S3Error:
-    """Return the error document in `body`, or an empty one for anything else, such as a proxy's HTML."""
+    """Return the error document in `body`, or an empty one for anything else, such as a proxy's HTML.
+
+    It is called for every reply, so of a listing with thousands of entries only the first element is read.
+    """
     try:
-        root = parse(body)
+        root = parse(body, "Error")
     except NotXml:
-        return S3Error("", "", "")
-    if root.tag != "Error":
         return S3Error("", "", "")
     message = one_line(root.findtext("Message") or "")
     return S3Error(root.findtext("Code") or "", message, root.findtext("Region") or "")

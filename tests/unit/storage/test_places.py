@@ -2,12 +2,14 @@
 
 from pathlib import Path
 from typing import ClassVar
+from xml.etree.ElementTree import Element, TreeBuilder
 
 import pytest
 
 from roar_publisher.net.exchange import Reply
 from roar_publisher.net.policy import Verdict
 from roar_publisher.state.errors import UsageProblem
+from roar_publisher.storage import s3_xml
 from roar_publisher.storage.destinations import open_store
 from roar_publisher.storage.gcs_account import open_account as open_google
 from roar_publisher.storage.s3_account import open_account
@@ -171,6 +173,23 @@ def test_xml_in_an_encoding_that_the_parser_does_not_have_comes_from_no_store(en
 def test_an_error_document_is_read_and_shown_on_one_line() -> None:
     body = "<Error xmlns='http://s3.amazonaws.com/doc/'><Code>Odd</Code><Message>a\n\x85 b</Message></Error>".encode()
     assert (error_in(body).code, error_in(body).message) == ("Odd", "a b")
+
+
+def test_of_a_long_document_that_is_no_error_only_the_first_element_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is looked at several times for each reply, in the event loop."""
+    read: list[str] = []
+
+    class Builder(TreeBuilder):
+        def start(self, tag: str, attributes: dict[str, str]) -> Element:  # type: ignore[override]
+            read.append(tag)
+            return super().start(tag, attributes)
+
+    monkeypatch.setattr(s3_xml, "TreeBuilder", Builder)
+    listing = b"<ListPartsResult>" + b"<Part><Error/></Part>" * 1000 + b"</ListPartsResult>"
+    assert error_in(listing).code == ""
+    assert read == []
+    assert len(list(parse(listing).iter("Part"))) == 1000
+    assert error_in(b"<Error><Code>a</Code><Error/></Error>").code == "a"
 
 
 def test_a_completion_names_parts_in_order() -> None:
