@@ -53,7 +53,7 @@ class StoreKind(ABC):
 class S3(StoreKind):
     form = "s3://bucket/prefix"
     description = "any S3-compatible store (AWS_ENDPOINT_URL, profiles)"
-    sign_in = "sign in to the object store (aws sso login, or set AWS_PROFILE)"
+    sign_in = "sign in to the object store (aws login or aws sso login, or set AWS_PROFILE)"
     extra = "s3"
 
     async def open(self, bucket: str, prefix: str, environ: Mapping[str, str], connect: Connect) -> "ObjectStore":

@@ -24,7 +24,7 @@ from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.s3_location import BucketLocation, Locate
 from roar_publisher.storage.s3_settings import S3Settings, new_session, read_settings
 
-SIGN_IN = "set AWS_PROFILE or AWS_ACCESS_KEY_ID, or sign in (aws sso login)"
+SIGN_IN = "set AWS_PROFILE or AWS_ACCESS_KEY_ID, or sign in (aws login, aws sso login)"
 SOURCES = (
     "AWS_PROFILE",
     "AWS_DEFAULT_PROFILE",
@@ -47,8 +47,13 @@ SOURCES = (
     "BOTO_CONFIG",
 )
 """The variables that determine the source of credentials. Error messages name those that are set."""
-SAFE_ERRORS = frozenset({"PartialCredentialsError", "ProfileNotFound", "ConfigParseError", "UnknownCredentialError"})
+SAFE_ERRORS = frozenset(
+    {"PartialCredentialsError", "ProfileNotFound", "ConfigParseError", "UnknownCredentialError"}
+    | {"LoginRefreshRequired", "LoginInsufficientPermissions"}
+)
 """botocore's errors whose text quotes only names and paths."""
+MISSING_PACKAGE = "MissingDependencyException"
+"""botocore's error for a profile that `aws login` signed in: each renewal is signed by the package awscrt."""
 
 
 class Credentials(Guarded, frozen=True):
@@ -135,6 +140,9 @@ class AwsAccount:
         if problem := user_problem(error, host, self.trust, None) or unusable_route(self.place.base, self.trust):
             return problem
         kind = type(error).__name__
+        if kind == MISSING_PACKAGE:
+            what = "AWS credentials are unavailable: what `aws login` stored needs the package awscrt"
+            return NeedsUser(what, next_step="pip install 'botocore[crt]'", reason=Reason.AUTH)
         # The text may quote a file or a token endpoint's reply, so usually only the error's type is shown.
         what = f"AWS credentials are unavailable ({error if kind in SAFE_ERRORS else kind})"
         named = [name for name in SOURCES if self._environ.get(name)]

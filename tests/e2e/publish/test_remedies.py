@@ -49,7 +49,7 @@ def _next(summary: CountedStatus) -> str:
 
 def test_a_store_sign_in_names_the_command_of_the_store(put: CountedStatus) -> None:
     resume = f"roar publish --resume {put.plan.id}"
-    assert _next(put) == f"sign in to the object store (aws sso login, or set AWS_PROFILE); then: {resume}"
+    assert _next(put) == f"sign in to the object store (aws login or aws sso login, or set AWS_PROFILE); then: {resume}"
     at_google = replace(put, plan=replace(put.plan, destination="gs://bucket/run"))
     assert _next(at_google).startswith("sign in to the object store (gcloud auth application-default login)")
 

@@ -201,3 +201,17 @@ async def test_unavailable_credentials_need_the_user(
     take(settings, cloud, tmp_path, monkeypatch)
     with pytest.raises(NeedsUser, match="AWS credentials"):
         await send(rclone_proxy, tmp_path)
+
+
+async def test_a_profile_of_aws_login_names_the_package_that_it_needs(
+    cloud: Cloud, rclone_proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def signed_in(cloud: Cloud, folder: Path) -> dict[str, str]:
+        (folder / "config").write_text("[default]\nlogin_session = arn:aws:iam::123456789012:user/alice\n")
+        return {"AWS_CONFIG_FILE": str(folder / "config")}
+
+    take(signed_in, cloud, tmp_path, monkeypatch)
+    monkeypatch.setattr("botocore.credentials.EC", None)
+    with pytest.raises(NeedsUser, match="aws login") as caught:
+        await send(rclone_proxy, tmp_path)
+    assert caught.value.next_step.startswith("pip install 'botocore[crt]'")
