@@ -53,14 +53,14 @@ async def read_to_send(
     """
     if not await budget.held.take(slice_.length):
         async with budget.hashing:
-            taken = await checksums_of(slice_, md5=md5)
-        yield taken, None
+            sums = await checksums_of(slice_, md5=md5)
+        yield sums, None
         return
     held = HeldSlice([], partial(budget.held.give_back, slice_.length))
     try:
         async with budget.hashing:
-            taken, held.pieces = await in_thread(_read_and_keep, slice_, md5)
-        yield taken, held
+            sums, held.pieces = await in_thread(_read_and_keep, slice_, md5)
+        yield sums, held
     finally:
         held.give_back()
 

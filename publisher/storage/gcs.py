@@ -17,7 +17,7 @@ from roar_publisher.net.exchange import Reply
 from roar_publisher.net.policy import MAX_ATTEMPTS
 from roar_publisher.state.errors import Transient
 from roar_publisher.state.reasons import Reason
-from roar_publisher.storage.gcs_account import GoogleAccount
+from roar_publisher.storage.gcs_account import EMULATOR, GoogleAccount
 from roar_publisher.storage.gcs_replies import (
     INCOMPLETE,
     NO_BUCKET,
@@ -33,9 +33,9 @@ from roar_publisher.storage.gcs_replies import (
 )
 from roar_publisher.storage.http import FileBody, StoreConnection, StoreRequest
 from roar_publisher.storage.parts import part_count, part_range
-from roar_publisher.storage.ranges import CHANGED, ObjectChanged, hidden, range_header, range_in
+from roar_publisher.storage.ranges import CHANGED, ObjectChanged, range_header, range_in
 from roar_publisher.storage.readable import StoredObject
-from roar_publisher.storage.refusals import lacks_bucket
+from roar_publisher.storage.refusals import may_not_read, no_bucket_to_read
 from roar_publisher.storage.slices import OnSent
 from roar_publisher.storage.source import Content, Slice, shown
 from roar_publisher.storage.store import ObjectStore, Part, Upload, UploadVanished, pages
@@ -72,9 +72,9 @@ class GcsStore(ObjectStore):
     async def look(self, key: str) -> StoredObject | None:
         reply = await self._ask_about(key)
         if reply.status == 403:
-            raise hidden(self.url(key), words_in(reply))
+            raise may_not_read(self.url(key), words_in(reply))
         if reply.status == 404 and NO_BUCKET in words_in(reply):
-            raise lacks_bucket(self.destination)
+            raise no_bucket_to_read(self.destination, EMULATOR)
         return None if reply.status == 404 else self._stored(reply)
 
     async def read(self, key: str, offset: int, length: int, stored: StoredObject) -> bytes:
@@ -84,7 +84,7 @@ class GcsStore(ObjectStore):
         if reply.status in CHANGED:
             raise ObjectChanged(self.url(key))
         if reply.status == 403:
-            raise hidden(self.url(key), words_in(reply))
+            raise may_not_read(self.url(key), words_in(reply))
         return range_in(self._accept(reply), self.url(key), offset, length, stored.size)
 
     async def stat(self, key: str) -> StoredObject | None:
@@ -198,7 +198,7 @@ class GcsStore(ObjectStore):
 
     async def abort(self, upload: Upload) -> None:
         self._persisted.pop(upload.id, None)
-        await self._connection.call(lambda: _abortion(upload), judge_gcs)
+        await self._connection.call(lambda: _cancellation(upload), judge_gcs)
 
     async def _ask_about(self, key: str) -> Reply:
         return await self._call("GET", f"{self._objects}/{self._name(key)}?fields=size,md5Hash,metadata,generation")
@@ -266,7 +266,7 @@ async def _query(upload: Upload) -> StoreRequest:
     return StoreRequest("PUT", upload.id, {"Content-Range": f"bytes */{upload.size}"})
 
 
-async def _abortion(upload: Upload) -> StoreRequest:
+async def _cancellation(upload: Upload) -> StoreRequest:
     return StoreRequest("DELETE", upload.id, {})
 
 

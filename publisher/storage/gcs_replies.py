@@ -11,10 +11,10 @@ from roar_publisher.net.exchange import Reply
 from roar_publisher.net.policy import Verdict
 from roar_publisher.state.errors import NeedsUser, PublisherError, Rejected, Transient
 from roar_publisher.state.reasons import Reason
-from roar_publisher.storage.gcs_account import SIGN_IN
+from roar_publisher.storage.gcs_account import EMULATOR, SIGN_IN
 from roar_publisher.storage.http import verdict
 from roar_publisher.storage.readable import StoredObject
-from roar_publisher.storage.refusals import may_not_write, no_such_bucket
+from roar_publisher.storage.refusals import may_not_write, no_bucket_to_write
 
 Document = TypeVar("Document", bound=Struct)
 INCOMPLETE = 308
@@ -89,7 +89,7 @@ def explain(reply: Reply, where: str) -> PublisherError:
     if reply.status == 403:
         return may_not_write(where, words_in(reply))
     if reply.status == 404:
-        return no_such_bucket(where)
+        return no_bucket_to_write(where)
     if not isinstance(parse(reply.body), dict):  # Google gives a reason; otherwise another server may have answered
         return not_gcs()
     return Rejected(f"the object store refused: {words_in(reply)}")
@@ -99,6 +99,6 @@ def not_gcs() -> Transient:
     """Return the error for an answer that is not Google's."""
     return Transient(
         "the object store's answer does not come from Google Cloud Storage",
-        next_step="check STORAGE_EMULATOR_HOST, if it is set, or whether a proxy answers in its place",
+        next_step=f"check {EMULATOR}, if it is set, or whether a proxy answers in its place",
         reason=Reason.NOT_GCS,
     )

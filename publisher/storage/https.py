@@ -12,8 +12,9 @@ from roar_publisher.state.errors import Rejected, Transient
 from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.addresses import is_authority
 from roar_publisher.storage.http import StoreConnection, StoreRequest
-from roar_publisher.storage.ranges import CHANGED, PARTIAL, ObjectChanged, hidden, range_header, range_in, size_in
+from roar_publisher.storage.ranges import CHANGED, PARTIAL, ObjectChanged, range_header, range_in, size_in
 from roar_publisher.storage.readable import ReadableStore, StoredObject
+from roar_publisher.storage.refusals import may_not_read
 from roar_publisher.storage.source import shown
 
 SCHEME = "https://"
@@ -47,7 +48,7 @@ class HttpsStore(ReadableStore):
         if reply.status in MISSING:
             return None
         if reply.status in HIDDEN:
-            raise hidden(self._origin)
+            raise may_not_read(self._origin)
         stated = reply.headers.get("content-length", "")
         if reply.status == NO_RANGE:
             size: int | None = 0

@@ -48,9 +48,3 @@ def range_in(reply: Reply, where: str, offset: int, length: int, size: int) -> b
     if not right or len(reply.body) != length:
         raise Rejected(f"{shown(where)}: the store did not send the range that was asked for")
     return reply.body
-
-
-def hidden(where: str, words: str = "") -> Rejected:
-    """Return the error for an object that a store does not show to these credentials. words: the store's own."""
-    what = f"{shown(where)} may not be read with these credentials, or is missing"
-    return Rejected(f"{what} ({words})" if words else what)

@@ -2,9 +2,10 @@
 
 from roar_publisher.state.errors import LocalProblem, NeedsUser, Rejected
 from roar_publisher.state.reasons import Reason
+from roar_publisher.storage.source import shown
 
 
-def no_such_bucket(where: str) -> NeedsUser:
+def no_bucket_to_write(where: str) -> NeedsUser:
     """Return the error for a destination whose bucket does not exist."""
     return NeedsUser(
         f"{where}: the bucket does not exist",
@@ -13,11 +14,11 @@ def no_such_bucket(where: str) -> NeedsUser:
     )
 
 
-def lacks_bucket(where: str) -> Rejected:
-    """Return the error for an object that is looked for in a bucket that does not exist."""
+def no_bucket_to_read(where: str, endpoint: str) -> Rejected:
+    """Return the error for an object in a bucket that does not exist. endpoint: the variable that names another one."""
     return Rejected(
         f"the bucket of {where} does not exist",
-        next_step="check the endpoint that your environment names for it (AWS_ENDPOINT_URL)",
+        next_step=f"check its name, and the endpoint if your environment names one ({endpoint})",
         reason=Reason.REJECTED,
     )
 
@@ -30,6 +31,12 @@ def no_room(where: str, words: str) -> LocalProblem:
         reason=Reason.DISK_FULL,
         resumable=True,
     )
+
+
+def may_not_read(where: str, words: str = "") -> Rejected:
+    """Return the error for an object that a store does not show to these credentials. words: the store's own."""
+    what = f"{shown(where)} may not be read with these credentials, or is missing"
+    return Rejected(f"{what} ({words})" if words else what)
 
 
 def may_not_write(where: str, words: str) -> NeedsUser:

@@ -20,11 +20,11 @@ from roar_publisher.net.exchange import Reply
 from roar_publisher.state.errors import NeedsUser, PublisherError, Rejected
 from roar_publisher.storage.checksums import in_base64, read_to_send
 from roar_publisher.storage.http import FileBody, StoreConnection
-from roar_publisher.storage.ranges import CHANGED, ObjectChanged, hidden, range_header, range_in
+from roar_publisher.storage.ranges import CHANGED, PARTIAL, ObjectChanged, range_header, range_in
 from roar_publisher.storage.readable import StoredObject
-from roar_publisher.storage.refusals import lacks_bucket
+from roar_publisher.storage.refusals import may_not_read, no_bucket_to_read
 from roar_publisher.storage.s3_account import AwsAccount
-from roar_publisher.storage.s3_errors import NO_BUCKET, PARTIAL
+from roar_publisher.storage.s3_errors import NO_BUCKET, is_success
 from roar_publisher.storage.s3_orphans import orphaned_uploads
 from roar_publisher.storage.s3_replies import (
     BLAKE3_HEADER,
@@ -90,13 +90,13 @@ class S3Store(ObjectStore):
         if not self._has_bucket:
             reply = await self._ask("GET", self.name(key), headers={"Range": range_header(0, 1)})
             if error_in(reply.body).code == NO_BUCKET:
-                raise lacks_bucket(self.destination)
+                raise no_bucket_to_read(self.destination, "AWS_ENDPOINT_URL")
             self._has_bucket = True
 
     async def _why_hidden(self, key: str) -> PublisherError:
         """Return why the store refuses to show an object: only the reply to a GET says it."""
         reply = await self._ask("GET", self.name(key), headers={"Range": range_header(0, 1)})
-        return hidden(self.url(key)) if reply.ok else self._requests.explain_unread(reply, self.url(key))
+        return may_not_read(self.url(key)) if reply.ok else self._requests.explain_unread(reply, self.url(key))
 
     def proves(self, stored: StoredObject, content: Content, tag: str) -> bool:
         """Return whether it is the object that was stored and verified: the ETag is a checksum that S3 made of it."""
@@ -135,14 +135,14 @@ class S3Store(ObjectStore):
 
     async def put(self, key: str, content: Content, sent: OnSent) -> StoredObject:
         slice_ = content.whole()
-        async with read_to_send(slice_, self._budget, md5=True) as (taken, held):
-            sha256 = in_base64(taken.sha256)
-            headers = {"Content-MD5": in_base64(taken.md5), SHA256_HEADER: sha256, BLAKE3_HEADER: content.blake3}
-            body = FileBody(slice_, sent, sha256=taken.sha256, held=held)
+        async with read_to_send(slice_, self._budget, md5=True) as (sums, held):
+            sha256 = in_base64(sums.sha256)
+            headers = {"Content-MD5": in_base64(sums.md5), SHA256_HEADER: sha256, BLAKE3_HEADER: content.blake3}
+            body = FileBody(slice_, sent, sha256=sums.sha256, held=held)
             reply = self._accept(await self._ask("PUT", self.name(key), headers=headers, body=body))
         tag = tag_in(reply.headers.get("etag"))
         if not self._requests.sends_sha256:
-            if tag != taken.md5.hex():
+            if tag != sums.md5.hex():
                 await self._read_back(key, content)
             return StoredObject(content.size, "", content.blake3, tag)
         # The store compared two checksums of the whole body before it answered, so no further check is needed.
@@ -153,7 +153,7 @@ class S3Store(ObjectStore):
             return None
         path = escaped(f"{self._source}/{self.name(source)}")
         reply = await self._ask("PUT", self.name(key), headers={"x-amz-copy-source": path})
-        if not reply.ok or error_in(reply.body).code:  # writing may be allowed without reading
+        if not is_success(reply):  # writing may be allowed without reading
             return None
         stored = await self.stat(key)  # with the metadata of its source, including the blake3
         return stored if self.matches(stored, content) else None
@@ -199,17 +199,17 @@ class S3Store(ObjectStore):
             if is_gone(await self._ask("GET", self.name(upload.key), {"max-parts": "1", "uploadId": upload.id})):
                 raise _vanished(upload)
 
-        async with read_to_send(slice_, self._budget, md5=with_md5) as (taken, held):
-            headers = {"Content-MD5": in_base64(taken.md5)} if with_md5 else {}
+        async with read_to_send(slice_, self._budget, md5=with_md5) as (sums, held):
+            headers = {"Content-MD5": in_base64(sums.md5)} if with_md5 else {}
             if upload.checksum == SHA256:
-                headers[SHA256_HEADER] = in_base64(taken.sha256)
-            body = FileBody(slice_, sent, sha256=taken.sha256, held=held)
+                headers[SHA256_HEADER] = in_base64(sums.sha256)
+            body = FileBody(slice_, sent, sha256=sums.sha256, held=held)
             reply = await self._ask(
                 "PUT", self.name(upload.key), query, headers=headers, body=body, before_retry=still_there
             )
         if is_gone(reply):
             raise _vanished(upload)
-        return Part(number, slice_.length, self._accept(reply).headers.get("etag", ""), taken.sha256.hex())
+        return Part(number, slice_.length, self._accept(reply).headers.get("etag", ""), sums.sha256.hex())
 
     async def complete(self, upload: Upload, content: Content, parts: Mapping[int, Part]) -> StoredObject:
         checksums = {number: in_base64(bytes.fromhex(part.sha256)) for number, part in parts.items()}

@@ -47,10 +47,12 @@ class Ledger(ABC):
         """Store that an upload is about to be requested: from now on the store may have one whose name is not known."""
 
     @abstractmethod
-    async def record_upload(self, upload: Upload) -> None: ...
+    async def record_upload(self, upload: Upload) -> None:
+        """Store the upload, which replaces an earlier one with its parts, before the first part is sent."""
 
     @abstractmethod
-    async def record_part(self, part: Part) -> None: ...
+    async def record_part(self, part: Part) -> None:
+        """Store that the store has acknowledged a part."""
 
     @abstractmethod
     async def forget_upload(self) -> None:

@@ -68,8 +68,10 @@ async def test_a_missing_object_is_not_a_missing_bucket(server: Server, place: s
     missing = "bucket"
     async with await open_readable(place, patience=1.0) as store:
         for key in ("x", "y"):
-            with pytest.raises(Rejected, match=r"bucket of .* does not exist"):
+            with pytest.raises(Rejected, match=r"bucket of .* does not exist") as caught:
                 await store.look(key)
+            variable = "AWS_ENDPOINT_URL" if place.startswith("s3") else "STORAGE_EMULATOR_HOST"
+            assert variable in caught.value.next_step
 
 
 @pytest.mark.parametrize(
