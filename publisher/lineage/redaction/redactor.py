@@ -167,5 +167,7 @@ class Redactor(TextRedactor):
 
 
 def _numbered(name: str, table: dict[str, object]) -> str:
-    """Return the name, numbered if the table has it already."""
-    return name if name not in table else f"{name} {len(table)}"
+    """Return the name, with numbers after it until the table does not have it."""
+    while name in table:
+        name = f"{name} {len(table)}"
+    return name

@@ -184,6 +184,16 @@ def test_a_secret_in_a_key_is_redacted_and_its_value_stays() -> None:
     assert redactor.keys(value) == redactor.value(value) == redactor.texts(value)
 
 
+def test_a_key_that_looks_like_a_numbered_mark_keeps_its_value() -> None:
+    first, second = ("hf" + "_" + 12 * one for one in ("aB3", "xY7"))
+    redactor = Redactor(OmitConfig())
+    value = {"[HF_TOKEN_REDACTED] 2": "kept", first: "ada", second: "bob"}
+    for redact in (redactor.keys, redactor.value, redactor.texts):
+        found = redact(value)
+        assert isinstance(found, dict)
+        assert sorted(found.values()) == ["ada", "bob", "kept"]
+
+
 @pytest.mark.parametrize(
     ("words", "hidden"),
     [
