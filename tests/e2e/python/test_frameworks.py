@@ -25,8 +25,13 @@ LIGHTNING = """\
 import os, sys
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.plugins.io import AsyncCheckpointIO
+from lightning.pytorch.plugins.io.wrapper import _WrappingCheckpointIO
 from torch.utils.data import DataLoader, TensorDataset
 from roar_publisher.integrations.lightning import RoarCheckpoint
+
+class WrappedIO(_WrappingCheckpointIO):
+    pass
 
 class Line(LightningModule):
     def __init__(self):
@@ -40,14 +45,15 @@ class Line(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 store, registry, devices, steps = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-resumed = sys.argv[5] if len(sys.argv) > 5 else None
+resumed = sys.argv[5] if len(sys.argv) > 5 and sys.argv[5] != "async" else None
+plugins = [WrappedIO(AsyncCheckpointIO())] if sys.argv[-1] == "async" else []
 saving = RoarCheckpoint(
     store, visibility="public", publishing={"registry": registry, "yes": True, "start_daemon": False},
     dirpath="outputs", filename="{step}", every_n_train_steps=2, save_top_k=-1, save_last=True,
 )
 trainer = Trainer(
     max_steps=steps, callbacks=[saving], accelerator="cpu", devices=devices,
-    strategy="ddp" if devices > 1 else "auto", logger=False, enable_progress_bar=False, enable_model_summary=False,
+    strategy="ddp" if devices > 1 else "auto", plugins=plugins, logger=False, enable_progress_bar=False, enable_model_summary=False,
 )
 torch.manual_seed(1)
 data = DataLoader(TensorDataset(torch.randn(16, 4)), batch_size=2)
@@ -135,6 +141,14 @@ def test_lightning(
     assert first == ["step-00000006/step=6.ckpt"], "the newest, once; only rank 0 submits"
     train(interpreter, LIGHTNING, program, store, registry, devices, 8, "outputs/last.ckpt")
     assert published(program, store) == [*first, "step-00000008/step=8.ckpt"], "a resumed run continues the series"
+
+
+def test_lightning_with_checkpoints_that_are_written_later(
+    interpreter: str, program: Program, project: Path, registry: str, tmp_path: Path
+) -> None:
+    """The file that a name has when the plugin returns may be that of the save before."""
+    with pytest.raises(AssertionError, match="AsyncCheckpointIO does not say when"):
+        train(interpreter, LIGHTNING, program, tmp_path / "store", registry, 1, 6, "async")
 
 
 def test_transformers(interpreter: str, program: Program, project: Path, registry: str, tmp_path: Path) -> None:
