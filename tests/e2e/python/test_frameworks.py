@@ -53,7 +53,8 @@ saving = RoarCheckpoint(
 )
 trainer = Trainer(
     max_steps=steps, callbacks=[saving], accelerator="cpu", devices=devices,
-    strategy="ddp" if devices > 1 else "auto", plugins=plugins, logger=False, enable_progress_bar=False, enable_model_summary=False,
+    strategy="ddp" if devices > 1 else "auto", plugins=plugins,
+    logger=False, enable_progress_bar=False, enable_model_summary=False,
 )
 torch.manual_seed(1)
 data = DataLoader(TensorDataset(torch.randn(16, 4)), batch_size=2)
