@@ -65,7 +65,7 @@ def _refuse_async(trainer: Trainer) -> None:
     while plugin is not None:
         if isinstance(plugin, AsyncCheckpointIO):
             raise UsageProblem(
-                "AsyncCheckpointIO does not say when a checkpoint is written, so it cannot be published",
+                "the plugin AsyncCheckpointIO does not say when a checkpoint is written, so it cannot be published",
                 next_step="leave the plugin out (the checkpoint is uploaded in the background anyway)",
             )
         plugin = getattr(plugin, "checkpoint_io", None)
