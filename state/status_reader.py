@@ -128,7 +128,7 @@ def read_others(folder: StateFolder, known: Collection[str], *, since: float) ->
     """
     found = []
     for paths in folder.all_publishes():
-        with suppress(LocalProblem, FileNotFoundError):
+        with suppress(LocalProblem, OSError):  # such as the folder of a put that was run with sudo
             if paths.id not in known and paths.journal.stat().st_mtime >= since - CLOCKS_APART:
                 found.append(read_status(paths))
     return _newest_first(found)
