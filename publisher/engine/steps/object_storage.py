@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from roar_publisher.blocking import in_thread
 from roar_publisher.engine.run import Run
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.record import ALLOWED_FOLDERS, Plan
 
 if TYPE_CHECKING:
     from roar_publisher.engine.staging.uploader import ObjectUploader
@@ -28,15 +29,13 @@ async def recheck_objects(run: Run) -> None:
 @asynccontextmanager
 async def _objects(run: Run, destination: str) -> AsyncIterator["ObjectUploader"]:
     # Imported by puts alone: a publish of lineage should not wait for what stores need.
-    from roar_publisher.engine.staging.uploader import ObjectUploader, content_of, owner_of
+    from roar_publisher.engine.staging.uploader import ObjectUploader, owner_of
     from roar_publisher.net.pace import Pace
-    from roar_publisher.planning.bundles.allowed_folders import check_objects
     from roar_publisher.state.descriptors import fitting
     from roar_publisher.storage.destinations import open_store
 
-    rows = await run.journal.objects.all()
-    files = {row.key: content_of(row).path for row in rows}
-    await in_thread(check_objects, run.plan, files)
+    if ALLOWED_FOLDERS in run.plan.intent:  # only where a publish was imported
+        await run.journal.call(_check_imported, run.plan)
     store = await open_store(
         destination,
         owner=owner_of(run.plan),
@@ -48,3 +47,11 @@ async def _objects(run: Run, destination: str) -> AsyncIterator["ObjectUploader"
     )
     async with store:
         yield ObjectUploader(run, store)
+
+
+def _check_imported(journal: Journal, plan: Plan) -> None:
+    """Raise LocalProblem if a file of an imported put is now outside of what it may use. Blocking."""
+    from roar_publisher.engine.staging.uploader import content_of
+    from roar_publisher.planning.bundles.allowed_folders import check_objects
+
+    check_objects(plan, {row.key: content_of(row).path for row in journal.objects.all()})

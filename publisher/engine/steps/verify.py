@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from roar_publisher.auth.choice import Decision
+from roar_publisher.blocking import in_thread
 from roar_publisher.engine.run import Outcome, Run
 from roar_publisher.engine.steps.sessions import is_anonymous
 from roar_publisher.glaas.client import Authorizer
@@ -84,7 +85,8 @@ async def _inspect(run: Run, journal: Journal) -> Inspection | None:
         patience=run.resources.patience,
     )
     pace = Pace(run.limits.limit_rate) if run.limits.limit_rate else None
-    return await Inspector(open_store, pace=pace).run(list(put_by(journal)))
+    subjects = await in_thread(lambda: list(put_by(journal)))
+    return await Inspector(open_store, pace=pace).run(subjects)
 
 
 def _kept(found: Verification, inspection: Inspection | None) -> dict[str, Any]:
