@@ -44,24 +44,20 @@ MOST_SHOWN = 3
 class PublishedLineage(Struct, frozen=True):
     """A lineage that readers can see.
 
-    hash: the server's hash.
+    hash: the registry's hash.
     provisional: the hash that the client computed before it published.
     staged: whether jobs have the remote uids that follow from `provisional`; otherwise they have their local ones.
+    route, authorize: where its labels are sent, and what authorizes them and the request for the receipt.
     """
 
     hash: str
     provisional: str
     staged: bool
+    route: UnitRoute
+    authorize: Authorizer
 
 
-async def finish(
-    run: Run,
-    progress: Progress,
-    published: PublishedLineage,
-    route: UnitRoute,
-    authorize: Authorizer,
-    marks: Marks,
-) -> Learned:
+async def finish(run: Run, progress: Progress, published: PublishedLineage, marks: Marks) -> Learned:
     """Do all work that follows the publish, and return what is owed, for the journal.
 
     The labels are sent, the receipt is made and roar.db is marked at the same time.
@@ -69,10 +65,8 @@ async def finish(
     and Interrupted while sending labels, and Refused (401, 403) once if the labels need another credential.
     """
     labels, (receipt, rows) = await together(
-        partial(send_labels, run, progress, published, route, authorize),
-        lambda: together(
-            partial(make_receipt, run, progress, published, authorize), partial(write_rows, run, published, marks)
-        ),
+        partial(send_labels, run, progress, published),
+        lambda: together(partial(make_receipt, run, progress, published), partial(write_rows, run, published, marks)),
     )
     if not any((labels, *rows)):
         rows = (None, await write_label_marks(run))
@@ -91,9 +85,7 @@ def describe_debts(publish_id: str, debts: Sequence[Debt]) -> str:
     return texts + resume
 
 
-async def send_labels(
-    run: Run, progress: Progress, published: PublishedLineage, route: UnitRoute, authorize: Authorizer
-) -> Debt | None:
+async def send_labels(run: Run, progress: Progress, published: PublishedLineage) -> Debt | None:
     """Send the unacknowledged labels. Return a debt if the registry refuses all or some of them.
 
     A batch of which it refuses some stays unacknowledged: if this process dies, or another batch fails, before the debt
@@ -104,8 +96,8 @@ async def send_labels(
     refused: list[str | tuple[Unit, Sequence[NotAccepted]]] = []
 
     async def deliver(unit: Unit) -> None:
-        path, body = route.request(unit)
-        reply = await run.caller.call("POST", path, body, expect=BatchReply, authorize=authorize)
+        path, body = published.route.request(unit)
+        reply = await run.caller.call("POST", path, body, expect=BatchReply, authorize=published.authorize)
         why: str | tuple[Unit, Sequence[NotAccepted]]
         if missing := reply.not_accepted(unit.items):
             why = unit, missing
@@ -199,7 +191,7 @@ async def import_receipt_file(progress: Progress) -> None:
             await in_thread(import_module, "roar_publisher.engine.steps.receipt_file")
 
 
-async def make_receipt(run: Run, progress: Progress, published: PublishedLineage, authorize: Authorizer) -> Debt | None:
+async def make_receipt(run: Run, progress: Progress, published: PublishedLineage) -> Debt | None:
     """Make the receipt if the registry or the SSH key of the publish signs it. Return what is owed.
 
     Safe to repeat. Raises Interrupted.
@@ -211,7 +203,7 @@ async def make_receipt(run: Run, progress: Progress, published: PublishedLineage
         from roar_publisher.engine.steps.receipt_file import keep_receipt  # needs cryptography
     except (ImportError, OSError) as error:  # OSError: no file can be opened now
         return Debt(DebtKind.RECEIPT, f"what makes it cannot be imported: {error}", Reason.LOCAL)
-    return await keep_receipt(run, progress, published.hash, authorize, registry_signs=bool(signs))
+    return await keep_receipt(run, progress, published.hash, published.authorize, registry_signs=bool(signs))
 
 
 async def make_tags(run: Run) -> Debt | None:

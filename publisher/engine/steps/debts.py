@@ -2,7 +2,7 @@
 
 from roar_publisher.auth.choice import Decision
 from roar_publisher.engine.run import Run
-from roar_publisher.engine.staging.requests import LegacyRoute, UnitRoute
+from roar_publisher.engine.staging.requests import LegacyRoute
 from roar_publisher.engine.steps.after_publish import (
     PublishedLineage,
     describe_debts,
@@ -40,11 +40,11 @@ async def pay(run: Run, progress: Progress) -> Progress:
     """
     due = {debt.what for debt in progress.owed if debt.payable}
     left = [debt for debt in progress.owed if not debt.payable]
-    published, route, authorize = await _published(run, progress)
+    published = await _published(run, progress)
     if DebtKind.LABELS in due:
-        left += filter(None, [await _labels(run, progress, published, route, authorize)])
+        left += filter(None, [await _labels(run, progress, published)])
     if DebtKind.RECEIPT in due:
-        left += filter(None, [await _receipt(run, progress, published, authorize)])
+        left += filter(None, [await _receipt(run, progress, published)])
     if due & AFFECTS_MARKS:
         labelled = not any(debt.what in (DebtKind.LABELS, DebtKind.REFUSED_LABELS) for debt in left)
         async with Marks(run, published.provisional, staged=published.staged) as marks:
@@ -62,28 +62,29 @@ async def pay(run: Run, progress: Progress) -> Progress:
     return await run.journal.progress()
 
 
-async def _published(run: Run, progress: Progress) -> tuple[PublishedLineage, UnitRoute, Authorizer]:
-    """Return the published lineage, the route of its labels, and their authorizer."""
+async def _published(run: Run, progress: Progress) -> PublishedLineage:
+    """Return the published lineage, with the route that it was published on."""
     lineage_hash = progress.hash or ""
     history = await run.journal.history()
+    authorize: Authorizer = ANONYMOUS
     if any(row.event == Event.FELL_BACK for row in history):
         decision = Decision(progress.credential or Decision.LEGACY)
-        authorize: Authorizer = ANONYMOUS
         if decision is not Decision.LEGACY:
             authorize = await run.keyring.authorizer(decision, run.caller, progress.identity)
-        return PublishedLineage(lineage_hash, lineage_hash, staged=False), LegacyRoute(lineage_hash), authorize
-    published = PublishedLineage(lineage_hash, provisional_hash(run, progress), staged=True)
-    return published, staged_route(run, progress, lineage_hash=lineage_hash), await session_authorizer(run, progress)
+        legacy = LegacyRoute(lineage_hash)
+        return PublishedLineage(lineage_hash, lineage_hash, staged=False, route=legacy, authorize=authorize)
+    route = staged_route(run, progress, lineage_hash=lineage_hash)
+    authorize = await session_authorizer(run, progress)
+    provisional = provisional_hash(run, progress)
+    return PublishedLineage(lineage_hash, provisional, staged=True, route=route, authorize=authorize)
 
 
-async def _labels(
-    run: Run, progress: Progress, published: PublishedLineage, route: UnitRoute, authorize: Authorizer
-) -> Debt | None:
+async def _labels(run: Run, progress: Progress, published: PublishedLineage) -> Debt | None:
     """Send the labels as the identity that published. Return what is owed if that fails again."""
     decision = Decision(progress.credential or Decision.ANONYMOUS_SESSION)
     try:
         await check_identity(run, progress)
-        return await send_labels(run, progress, published, route, authorize)
+        return await send_labels(run, progress, published)
     except Refused as refusal:
         dead_token = decision is Decision.ANONYMOUS_SESSION and refusal.status in (UNAUTHORIZED, FORBIDDEN)
         return Debt(
@@ -95,11 +96,11 @@ async def _labels(
         return Debt(DebtKind.LABELS, error.what, error.reason, LABEL_SYNC)
 
 
-async def _receipt(run: Run, progress: Progress, published: PublishedLineage, authorize: Authorizer) -> Debt | None:
+async def _receipt(run: Run, progress: Progress, published: PublishedLineage) -> Debt | None:
     """Make the receipt as the identity that published. Return what is owed if that fails again."""
     try:
         await check_identity(run, progress)
-        return await make_receipt(run, progress, published, authorize)
+        return await make_receipt(run, progress, published)
     except Interrupted:
         raise
     except PublisherError as error:

@@ -82,7 +82,7 @@ async def _publish(run: Run, progress: Progress, decision: Decision) -> Outcome:
         if refusal.status != CONFLICT or refusal.body.get("status") != "closed":
             raise
         run.report(Noted("this lineage was published before, by a session; it is complete, and accepts no more writes"))
-    published = PublishedLineage(lineage_hash, lineage_hash, staged=False)
+    published = PublishedLineage(lineage_hash, lineage_hash, staged=False, route=route, authorize=authorize)
     async with Marks(run, lineage_hash, staged=False) as marks:
-        owed = await finish(run, progress, published, route, authorize, marks)
+        owed = await finish(run, progress, published, marks)
     return Outcome(Event.FELL_BACK, {"hash": lineage_hash, "url": url, **owed})

@@ -85,10 +85,16 @@ async def _finalize(run: Run, progress: Progress, marks: Marks) -> Outcome:
         and (progress.scope_request or {}).get("visibility") == "private"
     ):
         run.report(Noted(PUBLISHED_BEFORE))
-    published = PublishedLineage(lineage_hash, provisional_hash(run, progress), staged=True)
     route = staged_route(run, progress, lineage_hash=lineage_hash)
     try:
-        owed = await finish(run, progress, published, route, await session_authorizer(run, progress), marks)
+        published = PublishedLineage(
+            lineage_hash,
+            provisional_hash(run, progress),
+            staged=True,
+            route=route,
+            authorize=await session_authorizer(run, progress),
+        )
+        owed = await finish(run, progress, published, marks)
     except Refused as refusal:
         return credential_rejected(run, refusal)
     if any(debt.what is DebtKind.LABELS for debt in owed["owed"]):  # labels need the session's token, so keep it
