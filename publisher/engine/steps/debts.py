@@ -1,5 +1,7 @@
 """Pays what a published lineage still owes: labels, the receipt, the record and marks in roar.db, git tags."""
 
+from contextlib import suppress
+
 from roar_publisher.auth.choice import Decision
 from roar_publisher.engine.run import Run
 from roar_publisher.engine.staging.requests import LegacyRoute
@@ -56,7 +58,8 @@ async def pay(run: Run, progress: Progress) -> Progress:
         left += filter(None, [await make_tags(run)])
     await run.journal.remember(owed=tuple(left), reason="", detail=describe_debts(run.plan.id, left))
     if not any(debt.what is DebtKind.LABELS for debt in left):  # labels need the session's token, so keep it
-        await run.files.forget_session_token()
+        with suppress(LocalProblem):  # nothing is owed for it; `state.sweep` removes a leftover token later
+            await run.files.forget_session_token()
     if any(debt.payable for debt in left):
         raise _still_owed(run.plan.id, left)
     return await run.journal.progress()
