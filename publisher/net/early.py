@@ -7,12 +7,11 @@ this way. If there is no reply, the caller asks in the usual way, with all waits
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
-from functools import partial
 from time import monotonic
 
-from anyio import to_thread
 from anyio.from_thread import start_blocking_portal
 
+from roar_publisher.blocking import in_thread_while_wanted
 from roar_publisher.net.event_loop import EventLoop
 from roar_publisher.net.exchange import PROBE_SECONDS, Exchange, Reply
 from roar_publisher.net.route import Route
@@ -46,7 +45,7 @@ class EarlyRequest:
         """
         left = self._sent_at + LONGEST_WAIT_SECONDS - self._clock()
         if not self._reply.done() and left > 0:
-            await to_thread.run_sync(partial(wait, [self._reply], left), abandon_on_cancel=True)
+            await in_thread_while_wanted(wait, [self._reply], left)
         if not self._reply.done() or self._reply.cancelled() or self._reply.exception() is not None:
             return None
         reply, received_at = self._reply.result()

@@ -9,11 +9,10 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from anyio import to_thread
 from msgspec import Struct
 
 from roar_publisher.auth.choice import Decision
-from roar_publisher.blocking import in_thread
+from roar_publisher.blocking import in_thread, in_thread_while_wanted
 from roar_publisher.engine.run import RECEIPTS, Run
 from roar_publisher.engine.staging.delivery import describe_rejected
 from roar_publisher.engine.staging.pipeline import NotTaken, Pipeline
@@ -218,6 +217,5 @@ async def make_tags(run: Run) -> Debt | None:
         tags = [Tag(*fields) for fields in run.plan.tags]
         return next(filter(None, (make_tag(root, tag) or push_tag(root, tag) for tag in tags)), None)
 
-    # Abandoned on cancellation: a remote may be slow, and a stop must not wait for it.
-    owed = await to_thread.run_sync(make, abandon_on_cancel=True)
+    owed = await in_thread_while_wanted(make)  # a remote may be slow, and a stop must not wait for it
     return Debt(DebtKind.TAG, owed.why, Reason.LOCAL, owed.command) if owed else None
