@@ -7,7 +7,7 @@ from typing import Any
 from roar_publisher.engine.run import Run
 from roar_publisher.engine.staging.reply_counts import contradiction
 from roar_publisher.engine.staging.requests import UnitRoute
-from roar_publisher.glaas.client import ANONYMOUS, Authorizer, Refused
+from roar_publisher.glaas.client import Authorizer, Refused
 from roar_publisher.glaas.lenient import NotAccepted, errors_in, not_accepted
 from roar_publisher.glaas.replies import BatchReply
 from roar_publisher.net.documents import one_line
@@ -26,7 +26,7 @@ ABOUT_ITEMS = frozenset({400, 422})
 Item = dict[str, Any]
 
 
-async def deliver_unit(run: Run, unit: Unit, route: UnitRoute, authorize: Authorizer = ANONYMOUS) -> BatchReply:
+async def deliver_unit(run: Run, unit: Unit, route: UnitRoute, authorize: Authorizer) -> BatchReply:
     """Send a unit and return the registry's reply once it has every item.
 
     Raises Rejected, naming the items, if the registry did not accept some of them or if its counts are impossible.
@@ -92,7 +92,7 @@ def describe_item(journal: Journal, unit: Unit, item: Item) -> str:
 def _describe_rejected_item(journal: Journal, unit: Unit, item: Item | None, entry: NotAccepted) -> str:
     why = one_line(entry.why)
     what = describe_item(journal, unit, item) if item is not None else one_line(entry.name)
-    return ": ".join(filter(None, [what, why])) if item is not None or why or what else ""
+    return ": ".join(filter(None, [what, why]))
 
 
 def _item(items: list[Item], entry: NotAccepted) -> Item | None:

@@ -66,12 +66,11 @@ class Endpoints:
         """Whether the registry has the endpoint for the links of several jobs."""
         return bool(self._capabilities.get(self._links_capability)) and LINKS_BATCH not in self._missing
 
-    async def is_missing_endpoint(self, kind: Kind, refusal: Refused) -> bool:
-        """Return whether a refusal means that the registry lacks the endpoint for this kind. Raises as `there` does."""
-        return kind in OPTIONAL and await self.is_missing(OPTIONAL[kind], refusal)
-
     async def is_missing(self, endpoint: str, refusal: Refused) -> bool:
-        """Return whether a refusal means that the registry lacks an optional endpoint. Raises as `there` does."""
+        """Return whether a refusal means that the registry lacks this endpoint. Raises as `there` does.
+
+        endpoint: one that it may lack (`OPTIONAL`, LINKS_BATCH); False for any other one.
+        """
         if endpoint not in _DISPENSABLE or refusal.status not in NO_ENDPOINT:
             return False
         async with self._one_at_a_time:

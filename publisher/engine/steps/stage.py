@@ -8,7 +8,7 @@ from roar_publisher.engine.run import LINKS_IN_BULK, Outcome, Run
 from roar_publisher.engine.staging.delivery import deliver_unit
 from roar_publisher.engine.staging.pipeline import Pipeline
 from roar_publisher.engine.staging.requests import UnitRoute
-from roar_publisher.engine.steps.missing import Endpoints, session_event, session_exists
+from roar_publisher.engine.steps.missing import OPTIONAL, Endpoints, session_event, session_exists
 from roar_publisher.engine.steps.object_storage import store_objects
 from roar_publisher.engine.steps.open import request_session
 from roar_publisher.engine.steps.receipts import check_published_hash
@@ -17,7 +17,7 @@ from roar_publisher.engine.steps.unit_groups import UnitGroups
 from roar_publisher.glaas.client import Authorizer, Refused
 from roar_publisher.glaas.replies import BatchReply
 from roar_publisher.report import Noted, Planned
-from roar_publisher.state.errors import PublisherError, Rejected, Transient
+from roar_publisher.state.errors import Rejected, Transient
 from roar_publisher.state.machine import Event
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Progress
@@ -27,8 +27,8 @@ BEFORE_LABELS = (Kind.COMPOSITE, Kind.JOBS, Kind.ARTIFACTS, Kind.INPUTS, Kind.OU
 """The kinds that are sent before finalize."""
 
 
-class _PublishedElsewhere(PublisherError):
-    """The server has these jobs in a published lineage, so only the other job batches are still sent."""
+class _PublishedElsewhere(Exception):
+    """The registry has these jobs in a published lineage, so only the other job batches are still sent."""
 
 
 async def stage(run: Run, progress: Progress) -> Outcome:
@@ -50,7 +50,7 @@ async def stage(run: Run, progress: Progress) -> Outcome:
 
     async def deliver(unit: Unit) -> None:
         if elsewhere and unit.kind is not Kind.JOBS:
-            raise _PublishedElsewhere(elsewhere)
+            raise _PublishedElsewhere
         reply = await deliver_if_supported(run, unit, route, authorize, endpoints)
         if unit.kind is Kind.JOBS and reply is not None:
             await note_jobs(reply)
@@ -112,7 +112,7 @@ async def deliver_if_supported(
     try:
         return await deliver_unit(run, await endpoints.with_descriptions(unit), route, authorize)
     except Refused as refusal:
-        if not await endpoints.is_missing_endpoint(unit.kind, refusal):
+        if not await endpoints.is_missing(OPTIONAL.get(unit.kind, ""), refusal):
             raise
         return None
 
