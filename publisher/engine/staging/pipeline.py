@@ -32,6 +32,10 @@ BYTES_IN_FLIGHT = 6 * 1024 * 1024
 """While the requests in flight hold as many bytes of units, no other is begun."""
 
 Deliver = Callable[[Unit], Awaitable[None]]
+Take = Callable[[Callable[[Unit], bool]], Unit | None]
+"""Removes and returns the next ready unit that suits; None if there is none."""
+Taken = tuple[list[Unit], list[Unit]]
+"""The units that the registry has, and those to send in another way."""
 
 
 class NotTaken(Exception):
@@ -41,12 +45,12 @@ class NotTaken(Exception):
 class Groups(Protocol):
     """Sends several units in one request (`steps.unit_groups`)."""
 
-    def gather(self, first: Unit, take: Callable[[Callable[[Unit], bool]], Unit | None]) -> list[Unit]:
-        """Return a unit and the ready ones that are sent with it, removed by `take`."""
+    def gather(self, first: Unit, take: Take) -> list[Unit]:
+        """Return the units of one request: `first`, and the ready ones that are sent with it."""
         ...
 
-    async def deliver(self, units: Sequence[Unit]) -> tuple[list[Unit], list[Unit]]:
-        """Send units in one request. Return those that the server has, and those to send in another way."""
+    async def deliver(self, units: Sequence[Unit]) -> Taken:
+        """Send units in one request."""
         ...
 
 
@@ -68,7 +72,6 @@ class Pipeline:
         self._in_flight = 0  # requests; written by the event loop's tasks, between awaits
         self._bytes_in_flight = 0
         self._changed = anyio.Event()  # set after an acknowledgement or a stop
-        self._drained = False
         self._too_large: int | None = None  # the size of the smallest body that the server found too large
 
     async def drain(self) -> None:
@@ -80,13 +83,14 @@ class Pipeline:
         self._watermark = Watermark(await self._run.journal.units.unacknowledged_nodes(self._kinds & NODES))
         try:
             async with background(self._acks.serve, self._watch_for_stop), task_group() as tasks:
-                await self._hand_out(tasks)
+                drained = await self._hand_out(tasks)
         finally:
             await self._acks.flush()
-        if not self._drained:
+        if not drained:
             raise Interrupted
 
-    async def _hand_out(self, tasks: TaskGroup) -> None:
+    async def _hand_out(self, tasks: TaskGroup) -> bool:
+        """Begin requests until everything was sent, or the run is to stop. Return whether everything was."""
         past = 0
         exhausted = False
         while True:
@@ -104,9 +108,10 @@ class Pipeline:
                 self._in_flight += 1
                 self._bytes_in_flight += _size(units)
                 tasks.start_soon(self._send, units)
-            elif self._in_flight == 0 and (stopping or (exhausted and not len(self._window))):
-                self._drained = exhausted and not len(self._window)
-                return
+            elif self._in_flight == 0 and exhausted and not len(self._window):
+                return True
+            elif self._in_flight == 0 and stopping:
+                return False
             else:
                 await self._changed.wait()
                 self._changed = anyio.Event()

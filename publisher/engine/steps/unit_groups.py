@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from roar_publisher.engine.run import MAX_BODY_BYTES, Run
 from roar_publisher.engine.staging.delivery import ABOUT_ITEMS
+from roar_publisher.engine.staging.pipeline import Take, Taken
 from roar_publisher.engine.staging.reply_counts import contradiction, links_contradiction
 from roar_publisher.engine.staging.requests import TOO_LARGE, UnitRoute, merged
 from roar_publisher.engine.steps.missing import LINKS_BATCH, OPTIONAL, Endpoints
@@ -33,10 +34,6 @@ ENDPOINTS = {
     Kind.OUTPUTS: LINKS_BATCH,
 }
 """Where several units of a kind are sent together."""
-
-Take = Callable[[Callable[[Unit], bool]], Unit | None]
-Taken = tuple[list[Unit], list[Unit]]
-"""The units that the registry has, and those to send in another way."""
 
 
 class UnitGroups:
@@ -66,10 +63,7 @@ class UnitGroups:
         self._alone: set[tuple[int, int]] = set()  # units that were not accepted in a group
 
     def gather(self, first: Unit, take: Take) -> list[Unit]:
-        """Return a unit, and the next ready ones that are sent in the same request; none if it is sent alone.
-
-        take: removes and returns the next ready unit if it suits.
-        """
+        """Return the units of one request: `first`, and the next ready ones that fit; `first` alone if it has to be."""
         units, size = [first], _size(first)
         endpoint = self._endpoint(first)
 
