@@ -164,21 +164,21 @@ class Exchange:
                     method, self.registry + path, headers={**HEADERS, **headers}, content=body, extensions=timeouts
                 )
                 async with aclosing(await transport.handle_async_request(request)) as response:
-                    self._to_registry().check(response.status_code)
-                    body = await _read(response, limit)
-                    cut = len(body) > MAX_REPLY_BYTES
-                    return Reply(response.status_code, response.headers, body[:MAX_REPLY_BYTES], cut)
+                    self._known_route().check(response.status_code)
+                    content = await _read(response, limit)
+                    cut = len(content) > MAX_REPLY_BYTES
+                    return Reply(response.status_code, response.headers, content[:MAX_REPLY_BYTES], cut)
         except FAILURES as error:
-            self._to_registry().failed(error)
+            self._known_route().raise_for(error)
         except RuntimeError as error:  # a name is looked up in a thread
             if problem := no_thread(error):
                 raise problem from error
             raise
 
     def _new_transport(self, *, idle_seconds: float) -> httpx2.AsyncBaseTransport:
-        return self._transport or self._to_registry().transport(idle_seconds=idle_seconds)
+        return self._transport or self._known_route().transport(idle_seconds=idle_seconds)
 
-    def _to_registry(self) -> Route:
+    def _known_route(self) -> Route:
         self.route = self.route or Route(self.registry, TrustedCertificates.chosen(os.environ))
         return self.route
 

@@ -40,10 +40,13 @@ class Judgement(Struct, frozen=True):
 
 
 class Attempts(Struct):
-    """Counts of what the attempts of one request met.
+    """What the attempts of one request have met so far.
 
-    sent_at: anyio time of the last attempt, or None if that does not matter. waiting_since: anyio time when the current
-    series of waits for the server began.
+    failures: replies FAILED, and attempts without a reply from a server that can be reached (`MAX_ATTEMPTS`).
+    garbled: replies GARBLED (`MAX_GARBLED`). outages: how often the server went away meanwhile (`MAX_OUTAGES`).
+    silences: attempts that timed out; the next one may wait longer. intermediaries: replies INTERMEDIARY.
+    sent_at: anyio time of the last attempt, from which the patience with a first contact counts; None: from its end.
+    waiting_since: anyio time of the first of the present series of replies BUSY or INTERMEDIARY; None without one.
     """
 
     failures: int = 0
@@ -111,7 +114,7 @@ class RetryLoop:
             else:
                 self._gate.answered()
                 judgement = judge(reply)
-                if await self._is_final(reply, judgement, attempts):
+                if await self._wait_unless_final(reply, judgement, attempts):
                     return reply, judgement
             if before_retry is not None:
                 await before_retry()
@@ -127,8 +130,8 @@ class RetryLoop:
             what = f"{self._server} became unreachable {attempts.outages} times during one request: {error}"
             raise Transient(what, reason=Reason.SERVER_FAILING) from error
 
-    async def _is_final(self, reply: Reply, judgement: Judgement, attempts: Attempts) -> bool:
-        """Return whether another attempt would not help; otherwise wait before it."""
+    async def _wait_unless_final(self, reply: Reply, judgement: Judgement, attempts: Attempts) -> bool:
+        """Return True if another attempt would not help; otherwise wait until it may be made, and return False."""
         verdict, text = judgement.verdict, judgement.text
         since = anyio.current_time() if attempts.waiting_since is None else attempts.waiting_since
         attempts.waiting_since = since if verdict in (Verdict.BUSY, Verdict.INTERMEDIARY) else None

@@ -90,7 +90,7 @@ class Route:
         if status == PROXY_SIGN_IN:
             raise _refused_by_proxy(self._host, self._proxy, "407 Proxy Authentication Required")
 
-    def failed(self, error: Exception) -> NoReturn:
+    def raise_for(self, error: Exception) -> NoReturn:
         """Raise NeedsUser or Unreachable for one of FAILURES.
 
         The texts of the library's errors can contain the URL, so they are not repeated.

@@ -165,7 +165,7 @@ class StoreConnection:
         try:
             reply = await self._exchange(self._client(request.url, chosen), request)
         except FAILURES as error:
-            route.failed(error)
+            route.raise_for(error)
         finally:
             self._in_flight[chosen] -= 1
         route.check(reply.status)
@@ -260,7 +260,7 @@ class StoreConnection:
         try:
             await self._stream(self._client(url, PROBER), StoreRequest("HEAD", url, {}), b"")
         except FAILURES as error:
-            self._route(url).failed(error)
+            self._route(url).raise_for(error)
 
 
 async def _body(response: httpx2.Response, limit: anyio.CancelScope, paces: Sequence[Pace], *, working: float) -> bytes:
