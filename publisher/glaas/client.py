@@ -19,7 +19,6 @@ from roar_publisher.glaas.compression import REFUSES_COMPRESSED, Compression
 from roar_publisher.glaas.protocol import API_ROOT
 from roar_publisher.glaas.replies import ReplyBody
 from roar_publisher.glaas.signature import has_signature
-from roar_publisher.net.attempt import Sender, seconds_to_answer
 from roar_publisher.net.connection import RegistryConnection
 from roar_publisher.net.exchange import Reply
 from roar_publisher.net.gate import Gate
@@ -27,6 +26,7 @@ from roar_publisher.net.limit import Slot
 from roar_publisher.net.policy import Verdict
 from roar_publisher.net.retry import Attempts, RetryLoop
 from roar_publisher.net.route import Unreachable
+from roar_publisher.net.sender import Sender, seconds_to_answer
 from roar_publisher.report import Reporter
 from roar_publisher.state.errors import Interrupted, Rejected
 
@@ -158,7 +158,7 @@ class RegistryClient:
 
         without_slot: for a call that another request needs before it can be sent. It takes no slot, because that
         request may hold the last one.
-        takes_long: the registry may take `attempt.LONG_WORK_SECONDS`. Any other request times out after
+        takes_long: the registry may take `sender.LONG_WORK_SECONDS`. Any other request times out after
         `exchange.ANSWER_SECONDS` and is sent again.
         secret: a credential in the body. If the server repeats it, it is cut out of the reply.
         early: the reply to a first attempt that was made already (`net.early`).

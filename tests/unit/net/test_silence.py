@@ -14,11 +14,11 @@ from trio.testing import MockClock
 
 from roar_publisher.glaas.client import HEALTH, RegistryClient
 from roar_publisher.glaas.replies import Receipt
-from roar_publisher.net.attempt import LONG_WORK_SECONDS, LONGEST_ANSWER_SECONDS
 from roar_publisher.net.connection import RegistryConnection
 from roar_publisher.net.exchange import ANSWER_SECONDS
 from roar_publisher.net.gate import FIRST_CONTACT_SECONDS
 from roar_publisher.net.policy import LONGEST_BACKOFF_SECONDS, MAX_ATTEMPTS
+from roar_publisher.net.sender import LONG_WORK_SECONDS, LONGEST_ANSWER_SECONDS
 from roar_publisher.net.silence import NOTICE_SECONDS
 from roar_publisher.report import Report, Retrying, Waiting
 from roar_publisher.state.errors import Transient

@@ -1,4 +1,4 @@
-"""One attempt of one request: how long to wait for an answer, and what to monitor meanwhile."""
+"""Sends one attempt of a request: how long it may wait for an answer, and what is watched meanwhile."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
