@@ -22,16 +22,16 @@ REMEMBERED = 256
 class BearerAuthorizer:
     """Authorizes requests with the user's bearer. identity: the one that the publish began with."""
 
-    def __init__(self, bearer: UserBearer, caller: RegistryClient, identity: str | None) -> None:
+    def __init__(self, bearer: UserBearer, client: RegistryClient, identity: str | None) -> None:
         self._bearer = bearer
-        self._caller = caller
+        self._client = client
         self._identity = identity
 
     async def header(self, method: str, path: str, body: bytes | None) -> str:
-        return await self._bearer.header(self._caller, self._identity)
+        return await self._bearer.header(self._client, self._identity)
 
     async def renew(self, rejected: str) -> bool:
-        return await self._bearer.renew(Secret(rejected.removeprefix("Bearer ")), self._caller)
+        return await self._bearer.renew(Secret(rejected.removeprefix("Bearer ")), self._client)
 
 
 class Form(Struct, frozen=True):
@@ -75,36 +75,36 @@ class SignedForm:
         """Keep the present path, because the registry accepted a signature."""
         self._confirmed = True
 
-    async def present(self, caller: RegistryClient) -> Form:
+    async def present(self, client: RegistryClient) -> Form:
         """Return the form to sign in. Asks the registry about the host if nothing is known yet."""
         if self._checks_host is None:
-            await self._ask(caller)
-        return self._form(caller)
+            await self._ask(client)
+        return self._form(client)
 
     def note(self, header: str, form: Form) -> None:
         """Remember in which form a header was made."""
         self._made.append((header, form))
 
-    async def change(self, rejected: str, caller: RegistryClient) -> bool:
+    async def change(self, rejected: str, client: RegistryClient) -> bool:
         """Return whether the present form is another one than that of the header `rejected`, which got a 401.
 
         Changes it if there is another one to be tried. Of several requests that are rejected together, one does so.
         """
         async with self._changing:
-            present = self._form(caller)
+            present = self._form(client)
             made = next((form for header, form in self._made if header == rejected), present)
             if made == present and not self._asked:
-                await self._ask(caller)
-            if made == self._form(caller) and not self._confirmed:
-                self._before = base_path(caller.registry)
-            return made != self._form(caller)
+                await self._ask(client)
+            if made == self._form(client) and not self._confirmed:
+                self._before = base_path(client.registry)
+            return made != self._form(client)
 
-    def _form(self, caller: RegistryClient) -> Form:
-        return Form(self._before, signature_host(caller.registry) if self._checks_host else None)
+    def _form(self, client: RegistryClient) -> Form:
+        return Form(self._before, signature_host(client.registry) if self._checks_host else None)
 
-    async def _ask(self, caller: RegistryClient) -> None:
+    async def _ask(self, client: RegistryClient) -> None:
         try:
-            health = await caller.call("GET", HEALTH, expect=Health, without_slot=True)
+            health = await client.call("GET", HEALTH, expect=Health, without_slot=True)
             self.learn(health.features.ssh_signature_host)
         except Refused:  # an older registry
             self.learn(False)
@@ -122,20 +122,20 @@ class SshAuthorizer:
         self,
         signer: Callable[[], Awaitable[SshSigner]],
         form: SignedForm,
-        caller: RegistryClient,
+        client: RegistryClient,
         timestamps: Timestamps,
         clock: Callable[[], float],
         on_rejected: Callable[[], None],
     ) -> None:
         self._signer = signer
         self._form = form
-        self._caller = caller
+        self._client = client
         self._timestamps = timestamps
         self._clock = clock
         self._on_rejected = on_rejected
 
     async def header(self, method: str, path: str, body: bytes | None) -> str:
-        signer, form = await self._signer(), await self._form.present(self._caller)
+        signer, form = await self._signer(), await self._form.present(self._client)
         path = form.before + path
         second = self._timestamps.for_request(method, path, body, int(self._clock()))
         header = await signer.sign(method, path, body, second, form.host)
@@ -143,7 +143,7 @@ class SshAuthorizer:
         return header
 
     async def renew(self, rejected: str) -> bool:
-        if await self._form.change(rejected, self._caller):
+        if await self._form.change(rejected, self._client):
             return True
         self._on_rejected()
         return False

@@ -114,7 +114,7 @@ class Keyring:
         key = await (self._key.state() if may_ask else self._key.expected_state())
         return HeldCredentials(bearer=False, key=key, bearer_unusable=bool(self._bearer.why_unusable))
 
-    async def identity(self, decision: Decision, caller: RegistryClient, planned: Collection[str]) -> str:
+    async def identity(self, decision: Decision, client: RegistryClient, planned: Collection[str]) -> str:
         """Return the identity that a decision publishes as (protocol.md §6).
 
         planned: the identities that the plan was made for. If the key itself is one, its owner is not requested.
@@ -126,24 +126,24 @@ class Keyring:
         """
         if decision is Decision.SSH:
             by_key = identity_of_key((await self.signer()).keyid)
-            return by_key if by_key in planned else await self._owner_of_key(caller, by_key)
+            return by_key if by_key in planned else await self._owner_of_key(client, by_key)
         if decision is not Decision.BEARER:
             return ANONYMOUS_IDENTITY
-        await self._renew_if_replaceable(caller)
+        await self._renew_if_replaceable(client)
         sign_in = await self._run_blocking(self._store.current)
         known = self._known_identity(sign_in)
         if known is None:
-            known = await self._request_identity(decision, caller)
+            known = await self._request_identity(decision, client)
         if known is None:
             raise Refused("the registry does not say who this credential belongs to", status=UNAUTHORIZED)
         if sign_in is not None:
             self._token_owner = (sign_in.access_token, known)
         return known
 
-    async def _owner_of_key(self, caller: RegistryClient, by_key: str) -> str:
+    async def _owner_of_key(self, client: RegistryClient, by_key: str) -> str:
         if self._key_owner is None:
             try:
-                owner = await self._request_identity(Decision.SSH, caller)
+                owner = await self._request_identity(Decision.SSH, client)
             except Refused as refusal:
                 if refusal.status == UNAUTHORIZED:
                     raise
@@ -153,8 +153,8 @@ class Keyring:
             self._key_owner = owner or by_key
         return self._key_owner
 
-    async def _request_identity(self, decision: Decision, caller: RegistryClient) -> str | None:
-        me = await caller.call("GET", ME, expect=MeReply, authorize=await self.authorizer(decision, caller))
+    async def _request_identity(self, decision: Decision, client: RegistryClient) -> str | None:
+        me = await client.call("GET", ME, expect=MeReply, authorize=await self.authorizer(decision, client))
         return identity_of_me(me.document)
 
     def _known_identity(self, sign_in: SignIn | None) -> str | None:
@@ -164,7 +164,7 @@ class Keyring:
         token, name = self._token_owner or (None, None)
         return identity_of_sign_in(sign_in) or (name if sign_in.access_token == token else None)
 
-    async def authorizer(self, decision: Decision, caller: RegistryClient, identity: str | None = None) -> Authorizer:
+    async def authorizer(self, decision: Decision, client: RegistryClient, identity: str | None = None) -> Authorizer:
         """Return the authorizer of an authenticated publish.
 
         identity: the one that the publish began with; a bearer that now belongs to another user is not used.
@@ -174,12 +174,12 @@ class Keyring:
             return SshAuthorizer(
                 self.signer,
                 self.signed_form,
-                caller,
+                client,
                 self._timestamps,
                 self._clock,
                 self.record_rejection,
             )
-        return BearerAuthorizer(self._bearer, caller, identity)
+        return BearerAuthorizer(self._bearer, client, identity)
 
     async def signer(self) -> SshSigner:
         """Return the key's signer, also in a process that continues another one's publish.
@@ -206,7 +206,7 @@ class Keyring:
         self._key_owner = None
         self._key_accepted = False
 
-    async def _renew_if_replaceable(self, caller: RegistryClient) -> None:
+    async def _renew_if_replaceable(self, client: RegistryClient) -> None:
         """Renew a due sign-in while a key could still replace it. Once a publish has an identity, it is too late.
 
         A registry that is unreachable now is asked again with the first request, because a plan can be made without a
@@ -216,16 +216,16 @@ class Keyring:
         if due is None or not await self._key.signer():
             return
         with suppress(Transient):
-            if await self._bearer.renew_due(due, caller) is None:
+            if await self._bearer.renew_due(due, client) is None:
                 raise Refused(self._bearer.why_unusable, status=UNAUTHORIZED)
 
-    async def send_access_context(self, caller: RegistryClient) -> bool:
+    async def send_access_context(self, client: RegistryClient) -> bool:
         """Let the registry learn the access context of the bearer's user (protocol.md §5). Return whether it did."""
         if not await self._bearer.usable():
             return False
-        bearer = await self.authorizer(Decision.BEARER, caller)
+        bearer = await self.authorizer(Decision.BEARER, client)
         try:
-            await caller.call("GET", ACCESS_CONTEXT, expect=AnyReply, authorize=bearer)
+            await client.call("GET", ACCESS_CONTEXT, expect=AnyReply, authorize=bearer)
         except Refused:
             return False
         return True

@@ -45,13 +45,13 @@ def read_token_file(path: Path) -> Document:
     return document
 
 
-async def verify(document: Document, caller: RegistryClient) -> Document:
+async def verify(document: Document, client: RegistryClient) -> Document:
     """Return the document with its user's data as the registry reports it.
 
     Raises NeedsUser if the registry does not accept the token, Transient if it cannot be reached.
     """
     try:
-        context = await caller.call("GET", ACCESS_CONTEXT, expect=AccessContextReply, authorize=_Token(document))
+        context = await client.call("GET", ACCESS_CONTEXT, expect=AccessContextReply, authorize=_Token(document))
     except Refused as refusal:
         raise NeedsUser(
             f"the registry does not accept this token: {refusal.what}",

@@ -65,16 +65,16 @@ class UserBearer:
         sign_in = await self._sign_in()
         return sign_in if sign_in is not None and sign_in.token_state(self._clock()) is TokenState.DUE else None
 
-    async def header(self, caller: RegistryClient, identity: str | None) -> str:
+    async def header(self, client: RegistryClient, identity: str | None) -> str:
         """Return the header of a request sent now. Refreshes the bearer first if it is due.
 
         identity: the one that the publish began with.
         Raises Refused (401) if there is no longer a bearer, NeedsUser if another user has signed in.
         """
-        self._check_origin(caller)
+        self._check_origin(client)
         sign_in = await self._sign_in()
         if sign_in is not None and sign_in.token_state(self._clock()) is TokenState.DUE:
-            sign_in = await self.renew_due(sign_in, caller) or sign_in
+            sign_in = await self.renew_due(sign_in, client) or sign_in
         if sign_in is None or sign_in.token_state(self._clock()) is TokenState.EXPIRED:
             raise Refused(self.why_unusable or "you are no longer signed in", status=UNAUTHORIZED)
         if identity is not None and identity_of_sign_in(sign_in) not in (None, identity):
@@ -85,7 +85,7 @@ class UserBearer:
             )
         return f"Bearer {sign_in.access_token.reveal()}"
 
-    async def renew_due(self, due: SignIn, caller: RegistryClient) -> SignIn | None:
+    async def renew_due(self, due: SignIn, client: RegistryClient) -> SignIn | None:
         """Return a renewed sign-in for a due one; the present one if it was renewed just now, or if the registry cannot
         renew it now and it still works.
 
@@ -96,15 +96,15 @@ class UserBearer:
                 return await self._sign_in()
             left = self._lifetime(due)
             if left <= 0:
-                return await self._renew_due(due, caller)
+                return await self._renew_due(due, client)
             with suppress(Transient), anyio.move_on_after(min(left, RENEWAL_SECONDS)):
-                return await self._renew_due(due, caller)
+                return await self._renew_due(due, client)
             self._renew_again_at = self._clock() + min(RENEW_AGAIN_SECONDS, self._lifetime(due))
             return due
 
-    async def _renew_due(self, due: SignIn, caller: RegistryClient) -> SignIn | None:
+    async def _renew_due(self, due: SignIn, client: RegistryClient) -> SignIn | None:
         """Renew a due sign-in, and use the new one for up to half of its lifetime before it can be due, too."""
-        renewed = await self._refresh(due.access_token, caller)
+        renewed = await self._refresh(due.access_token, client)
         if renewed is not None:
             half = self._lifetime(renewed) / 2
             self._renew_again_at = self._clock() + (min(RENEW_AGAIN_SECONDS, half) if half > 0 else RENEW_AGAIN_SECONDS)
@@ -114,9 +114,9 @@ class UserBearer:
         """Return for how many more seconds a sign-in is valid by this machine's clock; 0 if that is not known."""
         return sign_in.expires_at - self._clock() if sign_in.expires_at is not None else 0.0
 
-    async def renew(self, rejected: Secret, caller: RegistryClient) -> bool:
+    async def renew(self, rejected: Secret, client: RegistryClient) -> bool:
         """Return whether there is a bearer other than `rejected`. Asks the registry for one if needed."""
-        return await self._refresh(rejected, caller) is not None
+        return await self._refresh(rejected, client) is not None
 
     async def _sign_in(self) -> SignIn | None:
         """Return the sign-in if it may be sent to this registry. Otherwise set `why_unusable` and return None."""
@@ -138,15 +138,15 @@ class UserBearer:
             self._policy.record_issuer(sign_in)
         return sign_in, denied
 
-    def _check_origin(self, caller: RegistryClient) -> None:
+    def _check_origin(self, client: RegistryClient) -> None:
         """Raise LocalProblem if a bearer that was checked for one registry would be sent to another."""
-        if not self._policy.applies_to(caller.registry):
+        if not self._policy.applies_to(client.registry):
             raise LocalProblem(
                 "a credential was about to be sent to a registry that it is not for", reason=Reason.DEFECT
             )
 
-    async def _refresh(self, rejected: Secret, caller: RegistryClient) -> SignIn | None:
-        self._check_origin(caller)
+    async def _refresh(self, rejected: Secret, client: RegistryClient) -> SignIn | None:
+        self._check_origin(client)
         if await self._sign_in() is None:
             return None
         answered = Secret("")
@@ -155,13 +155,13 @@ class UserBearer:
             nonlocal answered
             token = str(document["refresh_token"])
             body = dump(document)
-            reply = await caller.call("POST", REFRESH, body, expect=RefreshReply, without_slot=True, secret=token)
+            reply = await client.call("POST", REFRESH, body, expect=RefreshReply, without_slot=True, secret=token)
             answer = Document(reply.document)
             answered = Secret(str(answer.get("access_token", "")))
             return answer
 
         if not self._store.fixed:
-            await caller.wait_until_there()  # before the lock of `auth.json` is taken, for which `roar login` waits
+            await client.wait_until_there()  # before the lock of `auth.json` is taken, for which `roar login` waits
         outcome = await self._store.refresh(post, rejected, self._clock())
         if isinstance(outcome, RefreshRefused):
             self.why_unusable = f"{outcome.why[:1].upper()}{outcome.why[1:]}."

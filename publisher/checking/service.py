@@ -120,7 +120,7 @@ async def verify(
 async def _verify(order: VerifyOrder, folder: StateFolder, watch: Watch) -> Verified:
     async with lineage_reader(order.registry, order.intent) as reader:
         located = LocatedObjects()
-        lineage = await verify_lineage(reader.caller, order.hash, reader.credential, order.planned, located.add)
+        lineage = await verify_lineage(reader.client, order.hash, reader.credential, order.planned, located.add)
         if order.objects is None:
             return Verified(lineage)
         journal = order.planned.journal if order.planned else None

@@ -56,8 +56,8 @@ async def _sign_in(store: BearerStore, document: Document, policy: SendPolicy) -
     from roar_publisher.auth.login import verify
     from roar_publisher.glaas.registry_client import registry_client
 
-    async with registry_client(policy.registry, patience=PATIENCE_SECONDS) as caller:
-        full = await verify(document, caller)
+    async with registry_client(policy.registry, patience=PATIENCE_SECONDS) as client:
+        full = await verify(document, client)
     await store.save(full)
     policy.record_issuer(full.sign_in())
     user = full["user"]

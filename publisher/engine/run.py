@@ -86,7 +86,7 @@ class Run(Struct, frozen=True, kw_only=True):
     limits: TransferLimits
     journal: AsyncJournal
     files: AsyncFiles
-    caller: RegistryClient
+    client: RegistryClient
     keyring: Keyring
     user_key: bytes
     key_owners: IdentityCache

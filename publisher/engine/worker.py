@@ -55,7 +55,7 @@ async def work(
     ):
         await journal.start()
         progress = await journal.progress()
-        caller = RegistryClient(
+        client = RegistryClient(
             connection,
             patience=resources.patience,
             rng=resources.rng,
@@ -65,13 +65,13 @@ async def work(
             recognised=progress.state is not State.PROBE,
         )
         if progress.state is not State.PROBE:
-            _recall(progress, keyring, caller)
+            _recall(progress, keyring, client)
         run = Run(
             plan=plan,
             limits=limits,
             journal=journal,
             files=AsyncFiles(owned.paths, run_blocking),
-            caller=caller,
+            client=client,
             keyring=keyring,
             user_key=await run_blocking(folder.user_key),
             key_owners=IdentityCache(folder.identities),
@@ -79,7 +79,7 @@ async def work(
             resources=resources,
             stop=stop,
         )
-        async with caller.reporting_silence():
+        async with client.reporting_silence():
             return await publish(run, progress)
 
 
@@ -90,7 +90,7 @@ def _connection(registry: str, limits: TransferLimits, resources: Resources) -> 
     )
 
 
-def _recall(progress: Progress, keyring: Keyring, caller: RegistryClient) -> None:
+def _recall(progress: Progress, keyring: Keyring, client: RegistryClient) -> None:
     """Tell the parts that depend on the registry's features what an earlier process learned."""
     keyring.signed_form.recall(bool(progress.capabilities.get(SIGNATURE_HOST)))
-    caller.compression.learn(accepted=bool(progress.capabilities.get(GZIP_BODIES)))
+    client.compression.learn(accepted=bool(progress.capabilities.get(GZIP_BODIES)))

@@ -42,8 +42,8 @@ class LineageReader:
     authorizer: what later requests are sent with: nothing, or the credential that `find` needed.
     """
 
-    def __init__(self, caller: RegistryClient, keyring: Keyring) -> None:
-        self.caller = caller
+    def __init__(self, client: RegistryClient, keyring: Keyring) -> None:
+        self.client = client
         self.authorizer: Authorizer = ANONYMOUS
         self._keyring = keyring
 
@@ -67,18 +67,18 @@ class LineageReader:
 
     async def ask(self, path: str) -> Mapping[str, Any]:
         """Return the JSON object in the reply to a GET. Raises Refused."""
-        reply = await self.caller.call("GET", path, expect=DocumentReply, authorize=self.authorizer)
+        reply = await self.client.call("GET", path, expect=DocumentReply, authorize=self.authorizer)
         return reply.document
 
     async def serves_pages(self) -> bool:
         """Return whether the registry serves a lineage in pages (`lineage_readback`)."""
-        return (await self.caller.call("GET", HEALTH, expect=Health)).features.lineage_readback
+        return (await self.client.call("GET", HEALTH, expect=Health)).features.lineage_readback
 
     async def credential(self) -> Authorizer | None:
         """Return the user's credential; None if there is none that signs."""
         held = await self._keyring.available(Flag.PRIVATE, RepoScope())
         if held.bearer:
-            return await self._keyring.authorizer(Decision.BEARER, self.caller)
+            return await self._keyring.authorizer(Decision.BEARER, self.client)
         if held.key in (Key.NAMED, Key.USUAL):
-            return await self._keyring.authorizer(Decision.SSH, self.caller)
+            return await self._keyring.authorizer(Decision.SSH, self.client)
         return None

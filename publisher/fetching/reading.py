@@ -37,7 +37,7 @@ async def jobs_of(reader: LineageReader, lineage_hash: str) -> AsyncGenerator[Se
             yield served_job(job, "stepNumber", "jobType")
         return
     try:
-        async with aclosing(pages(reader.caller, lineage_hash, reader.authorizer)) as read:
+        async with aclosing(pages(reader.client, lineage_hash, reader.authorizer)) as read:
             async for page in read:
                 for job in page.jobs:
                     yield served_job(job)

@@ -45,16 +45,16 @@ async def candidate_identities(
     keyring.policy.check()
     async with RegistryConnection(request.registry, most_requests=1) as connection:
         rng = random.Random()  # nosec B311  # jitter of waits, not a secret
-        caller = RegistryClient(connection, patience=PATIENCE_SECONDS, rng=rng, clock=time, report=report)
-        async with caller.reporting_silence():
-            found = await _IdentityLookup(request, keyring, caller, known, ask_if_known).identities()
+        client = RegistryClient(connection, patience=PATIENCE_SECONDS, rng=rng, clock=time, report=report)
+        async with client.reporting_silence():
+            found = await _IdentityLookup(request, keyring, client, known, ask_if_known).identities()
     return list(dict.fromkeys([ANONYMOUS_IDENTITY, *found]))
 
 
 class _IdentityLookup(Struct, frozen=True):
     request: PublishRequest
     keyring: Keyring
-    caller: RegistryClient
+    client: RegistryClient
     known: IdentityCache
     ask_if_known: bool
 
@@ -81,7 +81,7 @@ class _IdentityLookup(Struct, frozen=True):
 
     async def _identities(self, decision: Decision) -> list[str]:
         if decision is not Decision.SSH:
-            return [await self.keyring.identity(decision, self.caller, ())]
+            return [await self.keyring.identity(decision, self.client, ())]
         key = (await self.keyring.signer()).keyid
         if lineage_names_owner(self.request.flag, self.request.scope):
             return [await self._owner(key)]
@@ -101,7 +101,7 @@ class _IdentityLookup(Struct, frozen=True):
         if known is not None and not self.ask_if_known:
             return known
         try:
-            identity = await self.keyring.identity(Decision.SSH, self.caller, ())
+            identity = await self.keyring.identity(Decision.SSH, self.client, ())
         except Transient:
             if known is None:
                 raise

@@ -45,7 +45,7 @@ class Verification(Struct, frozen=True):
 
 
 async def verify_lineage(
-    caller: RegistryClient,
+    client: RegistryClient,
     lineage_hash: str,
     sign_in: SignIn,
     planned: PlannedLineage | None = None,
@@ -58,9 +58,9 @@ async def verify_lineage(
     LocalProblem, Interrupted, and NeedsUser for a credential that only the user can unlock.
     """
     with uncheckable():
-        features = await require_readback(caller)
+        features = await require_readback(client)
         try:
-            return await _verify(caller, lineage_hash, ANONYMOUS, planned, features, seen)
+            return await _verify(client, lineage_hash, ANONYMOUS, planned, features, seen)
         except Refused as refusal:
             if not refusal.may_hide:
                 raise
@@ -68,7 +68,7 @@ async def verify_lineage(
             if authorizer is None:
                 what = "it is private, or it is not published there; you are not signed in"
                 raise CannotCheck(what, next_step="sign in: roar login", reason=Reason.AUTH) from refusal
-        return await _verify(caller, lineage_hash, authorizer, planned, features, seen)
+        return await _verify(client, lineage_hash, authorizer, planned, features, seen)
 
 
 @contextmanager
@@ -84,17 +84,17 @@ def uncheckable() -> Iterator[None]:
 
 
 async def _verify(
-    caller: RegistryClient,
+    client: RegistryClient,
     lineage_hash: str,
     authorize: Authorizer,
     planned: PlannedLineage | None,
     features: Features,
     seen: OnJob,
 ) -> Verification:
-    verdict = await _verify_jobs(caller, lineage_hash, authorize, planned, seen)
+    verdict = await _verify_jobs(client, lineage_hash, authorize, planned, seen)
     if planned is None:
         return verdict
-    labels = await compare_labels(caller, lineage_hash, authorize, planned, served=features.label_readback)
+    labels = await compare_labels(client, lineage_hash, authorize, planned, served=features.label_readback)
     return replace(
         verdict,
         labels=labels,
@@ -104,10 +104,10 @@ async def _verify(
 
 
 async def _verify_jobs(
-    caller: RegistryClient, lineage_hash: str, authorize: Authorizer, planned: PlannedLineage | None, seen: OnJob
+    client: RegistryClient, lineage_hash: str, authorize: Authorizer, planned: PlannedLineage | None, seen: OnJob
 ) -> Verification:
     with SortedJobs() as theirs, SortedJobs() as ours:
-        served = await read_into(caller, lineage_hash, authorize, theirs, seen)
+        served = await read_into(client, lineage_hash, authorize, theirs, seen)
         hasher = LineageHasher(served.git["repo"], served.git["commit"], served.git["branch"], [served.creator])
         # What was published before with other redactions is another lineage than the one that is planned.
         comparable = planned is not None and (lineage_hash in planned.hashes or not served.finalized)

@@ -84,21 +84,21 @@ class LabelCheck(Struct, frozen=True):
 
 
 async def labels_of(
-    caller: RegistryClient, lineage_hash: str, authorize: Authorizer
+    client: RegistryClient, lineage_hash: str, authorize: Authorizer
 ) -> AsyncGenerator[ReadLabel, None]:
     """Yield all labels of a lineage, one page in memory at a time. Use it within `aclosing`.
 
     Raises CannotCheck, and what a call raises.
     """
     path = f"{API_ROOT}/sessions/{lineage_hash}/readback/labels"
-    async with aclosing(follow(caller, path, LabelPage, authorize)) as pages:
+    async with aclosing(follow(client, path, LabelPage, authorize)) as pages:
         async for page in pages:
             for label in page.labels:
                 yield label
 
 
 async def compare_labels(
-    caller: RegistryClient, lineage_hash: str, authorize: Authorizer, planned: PlannedLineage, *, served: bool
+    client: RegistryClient, lineage_hash: str, authorize: Authorizer, planned: PlannedLineage, *, served: bool
 ) -> LabelCheck:
     """Compare the labels of a plan with the served ones. served: whether the registry has the endpoint for that.
 
@@ -112,7 +112,7 @@ async def compare_labels(
     differences: list[Difference] = []
     with ExternalSort() as ours, ExternalSort() as theirs:
         await in_thread(_add_planned, ours, planned)
-        async with aclosing(labels_of(caller, lineage_hash, authorize)) as labels:
+        async with aclosing(labels_of(client, lineage_hash, authorize)) as labels:
             async for label in labels:
                 theirs.add(_key(label))
         for mine, served_label in _paired(_sorted(ours), _sorted(theirs)):
@@ -120,7 +120,7 @@ async def compare_labels(
             found = _differences(mine, served_label)
             if not found:
                 continue
-            if await _was_right(caller, lineage_hash, authorize, mine, served_label):
+            if await _was_right(client, lineage_hash, authorize, mine, served_label):
                 edited += served_label is not None
             elif len(differences) < MOST_DIFFERENCES:
                 differences += found
@@ -150,7 +150,7 @@ def _planned_labels(planned: PlannedLineage) -> Iterator[ReadLabel]:
 
 
 async def _was_right(
-    caller: RegistryClient, lineage_hash: str, authorize: Authorizer, mine: ReadLabel, served: ReadLabel | None
+    client: RegistryClient, lineage_hash: str, authorize: Authorizer, mine: ReadLabel, served: ReadLabel | None
 ) -> bool:
     """Return whether an earlier version had what the plan says, or another name of a job has it."""
     name = NAMES[mine.type]
@@ -162,7 +162,7 @@ async def _was_right(
     query = f"entity_type={mine.type}&session_hash={lineage_hash}"
     query += f"&{name}={quote(mine.name, safe='')}" if name else ""
     try:
-        reply = await caller.call(
+        reply = await client.call(
             "GET", f"{API_ROOT}/labels/history?{query}", expect=DocumentReply, authorize=authorize
         )
     except Refused as refusal:

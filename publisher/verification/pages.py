@@ -19,7 +19,7 @@ class PagedReply(ReplyBody, frozen=True):
 P = TypeVar("P", bound=PagedReply)
 
 
-async def follow(caller: RegistryClient, path: str, expect: type[P], authorize: Authorizer) -> AsyncGenerator[P, None]:
+async def follow(client: RegistryClient, path: str, expect: type[P], authorize: Authorizer) -> AsyncGenerator[P, None]:
     """Yield the pages of `path`, one in memory at a time. Use it within `aclosing`, because a reader may stop early.
 
     Raises CannotCheck if a page leads back to an earlier one, and what `RegistryClient.call` raises.
@@ -27,7 +27,7 @@ async def follow(caller: RegistryClient, path: str, expect: type[P], authorize: 
     after, seen = "", {""}
     while True:
         query = f"?after={quote(after, safe='')}" if after else ""
-        page = await caller.call("GET", f"{path}{query}", expect=expect, authorize=authorize)
+        page = await client.call("GET", f"{path}{query}", expect=expect, authorize=authorize)
         yield page
         if page.next is None:
             return

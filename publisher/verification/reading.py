@@ -81,19 +81,19 @@ class Envelope(Struct, frozen=True):
     outputs: int
 
 
-async def require_readback(caller: RegistryClient) -> Features:
+async def require_readback(client: RegistryClient) -> Features:
     """Return the registry's features. Raises CannotCheck if it does not serve what the hash covers."""
-    health = await caller.call("GET", HEALTH, expect=Health)
+    health = await client.call("GET", HEALTH, expect=Health)
     if not health.features.lineage_readback:
         raise CannotCheck(
-            f"{caller.registry} does not serve what the hash of a lineage covers (no lineage_readback)",
+            f"{client.registry} does not serve what the hash of a lineage covers (no lineage_readback)",
             reason=Reason.REJECTED,
         )
     return health.features
 
 
 async def read_into(
-    caller: RegistryClient, lineage_hash: str, authorize: Authorizer, served: SortedJobs, seen: OnJob
+    client: RegistryClient, lineage_hash: str, authorize: Authorizer, served: SortedJobs, seen: OnJob
 ) -> Envelope:
     """Read a lineage, add its jobs to `served`, and show them to `seen`. One page and one job are in memory at a time.
 
@@ -116,7 +116,7 @@ async def read_into(
             held[1].extend(links_of(entry["inputs"]))
             held[2].extend(links_of(entry["outputs"]))
 
-    async with aclosing(pages(caller, lineage_hash, authorize)) as read:
+    async with aclosing(pages(client, lineage_hash, authorize)) as read:
         async for page in read:
             if page.canonical_version != CANONICAL_VERSION:
                 what = f"its hash follows version {page.canonical_version} of the rules; this release knows"
@@ -132,9 +132,9 @@ async def read_into(
     return Envelope(first.hash, first.finalized, first.creator_identity, first.git, jobs, inputs, outputs)
 
 
-def pages(caller: RegistryClient, lineage_hash: str, authorize: Authorizer) -> AsyncGenerator[ReadbackPage, None]:
+def pages(client: RegistryClient, lineage_hash: str, authorize: Authorizer) -> AsyncGenerator[ReadbackPage, None]:
     """Yield the pages of a lineage, as `follow` does."""
-    return follow(caller, f"{API_ROOT}/sessions/{lineage_hash}/readback", ReadbackPage, authorize)
+    return follow(client, f"{API_ROOT}/sessions/{lineage_hash}/readback", ReadbackPage, authorize)
 
 
 def _job(job: object) -> dict[str, Any]:

@@ -31,9 +31,9 @@ def believe_receipt_keys(address: str, origin: str) -> None:
 
 
 async def _fetch(address: str) -> tuple[str, ...]:
-    async with registry_client(address, patience=PATIENCE_SECONDS) as caller:
+    async with registry_client(address, patience=PATIENCE_SECONDS) as client:
         try:
-            return (await caller.call("GET", "/api/v1/receipt-keys", expect=ReceiptKeysReply)).keys
+            return (await client.call("GET", "/api/v1/receipt-keys", expect=ReceiptKeysReply)).keys
         except Refused as refusal:
             raise LocalProblem(
                 f"{address} signs no receipts: {refusal.what}",

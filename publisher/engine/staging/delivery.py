@@ -34,7 +34,7 @@ async def deliver_unit(run: Run, unit: Unit, route: UnitRoute, authorize: Author
     """
     path, body = route.request(unit)
     try:
-        reply = await run.caller.call("POST", path, body, expect=BatchReply, authorize=authorize)
+        reply = await run.client.call("POST", path, body, expect=BatchReply, authorize=authorize)
     except Refused as refusal:
         about_items = refusal.status in ABOUT_ITEMS or refusal.status < 300
         if about_items and (missing := not_accepted(errors_in(refusal.body), unit.items)):

@@ -96,7 +96,7 @@ async def send_labels(run: Run, progress: Progress, published: PublishedLineage)
 
     async def deliver(unit: Unit) -> None:
         path, body = published.route.request(unit)
-        reply = await run.caller.call("POST", path, body, expect=BatchReply, authorize=published.authorize)
+        reply = await run.client.call("POST", path, body, expect=BatchReply, authorize=published.authorize)
         why: str | tuple[Unit, Sequence[NotAccepted]]
         if missing := reply.not_accepted(unit.items):
             why = unit, missing

@@ -72,7 +72,7 @@ def require_same_identity(step: Step) -> Step:
 async def check_identity(run: Run, progress: Progress) -> None:
     """Raise NeedsUser if the credential's identity is not the publish's, and Refused if the registry rejects it."""
     decision = Decision(progress.credential or Decision.ANONYMOUS_SESSION)
-    identity = await run.keyring.identity(decision, run.caller, run.plan.provisional)
+    identity = await run.keyring.identity(decision, run.client, run.plan.provisional)
     with _note_if_published(progress):
         await _require_same_identity(run, progress, decision, identity)
 
@@ -124,7 +124,7 @@ async def _has_consent(run: Run, choice: Choice) -> bool:
 
 async def _identity(run: Run, decision: Decision) -> str:
     try:
-        return await run.keyring.identity(decision, run.caller, run.plan.provisional)
+        return await run.keyring.identity(decision, run.client, run.plan.provisional)
     except Refused as refusal:
         raise run.keyring.rejection_error(refusal, decision) from refusal
 
@@ -179,9 +179,9 @@ async def _probe_ssh(run: Run) -> tuple[Probe, PublisherError | None]:
     """
     if run.keyring.key_accepted:
         return Probe.ACCEPTED, None
-    signer = await run.keyring.authorizer(Decision.SSH, run.caller)
+    signer = await run.keyring.authorizer(Decision.SSH, run.client)
     try:
-        await run.caller.call("GET", AUTH_PROBE, expect=AnyReply, authorize=signer)
+        await run.client.call("GET", AUTH_PROBE, expect=AnyReply, authorize=signer)
     except Refused as refusal:
         if refusal.status != UNAUTHORIZED or not refusal.body:
             return Probe.INCONCLUSIVE, None

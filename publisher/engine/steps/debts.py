@@ -73,7 +73,7 @@ async def _published(run: Run, progress: Progress) -> PublishedLineage:
     if any(row.event == Event.FELL_BACK for row in history):
         decision = Decision(progress.credential or Decision.LEGACY)
         if decision is not Decision.LEGACY:
-            authorize = await run.keyring.authorizer(decision, run.caller, progress.identity)
+            authorize = await run.keyring.authorizer(decision, run.client, progress.identity)
         legacy = LegacyRoute(lineage_hash)
         return PublishedLineage(lineage_hash, lineage_hash, staged=False, route=legacy, authorize=authorize)
     route = staged_route(run, progress, lineage_hash=lineage_hash)

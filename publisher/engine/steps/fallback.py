@@ -50,14 +50,14 @@ async def _publish(run: Run, progress: Progress, decision: Decision) -> Outcome:
     lineage_hash = provisional_hash(run, progress)
     authorize: Authorizer = ANONYMOUS
     if decision is not Decision.LEGACY:
-        authorize = await run.keyring.authorizer(decision, run.caller, progress.identity)
+        authorize = await run.keyring.authorizer(decision, run.client, progress.identity)
     body: LegacySessionBody = {
         "hash": lineage_hash,
         "git_repo": run.plan.git_repo,
         "git_commit": run.plan.git_commit,
         "git_branch": run.plan.git_branch,
     }
-    session = await run.caller.call("POST", LINEAGES, dump(body), expect=LegacySessionReply, authorize=authorize)
+    session = await run.client.call("POST", LINEAGES, dump(body), expect=LegacySessionReply, authorize=authorize)
     if session.hash not in (None, lineage_hash):
         raise mismatch((f"it registered {session.hash} instead of {lineage_hash}",))
     url, note = page_url(session.url, run.plan.registry, lineage_hash)

@@ -127,7 +127,7 @@ async def _ask_about(run: Run, progress: Progress, lineage_hash: str) -> str | N
     """
     authorize = ANONYMOUS if is_anonymous(progress) else await session_authorizer(run, progress)
     try:
-        known = await run.caller.call(
+        known = await run.client.call(
             "GET", f"{LINEAGES}/{lineage_hash}?limit=1", expect=LineageReply, authorize=authorize
         )
     except (Rejected, Transient) as error:
@@ -164,7 +164,7 @@ async def _close_with_access_context(run: Run, progress: Progress) -> Receipt:
             if refusal.status != BAD_REQUEST or not all(word in refusal.what.lower() for word in BEARER_WORDS):
                 raise
             unknown = refusal
-        if not await run.keyring.send_access_context(run.caller):
+        if not await run.keyring.send_access_context(run.client):
             break
     raise NeedsUser(
         str(unknown),
@@ -186,7 +186,7 @@ async def _close(run: Run, progress: Progress) -> Receipt:
     counted = anonymous or progress.capabilities.get("finalize_expected_counts")
     if counted and not progress.binding_prepared:  # a prepared lineage is in another session
         body["expected"] = {"jobs": run.plan.jobs, "inputs": run.plan.inputs, "outputs": run.plan.outputs}
-    return await run.caller.call(
+    return await run.client.call(
         "POST",
         f"{BASE}/{progress.remote_session}/finalize",
         dump(body),

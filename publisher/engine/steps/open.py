@@ -71,7 +71,7 @@ async def request_session(run: Run, progress: Progress) -> OpenReply:
         authorize: Authorizer = ANONYMOUS
     else:
         authorize = await session_authorizer(run, progress)
-    return await run.caller.call("POST", BASE, dump(body), expect=OpenReply, authorize=authorize)
+    return await run.client.call("POST", BASE, dump(body), expect=OpenReply, authorize=authorize)
 
 
 def _no_sessions(run: Run, progress: Progress) -> NeedsUser:

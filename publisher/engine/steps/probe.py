@@ -29,7 +29,7 @@ async def probe(run: Run, _: Progress) -> Outcome:
     server would receive the lineage. Safe to repeat.
     """
     try:
-        health = await run.caller.call("GET", HEALTH, expect=Health, early=await _early_reply(run))
+        health = await run.client.call("GET", HEALTH, expect=Health, early=await _early_reply(run))
     except Refused as refusal:
         if refusal.status not in NO_HEALTH:
             raise
@@ -37,7 +37,7 @@ async def probe(run: Run, _: Progress) -> Outcome:
     features = health.features
     run.keyring.signed_form.learn(features.ssh_signature_host)
     gzip_bodies = GZIP in features.request_encodings
-    run.caller.compression.learn(accepted=gzip_bodies)
+    run.client.compression.learn(accepted=gzip_bodies)
     capabilities = asdict(features.registration_sessions) | {
         SIGNATURE_HOST: features.ssh_signature_host,
         GZIP_BODIES: gzip_bodies,

@@ -77,7 +77,7 @@ async def _signed_by_registry(
     path = f"{LINEAGES}/{lineage_hash}/receipt"
     try:
         who = ANONYMOUS if is_anonymous(progress) else authorize
-        reply = await run.caller.call("GET", path, expect=ReceiptReply, authorize=who)
+        reply = await run.client.call("GET", path, expect=ReceiptReply, authorize=who)
         envelope = ReceiptEnvelope.of_document(reply.envelope)
         envelope.require_only_signature(reply.key)
         _check_statement(run, progress, lineage_hash, read_statement(envelope.payload))

@@ -57,7 +57,7 @@ async def session_authorizer(run: Run, progress: Progress) -> Authorizer:
     decision = Decision(progress.credential or Decision.ANONYMOUS_SESSION)
     if decision is Decision.ANONYMOUS_SESSION:
         return _SessionToken(await run.files.read_session_token())
-    return await run.keyring.authorizer(decision, run.caller, progress.identity)
+    return await run.keyring.authorizer(decision, run.client, progress.identity)
 
 
 def staged_route(run: Run, progress: Progress, *, lineage_hash: str | None = None) -> StagedRoute:

@@ -85,7 +85,7 @@ class UnitGroups:
         else:
             path, body = self._route.request(merged(units))
         try:
-            reply = await self._run.caller.call("POST", path, body, expect=BatchReply, authorize=self._authorize)
+            reply = await self._run.client.call("POST", path, body, expect=BatchReply, authorize=self._authorize)
         except Refused as refusal:
             await self._learn(refusal, units, len(body))
             return [], list(units)

@@ -39,7 +39,7 @@ async def verify(run: Run, progress: Progress) -> Outcome:
     journal = await run.files.call(_read_only)
     try:
         planned = PlannedLineage(journal, run.plan, progress)
-        found = await verify_lineage(run.caller, progress.hash, _sign_in(run, progress), planned)
+        found = await verify_lineage(run.client, progress.hash, _sign_in(run, progress), planned)
         inspection = await _inspect(run, journal)
     except (CannotCheck, NeedsUser, Rejected) as problem:
         if isinstance(problem.__cause__, Transient):
@@ -62,7 +62,7 @@ def _sign_in(run: Run, progress: Progress) -> Callable[[], Awaitable[Authorizer 
     async def sign_in() -> Authorizer | None:
         if is_anonymous(progress) or progress.credential is None:
             return None
-        return await run.keyring.authorizer(Decision(progress.credential), run.caller, progress.identity)
+        return await run.keyring.authorizer(Decision(progress.credential), run.client, progress.identity)
 
     return sign_in
 

@@ -68,7 +68,7 @@ class Calls:
         self.reports: list[Report] = []
         self.stop = anyio.Event()
         self.connection = RegistryConnection(registry, most_requests=most, transport=transport or script)
-        self.caller = RegistryClient(
+        self.client = RegistryClient(
             self.connection,
             patience=patience,
             rng=random.Random(3),
@@ -95,4 +95,4 @@ def repeated(times: int, make: Callable[[], Answer]) -> Sequence[Answer]:
 
 async def call(calls: Calls) -> Receipt:
     """A request whose reply is a receipt."""
-    return await calls.caller.call("POST", "/api/v1/thing", b"{}", expect=Receipt)
+    return await calls.client.call("POST", "/api/v1/thing", b"{}", expect=Receipt)

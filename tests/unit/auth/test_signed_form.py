@@ -72,16 +72,16 @@ async def ask(registry: Registry, form: SignedForm, address: str, times: int = 1
         return Signer()
 
     async with RegistryConnection(address, transport=registry) as connection:
-        caller = RegistryClient(connection, patience=0, rng=NoJitter(), clock=lambda: 0.0, report=lambda report: None)
+        client = RegistryClient(connection, patience=0, rng=NoJitter(), clock=lambda: 0.0, report=lambda report: None)
         # A first answer lets the others go together. Without a slot: its time would set the limit of their number.
-        await caller.call("GET", "/api/v1/health", expect=AnyReply, without_slot=True)
+        await client.call("GET", "/api/v1/health", expect=AnyReply, without_slot=True)
         registry.health = 0
-        authorizer = SshAuthorizer(signer, form, caller, Timestamps(), lambda: 0.0, count)
+        authorizer = SshAuthorizer(signer, form, client, Timestamps(), lambda: 0.0, count)
 
         async def one(number: int) -> None:
             nonlocal refused
             try:
-                await caller.call("GET", f"/api/v1/{number}", expect=AnyReply, authorize=authorizer)
+                await client.call("GET", f"/api/v1/{number}", expect=AnyReply, authorize=authorizer)
             except Refused:
                 refused += 1
 

@@ -47,9 +47,9 @@ class Advertising(httpx2.AsyncBaseTransport):
 async def signed_requests(home: Path, transport: Advertising) -> None:
     keyring = Keyring({}, home, policy_for(REGISTRY, home=home), clock=lambda: float(NOW))
     async with RegistryConnection(REGISTRY, most_requests=1, transport=transport) as line:
-        caller = RegistryClient(line, patience=0, rng=NoJitter(), clock=lambda: 0.0, report=lambda report: None)
+        client = RegistryClient(line, patience=0, rng=NoJitter(), clock=lambda: 0.0, report=lambda report: None)
         for _ in range(2):
-            await caller.call("GET", ME, expect=AnyReply, authorize=await keyring.authorizer(Decision.SSH, caller))
+            await client.call("GET", ME, expect=AnyReply, authorize=await keyring.authorizer(Decision.SSH, client))
 
 
 @pytest.fixture
@@ -91,8 +91,8 @@ def test_a_key_signs_for_no_registry_that_was_not_accepted(home: Path) -> None:
         policy = policy_for(REGISTRY, home=home, named_by_user=False, configured="https://own.example")
         keyring = Keyring({}, home, policy, clock=lambda: float(NOW))
         async with RegistryConnection(REGISTRY, most_requests=1, transport=transport) as line:
-            caller = RegistryClient(line, patience=0, rng=NoJitter(), clock=lambda: 0.0, report=lambda report: None)
-            await keyring.authorizer(Decision.SSH, caller)
+            client = RegistryClient(line, patience=0, rng=NoJitter(), clock=lambda: 0.0, report=lambda report: None)
+            await keyring.authorizer(Decision.SSH, client)
 
     with pytest.raises(NeedsUser, match="have not accepted"):
         anyio.run(attempt)

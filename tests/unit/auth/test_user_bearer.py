@@ -74,13 +74,13 @@ class Registry(httpx2.AsyncBaseTransport):
     async def asked(self, times: int, *, each: float = 0.0, at_once: bool = False) -> None:
         """Send so many requests, `each` seconds apart or all at once."""
         async with RegistryConnection(REGISTRY, transport=self) as connection:
-            caller = RegistryClient(
+            client = RegistryClient(
                 connection, patience=0, rng=NoJitter(), clock=self.users_clock, report=lambda report: None
             )
-            authorizer = BearerAuthorizer(self._bearer, caller, None)
+            authorizer = BearerAuthorizer(self._bearer, client, None)
 
             async def ask() -> None:
-                await caller.call("GET", "/api/v1/x", expect=AnyReply, authorize=authorizer)
+                await client.call("GET", "/api/v1/x", expect=AnyReply, authorize=authorizer)
 
             async with task_group() as tasks:
                 for _ in range(times):

@@ -85,7 +85,7 @@ def publish(tmp_path: Path, jobs: int, line: Callable[[], SimulatedConnection], 
         async def deliver(unit: Unit) -> None:
             links = unit.kind in (Kind.INPUTS, Kind.OUTPUTS)
             for _ in range(1 if links else batch_requests):
-                await calls.caller.call("POST", "/thing", b"x" if links else b"x" * 90_000, expect=BatchReply)
+                await calls.client.call("POST", "/thing", b"x" if links else b"x" * 90_000, expect=BatchReply)
 
         def take(report: Report) -> None:
             meter.take(report)

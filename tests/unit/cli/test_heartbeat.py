@@ -92,8 +92,8 @@ def test_there_is_an_event_every_ten_seconds_while_waiting(
 
         async def work() -> None:
             try:
-                async with calls.caller.reporting_silence():
-                    await calls.caller.call("POST", "/thing", b"{}", expect=Receipt, takes_long=takes_long)
+                async with calls.client.reporting_silence():
+                    await calls.client.call("POST", "/thing", b"{}", expect=Receipt, takes_long=takes_long)
             except PublisherError:
                 pass
 

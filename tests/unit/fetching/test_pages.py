@@ -18,7 +18,7 @@ class PagedRegistry:
 
     def __init__(self, following: str | None) -> None:
         self.following = following
-        self.caller = self
+        self.client = self
         self.authorizer = ANONYMOUS
 
     async def serves_pages(self) -> bool:

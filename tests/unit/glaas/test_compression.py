@@ -34,7 +34,7 @@ class Signer:
 
 def compressing(answers: list[Answer], registry: str = FAR) -> Calls:
     calls = Calls(Script(answers), registry=registry)
-    calls.caller.compression.learn(accepted=True)
+    calls.client.compression.learn(accepted=True)
     return calls
 
 
@@ -43,9 +43,9 @@ def send(calls: Calls, *bodies: bytes, signer: Signer | None = None) -> list[htt
 
     async def scenario() -> None:
         async with calls.connection:
-            await calls.caller.call("GET", "/api/v1/first", expect=AnyReply)
+            await calls.client.call("GET", "/api/v1/first", expect=AnyReply)
             for body in bodies:
-                await calls.caller.call("POST", PATH, body, expect=AnyReply, authorize=signer or Signer())
+                await calls.client.call("POST", PATH, body, expect=AnyReply, authorize=signer or Signer())
 
     virtual.run(scenario)
     return calls.script.requests[1:]

@@ -37,7 +37,7 @@ def test_a_rejected_credential_is_renewed_a_bounded_number_of_times(renewals: in
     async def scenario() -> None:
         calls = Calls(Script([], default=lambda: reply(401, b'{"detail": "who are you"}')))
         with pytest.raises(Refused):
-            await calls.caller.call("GET", "/api/v1/thing", expect=Receipt, authorize=Signer(renewals))
+            await calls.client.call("GET", "/api/v1/thing", expect=Receipt, authorize=Signer(renewals))
         sent = [request.headers["authorization"] for request in calls.script.requests]
         assert sent == [f"Bearer {number}" for number in range(requests)]
 
@@ -52,7 +52,7 @@ def test_every_attempt_is_signed_again() -> None:
 
     async def scenario() -> None:
         calls = Calls(Script(repeated(2, lambda: reply(500))))
-        await calls.caller.call("GET", "/api/v1/thing", expect=Receipt, authorize=Fresh(0))
+        await calls.client.call("GET", "/api/v1/thing", expect=Receipt, authorize=Fresh(0))
         sent = [request.headers["authorization"] for request in calls.script.requests]
         assert sent == ["Bearer 1", "Bearer 2", "Bearer 3"]
 
@@ -94,7 +94,7 @@ def test_a_credential_that_the_server_repeats_is_removed_from_its_text(status: i
     async def scenario() -> None:
         calls = Calls(Script([], default=lambda: reply(status, body)))
         with pytest.raises((Refused, Transient), match=r"bad token \[credential\] here") as caught:
-            await calls.caller.call("GET", "/api/v1/thing", expect=Receipt, authorize=Shows())
+            await calls.client.call("GET", "/api/v1/thing", expect=Receipt, authorize=Shows())
         shown = repr((caught.value.args, getattr(caught.value, "body", {}), calls.reports))
         assert TOKEN not in shown
         assert quote(TOKEN) not in shown
@@ -107,7 +107,7 @@ def test_a_credential_at_the_edge_of_what_is_shown_is_not_shown_in_part() -> Non
         body = json.dumps({"detail": "x" * (MAX_TEXT - 12) + TOKEN}).encode()
         calls = Calls(Script([], default=lambda: reply(401, body)))
         with pytest.raises(Refused) as caught:
-            await calls.caller.call("GET", "/api/v1/thing", expect=Receipt, authorize=Shows())
+            await calls.client.call("GET", "/api/v1/thing", expect=Receipt, authorize=Shows())
         assert caught.value.what.endswith("x[credential]")
 
     virtual.run(scenario)
@@ -135,7 +135,7 @@ def test_only_the_credential_is_removed_from_what_a_registry_says(header: str, s
         page = f"https://{HOST}/dag"
         body = json.dumps({"hash": "a" * 64, "url": page, "status": f"{words} {secret}"}).encode()
         calls = Calls(Script([], default=lambda: reply(200, body)))
-        receipt = await calls.caller.call("GET", "/api/v1/thing", expect=Receipt, authorize=Shows(header))
+        receipt = await calls.client.call("GET", "/api/v1/thing", expect=Receipt, authorize=Shows(header))
         assert (receipt.url, receipt.status) == (page, f"{words} [credential]")
 
     virtual.run(scenario)
@@ -156,7 +156,7 @@ def test_only_a_signature_is_refused_because_of_the_clock(header: str, date: str
     async def scenario() -> None:
         refusal = reply(401, b'{"detail": "no"}', date="Tue, 14 Nov 2023 22:13:20 GMT")
         with pytest.raises(Refused) as caught:
-            await Calls(Script([refusal])).caller.call("GET", "/api/v1/thing", expect=Receipt, authorize=Shows(header))
+            await Calls(Script([refusal])).client.call("GET", "/api/v1/thing", expect=Receipt, authorize=Shows(header))
         assert caught.value.date == date
 
     virtual.run(scenario)
@@ -166,7 +166,7 @@ def test_the_text_of_a_reply_that_is_nested_too_deeply_is_not_shown() -> None:
     async def scenario() -> None:
         deep = b'{"detail": "%s", "more": %s}' % (TOKEN.encode(), b"[" * 600 + b"]" * 600)
         with pytest.raises(Transient, match="is not a GLaaS registry"):
-            await Calls(Script([], default=lambda: reply(401, deep))).caller.call(
+            await Calls(Script([], default=lambda: reply(401, deep))).client.call(
                 "GET", "/api/v1/thing", expect=Receipt, authorize=Shows()
             )
 
@@ -217,7 +217,7 @@ def test_an_id_that_is_none_or_repeats_a_credential_is_not_shown(sent: str) -> N
     async def scenario() -> None:
         calls = Calls(Script([], default=lambda: reply(403, b'{"detail": "no"}', x_request_id=sent)))
         with pytest.raises(Refused) as caught:
-            await calls.caller.call("GET", "/api/v1/thing", expect=Receipt, authorize=Held())
+            await calls.client.call("GET", "/api/v1/thing", expect=Receipt, authorize=Held())
         assert caught.value.what == "the registry refused: no"
 
     virtual.run(scenario)

@@ -64,7 +64,7 @@ def ask(expect: type[ReplyBody], status: int, body: bytes) -> ReplyBody:
 
     async def scenario() -> None:
         calls = Calls(Script([], default=lambda: reply(status, body)))
-        answers.append(await calls.caller.call("POST", "/api/v1/thing", b"{}", expect=expect))
+        answers.append(await calls.client.call("POST", "/api/v1/thing", b"{}", expect=expect))
 
     virtual.run(scenario)
     return answers[0]

@@ -93,10 +93,10 @@ async def send(
     limits: list[int] = []
 
     async def call(body: bytes) -> None:
-        await calls.caller.call("POST", "/api/v1/thing", body, expect=Receipt)
+        await calls.client.call("POST", "/api/v1/thing", body, expect=Receipt)
         limits.append(calls.connection.limit.current)
 
-    async with calls.caller.reporting_silence():
+    async with calls.client.reporting_silence():
         for _ in range(probes):
             await call(b"")
         began = anyio.current_time()
@@ -157,7 +157,7 @@ def test_the_limit_follows_a_changing_capacity() -> None:
 
         async def keep_sending() -> None:
             while True:
-                await calls.caller.call("POST", "/api/v1/thing", b"x", expect=Receipt)
+                await calls.client.call("POST", "/api/v1/thing", b"x", expect=Receipt)
 
         async with anyio.create_task_group() as tasks:
             for _ in range(MOST_REQUESTS):
@@ -184,7 +184,7 @@ def test_a_server_that_becomes_slower_is_not_mistaken_for_congestion_forever() -
 
         async def keep_sending() -> None:
             while True:
-                await calls.caller.call("POST", "/api/v1/thing", b"x", expect=Receipt)
+                await calls.client.call("POST", "/api/v1/thing", b"x", expect=Receipt)
 
         async with anyio.create_task_group() as tasks:
             for _ in range(MOST_REQUESTS):
@@ -256,7 +256,7 @@ def test_after_a_stop_only_running_requests_finish() -> None:
         async def call() -> None:
             nonlocal stopped
             try:
-                await calls.caller.call("POST", "/api/v1/thing", b"x", expect=Receipt)
+                await calls.client.call("POST", "/api/v1/thing", b"x", expect=Receipt)
             except Interrupted:
                 stopped += 1
 
@@ -277,7 +277,7 @@ def test_requests_that_wait_for_a_slot_are_not_sent_into_a_pause_that_the_server
         calls = Calls(Script(busy), most=4)
         async with anyio.create_task_group() as tasks:
             for _ in range(50):
-                tasks.start_soon(partial(calls.caller.call, "POST", "/api/v1/thing", b"x", expect=Receipt))
+                tasks.start_soon(partial(calls.client.call, "POST", "/api/v1/thing", b"x", expect=Receipt))
         assert sorted(calls.script.times)[4] >= 60
 
     virtual.run(scenario)

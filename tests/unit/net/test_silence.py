@@ -57,7 +57,7 @@ class Calls:
         self.reports: list[tuple[float, Report]] = []
         self.connection = RegistryConnection(registry, most_requests=4, transport=transport)
         self.connection.gate_state.answered_before = met
-        self.caller = RegistryClient(
+        self.client = RegistryClient(
             self.connection, patience=300.0, rng=random.Random(5), clock=lambda: 0.0, report=self._report
         )
 
@@ -65,8 +65,8 @@ class Calls:
         self.reports.append((anyio.current_time(), report))
 
     async def call(self, *, takes_long: bool = False, body: bytes = b"{}") -> Receipt:
-        async with self.caller.reporting_silence():
-            return await self.caller.call("POST", THING, body, expect=Receipt, takes_long=takes_long)
+        async with self.client.reporting_silence():
+            return await self.client.call("POST", THING, body, expect=Receipt, takes_long=takes_long)
 
     @property
     def silences(self) -> list[tuple[float, float]]:
@@ -103,7 +103,7 @@ def test_a_request_without_an_answer_is_reported_after_5_s_and_sent_again_after_
 def test_what_answers_soon_is_not_reported() -> None:
     async def scenario() -> None:
         calls = met(Server(thing=[4.9]))
-        async with calls.caller.reporting_silence(), anyio.create_task_group() as tasks:
+        async with calls.client.reporting_silence(), anyio.create_task_group() as tasks:
             for _ in range(20):
                 tasks.start_soon(calls.call)
         assert calls.reports == []

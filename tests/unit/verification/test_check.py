@@ -86,7 +86,7 @@ async def checked(
         return None if person is None else _Bearer(person)
 
     calls = Calls(Script([]), transport=proxy, registry="http://registry", patience=0)
-    return await verify_lineage(calls.caller, lineage_hash, sign_in, planned)
+    return await verify_lineage(calls.client, lineage_hash, sign_in, planned)
 
 
 async def test_what_is_served_unchanged_is_proven(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,7 +64,7 @@ def planned(*owed: Debt) -> PlannedLineage:
 
 async def compared(proxy: httpx2.AsyncBaseTransport, lineage_hash: str, *owed: Debt) -> LabelCheck:
     calls = Calls(Script([]), transport=proxy, registry="http://registry", patience=0)
-    return await compare_labels(calls.caller, lineage_hash, ANONYMOUS, planned(*owed), served=True)
+    return await compare_labels(calls.client, lineage_hash, ANONYMOUS, planned(*owed), served=True)
 
 
 class Counting(Proxy):
