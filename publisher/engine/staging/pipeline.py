@@ -19,7 +19,7 @@ from roar_publisher.engine.run import Run
 from roar_publisher.engine.staging.acks import Acknowledgements
 from roar_publisher.engine.staging.delivery import describe_oversized_item
 from roar_publisher.engine.staging.order import Watermark, Window
-from roar_publisher.engine.staging.requests import TOO_LARGE, halves
+from roar_publisher.engine.staging.routes import TOO_LARGE, halves
 from roar_publisher.glaas.client import Refused
 from roar_publisher.report import Advanced
 from roar_publisher.state.errors import Interrupted, Rejected

@@ -17,7 +17,7 @@ from roar_publisher.engine.run import RECEIPTS, Run
 from roar_publisher.engine.staging.delivery import describe_rejected
 from roar_publisher.engine.staging.pipeline import NotTaken, Pipeline
 from roar_publisher.engine.staging.reply_counts import contradiction, unaccounted_labels
-from roar_publisher.engine.staging.requests import UnitRoute
+from roar_publisher.engine.staging.routes import UnitRoute
 from roar_publisher.engine.steps.marks import Marks, mark_labels
 from roar_publisher.engine.steps.sessions import FORBIDDEN, UNAUTHORIZED
 from roar_publisher.engine.steps.stage import report_planned

@@ -4,7 +4,7 @@ from contextlib import suppress
 
 from roar_publisher.auth.choice import Decision
 from roar_publisher.engine.run import Run
-from roar_publisher.engine.staging.requests import LegacyRoute
+from roar_publisher.engine.staging.routes import LegacyRoute
 from roar_publisher.engine.steps.after_publish import (
     PublishedLineage,
     describe_debts,

@@ -7,7 +7,7 @@ credential signs each write: a server that knows the credential records whose th
 from roar_publisher.auth.choice import Decision
 from roar_publisher.engine.run import LEGACY_LINKS_IN_BULK, Outcome, Run
 from roar_publisher.engine.staging.pipeline import Pipeline
-from roar_publisher.engine.staging.requests import LegacyRoute
+from roar_publisher.engine.staging.routes import LegacyRoute
 from roar_publisher.engine.steps.after_publish import PublishedLineage, finish
 from roar_publisher.engine.steps.auth_select import check_identity
 from roar_publisher.engine.steps.marks import Marks

@@ -6,7 +6,7 @@ import hmac
 from roar_publisher.auth.choice import Decision
 from roar_publisher.auth.rejection import explain_rejection
 from roar_publisher.engine.run import Outcome, Run
-from roar_publisher.engine.staging.requests import StagedRoute
+from roar_publisher.engine.staging.routes import StagedRoute
 from roar_publisher.glaas.client import Authorizer, Refused
 from roar_publisher.glaas.protocol import ANONYMOUS_IDENTITY, API_ROOT
 from roar_publisher.lineage.canonical import remote_job_uid

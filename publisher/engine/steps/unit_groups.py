@@ -11,7 +11,7 @@ from roar_publisher.engine.run import MAX_BODY_BYTES, Run
 from roar_publisher.engine.staging.delivery import ABOUT_ITEMS
 from roar_publisher.engine.staging.pipeline import Take, Taken
 from roar_publisher.engine.staging.reply_counts import contradiction, links_contradiction
-from roar_publisher.engine.staging.requests import TOO_LARGE, UnitRoute, merged
+from roar_publisher.engine.staging.routes import TOO_LARGE, UnitRoute, merged
 from roar_publisher.engine.steps.missing import LINKS_BATCH, OPTIONAL, Endpoints
 from roar_publisher.glaas.client import Authorizer, Refused
 from roar_publisher.glaas.replies import BatchReply

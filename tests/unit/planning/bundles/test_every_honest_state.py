@@ -11,7 +11,7 @@ from msgspec.structs import asdict
 
 from roar_publisher.auth.choice import Flag
 from roar_publisher.auth.scope import Mode, RepoScope
-from roar_publisher.engine.staging.requests import halves
+from roar_publisher.engine.staging.routes import halves
 from roar_publisher.planning.bundles.checking import check_journal
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import Event

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from roar_publisher.engine.staging.requests import LegacyRoute, StagedRoute, UnitRoute, halves
+from roar_publisher.engine.staging.routes import LegacyRoute, StagedRoute, UnitRoute, halves
 from roar_publisher.state.units import Kind, Unit
 
 HASH = "a" * 64
