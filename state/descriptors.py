@@ -21,7 +21,7 @@ def raise_limit() -> None:
             return
 
 
-def fitting(wanted: int) -> int:
+def connections_that_fit(wanted: int) -> int:
     """Return how many of `wanted` connections fit into the limit; at least one."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:

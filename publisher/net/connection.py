@@ -13,7 +13,7 @@ from roar_publisher.net.exchange import Exchange
 from roar_publisher.net.gate import GateState
 from roar_publisher.net.limit import AdaptiveLimit
 from roar_publisher.net.route import Route
-from roar_publisher.state.descriptors import fitting
+from roar_publisher.state.descriptors import connections_that_fit
 from roar_publisher.state.limits import MOST_REQUESTS
 
 
@@ -28,7 +28,7 @@ class RegistryConnection:
         transport: httpx2.AsyncBaseTransport | None = None,
         route: Route | None = None,
     ) -> None:
-        most_requests = fitting(most_requests)
+        most_requests = connections_that_fit(most_requests)
         self.exchange = Exchange(registry, connections=most_requests, transport=transport, route=route)
         self.limit = AdaptiveLimit(most_requests)
         self.gate_state = GateState()

@@ -29,6 +29,7 @@ from roar_publisher.net.policy import Verdict, judge
 from roar_publisher.net.retry import Attempts, Judgement, RetryLoop
 from roar_publisher.net.route import FAILURES, Route, Unreachable
 from roar_publisher.report import Reporter
+from roar_publisher.state.descriptors import connections_that_fit
 from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.slices import HeldSlice, OnSent, chunks
 from roar_publisher.storage.source import Slice
@@ -112,7 +113,7 @@ async def _without_credentials() -> None:
 class StoreConnection:
     """Connections to one store, spread over small pools (see `net.exchange`). Create it inside of an event loop.
 
-    connections: maximum number of concurrent requests; others wait.
+    connections: maximum number of concurrent requests; others wait. Fewer, if this process may not open as many files.
     trust: the certificates, if the store has its own setting for them.
     pace: the rate limit for files, if there is one.
     budget, gate_state: the upload limits and gate state shared with this process's other uploads; its own by default.
@@ -133,6 +134,7 @@ class StoreConnection:
         rng: random.Random | None = None,
         reply_seconds: float = REPLY_SECONDS,
     ) -> None:
+        connections = connections_that_fit(connections)
         self._trust = trust or TrustedCertificates.chosen(os.environ)
         self._routes: dict[str, Route] = {}  # by origin; a bucket may turn out to be in another region
         self._clients: dict[tuple[str, int], httpx2.AsyncClient] = {}  # by origin and pool, created when first needed

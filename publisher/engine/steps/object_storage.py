@@ -31,7 +31,6 @@ async def _objects(run: Run, destination: str) -> AsyncIterator["ObjectUploader"
     # Imported by puts alone: a publish of lineage should not wait for what stores need.
     from roar_publisher.engine.staging.uploader import ObjectUploader, owner_of
     from roar_publisher.net.pace import Pace
-    from roar_publisher.state.descriptors import fitting
     from roar_publisher.storage.destinations import open_store
 
     if ALLOWED_FOLDERS in run.plan.intent:  # only where a publish was imported
@@ -39,7 +38,7 @@ async def _objects(run: Run, destination: str) -> AsyncIterator["ObjectUploader"
     store = await open_store(
         destination,
         owner=owner_of(run.plan),
-        connections=fitting(run.limits.uploads),
+        connections=run.limits.uploads,
         pace=Pace(run.limits.limit_rate) if run.limits.limit_rate else None,
         budget=run.resources.budget,
         report=run.report,

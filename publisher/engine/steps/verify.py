@@ -74,12 +74,11 @@ async def _inspect(run: Run, journal: Journal) -> Inspection | None:
     from roar_publisher.inspection.inspector import Inspector
     from roar_publisher.inspection.subjects import put_by
     from roar_publisher.net.pace import Pace
-    from roar_publisher.state.descriptors import fitting
     from roar_publisher.storage.destinations import open_readable
 
     open_store = partial(
         open_readable,
-        connections=fitting(run.limits.uploads),
+        connections=run.limits.uploads,
         budget=run.resources.budget,
         report=run.report,
         patience=run.resources.patience,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from roar_publisher.net.connection import RegistryConnection
-from roar_publisher.state.descriptors import EACH, RESERVED, fitting, raise_limit
+from roar_publisher.state.descriptors import EACH, RESERVED, connections_that_fit, raise_limit
 from roar_publisher.state.limits import MOST_REQUESTS
 from roar_publisher.state.xdg import base_folder
 
@@ -37,13 +37,13 @@ def limited(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], list[tuple[
 )
 def test_connections_follow_the_limit(limited: Callable[[int, int], object], soft: int, wanted: int, fits: int) -> None:
     limited(soft, soft)
-    assert fitting(wanted) == fits
+    assert connections_that_fit(wanted) == fits
 
 
 @pytest.mark.anyio
 async def test_a_line_has_no_more_requests_under_way_than_fit(limited: Callable[[int, int], object]) -> None:
     limited(RESERVED + EACH, RESERVED + EACH)
-    assert fitting(MOST_REQUESTS) == 1
+    assert connections_that_fit(MOST_REQUESTS) == 1
     async with RegistryConnection("http://registry.localhost") as line:
         assert line.limit.current == 1
 
