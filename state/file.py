@@ -16,7 +16,7 @@ from typing import Any, Self
 from roar_publisher.state import schema
 from roar_publisher.state.damage import damaged, is_damaged, reports_damage
 from roar_publisher.state.errors import LocalProblem
-from roar_publisher.state.forks import deferred
+from roar_publisher.state.forks import forks_deferred
 from roar_publisher.state.paths import ID
 from roar_publisher.state.private import create_private
 from roar_publisher.state.reasons import Reason
@@ -96,7 +96,7 @@ class JournalFile:
 
     def close(self) -> None:
         """Close the file. Closing twice is harmless."""
-        with deferred():
+        with forks_deferred():
             self.db.close()
 
     def rows(self, sql: str) -> Iterator[dict[str, Any]]:
@@ -134,7 +134,7 @@ class JournalFile:
     def translated(self) -> Iterator[None]:
         """Translate SQLite's errors, and let forks wait. Only what SQLite's integrity check confirms is damage."""
         try:
-            with deferred():
+            with forks_deferred():
                 yield
         except zlib.error as error:
             raise damaged(self.path) from error

@@ -52,7 +52,7 @@ _collecting = False
 
 
 @contextmanager
-def deferred() -> Iterator[None]:
+def forks_deferred() -> Iterator[None]:
     """Let forks by other threads wait for the end of the block, which should be short."""
     thread = get_ident()
     with _blocks.changed:
@@ -77,7 +77,7 @@ def deferred() -> Iterator[None]:
 
 def import_module(name: str) -> ModuleType:
     """Import a module and return it, as `importlib.import_module` does, while forks wait."""
-    with deferred():
+    with forks_deferred():
         return importlib.import_module(name)
 
 

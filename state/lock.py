@@ -28,7 +28,7 @@ from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import open_own
 from roar_publisher.state.system_errors import explain_os_error
 
-HELD = (errno.EWOULDBLOCK, errno.EACCES)
+HELD_ELSEWHERE = (errno.EWOULDBLOCK, errno.EACCES)
 """Error codes if another process holds a lock."""
 NO_FLOCK = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK})
 """Error codes if the file system has no `flock`."""
@@ -89,7 +89,7 @@ class Lock:
                 reason=Reason.OWNED,
             )
         self._handle, self._taken_by = handle, os.getpid()
-        _HELD.add(self)
+        _OWN_LOCKS.add(self)
         with suppress(OSError):  # the disk may be full, and the text only serves a message
             self.name_holder()
         return self
@@ -115,7 +115,7 @@ class Lock:
         os.set_inheritable(handle, False)
         lock = cls(path)
         lock._handle, lock._taken_by = handle, os.getpid()
-        _HELD.add(lock)
+        _OWN_LOCKS.add(lock)
         return lock
 
     def inheritable(self) -> int:
@@ -149,7 +149,7 @@ class Lock:
         if self._handle is not None:
             drop_lock(self._handle, self._taken_by)
             self._handle = None
-            _HELD.discard(self)
+            _OWN_LOCKS.discard(self)
 
     def __enter__(self) -> Self:
         return self.acquire()
@@ -169,13 +169,13 @@ def _unprotected(what: str) -> LocalProblem:
     )
 
 
-_HELD = WeakSet[Lock]()
+_OWN_LOCKS = WeakSet[Lock]()
 """The locks that this process holds."""
 
 
 def _leave_to_parent() -> None:
     """Close the handles that a forked child has of its parent's locks. They would keep the locks beyond the parent."""
-    for lock in list(_HELD):
+    for lock in list(_OWN_LOCKS):
         lock.release()
 
 
@@ -243,7 +243,7 @@ def try_lock(handle: int, kind: int = fcntl.LOCK_EX) -> bool:
     try:
         _lock(handle, kind)
     except OSError as error:
-        if error.errno not in HELD:
+        if error.errno not in HELD_ELSEWHERE:
             raise
         return False
     return True
@@ -294,7 +294,7 @@ def _holder(path: Path) -> int | None:
         try:
             _lock(handle, fcntl.LOCK_SH)
         except OSError as error:
-            if error.errno not in HELD:  # this file system has no locks, so there is no owner
+            if error.errno not in HELD_ELSEWHERE:  # this file system has no locks, so there is no owner
                 return None
             return _pid_in(handle)
         _lock(handle, fcntl.LOCK_UN)  # a child that another thread forks meanwhile would keep it beyond the close

@@ -19,7 +19,7 @@ import pytest
 import roar_publisher
 from roar_publisher.state import forks
 from roar_publisher.state.file import JournalFile
-from roar_publisher.state.forks import deferred
+from roar_publisher.state.forks import forks_deferred
 from tests.support.processes import environment
 
 MEMORY, FILES = 3, 11
@@ -152,10 +152,10 @@ def test_a_fork_does_not_wait_for_its_own_thread(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(forks._blocks.changed, "wait", lambda timeout=None: pytest.fail("it waits"))
 
     def uses_blocks() -> None:
-        with deferred():
+        with forks_deferred():
             pass
 
-    with deferred(), deferred():
+    with forks_deferred(), forks_deferred():
         assert forked(uses_blocks) == 0
     assert not forks._blocks.threads
 
@@ -224,7 +224,7 @@ def test_a_collector_that_is_switched_off_stays_so() -> None:
 
 def test_a_finalizer_may_use_a_block_at_any_moment() -> None:
     def finalize() -> None:
-        with forks._blocks.changed, deferred():
+        with forks._blocks.changed, forks_deferred():
             pass
 
     thread = threading.Thread(target=finalize, daemon=True)
@@ -240,7 +240,7 @@ def test_a_fork_waits_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) -> Non
         forks.WAIT_SECONDS = 10.0 * HUNG_SECONDS
         assert forked(lambda: None) == 0, "the child has no other thread to wait for"
 
-    with thread_in(deferred):
+    with thread_in(forks_deferred):
         assert forked(forks_again) == 0
     with thread_in(lambda: mutex_held(MEMORY)):
         assert forked(lambda: None) == 0
@@ -251,7 +251,7 @@ def test_no_block_begins_while_a_fork_waits(monkeypatch: pytest.MonkeyPatch) -> 
     wait = forks._blocks.changed.wait
 
     def enter() -> None:
-        with deferred():
+        with forks_deferred():
             entered.append(True)
 
     def waiting(timeout: float | None = None) -> bool:
@@ -264,7 +264,7 @@ def test_no_block_begins_while_a_fork_waits(monkeypatch: pytest.MonkeyPatch) -> 
     late = threading.Thread(target=enter)
     monkeypatch.setattr(forks, "WAIT_SECONDS", 10.0 * HUNG_SECONDS)
     monkeypatch.setattr(forks._blocks.changed, "wait", waiting)
-    with thread_in(deferred) as leave:
+    with thread_in(forks_deferred) as leave:
         assert forked(lambda: os._exit(2 if entered else 0)) == 0
         late.join()
     assert entered == [True]
