@@ -84,7 +84,7 @@ class Objects:
         with self._file.transaction():
             self._file.db.executemany("UPDATE objects SET content = ? WHERE seq = ?", rows)
 
-    def stored(self, tags: Iterable[tuple[int, str]]) -> None:
+    def acknowledge(self, tags: Iterable[tuple[int, str]]) -> None:
         """Record that the store has these objects, verified, as (seq, tag). Forgets their parts."""
         rows = list(tags)
         with self._file.transaction():
@@ -93,7 +93,7 @@ class Objects:
             )
             self._file.db.executemany("DELETE FROM parts WHERE seq = ?", [(seq,) for seq, _ in rows])
 
-    def lost(self, seqs: Iterable[int]) -> None:
+    def forget_stored(self, seqs: Iterable[int]) -> None:
         """Record that the store no longer has these objects."""
         with self._file.transaction():
             self._file.db.executemany("UPDATE objects SET stored = 0 WHERE seq = ?", [(seq,) for seq in seqs])

@@ -68,8 +68,8 @@ class AsyncObjects(_Blocking[Objects]):
     """The objects of a put in the journal."""
 
     all = _awaitable(Objects.all)
-    stored = _awaitable(Objects.stored)
-    lost = _awaitable(Objects.lost)
+    acknowledge = _awaitable(Objects.acknowledge)
+    forget_stored = _awaitable(Objects.forget_stored)
     revise = _awaitable(Objects.revise)
     parts = _awaitable(Objects.parts)
     acknowledge_part = _awaitable(Objects.acknowledge_part)

@@ -90,7 +90,7 @@ class ObjectUploader:
         self._store = store
         self._objects = run.journal.objects
         self._tags: dict[str, str] = {}  # of what is stored, by key; written by _store_these and _store_one
-        self._stored = Acknowledgements[tuple[int, str]](run.journal.objects.stored)
+        self._acks = Acknowledgements[tuple[int, str]](run.journal.objects.acknowledge)
 
     async def drain(self) -> None:
         """Return when every object is stored and verified and every file still matches its digest.
@@ -114,10 +114,10 @@ class ObjectUploader:
 
     async def _unless_stopped(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            async with background(self._stored.serve):
+            async with background(self._acks.serve):
                 await until_stopped(self._run.stop, work)
         finally:
-            await self._stored.flush()
+            await self._acks.flush()
 
     async def _store_missing(self, rows: Sequence[ObjectRow]) -> None:
         await self._store_these(await self._objects.all(only_missing=True), rows)
@@ -125,10 +125,10 @@ class ObjectUploader:
     async def _store_lost(self, rows: Sequence[ObjectRow]) -> None:
         lost = await self._lost(rows)
         if lost:
-            await self._objects.lost([row.seq for row in lost])
+            await self._objects.forget_stored([row.seq for row in lost])
             self._run.report(Noted(LOST.format(len(lost), len(rows))))
             await self._store_these(lost, rows)
-            await self._stored.flush()
+            await self._acks.flush()
             if again := await self._lost(await self._objects.all()):
                 raise _overwritten(again[0].url)
 
@@ -202,7 +202,7 @@ class ObjectUploader:
             await self._run.files.forget_upload(row.seq)
         is_proven = duplicate is None or self._tags[duplicate]  # a copy is as good as what was copied
         self._tags[row.key] = stored.tag if is_proven else ""
-        self._stored.add((row.seq, self._tags[row.key]))
+        self._acks.add((row.seq, self._tags[row.key]))
         self._run.report(ObjectStored(row.key, row.size, sent=bool(sent)))
 
     async def _confirm(self, row: ObjectRow) -> None:
