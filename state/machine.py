@@ -6,7 +6,7 @@
 If the publish is to be verified, FINALIZED and FELL_BACK lead to VERIFY ─ VERIFIED ─▶ DONE.
 
 A step does the work of a state and returns an event. `next_state` alone decides where the event leads. It is pure: it
-does no I/O and awaits nothing. `transitions.Machine` holds the table and its guard. The asynchronous variant of that
+does no I/O and awaits nothing. `transitions.Machine` holds the table and its guards. The asynchronous variant of that
 class swallows cancellation and does not run on trio, so the machine is synchronous.
 
 There is no state "interrupted": a publish is interrupted if it has not ended and no process owns it.
@@ -76,7 +76,10 @@ MAX_RECOUNTS = 1
 
 
 class Transition(Struct, frozen=True):
-    """A row of the table. `guard` names a method of `_Position` that must return true."""
+    """A row of the table. Of several rows with one event and source, the first whose guard holds applies.
+
+    guard: the name of a method of `_Position` that must return true; None: always.
+    """
 
     event: Event
     source: State
@@ -94,12 +97,12 @@ TABLE: tuple[Transition, ...] = (
     Transition(Event.STAGED, State.STAGE, State.FINALIZE),
     Transition(Event.ALREADY_PUBLISHED, State.STAGE, State.FINALIZE),
     Transition(Event.SESSION_LOST, State.STAGE, State.OPEN),
-    Transition(Event.FINALIZED, State.FINALIZE, State.VERIFY, guard="is_verified"),
+    Transition(Event.FINALIZED, State.FINALIZE, State.VERIFY, guard="is_to_be_verified"),
     Transition(Event.FINALIZED, State.FINALIZE, State.DONE),
     Transition(Event.COUNTS_DIFFER, State.FINALIZE, State.STAGE, guard="may_recount"),
     Transition(Event.COUNTS_DIFFER, State.FINALIZE, State.FAILED),
     Transition(Event.SESSION_LOST, State.FINALIZE, State.OPEN),
-    Transition(Event.FELL_BACK, State.FALLBACK, State.VERIFY, guard="is_verified"),
+    Transition(Event.FELL_BACK, State.FALLBACK, State.VERIFY, guard="is_to_be_verified"),
     Transition(Event.FELL_BACK, State.FALLBACK, State.DONE),
     Transition(Event.VERIFIED, State.VERIFY, State.DONE),
     Transition(Event.CANCELLED, State.VERIFY, State.DONE),  # the check is given up; what is published stays
@@ -119,7 +122,10 @@ class ImpossibleEvent(Exception):
 
 
 class _Position:
-    """The model that `transitions` moves. Each call of `next_state` makes one and discards it."""
+    """The model that `transitions` moves. Each call of `next_state` makes one and discards it.
+
+    Its methods are the guards, which `Transition.guard` names.
+    """
 
     state: str
 
@@ -128,7 +134,7 @@ class _Position:
         self.verifies = verifies
         self.published = published
 
-    def is_verified(self) -> bool:
+    def is_to_be_verified(self) -> bool:
         return self.verifies
 
     def is_published(self) -> bool:

@@ -25,7 +25,7 @@ UNKNOWN = sorted(set(product(State, Event)) - KNOWN)
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.source}-{row.event}-{row.target}")
 def test_every_row_of_the_table_happens(row: Transition) -> None:
     recounts = MAX_RECOUNTS if row.event is Event.COUNTS_DIFFER and row.guard is None else 0
-    verifies = row.guard == "is_verified"
+    verifies = row.guard == "is_to_be_verified"
     published = row.guard == "is_published"
     assert next_state(row.source, row.event, recounts=recounts, verifies=verifies, published=published) is row.target
 
