@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Callable
 from time import time
-from types import TracebackType
 from typing import Self
 
 from roar_publisher.state.errors import LocalProblem
@@ -84,7 +83,5 @@ class OwnedPublish:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.release()

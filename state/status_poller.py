@@ -6,7 +6,6 @@ Counting the journal of a large publish takes a while, so the time that a count 
 import os
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Self
 
 from msgspec import Struct
@@ -68,9 +67,7 @@ class StatusPoller:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

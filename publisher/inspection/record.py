@@ -6,7 +6,6 @@ that is damaged or missing costs reading again.
 
 import sqlite3
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from roar_publisher.state.errors import LocalProblem
@@ -59,9 +58,7 @@ class InspectionRecord:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._connection.close()
 
     def _execute(self, statement: str, *values: str | int) -> list[tuple[int]]:

@@ -4,7 +4,6 @@ The daemon has one per registry, shared by all its publishes. Together they send
 alone. While the network is away they wait together, and one of them probes.
 """
 
-from types import TracebackType
 from typing import Self
 
 import httpx2
@@ -36,7 +35,5 @@ class RegistryConnection:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.exchange.__aexit__(kind, error, trace)
+    async def __aexit__(self, *_: object) -> None:
+        await self.exchange.aclose()

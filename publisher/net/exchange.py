@@ -10,7 +10,6 @@ import logging
 import os
 from collections.abc import Mapping
 from contextlib import aclosing
-from types import TracebackType
 from typing import Self
 
 import anyio
@@ -103,9 +102,11 @@ class Exchange:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close every connection, also when cancelled. Harmless if repeated."""
         with anyio.CancelScope(shield=True):
             for transport in [*self._transports, *([self._prober] if self._prober else [])]:
                 await transport.aclose()

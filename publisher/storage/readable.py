@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
-from types import TracebackType
 from typing import Self
 
 from msgspec import Struct
@@ -55,9 +54,7 @@ class ReadableStore(ABC):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Close connections. Stored data is not affected."""
         await self.aclose()
 

@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import anyio
@@ -38,9 +37,7 @@ class Marks:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._collected is not None:
             with anyio.CancelScope(shield=True):
                 await self._run.resources.run_blocking(self._collected.close)
