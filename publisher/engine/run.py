@@ -24,17 +24,25 @@ from roar_publisher.state.record import Learned, Plan, Progress
 
 PATIENCE_SECONDS = 300.0
 """How long a foreground publish waits for an unreachable server before it stops and leaves the rest to `--resume`."""
-SIGNATURE_HOST = "ssh_signature_host"
-"""Key in the journal's capabilities: whether the registry checks the host that an SSH signature names."""
-MAX_BODY_BYTES = "max_body_bytes"
-"""Key in the journal's capabilities: the size up to which the registry reads a batch, if it says so."""
-GZIP_BODIES = "gzip_bodies"
-"""Key in the journal's capabilities: whether the registry reads compressed bodies."""
-RECEIPTS = "receipts"
-"""Key in the journal's capabilities: whether the registry signs receipts."""
+
+# Keys of `Progress.capabilities`. PROBE writes these, among them the fields of `RegistrationSessionFeatures`, by their
+# names. `steps.missing` adds one for each endpoint that the registry turns out to lack.
+ANONYMOUS_SESSIONS = "anonymous_public"
+"""Whether the registry opens sessions without a credential."""
+SERVER_HASH = "finalize_server_authoritative_hash"
+"""Whether it computes the hash of a lineage itself."""
+EXPECTED_COUNTS = "finalize_expected_counts"
+"""Whether finalize takes expected counts also for a session that a credential opened."""
 LINKS_IN_BULK, LEGACY_LINKS_IN_BULK = "links_batch", "legacy_links_batch"
-"""Keys in the journal's capabilities: whether a session, or the legacy path, takes the links of several jobs together.
-"""
+"""Whether a session, or the legacy path, takes the links of several jobs together."""
+SIGNATURE_HOST = "ssh_signature_host"
+"""Whether it checks the host that an SSH signature names."""
+MAX_BODY_BYTES = "max_body_bytes"
+"""The size up to which it reads a batch; absent if it does not say."""
+GZIP_BODIES = "gzip_bodies"
+"""Whether it reads compressed bodies."""
+RECEIPTS = "receipts"
+"""Whether it signs receipts."""
 
 
 class Outcome(Struct, frozen=True):

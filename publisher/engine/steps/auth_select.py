@@ -19,7 +19,7 @@ from roar_publisher.auth.decide import (
     requests_anonymity,
 )
 from roar_publisher.auth.identity import is_key_identity, requires_bearer
-from roar_publisher.engine.run import Outcome, Run, Step
+from roar_publisher.engine.run import ANONYMOUS_SESSIONS, SERVER_HASH, Outcome, Run, Step
 from roar_publisher.engine.steps.sessions import UNAUTHORIZED, credential_rejected
 from roar_publisher.glaas.client import Refused
 from roar_publisher.glaas.protocol import ANONYMOUS_IDENTITY, API_ROOT
@@ -144,8 +144,8 @@ async def _choose(run: Run, progress: Progress) -> Choice:
             scope,
             held,
             Capabilities(
-                anonymous_public=bool(capabilities.get("anonymous_public")),
-                server_hash=bool(capabilities.get("finalize_server_authoritative_hash")),
+                anonymous_public=bool(capabilities.get(ANONYMOUS_SESSIONS)),
+                server_hash=bool(capabilities.get(SERVER_HASH)),
             ),
             probe,
         )

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from roar_publisher.auth.choice import Decision
-from roar_publisher.engine.run import Outcome, Run
+from roar_publisher.engine.run import EXPECTED_COUNTS, Outcome, Run
 from roar_publisher.engine.steps.after_publish import PublishedLineage, finish, import_receipt_file
 from roar_publisher.engine.steps.marks import Marks
 from roar_publisher.engine.steps.missing import session_event
@@ -183,7 +183,7 @@ async def _close(run: Run, progress: Progress) -> Receipt:
     if progress.scope_request:
         body["scope_request"] = progress.scope_request
     anonymous = progress.credential == Decision.ANONYMOUS_SESSION
-    counted = anonymous or progress.capabilities.get("finalize_expected_counts")
+    counted = anonymous or progress.capabilities.get(EXPECTED_COUNTS)
     if counted and not progress.binding_prepared:  # a prepared lineage is in another session
         body["expected"] = {"jobs": run.plan.jobs, "inputs": run.plan.inputs, "outputs": run.plan.outputs}
     return await run.client.call(
