@@ -157,14 +157,14 @@ async def _close_with_access_context(run: Run, progress: Progress) -> Receipt:
     there is no bearer (protocol.md §5, "refresh with bearer auth first"), and what `_close` raises.
     """
     unknown: Refused | None = None
-    for _ in range(2):
+    for may_send in (True, False):
         try:
             return await _close(run, progress)
         except Refused as refusal:
             if refusal.status != BAD_REQUEST or not all(word in refusal.what.lower() for word in BEARER_WORDS):
                 raise
             unknown = refusal
-        if not await run.keyring.send_access_context(run.client):
+        if not may_send or not await run.keyring.send_access_context(run.client):
             break
     raise NeedsUser(
         str(unknown),
