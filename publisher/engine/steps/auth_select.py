@@ -45,7 +45,7 @@ async def auth_select(run: Run, progress: Progress) -> Outcome:
     user whose credential is missing, or if the identity is not one that the plan was made for or not the one that this
     publish started with. The identity never changes silently.
     """
-    with _note_if_published(progress):
+    with _says_if_published(progress):
         return await _select(run, progress)
 
 
@@ -73,12 +73,13 @@ async def check_identity(run: Run, progress: Progress) -> None:
     """Raise NeedsUser if the credential's identity is not the publish's, and Refused if the registry rejects it."""
     decision = Decision(progress.credential or Decision.ANONYMOUS_SESSION)
     identity = await run.keyring.identity(decision, run.client, run.plan.provisional)
-    with _note_if_published(progress):
-        await _require_same_identity(run, progress, decision, identity)
+    with _says_if_published(progress):
+        await _refuse_other_identity(run, progress, decision, identity)
 
 
 @contextmanager
-def _note_if_published(progress: Progress) -> Iterator[None]:
+def _says_if_published(progress: Progress) -> Iterator[None]:
+    """Let an error of the block say what is kept, if the lineage is published and only its labels are left."""
     try:
         yield
     except (NeedsUser, LocalProblem) as problem:
@@ -92,7 +93,7 @@ async def _select(run: Run, progress: Progress) -> Outcome:
     if choice.note:
         run.report(Noted(choice.note))
     identity = await _identity(run, choice.decision)
-    await _require_same_identity(run, progress, choice.decision, identity)
+    await _refuse_other_identity(run, progress, choice.decision, identity)
     if identity == ANONYMOUS_IDENTITY and progress.identity is None:
         await _check_not_anonymous(run)
     if choice.needs_confirmation and progress.hash is None and not await _has_consent(run, choice):
@@ -202,11 +203,11 @@ async def _probe_ssh(run: Run) -> tuple[Probe, PublisherError | None]:
     return Probe.ACCEPTED, None
 
 
-async def _require_same_identity(run: Run, progress: Progress, decision: Decision, identity: str) -> None:
+async def _refuse_other_identity(run: Run, progress: Progress, decision: Decision, identity: str) -> None:
     """Raise NeedsUser unless `identity` may continue this publish.
 
     The remote uids follow from the identity, so what was staged under one identity cannot be finished under another.
-    A key that has another owner than it had is remembered with the new one, for whom a next publish is then planned.
+    If a key has a new owner, that one is remembered, so that the next publish is planned for them.
     """
     if progress.identity in (None, identity) and identity in run.plan.provisional:
         return
