@@ -9,8 +9,11 @@ from roar_publisher.state.reasons import Reason
 
 CHECKS = 2
 """How many integrity checks must fail, each on a new connection. A single disk error does not prove a loss."""
-PRIMARY_CODE = 0xFF
-"""The bits of SQLite's error code that are the primary code."""
+
+
+def primary_code(error: sqlite3.Error) -> int:
+    """Return SQLite's code for the kind of an error, without its details; 0 if Python raised it by itself."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
 def damaged(path: Path) -> LocalProblem:
@@ -27,8 +30,8 @@ def reports_damage(error: sqlite3.Error) -> bool:
 
     A schema that it cannot parse is not damage: it may be a newer one.
     """
-    code = getattr(error, "sqlite_errorcode", 0) & PRIMARY_CODE
-    return code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT) and "malformed database schema" not in str(error)
+    lost = primary_code(error) in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+    return lost and "malformed database schema" not in str(error)
 
 
 def is_damaged(path: Path) -> bool:

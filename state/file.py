@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from roar_publisher.state import schema
-from roar_publisher.state.damage import damaged, is_damaged, reports_damage
+from roar_publisher.state.damage import damaged, is_damaged, primary_code, reports_damage
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.forks import forks_deferred
 from roar_publisher.state.paths import ID
@@ -116,8 +116,7 @@ class JournalFile:
 
         It is IMMEDIATE, because a deferred one that reads first can fail at once with BUSY when it writes.
         """
-        nested = self.db.in_transaction
-        if nested:
+        if self.db.in_transaction:
             yield
             return
         with self.translated():
@@ -145,7 +144,7 @@ class JournalFile:
 
     def _temporary_problem(self, error: sqlite3.Error) -> LocalProblem:
         """Return the error of a journal that cannot be used now, with the cause as far as the disk reports it."""
-        busy = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+        busy = primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
         remedy = "wait until no other process uses it" if busy else CHECK_THE_DISK
         found = SystemProblem(Reason.JOURNAL, str(error), remedy)
         if is_full(error):

@@ -39,8 +39,8 @@ from roar_publisher.state.schema import has_table
 from roar_publisher.state.units import Units
 
 _JSON_COLUMNS = frozenset(
-    {"intent", "provisional", "redactions", "capabilities", "scope_request", "tags", "owed", "published", "receipt"}
-    | {"verification"}
+    "intent provisional redactions tags published"  # of the plan
+    " capabilities scope_request receipt verification owed".split()  # of the progress
 )
 
 
@@ -112,8 +112,9 @@ class Journal(JournalFile):
 
     def _checkpoint(self, event: Event, learned: Learned) -> None:
         before = self.progress()
-        position = {"verifies": before.verify, "published": before.published}
-        target = next_state(before.state, event, recounts=before.recounts, **position)
+        target = next_state(
+            before.state, event, recounts=before.recounts, verifies=before.verify, published=before.published
+        )
         changes: dict[str, Any] = {"reason": "", "detail": "", **learned}
         changes |= {"state": target.value, "updated_at": self._clock()}
         if event is Event.SESSION_LOST:

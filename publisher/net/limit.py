@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 
 import anyio
+from msgspec import Struct
 
 FIRST_LIMIT = 16
 FIRST_QUEUE_SECONDS = 4.0
@@ -32,22 +33,20 @@ MOST_ABOVE_FASTEST = 4.0
 """Bounds the expected time of a kind of request that was never sent alone, in multiples of the fastest request."""
 
 
-class Slot:
+class Slot(Struct):
     """One request's place in the limit.
 
     Call `congested` if the server could not keep up, `answered` if it took the request.
 
     round: the round it was sent in. in_flight: the number of running requests at that time, including this one.
+    kind, seconds: what `answered` records; without it, the request says nothing about the connection.
     """
 
-    __slots__ = ("in_flight", "kind", "round", "seconds", "was_congested")
-
-    def __init__(self, round_: int, in_flight: int = 1) -> None:
-        self.round = round_
-        self.in_flight = in_flight
-        self.was_congested = False
-        self.kind: Hashable = None
-        self.seconds: float | None = None
+    round: int
+    in_flight: int = 1
+    was_congested: bool = False
+    kind: Hashable = None
+    seconds: float | None = None
 
     def congested(self) -> None:
         """Record that the server could not keep up."""
