@@ -37,14 +37,23 @@ NAMED_BY_USER = (NamedBy.OPTION, NamedBy.ENVIRONMENT, NamedBy.USER, NamedBy.DEFA
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """What is frozen before the first write. Links count distinct digests per job and kind.
+    """What is frozen before the first write.
 
+    id: eight hex digits, which name the publish's folder.
+    created_at: Unix seconds, before the first read of roar.db. What roar wrote later is not in the plan.
+    project, roar_db: paths. target: what the user named; None for the active session.
+    registry: its address, as `net.address.registry_address` returns it.
+    intent: what decides about visibility and credential (`planning.plans.PublishRequest.intent`). LOCAL_SETTINGS are
+    the keys that apply to this machine alone.
     digest: identifies exactly what is sent. fingerprint: identifies what was asked for; the same request resumes by it.
+    local_session: the id of the session in roar.db.
+    jobs, inputs, outputs, artifacts, labels: how many are sent. Links count distinct digests per job and kind.
+    provisional: by identity, the hash from which the remote uids follow (protocol.md §6). Its keys are the identities
+    that the plan was made for. published: by identity, the hash of what is sent; empty in a plan of an older release.
+    redactions: how many secrets of each shape were cut out.
+    destination: where a put stores its objects, as a URL; None for a publish of lineage alone.
     tags: the git tags of a put, as [name, commit, remote, its address]. If a tag is not pushed, the last two are empty,
     or missing in a plan of an older release.
-    published: the hash of what is sent, by identity; empty in a plan of an older release.
-    destination: where a put stores its objects, as a URL; None for a publish of lineage alone.
-    created_at: Unix seconds, before the first read of roar.db. What roar wrote later is not in the plan.
     """
 
     id: str
@@ -75,11 +84,19 @@ class Plan(Struct, frozen=True, kw_only=True):
 class Progress(Struct, frozen=True, kw_only=True):
     """What the steps have learned so far.
 
+    state: as the last checkpoint left it. updated_at: Unix seconds of that, or of the latest `note`.
+    epoch: how often the registration session was lost; part of the id under which the next one is requested.
+    recounts: how often everything was staged again because the counts differed.
     reason, detail: why the publish stopped last (a code, perhaps of a newer release, and a sentence); empty while it
-    runs.
-    epoch: the number of the server session. A lost session increments it.
-    published_elsewhere: the hash under which the server already has every job, if it said so.
-    binding_prepared: the server has prepared those jobs for the requested scope. Finalize applies it.
+    runs, but for the reason of a wait.
+    capabilities: what the registry can do, since PROBE (the keys are in `engine.run`).
+    credential, identity, why, scope_request: what AUTH_SELECT chose: the value of an `auth.choice.Decision`, who
+    publishes, why it was that one, and the scope that finalize has to ask for (protocol.md §5), None for none.
+    remote_session: the id of the registration session; None before OPEN, without one, and on the legacy path.
+    published_elsewhere: the hash under which the registry already has every job; "" once it has said that one is new;
+    None while that is unknown.
+    binding_prepared: the registry has prepared those jobs for the requested scope. Finalize applies it.
+    hash, url: of the published lineage, and of its page if it may be shown; None before that.
     receipt: the registry's reply when it published, or what it says of a lineage that it had before, without empty
     fields and with long values cut; None before that.
     verify: what is published is read back and compared. verification: what that found (`PROVEN`); None before.
@@ -130,7 +147,7 @@ class Progress(Struct, frozen=True, kw_only=True):
 
 
 class Learned(TypedDict, total=False):
-    """What a step may pass to `Journal.checkpoint`: fields of `Progress`."""
+    """What a step may pass to `Journal.checkpoint` and `Journal.remember`: fields of `Progress`."""
 
     reason: Reason | Literal[""]
     detail: str
@@ -151,7 +168,7 @@ class Learned(TypedDict, total=False):
 
 
 class Checkpoint(Struct, frozen=True):
-    """A row of the history."""
+    """A row of the history. at: Unix seconds. The texts are values of Event and State, perhaps of a newer release."""
 
     at: float
     event: str
@@ -161,10 +178,10 @@ class Checkpoint(Struct, frozen=True):
 
 
 class LocalContext(Struct, frozen=True, kw_only=True):
-    """The parts of a plan that depend on the machine.
+    """What an import replaces in a plan and its progress, because it depends on the machine.
 
-    Folders, roar.db, its session's row, the SSH key that is meant, the git tags (as in `Plan`), where the lineage is
-    shown if the registry itself shows it, and the folders that it may use (`ALLOWED_FOLDERS`).
+    project, roar_db, local_session, tags: as in `Plan`. ssh_key: the configured key; "" without one.
+    url: as in `Progress`, if the registry itself shows it. allowed_folders: `ALLOWED_FOLDERS`.
     """
 
     project: str
