@@ -106,13 +106,16 @@ class PublishPaths(Struct, frozen=True):
             forget_private(self.session_token)
 
     def read_upload(self, number: int) -> str | None:
-        """Return the store's name of an object's running upload, or None."""
+        """Return what `write_upload` stored about an object's upload, or None."""
         with _state_problems(self.folder):
             content = read_private(self._upload(number))
         return None if content is None else content.decode("utf-8")
 
     def write_upload(self, number: int, text: str) -> None:
-        """Store the name of an upload, readable by this user alone. Atomically replaces an older one."""
+        """Store the name of an upload, or when one was requested (`engine.staging.upload_journal`).
+
+        Readable by this user alone: for some stores the name is a credential. Atomically replaces an older one.
+        """
         with _state_problems(self.folder):
             self._upload(number).parent.mkdir(mode=0o700, exist_ok=True)
             write_private(self._upload(number), text.encode("utf-8"))

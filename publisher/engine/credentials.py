@@ -59,9 +59,10 @@ def user_keyring(
     report: Reporter = lambda report: None,
     clock: Callable[[], float] = time,
 ) -> Keyring:
-    """Return this user's credentials for a publish with that intent to a registry.
+    """Return this user's credentials for a publish with that intent to a registry. Blocking.
 
-    ask: asks the user for a passphrase; None if no user is present.
+    ask: asks the user for a passphrase; None if no user is present. report: receives what the user should know about
+    them. Raises LocalProblem if the user's configuration or trusted registries cannot be read.
     """
     return Keyring(
         os.environ,

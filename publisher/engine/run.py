@@ -69,7 +69,9 @@ class Resources(Struct, frozen=True, kw_only=True):
 
     connection: to the registry, if this process's publishes share one. budget: the upload limits that they share.
     early_health: the request for the registry's health, if it was sent during the planning.
-    patience: seconds to wait for an unreachable server. clock: Unix seconds.
+    transport: sends HTTP requests; None for the network. patience: seconds to wait for an unreachable server.
+    clock: Unix seconds. rng: the jitter of waits. run_blocking: runs calls of the journal and the private files, one at
+    a time.
     """
 
     connection: RegistryConnection | None = None
@@ -86,7 +88,7 @@ class Run(Struct, frozen=True, kw_only=True):
     """One process's work on one publish. The process owns the publish for the lifetime of this object.
 
     user_key: makes this user's session ids unguessable.
-    key_owners: whose each SSH key is, for planning.
+    key_owners: whose each SSH key is at each registry, which planning reads and a run corrects.
     stop: set when the process should finish the requests in flight and end.
     """
 

@@ -37,7 +37,8 @@ async def work(
     stop: set it to end early and cleanly.
     keyring: holds the credentials; the default is this user's, without a passphrase prompt.
 
-    Raises NeedsUser before anything is sent if this user has not accepted the registry (`auth.send_policy`).
+    Raises NeedsUser before anything is sent if this user has not accepted the registry (`auth.send_policy`), and what
+    `engine.loop.publish` raises. Repeating and cancelling it do what they do there.
     """
     resources = resources or Resources()
     run_blocking, clock = resources.run_blocking, resources.clock

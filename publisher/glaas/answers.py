@@ -35,7 +35,7 @@ class Answer(Judgement, Generic[R], frozen=True):
 
     @classmethod
     def of(cls, reply: Reply, expect: type[R], hidden: Collection[str]) -> "Answer[R]":
-        """Judge a reply. hidden: what to cut out of every text in it (see `shown`)."""
+        """Judge a reply. hidden: what to cut out of every text in it (`credentials_to_hide`)."""
         if reply.ok and reply.cut and reply.body.startswith(b"{"):  # no other one would be smaller
             return cls(Verdict.REFUSED, f"its reply is larger than {MAX_REPLY_BYTES // 2**20} MiB", None)
         document = document_of(reply, hidden)

@@ -59,7 +59,7 @@ class Refused(Rejected):
 
     @property
     def may_hide(self) -> bool:
-        """Whether the registry answers so to one who may not see what was asked for."""
+        """Whether a registry refuses like this what the credential may not see. Another one may see it."""
         return self.status in (401, 403, 404)
 
 
@@ -89,11 +89,12 @@ ANONYMOUS = Anonymous()
 
 
 class RegistryClient:
-    """Sends every call of one publish.
+    """Sends the calls of one publish, or of one command. Any number of tasks may use it.
 
-    connection: to the registry, shared by every publish of this process. patience: seconds. clock: Unix seconds, for a
-    `Retry-After` date. stop: set it to end every wait. recognised: whether an earlier process already found a registry
-    at this address. If so, any other answer there comes from an intermediary.
+    connection: to the registry; other clients of this process may share it. patience: seconds to wait for a registry
+    that is away, asks to wait, or has an intermediary in its place, until a call fails. clock: Unix seconds, for a
+    `Retry-After` date. report: receives every wait and retry. stop: set it to end every wait. recognised: whether an
+    earlier process already found a registry at this address. If so, any other answer there comes from an intermediary.
     """
 
     def __init__(
@@ -136,7 +137,7 @@ class RegistryClient:
     async def wait_until_there(self) -> None:
         """Wait until the registry has answered something, and is not known to be away.
 
-        For who is about to hold a lock during a call. Raises Transient when patience ends.
+        Call it before taking a lock that is held during a call. Raises Transient when patience ends, Interrupted.
         """
         await self._gate.wait_for_first_answer()
         await self._gate.wait_until_open()
@@ -158,8 +159,8 @@ class RegistryClient:
 
         without_slot: for a call that another request needs before it can be sent. It takes no slot, because that
         request may hold the last one.
-        takes_long: the registry may take `sender.LONG_WORK_SECONDS`. Any other request times out after
-        `exchange.ANSWER_SECONDS` and is sent again.
+        takes_long: the registry may take `sender.LONG_WORK_SECONDS`. When any other request times out, and is sent
+        again, `sender.seconds_to_answer` says.
         secret: a credential in the body. If the server repeats it, it is cut out of the reply.
         early: the reply to a first attempt that was made already (`net.early`).
         A large body is compressed where that is of use (`compression`). If it is refused in a way that may be about the

@@ -1,6 +1,6 @@
-"""The requests of the protocol (`protocol.md §2, §4`): what a client sends and the registry validates.
+"""The requests of the protocol (`protocol.md §2, §4`) as pydantic models, by which the registry and imports check them.
 
-`batches` has those that stage jobs, artifacts and links.
+`batches` has those that stage jobs, artifacts and links. A publish builds dicts (`items`) and does not import this.
 
 Unknown fields are ignored, types are not coerced (`"1"` is not a number), numbers fit into SQLite, and texts contain no
 NUL. `replies` holds the replies, `features` the features of a registry.

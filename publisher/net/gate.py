@@ -1,9 +1,8 @@
 """The network gate: while the network is away, all requests wait together and one task probes the server.
 
-An open gate costs nothing. The first request that gets no reply closes it and asks the registry for its health. If the
-registry answers at once, only that request failed, and its caller counts an attempt. Otherwise the network is away: all
-requests wait without counting attempts, and one task probes with a bounded backoff until it gets an answer or the
-patience ends.
+An open gate costs nothing. The first request that gets no reply closes it and probes the server. If that answers at
+once, only that request failed, and its caller counts an attempt. Otherwise the network is away: all requests wait
+without counting attempts, and one task probes with a bounded backoff until it gets an answer or the patience ends.
 
 A server that asks to wait (`Retry-After`) holds the same gate, so that no other request gets the same answer again.
 """
@@ -145,7 +144,7 @@ class Gate:
             await self.wait_for_answer(Unreachable("no answer", silent=False))
 
     async def wait_for_answer(self, cause: Unreachable, sent_at: float | None = None) -> bool:
-        """Report that a request got no reply, and wait until the registry answers again.
+        """Record that a request got no reply, and wait until the server answers again.
 
         sent_at: when that request was sent; now by default. Returns True if the network was away, and False if only
         this request failed.

@@ -1,1 +1,1 @@
-"""Sends units: their wire format, their order, and their acknowledgements."""
+"""Sends the units of a plan (begin with `pipeline`), and stores the objects of a put (begin with `uploader`)."""

@@ -16,7 +16,7 @@ GROUP_SECONDS = 0.03
 
 
 class Acknowledgements(Generic[T]):
-    """Collects acknowledgements and commits them in groups.
+    """Collects what was acknowledged, units or objects, and commits it in groups.
 
     commit: writes a group durably.
     Run `serve` in a task, and call `flush` before anything that relies on the acknowledgements.
@@ -29,7 +29,7 @@ class Acknowledgements(Generic[T]):
         self._full = anyio.Event()  # the open group is full
 
     def add(self, acknowledged: T) -> None:
-        """Add a unit that the server has acknowledged."""
+        """Add what was acknowledged. It is durable after the next commit of its group."""
         self._open.append(acknowledged)
         self._first.set()
         if len(self._open) >= GROUP_SIZE:

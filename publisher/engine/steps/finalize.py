@@ -49,7 +49,8 @@ async def finalize(run: Run, progress: Progress) -> Outcome:
     Safe to repeat: a closed session returns the same receipt, acknowledged labels are not sent again, and existing
     marks do not change. Nothing follows a receipt that contradicts what was sent (`steps.receipts`).
 
-    Raises Rejected, Transient, Interrupted, and what storing objects raises.
+    Raises Rejected, Transient, Interrupted, NeedsUser if the registry has to learn first what the owner of the SSH key
+    may access, and what storing objects raises.
     """
     async with Marks(run, provisional_hash(run, progress), staged=True) as marks:
         return await _finalize(run, progress, marks)

@@ -95,7 +95,11 @@ class Endpoints:
 
 
 async def session_exists(run: Run, progress: Progress) -> bool:
-    """Return whether the registry still has the session of this publish. Raises Refused, Transient."""
+    """Return whether the registry still has the session of this publish. Raises Refused, Transient.
+
+    It is asked by the request that opens it. A registry that has lost it opens an empty one, which is left to expire:
+    after SESSION_LOST, OPEN requests a session of the next epoch.
+    """
     reply = await request_session(run, progress)
     return reply.registration_session_id == progress.remote_session and not reply.created
 

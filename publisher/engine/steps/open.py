@@ -35,7 +35,8 @@ async def open_session(run: Run, progress: Progress) -> Outcome:
     A lineage that this publish has finalized stays published, whatever the registry answers: FINALIZE sends its labels
     with the credential that is there.
 
-    Raises NeedsUser if the legacy route would publish private lineage, Refused, Transient.
+    Raises NeedsUser if the legacy route would not keep the scope (private, or in a project), Rejected if the reply
+    contradicts itself or lacks an anonymous session's token, Refused, Transient.
     """
     anonymous = progress.credential == Decision.ANONYMOUS_SESSION
     published = progress.hash is not None

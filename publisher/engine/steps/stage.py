@@ -40,7 +40,7 @@ async def stage(run: Run, progress: Progress) -> Outcome:
     unless the registry has prepared a change of scope. If only some are, the lineage cannot be published, because a job
     belongs to one lineage.
 
-    Raises Rejected, Transient, Interrupted.
+    Raises Rejected, Transient, Interrupted, and what storing objects raises.
     """
     await store_objects(run)
     route, authorize = staged_route(run, progress), await session_authorizer(run, progress)
