@@ -19,11 +19,11 @@ class Conclusion(Enum):
     PUBLISHED = auto()
     FAILED = auto()
     USAGE = auto()
-    INTERRUPTED = auto()
+    INTERRUPTED = auto()  # by the network, a server or this machine; resumable
     NEEDS_USER = auto()
-    OWNED = auto()
-    UNCHECKED = auto()
-    STOPPED = auto()
+    OWNED = auto()  # another process works on it
+    UNCHECKED = auto()  # what was to be verified could not be read
+    STOPPED = auto()  # by the user or the system, with a signal; resumable
 
 
 class Diagnostics(NamedTuple):

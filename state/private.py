@@ -94,7 +94,7 @@ def create_private(path: Path) -> None:
 
 
 def make_private(path: Path) -> None:
-    """Do the same as `create_private`, and take a file from others that an earlier release made for them, too."""
+    """Do the same as `create_private`, and give an existing file mode 0600: earlier releases let others read it."""
     create_private(path)
     with suppress(OSError):
         os.chmod(path, PRIVATE_MODE)

@@ -77,7 +77,7 @@ EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 def exhausted(error: Exception) -> LocalProblem | None:
     """Return the problem of a system that cannot open another file at this moment; None for any other error.
 
-    It is none of the file's, so nobody has to correct that: a publish waits, and is continued.
+    Nothing is wrong with the file itself, so the publish can be resumed as it is.
     """
     if not isinstance(error, OSError) or error.errno not in EXHAUSTED:
         return None

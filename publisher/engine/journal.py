@@ -35,7 +35,10 @@ class _Blocking(Generic[S]):
 def _awaitable(
     method: Callable[Concatenate[S, P], T],
 ) -> Callable[Concatenate[_Blocking[S], P], Coroutine[Any, Any, T]]:
-    """Return the asynchronous form of a blocking method."""
+    """Return the asynchronous form of a blocking method.
+
+    It is looked up by its name when it is called, so that a subclass may override it.
+    """
     name = method.__name__
 
     async def call(self: _Blocking[S], /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -31,7 +31,7 @@ class WaitRecorder:
             case Waiting():
                 self._set(report.reason)
             case Entered():
-                self._written = None  # the checkpoint before it clears the reason
+                self._written = None  # the checkpoint has cleared it, but a note of a wait may have come after that
                 self._set("")
             case Advanced() | ObjectStored() | Sent():
                 self._set("")

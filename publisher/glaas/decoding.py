@@ -103,7 +103,7 @@ def _is_list(hint: Any) -> bool:
 
 
 def _are_right(items: Sequence[Struct], kind: type[Struct], is_name: Callable[[str], bool], *, nul: bool) -> bool:
-    """Return whether all names and texts of structs of one kind are. `nul` is whether there may be a NUL."""
+    """Return whether all names and texts of structs of one kind are valid. nul: whether a text may hold a NUL."""
     fields = _fields(kind)
     for name in fields.names:
         if not is_name("".join(filter(None, map(attrgetter(name), items)))):

@@ -47,7 +47,7 @@ class TrustedCertificates(Struct, frozen=True):
 
     @property
     def file_setting(self) -> str:
-        """The setting to point to a file of certificates: the one that chose, or the one that precedes its folders."""
+        """The setting that a remedy names for a file: the one in use if it takes a file, or SSL_CERT_FILE."""
         return SETTINGS[0] if self.setting in ("", FOLDERS) else self.setting
 
     def context(self) -> ssl.SSLContext:

@@ -34,7 +34,7 @@ async def verify(run: Run, progress: Progress) -> Outcome:
     Raises Transient and Interrupted: what cannot be read now is verified by a resume.
     """
     assert progress.hash is not None
-    if not progress.verify:  # the user has taken it back
+    if not progress.verify:  # `--no-verify` was given to a resume
         return Outcome(Event.VERIFIED, {"verification": {"outcome": UNCHECKED, "why": "it was given up"}})
     journal = await run.files.call(_read_only)
     try:
