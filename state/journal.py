@@ -157,14 +157,14 @@ class Journal(JournalFile):
                     f"roar journal cancel {before.id}",
                 )
             self._update("plan", {"registry": registry})
-            self.name_registry(NamedBy.OPTION)
+            self.record_named_by(NamedBy.OPTION)
             forgotten: Learned = {"capabilities": {}, "credential": None, "identity": None, "why": None}
             forgotten |= {"scope_request": None, "remote_session": None}
             self._checkpoint(Event.READDRESSED, forgotten)
             self.queue.unpark()
 
-    def name_registry(self, by: NamedBy) -> None:
-        """Record what names the registry now: the user may have given its address when resuming."""
+    def record_named_by(self, by: NamedBy) -> None:
+        """Record where the registry's address comes from now: the user may have given it when resuming."""
         with self.transaction():
             self._update("plan", {"intent": self.plan().intent | {NAMED_BY: by.value}})
 

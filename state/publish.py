@@ -13,8 +13,8 @@ from roar_publisher.state.private import remove_empty
 from roar_publisher.state.reasons import Reason
 
 
-def discard_unread(paths: PublishPaths) -> None:
-    """Permanently remove a publish whose journal is damaged from this machine.
+def discard_damaged(paths: PublishPaths) -> None:
+    """Permanently remove a publish whose journal was found damaged from this machine.
 
     Raises Owned if a process works on it, and LocalProblem if a newer release wrote to it in the meantime.
     """

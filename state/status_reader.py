@@ -108,28 +108,28 @@ def _each(
     yield from _newest_first(found)
 
 
-def read_noted(folder: StateFolder, fingerprint: str, known: Collection[str]) -> list[JournalStatus]:
-    """Return the status of each publish that notes this fingerprint and is not known, newest first.
+def read_with_fingerprint(folder: StateFolder, fingerprint: str, *, skip: Collection[str]) -> list[JournalStatus]:
+    """Return the status of each publish that notes this fingerprint, newest first.
 
-    What cannot be read is left out.
+    skip: ids of publishes that are left out. What cannot be read is left out, too.
     """
     found = []
     for paths in folder.all_publishes():
-        if paths.id not in known and paths.notes_fingerprint(fingerprint):
+        if paths.id not in skip and paths.notes_fingerprint(fingerprint):
             with suppress(LocalProblem):
                 found.append(read_status(paths))
     return _newest_first(found)
 
 
-def read_others(folder: StateFolder, known: Collection[str], *, since: float) -> list[JournalStatus]:
-    """Return the status of each publish that is not known and whose journal was written since then (Unix seconds).
+def read_written_since(folder: StateFolder, since: float, *, skip: Collection[str]) -> list[JournalStatus]:
+    """Return the status of each publish whose journal was written since then (Unix seconds), newest first.
 
-    Newest first. What cannot be read is left out.
+    skip: ids of publishes that are left out. What cannot be read is left out, too.
     """
     found = []
     for paths in folder.all_publishes():
         with suppress(LocalProblem, OSError):  # such as the folder of a put that was run with sudo
-            if paths.id not in known and paths.journal.stat().st_mtime >= since - CLOCKS_APART:
+            if paths.id not in skip and paths.journal.stat().st_mtime >= since - CLOCKS_APART:
                 found.append(read_status(paths))
     return _newest_first(found)
 

@@ -26,7 +26,7 @@ from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import LOCAL_SETTINGS, NAMED_BY_USER, NamedBy, Plan, Progress
 from roar_publisher.state.status import JournalStatus
-from roar_publisher.state.status_reader import Unreadable, read_all, read_noted
+from roar_publisher.state.status_reader import Unreadable, read_all, read_with_fingerprint
 from roar_publisher.state.sweep import is_of_another
 
 REUSABLE_STATES = (*LIVE, State.DONE)
@@ -83,7 +83,9 @@ def freeze(
             publish.paths.write_put_record(draft.put.record)
         with _one_put_at_a_time(folder, draft):
             if earlier is None and not again and draft.put is not None:
-                planned_since = read_noted(folder, draft.fingerprint, seen)  # the same, by another process
+                planned_since = read_with_fingerprint(
+                    folder, draft.fingerprint, skip=seen
+                )  # the same, by another process
                 earlier = _find_earlier(planned_since, request, intent, draft, seen)
             if earlier is None:
                 plan = _plan(publish, request, intent, draft, began)
@@ -145,7 +147,7 @@ def _open_earlier(earlier: JournalStatus, clock: Callable[[], float], named_by: 
         raise
     try:
         if named_by in NAMED_BY_USER:
-            reused.journal.name_registry(named_by)
+            reused.journal.record_named_by(named_by)
     except BaseException:
         reused.release()
         raise

@@ -8,7 +8,7 @@ from roar_publisher.publishing.running import Runner
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.machine import LIVE, Event, State
 from roar_publisher.state.paths import PublishPaths, StateFolder
-from roar_publisher.state.publish import OwnedPublish, discard_unread
+from roar_publisher.state.publish import OwnedPublish, discard_damaged
 from roar_publisher.state.reasons import Reason
 from roar_publisher.text import count
 
@@ -26,7 +26,7 @@ def cancel_publish(paths: PublishPaths, folder: StateFolder, run: Runner) -> str
         if problem.reason != Reason.DAMAGED_JOURNAL:
             raise
         text = f"Its journal is damaged, so it is removed{lost_uploads(paths)}."
-        discard_unread(paths)
+        discard_damaged(paths)
         return text
 
 

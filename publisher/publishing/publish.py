@@ -82,7 +82,7 @@ class Publishing:
     def _accept_to_continue(self, owned: OwnedPublish) -> FrozenPlan:
         """Return the owned publish to continue, after checking that the user accepts its registry."""
         if self._order.registry is not None:
-            owned.journal.name_registry(NamedBy.OPTION)
+            owned.journal.record_named_by(NamedBy.OPTION)
         plan = owned.journal.plan()
         accept_registry_of_plan(plan, self._consent)
         return FrozenPlan(owned, plan, resumed=True)

@@ -15,7 +15,7 @@ from roar_publisher.publishing.running import run_here
 from roar_publisher.state.errors import LocalProblem, Owned
 from roar_publisher.state.machine import ENDED
 from roar_publisher.state.paths import PublishPaths, StateFolder
-from roar_publisher.state.publish import OwnedPublish, discard_unread
+from roar_publisher.state.publish import OwnedPublish, discard_damaged
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Progress
 from roar_publisher.state.status import JournalStatus
@@ -121,7 +121,7 @@ def _remove(prunable: _Prunable) -> int | None:
     if its files cannot be used.
     """
     if prunable.status == DAMAGED:
-        discard_unread(prunable.paths)
+        discard_damaged(prunable.paths)
         return 0
     with OwnedPublish.open(prunable.paths) as owned:
         progress = owned.journal.progress() if owned.journal.frozen() else None

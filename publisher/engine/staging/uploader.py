@@ -26,7 +26,7 @@ from roar_publisher.state.objects import ObjectRow
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Plan
-from roar_publisher.state.status_reader import open_current, read_others
+from roar_publisher.state.status_reader import open_current, read_written_since
 from roar_publisher.storage.destinations import open_store
 from roar_publisher.storage.digest import confirm, digest_file
 from roar_publisher.storage.readable import StoredObject
@@ -230,7 +230,7 @@ def _newer_put(paths: PublishPaths, plan: Plan, contents: Mapping[str, str]) -> 
     contents: the blake3 of what is to be stored, by address. A put that has failed or was cancelled counts for nothing.
     Blocks.
     """
-    for other in read_others(StateFolder.of(paths), {paths.id}, since=plan.created_at):
+    for other in read_written_since(StateFolder.of(paths), plan.created_at, skip={paths.id}):
         later = other.plan.created_at > plan.created_at and other.plan.destination is not None
         if later and other.progress.state not in (State.FAILED, State.CANCELLED):
             with suppress(PublisherError), open_current(other.paths) as journal:  # it may be removed meanwhile

@@ -340,7 +340,7 @@ def test_another_owner_is_an_error_that_names_the_publish(project: Path, registr
     assert roar_publisher.resume(publish_id).publish_id == publish_id
 
 
-@pytest.mark.parametrize(("writer", "name"), [(Journal, "name_registry"), (Queue, "configure")])
+@pytest.mark.parametrize(("writer", "name"), [(Journal, "record_named_by"), (Queue, "configure")])
 def test_a_publish_that_cannot_be_continued_now_is_released(
     project: Path, registry: str, monkeypatch: pytest.MonkeyPatch, writer: type, name: str
 ) -> None:

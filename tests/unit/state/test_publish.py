@@ -12,7 +12,7 @@ from roar_publisher.state.errors import Conclusion, LocalProblem, Owned
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import Event, State
 from roar_publisher.state.paths import StateFolder
-from roar_publisher.state.publish import OwnedPublish, discard_unread
+from roar_publisher.state.publish import OwnedPublish, discard_damaged
 from roar_publisher.state.status import CountedStatus
 from roar_publisher.state.status_reader import count_all, count_status
 from tests.support.lineages import chain, cut, frozen, plan_of
@@ -158,9 +158,9 @@ def test_a_damaged_publish_is_removed_unless_a_process_works_on_it(folder: State
     damaged = new_publish(folder)
     damaged.journal.write_bytes(b"garbage" * 100)
     with Lock(damaged.lock), pytest.raises(Owned):
-        discard_unread(damaged)
+        discard_damaged(damaged)
     assert damaged.journal.exists()
-    discard_unread(damaged)
+    discard_damaged(damaged)
     assert list(folder.all_publishes()) == []
 
 
@@ -170,5 +170,5 @@ def test_what_a_newer_release_wrote_meanwhile_is_not_removed(folder: StateFolder
     with closing(sqlite3.connect(newer.paths.journal)) as connection, connection:
         connection.execute("UPDATE _sqlite_migrations SET name = 'm999_of_tomorrow' WHERE name LIKE 'm001%'")
     with pytest.raises(LocalProblem, match="newer release"):
-        discard_unread(newer.paths)
+        discard_damaged(newer.paths)
     assert newer.paths.journal.exists()
