@@ -19,7 +19,7 @@ from msgspec.structs import asdict
 
 from roar_publisher.state.debts import parse_debts
 from roar_publisher.state.errors import LocalProblem, UsageProblem
-from roar_publisher.state.file import JournalFile, rows_translated
+from roar_publisher.state.journal_file import JournalFile, rows_translated
 from roar_publisher.state.machine import CLEARS_ACKNOWLEDGEMENTS, Event, State, next_state
 from roar_publisher.state.objects import Objects, delete_parts
 from roar_publisher.state.queue import Queue

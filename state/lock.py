@@ -24,7 +24,7 @@ from weakref import WeakSet
 from roar_publisher.state.errors import LocalProblem, Owned
 from roar_publisher.state.mounts import mount_of
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.regular import open_own
+from roar_publisher.state.safe_open import open_own
 from roar_publisher.state.system_errors import explain_os_error
 
 HELD_ELSEWHERE = (errno.EWOULDBLOCK, errno.EACCES)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
-from roar_publisher.state.file import JournalFile
+from roar_publisher.state.journal_file import JournalFile
 
 
 class ObjectRow(Struct, frozen=True):

@@ -31,6 +31,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from roar_publisher.state.errors import LocalProblem, UsageProblem
+from roar_publisher.state.folder_owner import check_state_folder
 from roar_publisher.state.lock import exclusively
 from roar_publisher.state.private import (
     create_private,
@@ -41,7 +42,6 @@ from roar_publisher.state.private import (
 )
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.system_errors import explain_os_error
-from roar_publisher.state.trust import check_state_folder
 from roar_publisher.state.xdg import base_folder
 
 KEY_BYTES = 32

@@ -20,8 +20,9 @@ from typing import IO
 from msgspec import Struct
 
 from roar_publisher.state.bundle import Bundle, damaged, write_bundle
+from roar_publisher.state.disk_space import MIN_ROOM_BYTES
 from roar_publisher.state.errors import LocalProblem, UsageProblem
-from roar_publisher.state.foreign import copy_foreign_journal
+from roar_publisher.state.foreign_journal import copy_foreign_journal
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import LIVE
@@ -29,7 +30,6 @@ from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.private import create_private
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Plan
-from roar_publisher.state.room import MIN_ROOM_BYTES
 from roar_publisher.state.schema import is_full
 from roar_publisher.state.system_errors import explain_os_error
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from roar_publisher.state.regular import LARGEST_OWN_BYTES, PRIVATE_MODE, open_own, read_bounded
+from roar_publisher.state.safe_open import LARGEST_OWN_BYTES, PRIVATE_MODE, open_own, read_bounded
 
 _NOT_KEPT = frozenset({errno.EIO, errno.ENOSPC, errno.EDQUOT})
 """Errors of fsync for a folder that can be synced and was not."""

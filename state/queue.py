@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from roar_publisher.state.file import JournalFile
+from roar_publisher.state.journal_file import JournalFile
 from roar_publisher.state.limits import DEFAULT_LIMITS, TransferLimits
 from roar_publisher.state.schema import has_table
 

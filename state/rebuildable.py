@@ -4,7 +4,7 @@ import sqlite3
 from pathlib import Path
 
 from roar_publisher.state.private import make_private
-from roar_publisher.state.regular import check_own
+from roar_publisher.state.safe_open import check_own
 
 BUSY_SECONDS = 30.0
 """How long to wait for another process that writes."""

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from roar_publisher.state.disk_space import has_room
 from roar_publisher.state.lock import owner
 from roar_publisher.state.machine import LIVE, State
 from roar_publisher.state.meanings import MEANINGS, Meaning, Turn
@@ -18,7 +19,6 @@ from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.queue import Queued
 from roar_publisher.state.reasons import Reason, reason_of
 from roar_publisher.state.record import Plan, Progress
-from roar_publisher.state.room import has_room
 from roar_publisher.state.units import Kind, Tally
 
 

@@ -5,8 +5,8 @@ from contextlib import contextmanager, suppress
 from typing import TypedDict
 
 from roar_publisher.state.errors import LocalProblem, Owned
-from roar_publisher.state.file import rows_translated
 from roar_publisher.state.journal import Journal
+from roar_publisher.state.journal_file import rows_translated
 from roar_publisher.state.lock import Lock, owner
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.queue import Queued

@@ -12,7 +12,7 @@ from enum import StrEnum
 from msgspec import Struct
 from msgspec.structs import replace
 
-from roar_publisher.state.file import JournalFile
+from roar_publisher.state.journal_file import JournalFile
 
 COMPRESSION_LEVEL = 1
 """zlib level of unit bodies. The cheapest level already shrinks repetitive JSON to a tenth."""

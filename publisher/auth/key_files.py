@@ -9,7 +9,7 @@ from msgspec import Struct
 from roar_publisher.auth.secret import Secret
 from roar_publisher.state.errors import NeedsUser
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.regular import read_bounded
+from roar_publisher.state.safe_open import read_bounded
 from roar_publisher.state.shell import shell_word
 from roar_publisher.state.system_errors import exhausted
 

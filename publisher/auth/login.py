@@ -8,7 +8,7 @@ from roar_publisher.glaas.protocol import ACCESS_CONTEXT
 from roar_publisher.glaas.replies import AccessContextReply
 from roar_publisher.state.errors import LocalProblem, NeedsUser
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.regular import read_bounded
+from roar_publisher.state.safe_open import read_bounded
 
 PROVIDER = "treqs"
 """The provider of a token that names none: TReqs issues every bearer token of GLaaS (protocol.md §1)."""

@@ -12,7 +12,7 @@ from roar_publisher.state import private
 from roar_publisher.state.errors import LocalProblem, Owned, Transient
 from roar_publisher.state.lock import WAIT_SECONDS, drop_lock, exclusively, try_lock
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.regular import open_own
+from roar_publisher.state.safe_open import open_own
 from roar_publisher.state.system_errors import explain_os_error
 
 LOCK_POLL_S = 0.05

@@ -20,7 +20,7 @@ from roar_publisher.auth.private_file import changed_alone
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.private import make_private_folder, write_private
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.regular import read_bounded
+from roar_publisher.state.safe_open import read_bounded
 from roar_publisher.state.shell import shell_word
 from roar_publisher.state.system_errors import exhausted
 from roar_publisher.state.xdg import base_folder

@@ -14,7 +14,7 @@ from roar_publisher.glaas.envelope import LARGEST_RECEIPT_BYTES, InvalidReceipt,
 from roar_publisher.lineage.statement import Statement
 from roar_publisher.state.errors import UsageProblem
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.regular import read_bounded
+from roar_publisher.state.safe_open import read_bounded
 from roar_publisher.state.shell import shell_word
 from roar_publisher.text import count, printable_line
 from roar_publisher.verification.errors import CannotCheck

@@ -21,7 +21,7 @@ from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.lock import owner
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.regular import open_own
+from roar_publisher.state.safe_open import open_own
 
 START_SECONDS = 60.0
 """How long a new daemon may take to acquire its lock. Its exit ends the wait at once; imports may take long."""

@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from roar_publisher.blocking import RunBlocking, one_at_a_time
 from roar_publisher.daemon.installation import Stamp, installed
 from roar_publisher.daemon.suspension import suspended_seconds
-from roar_publisher.state.room import has_room
+from roar_publisher.state.disk_space import has_room
 
 if TYPE_CHECKING:
     import httpx2

@@ -18,7 +18,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TextIO
 
-from roar_publisher.state.regular import PRIVATE_MODE, open_own
+from roar_publisher.state.safe_open import PRIVATE_MODE, open_own
 
 MOST_BYTES = 1024 * 1024
 """The maximum size of one file."""

@@ -23,7 +23,7 @@ from roar_publisher.fetching.names import WORK_FOLDER
 from roar_publisher.state.errors import LocalProblem, Owned
 from roar_publisher.state.lock import drop_lock, try_lock
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.regular import WITHOUT_WAITING
+from roar_publisher.state.safe_open import WITHOUT_WAITING
 from roar_publisher.state.system_errors import explain_os_error
 from roar_publisher.storage.file_reading import tag_in
 from roar_publisher.storage.source import shown

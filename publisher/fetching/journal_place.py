@@ -13,7 +13,7 @@ from pathlib import Path
 
 from roar_publisher.state.errors import PublisherError
 from roar_publisher.state.paths import StateFolder
-from roar_publisher.state.regular import WITHOUT_WAITING
+from roar_publisher.state.safe_open import WITHOUT_WAITING
 
 ID_FILE = "id"
 KEPT_SECONDS = 90 * 24 * 3600.0

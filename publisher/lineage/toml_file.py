@@ -10,7 +10,7 @@ from pathlib import Path
 
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.regular import read_bounded
+from roar_publisher.state.safe_open import read_bounded
 from roar_publisher.state.system_errors import exhausted
 
 CONFIG_LIMIT = 1024 * 1024

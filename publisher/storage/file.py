@@ -24,7 +24,7 @@ from roar_publisher.blocking import in_thread
 from roar_publisher.state.errors import LocalProblem, PublisherError, UsageProblem
 from roar_publisher.state.private import sync_folder
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.regular import open_own
+from roar_publisher.state.safe_open import open_own
 from roar_publisher.state.system_errors import explain_os_error
 from roar_publisher.storage.digest import digest_file
 from roar_publisher.storage.file_reading import look_at, read_range, tag_of

@@ -5,7 +5,7 @@ import stat
 from pathlib import Path
 
 from roar_publisher.state.errors import Rejected
-from roar_publisher.state.regular import WITHOUT_WAITING
+from roar_publisher.state.safe_open import WITHOUT_WAITING
 from roar_publisher.storage.ranges import ObjectChanged
 from roar_publisher.storage.readable import StoredObject
 from roar_publisher.storage.source import FileStamp, shown, stamp_in, unreadable

@@ -18,7 +18,7 @@ from roar_publisher.net.certificates import TrustedCertificates
 from roar_publisher.net.route import unusable_route, user_problem
 from roar_publisher.state.errors import NeedsUser, PublisherError, Transient
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.regular import read_bounded
+from roar_publisher.state.safe_open import read_bounded
 from roar_publisher.storage.s3_location import endpoint_parts
 
 GOOGLE = "https://storage.googleapis.com"

@@ -17,7 +17,7 @@ from pathlib import Path
 from roar_publisher.lineage.git.run import run_git, unreadable
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.regular import read_bounded
+from roar_publisher.state.safe_open import read_bounded
 
 POINTER_LIMIT = 64 * 1024
 """The most bytes of a file that holds a path."""

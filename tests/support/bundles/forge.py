@@ -89,7 +89,7 @@ def with_record(members: Members, change: Callable[[Any], Any]) -> Members:
 
 def columns() -> list[tuple[str, str, str]]:
     """Return (table, column, declared type) of every column of a journal."""
-    from roar_publisher.state.foreign import TABLES
+    from roar_publisher.state.foreign_journal import TABLES
     from roar_publisher.state.schema import create
 
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Unpack
 
-from roar_publisher.state.file import JournalFile
 from roar_publisher.state.journal import Journal
+from roar_publisher.state.journal_file import JournalFile
 from roar_publisher.state.machine import Event
 from roar_publisher.state.record import Learned, Progress
 from roar_publisher.state.units import Units

@@ -18,7 +18,7 @@ import roar_publisher.planning.put.tags
 import roar_publisher.state.paths
 from roar_publisher.lineage.publication import PublicationMarks
 from roar_publisher.net.exchange import Exchange
-from roar_publisher.state.file import JournalFile
+from roar_publisher.state.journal_file import JournalFile
 from roar_publisher.state.paths import PublishPaths
 from roar_publisher.storage.file import FileStore
 from roar_publisher.storage.http import FileBody, StoreConnection, StoreRequest

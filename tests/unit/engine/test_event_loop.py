@@ -17,7 +17,7 @@ from roar_publisher.auth.keyring import Keyring
 from roar_publisher.engine.run import Frontend, Resources
 from roar_publisher.engine.worker import work
 from roar_publisher.registry.api.app import create_app
-from roar_publisher.state.file import JournalFile
+from roar_publisher.state.journal_file import JournalFile
 from roar_publisher.state.machine import State
 from roar_publisher.state.publish import OwnedPublish
 from tests.support.auth.worlds import World

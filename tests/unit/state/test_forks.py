@@ -18,8 +18,8 @@ import pytest
 
 import roar_publisher
 from roar_publisher.state import forks
-from roar_publisher.state.file import JournalFile
 from roar_publisher.state.forks import forks_deferred
+from roar_publisher.state.journal_file import JournalFile
 from tests.support.processes import environment
 
 MEMORY, FILES = 3, 11

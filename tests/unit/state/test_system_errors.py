@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.state import file
+from roar_publisher.state import journal_file
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.reasons import Reason
@@ -36,7 +36,7 @@ def test_a_system_error_has_its_own_remedy(code: int, remedy: str) -> None:
 
 
 def test_a_journal_that_another_process_uses_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file, "BUSY_TIMEOUT_MS", 0)
+    monkeypatch.setattr(journal_file, "BUSY_TIMEOUT_MS", 0)
     path = tmp_path / "journal.db"
     with closing(Journal(path)) as journal, closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")

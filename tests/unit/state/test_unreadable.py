@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.state import damage, file
+from roar_publisher.state import damage, journal_file
 from roar_publisher.state.damage import is_damaged
 from roar_publisher.state.errors import Conclusion, LocalProblem
 from roar_publisher.state.journal import Journal
@@ -74,7 +74,7 @@ def test_what_the_integrity_check_does_not_confirm_is_no_damage(paths: PublishPa
 def test_the_disk_is_asked_what_sqlite_does_not_tell(
     paths: PublishPaths, monkeypatch: pytest.MonkeyPatch, number: int, reason: str, words: str, code: int
 ) -> None:
-    monkeypatch.setattr(file, "probe_write", lambda folder: OSError(number, os.strerror(number)))
+    monkeypatch.setattr(journal_file, "probe_write", lambda folder: OSError(number, os.strerror(number)))
     problem = problem_of(paths, failing(code))
     assert (problem.reason, problem.conclusion) == (reason, Conclusion.INTERRUPTED)
     assert words in problem.what + problem.next_step

@@ -20,7 +20,7 @@ from roar_publisher.state.forks import forks_deferred
 from roar_publisher.state.paths import ID
 from roar_publisher.state.private import create_private
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.regular import check_own
+from roar_publisher.state.safe_open import check_own
 from roar_publisher.state.schema import is_full, migrate, refuse_newer
 from roar_publisher.state.system_errors import CHECK_THE_DISK, SystemProblem, explain_os_error, probe_write
 

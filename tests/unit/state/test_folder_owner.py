@@ -15,14 +15,14 @@ from roar_publisher.auth.private_file import replacing
 from roar_publisher.auth.secret import Secret
 from roar_publisher.daemon.log import last_lines, open_log
 from roar_publisher.state.errors import LocalProblem, NeedsUser
+from roar_publisher.state.folder_owner import check_state_folder
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.lock import Lock, exclusively, owner
 from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.portable import pack, unpacked
 from roar_publisher.state.private import read_private, write_private
-from roar_publisher.state.regular import read_bounded
-from roar_publisher.state.trust import check_state_folder
+from roar_publisher.state.safe_open import read_bounded
 from tests.support.lineages import chain, cut, frozen
 
 VICTIM = b"ssh-ed25519 AAAA user\n"
