@@ -1,6 +1,6 @@
 """The requests of the protocol (`protocol.md §2, §4`) as pydantic models, by which the registry and imports check them.
 
-`batches` has those that stage jobs, artifacts and links. A publish builds dicts (`items`) and does not import this.
+`batches` has those that stage jobs, artifacts and links. A publish builds dicts (`request_dicts`), without this module.
 
 Unknown fields are ignored, types are not coerced (`"1"` is not a number), numbers fit into SQLite, and texts contain no
 NUL. `replies` holds the replies, `features` the features of a registry.
@@ -55,7 +55,7 @@ def without_null(model: type[BaseModel], sent: Any) -> Any:
 class RequestBody(BaseModel):
     """A body that a registry accepts.
 
-    A registry validates it. A client builds it as a dict (`items`) without validation, because roar.db may hold
+    A registry validates it. A client builds it as a dict (`request_dicts`) without validation, because roar.db may hold
     anything and the registry is the one that judges it.
     """
 

@@ -3,7 +3,7 @@
 Hashes come from roar.db as one lower-case text, `algorithm:digest` separated by spaces, in roar's order.
 """
 
-from roar_publisher.glaas.items import HashItem
+from roar_publisher.glaas.request_dicts import HashItem
 
 LINK_ALGORITHMS = ("blake3", "composite-blake3", "composite-sha256")
 """The algorithms of the hash that names an artifact in links, else its first hash (`protocol.md §7`)."""

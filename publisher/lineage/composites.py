@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from roar_publisher.blake3_hashers import blake3_hasher
-from roar_publisher.glaas.items import ComponentItem, CompositeItem, HashItem
+from roar_publisher.glaas.request_dicts import ComponentItem, CompositeItem, HashItem
 from roar_publisher.lineage.artifacts import COMPOSITE_PREFIX, hash_entries, remote_source
 from roar_publisher.lineage.batches import MAX_UNIT_BYTES
 from roar_publisher.lineage.database import LINKED_ARTIFACTS, RoarDatabase, Row

@@ -5,7 +5,7 @@ from itertools import chain
 
 from msgspec.structs import replace
 
-from roar_publisher.glaas.items import ArtifactItem, JobItem
+from roar_publisher.glaas.request_dicts import ArtifactItem, JobItem
 from roar_publisher.lineage.artifacts import hash_entries, is_composite, remote_source
 from roar_publisher.lineage.canonical import DEFAULT_JOB_TYPE, canonical_job, sort_key
 from roar_publisher.lineage.git.context import GitContext

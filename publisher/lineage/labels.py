@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 
-from roar_publisher.glaas.items import LabelItem, LabelText
+from roar_publisher.glaas.request_dicts import LabelItem, LabelText
 from roar_publisher.lineage.database import LINKED_ARTIFACTS, RoarDatabase, Row
 from roar_publisher.lineage.jsontext import parse_json
 from roar_publisher.lineage.redaction.redactor import Redactor

@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 from msgspec.structs import replace
 
-from roar_publisher.glaas.items import wrapped
 from roar_publisher.glaas.protocol import API_ROOT
+from roar_publisher.glaas.request_dicts import wrapped
 from roar_publisher.net.documents import dump
 from roar_publisher.state.units import Kind, Unit
 

@@ -18,8 +18,8 @@ from roar_publisher.engine.steps.sessions import CONFLICT, FORBIDDEN, LINEAGES, 
 from roar_publisher.engine.steps.stage import BEFORE_LABELS, deliver_if_supported, report_planned
 from roar_publisher.engine.steps.unit_groups import UnitGroups
 from roar_publisher.glaas.client import ANONYMOUS, Authorizer, Refused
-from roar_publisher.glaas.items import LegacySessionBody
 from roar_publisher.glaas.replies import LegacySessionReply
+from roar_publisher.glaas.request_dicts import LegacySessionBody
 from roar_publisher.net.documents import dump
 from roar_publisher.report import Noted
 from roar_publisher.state.machine import Event

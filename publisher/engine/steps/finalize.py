@@ -23,8 +23,8 @@ from roar_publisher.engine.steps.sessions import (
     staged_route,
 )
 from roar_publisher.glaas.client import ANONYMOUS, Refused
-from roar_publisher.glaas.items import FinalizeBody
 from roar_publisher.glaas.replies import LineageReply, Receipt
+from roar_publisher.glaas.request_dicts import FinalizeBody
 from roar_publisher.net.documents import dump
 from roar_publisher.report import Noted
 from roar_publisher.state.debts import DebtKind

@@ -12,9 +12,9 @@ from roar_publisher.engine.steps.sessions import (
     session_authorizer,
 )
 from roar_publisher.glaas.client import ANONYMOUS, Authorizer, Refused
-from roar_publisher.glaas.items import OpenBody
 from roar_publisher.glaas.protocol import ANONYMOUS_PUBLIC
 from roar_publisher.glaas.replies import OpenReply
+from roar_publisher.glaas.request_dicts import OpenBody
 from roar_publisher.net.documents import dump
 from roar_publisher.state.errors import NeedsUser, Rejected
 from roar_publisher.state.machine import Event

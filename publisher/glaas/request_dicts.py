@@ -1,9 +1,9 @@
-"""Requests and their items as dicts, as a client builds them: what the models of `wire` and structs of `batches` parse.
+"""Requests and their items as a client builds them: dicts, which the models of `wire` and structs of `batches` parse.
 
 Building a job from its model and dumping it takes four times as long as encoding a dict, and a lineage may have a
 hundred thousand jobs. The models need pydantic, which takes longer to import than a small publish has.
-`tests/unit/glaas/test_items.py` compares each type here with its model. A key that is not required is absent if there
-is nothing to say; a None is sent as null.
+`tests/unit/glaas/test_request_dicts.py` compares each type here with its model. A key that is not required is absent
+if there is nothing to say; a None is sent as null.
 """
 
 from typing import Any, Literal, NotRequired, TypedDict

@@ -6,27 +6,27 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is
 import pytest
 from msgspec import Struct, structs
 
-from roar_publisher.glaas import batches, items, wire
-from roar_publisher.glaas.items import ListField, wrapped
+from roar_publisher.glaas import batches, request_dicts, wire
+from roar_publisher.glaas.request_dicts import ListField, wrapped
 from roar_publisher.glaas.wire import RequestBody
 
 PAIRS: list[tuple[type, type[RequestBody | Struct]]] = [
-    (items.HashItem, batches.Hash),
-    (items.JobItem, batches.Job),
-    (items.ArtifactItem, batches.Artifact),
-    (items.ComponentItem, wire.Component),
-    (items.CompositeItem, wire.CompositeRequest),
-    (items.OpenBody, wire.OpenRequest),
-    (items.CountsBody, wire.ExpectedCounts),
-    (items.FinalizeBody, wire.FinalizeRequest),
-    (items.LegacySessionBody, wire.LegacySessionRequest),
-    *((label, wire.Label) for label in get_args(items.LabelItem)),
+    (request_dicts.HashItem, batches.Hash),
+    (request_dicts.JobItem, batches.Job),
+    (request_dicts.ArtifactItem, batches.Artifact),
+    (request_dicts.ComponentItem, wire.Component),
+    (request_dicts.CompositeItem, wire.CompositeRequest),
+    (request_dicts.OpenBody, wire.OpenRequest),
+    (request_dicts.CountsBody, wire.ExpectedCounts),
+    (request_dicts.FinalizeBody, wire.FinalizeRequest),
+    (request_dicts.LegacySessionBody, wire.LegacySessionRequest),
+    *((label, wire.Label) for label in get_args(request_dicts.LabelItem)),
 ]
 
 
 def test_a_hash_is_what_composites_parse() -> None:
-    assert get_type_hints(items.HashItem) == get_type_hints(wire.CompositeHash)
-    assert items.HashItem.__required_keys__ == wire.CompositeHash.__required_keys__
+    assert get_type_hints(request_dicts.HashItem) == get_type_hints(wire.CompositeHash)
+    assert request_dicts.HashItem.__required_keys__ == wire.CompositeHash.__required_keys__
 
 
 @pytest.mark.parametrize(("item", "model"), PAIRS)
@@ -54,7 +54,7 @@ def takes(parsed: Any, built: Any) -> bool:
     if get_origin(built) is Literal:
         return get_origin(parsed) is Literal and set(get_args(built)) <= set(get_args(parsed))
     if is_typeddict(built):
-        return (built, parsed) in [*PAIRS, (items.HashItem, wire.CompositeHash)]
+        return (built, parsed) in [*PAIRS, (request_dicts.HashItem, wire.CompositeHash)]
     if get_origin(parsed) is list and get_origin(built) is list:
         return takes(get_args(parsed)[0], get_args(built)[0])
     return False
@@ -69,8 +69,8 @@ def test_the_comparison_finds_what_is_wrong() -> None:
     assert takes(str | None, NoneType)
     assert not takes(str, str | None)
     assert not takes(int, str)
-    assert takes(list[batches.Hash], list[items.HashItem])
-    assert not takes(list[batches.Link], list[items.HashItem])
+    assert takes(list[batches.Hash], list[request_dicts.HashItem])
+    assert not takes(list[batches.Link], list[request_dicts.HashItem])
     assert takes(Literal["dag", "job"], Literal["job"])
     assert not takes(Literal["dag", "job"], Literal["file"])
     assert takes(Literal["dag"] | None, Literal["dag"])
