@@ -14,7 +14,7 @@ from roar_publisher.checking.targets import named_target
 from roar_publisher.fetching.asking import lineage_reader
 from roar_publisher.glaas.client import Refused
 from roar_publisher.glaas.envelope import InvalidReceipt, ReceiptEnvelope, key_blob
-from roar_publisher.glaas.lenient import Unreadable
+from roar_publisher.glaas.field_readers import Unreadable
 from roar_publisher.glaas.protocol import API_ROOT
 from roar_publisher.glaas.receipt_replies import ReceiptReply
 from roar_publisher.glaas.signature import fingerprint

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote, urlsplit
 
-from roar_publisher.glaas.lenient import refuses, unwrapped
+from roar_publisher.glaas.acceptance import refuses, unwrapped
 from roar_publisher.glaas.replies import ReplyBody
 from roar_publisher.net.documents import error_text, own_error_text, parse
 from roar_publisher.net.exchange import MAX_REPLY_BYTES, Reply

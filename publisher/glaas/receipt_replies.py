@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any
 
-from roar_publisher.glaas.lenient import Unreadable
+from roar_publisher.glaas.field_readers import Unreadable
 from roar_publisher.glaas.replies import AsWritten, ReplyBody
 
 ED25519_KEY = re.compile(r"ssh-ed25519 [A-Za-z0-9+/]{68}")

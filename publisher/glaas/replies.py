@@ -1,7 +1,7 @@
 """The replies of a registry, as a client reads them (`protocol.md §2, §4`).
 
 Unknown fields are ignored. Nearly every field may be absent, because servers differ in age. Fields are accepted in the
-forms that `lenient` lists. The replies are Structs whose types name their readers: pydantic, which the registry
+forms that `field_readers` lists. The replies are Structs whose types name their readers: pydantic, which the registry
 uses, takes longer to import than a small publish has.
 """
 
@@ -12,18 +12,18 @@ from typing import Annotated, Any, Self
 from msgspec import field
 from msgspec.structs import FieldInfo, fields
 
-from roar_publisher.glaas import lenient
+from roar_publisher.glaas import acceptance, field_readers
 from roar_publisher.guarded import Guarded
 
-AsWritten = Annotated[Any, lenient.unchanged]
-ClaimedHash = Annotated[str, lenient.required_claim]
+AsWritten = Annotated[Any, field_readers.unchanged]
+ClaimedHash = Annotated[str, field_readers.required_claim]
 """The text in the place of a lineage hash. `steps.receipts` checks whether it is one."""
-LenientBool = Annotated[bool, lenient.flag]
-OptionalCount = Annotated[int | None, lenient.stated_count]
+LenientBool = Annotated[bool, field_readers.flag]
+OptionalCount = Annotated[int | None, field_readers.stated_count]
 """A number of items, or None if the server does not give it."""
-OptionalText = Annotated[str | None, lenient.optional_text]
+OptionalText = Annotated[str | None, field_readers.optional_text]
 """A text that nothing depends on."""
-ShownAddress = Annotated[str | None, lenient.address]
+ShownAddress = Annotated[str | None, field_readers.address]
 """Where a lineage is shown. A receipt is valid without it."""
 
 
@@ -43,7 +43,7 @@ class ReplyBody(Guarded, frozen=True):
     def read(cls, body: object) -> Self:
         """Return the reply in a JSON document. Raises Unreadable if it is not this reply."""
         if not isinstance(body, dict):
-            raise lenient.Unreadable("not an object")
+            raise field_readers.Unreadable("not an object")
         found = {}
         for each in _fields(cls):
             value = body.get(each.name)
@@ -51,7 +51,7 @@ class ReplyBody(Guarded, frozen=True):
                 (reader,) = each.type.__metadata__  # every type is annotated
                 found[each.name] = reader(value)
             elif each.required:
-                raise lenient.Unreadable(f"without {each.name}")
+                raise field_readers.Unreadable(f"without {each.name}")
         return cls(**found)
 
 
@@ -64,10 +64,10 @@ class OpenReply(ReplyBody, frozen=True):
 
     HIDDEN = ("registration_session_token",)
 
-    registration_session_id: Annotated[str, lenient.session_id]
+    registration_session_id: Annotated[str, field_readers.session_id]
     created: LenientBool = False
-    status: Annotated[str, lenient.session_status] = "active"
-    registration_session_token: Annotated[str | None, lenient.session_token] = None
+    status: Annotated[str, field_readers.session_status] = "active"
+    registration_session_token: Annotated[str | None, field_readers.session_token] = None
 
 
 class BatchReply(ReplyBody, frozen=True):
@@ -88,12 +88,12 @@ class BatchReply(ReplyBody, frozen=True):
     unchanged: OptionalCount = None
     inputs_linked: OptionalCount = None
     outputs_linked: OptionalCount = None
-    already_registered_session_hashes: Annotated[list[str], lenient.lineage_hashes] = field(default_factory=list)
+    already_registered_session_hashes: Annotated[list[str], field_readers.lineage_hashes] = field(default_factory=list)
     existing_binding_prepared: LenientBool = False
 
-    def not_accepted(self, items: int) -> list[lenient.NotAccepted]:
+    def not_accepted(self, items: int) -> list[acceptance.NotAccepted]:
         """Return which of the `items` sent were not accepted."""
-        return lenient.not_accepted(self.errors, items)
+        return acceptance.not_accepted(self.errors, items)
 
 
 class AnyReply(ReplyBody, frozen=True):
@@ -112,7 +112,7 @@ class DocumentReply(ReplyBody, frozen=True):
     @classmethod
     def read(cls, body: object) -> Self:
         if not isinstance(body, dict):
-            raise lenient.Unreadable("not an object")
+            raise field_readers.Unreadable("not an object")
         return cls({name: value for name, value in body.items() if value is not None})
 
 
@@ -153,19 +153,19 @@ class Receipt(ReplyBody, frozen=True):
     status: AsWritten = None
     canonical_version: AsWritten = None
     staged_counts: AsWritten = None
-    visibility: Annotated[str | None, lenient.visibility] = None
-    created: Annotated[bool, lenient.not_denied] = True
+    visibility: Annotated[str | None, field_readers.visibility] = None
+    created: Annotated[bool, field_readers.not_denied] = True
 
 
 class LineageReply(ReplyBody, frozen=True):
     """A published lineage: where it is shown, and as what."""
 
     url: ShownAddress = None
-    visibility: Annotated[str | None, lenient.visibility] = None
+    visibility: Annotated[str | None, field_readers.visibility] = None
 
 
 class LegacySessionReply(ReplyBody, frozen=True):
     """A lineage that accepts legacy writes. hash: absent if the server does not repeat it."""
 
-    hash: Annotated[str | None, lenient.required_claim] = None
+    hash: Annotated[str | None, field_readers.required_claim] = None
     url: ShownAddress = None

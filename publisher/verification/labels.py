@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from roar_publisher.blocking import end_if_cancelled, in_thread
 from roar_publisher.glaas.client import Authorizer, Refused, RegistryClient
-from roar_publisher.glaas.lenient import Unreadable
+from roar_publisher.glaas.field_readers import Unreadable
 from roar_publisher.glaas.protocol import ANONYMOUS_IDENTITY, API_ROOT
 from roar_publisher.glaas.replies import DocumentReply
 from roar_publisher.lineage.canonical import remote_job_uid

@@ -9,7 +9,7 @@ from msgspec import Struct
 from roar_publisher.blocking import in_thread
 from roar_publisher.glaas.client import HEALTH, Authorizer, RegistryClient
 from roar_publisher.glaas.features import Features, Health
-from roar_publisher.glaas.lenient import Unreadable
+from roar_publisher.glaas.field_readers import Unreadable
 from roar_publisher.glaas.protocol import API_ROOT
 from roar_publisher.lineage.canonical import CANONICAL_VERSION
 from roar_publisher.state.reasons import Reason

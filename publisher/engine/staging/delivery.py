@@ -7,8 +7,8 @@ from typing import Any
 from roar_publisher.engine.run import Run
 from roar_publisher.engine.staging.reply_counts import contradiction
 from roar_publisher.engine.staging.routes import UnitRoute
+from roar_publisher.glaas.acceptance import NotAccepted, errors_in, not_accepted
 from roar_publisher.glaas.client import Authorizer, Refused
-from roar_publisher.glaas.lenient import NotAccepted, errors_in, not_accepted
 from roar_publisher.glaas.replies import BatchReply
 from roar_publisher.net.documents import one_line
 from roar_publisher.state.errors import Rejected

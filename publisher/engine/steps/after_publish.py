@@ -21,8 +21,8 @@ from roar_publisher.engine.staging.routes import UnitRoute
 from roar_publisher.engine.steps.marks import Marks, mark_labels
 from roar_publisher.engine.steps.sessions import FORBIDDEN, UNAUTHORIZED
 from roar_publisher.engine.steps.stage import report_planned
+from roar_publisher.glaas.acceptance import NotAccepted
 from roar_publisher.glaas.client import Authorizer, Refused
-from roar_publisher.glaas.lenient import NotAccepted
 from roar_publisher.glaas.replies import BatchReply
 from roar_publisher.lineage.git.context import describe_missing_git
 from roar_publisher.report import Noted

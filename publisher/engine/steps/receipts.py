@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from roar_publisher.auth.identity import is_key_identity
-from roar_publisher.glaas.lenient import is_closed, number
+from roar_publisher.glaas.field_readers import is_closed, number
 from roar_publisher.glaas.protocol import ANONYMOUS_IDENTITY
 from roar_publisher.glaas.replies import Receipt
 from roar_publisher.lineage.canonical import CANONICAL_VERSION

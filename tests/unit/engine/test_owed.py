@@ -14,8 +14,8 @@ from roar_publisher.auth.choice import Decision
 from roar_publisher.engine.run import Run
 from roar_publisher.engine.staging.delivery import describe_rejected
 from roar_publisher.engine.steps import after_publish
+from roar_publisher.glaas.acceptance import NotAccepted
 from roar_publisher.glaas.features import RegistrationSessionFeatures
-from roar_publisher.glaas.lenient import NotAccepted
 from roar_publisher.report import Noted
 from roar_publisher.state.debts import Debt, DebtKind
 from roar_publisher.state.errors import Conclusion, LocalProblem

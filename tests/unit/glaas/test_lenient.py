@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from msgspec.structs import fields
 
+from roar_publisher.glaas.acceptance import NotAccepted, not_accepted
 from roar_publisher.glaas.client import Refused
 from roar_publisher.glaas.features import Health
-from roar_publisher.glaas.lenient import NotAccepted, not_accepted
 from roar_publisher.glaas.replies import (
     AccessContextReply,
     AnyReply,

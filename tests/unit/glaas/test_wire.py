@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import fields
 
 from roar_publisher.glaas.features import Health, RegistrationSessionFeatures
-from roar_publisher.glaas.lenient import Unreadable
+from roar_publisher.glaas.field_readers import Unreadable
 from roar_publisher.glaas.replies import BatchReply, LegacySessionReply, OpenReply, Receipt, ReplyBody
 
 NOTHING = RegistrationSessionFeatures()

@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import asdict
 
 from roar_publisher.glaas.features import Health
-from roar_publisher.glaas.lenient import Unreadable
+from roar_publisher.glaas.field_readers import Unreadable
 from roar_publisher.glaas.replies import BatchReply, OpenReply, Receipt, ReplyBody
 
 ALL = {

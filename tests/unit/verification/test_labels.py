@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from roar_publisher.glaas.client import ANONYMOUS
-from roar_publisher.glaas.lenient import Unreadable
+from roar_publisher.glaas.field_readers import Unreadable
 from roar_publisher.registry.lineages import readback_labels
 from roar_publisher.state.debts import Debt, DebtKind
 from roar_publisher.state.machine import Event
