@@ -38,13 +38,13 @@ class Answer(Judgement, Generic[R], frozen=True):
         """Judge a reply. hidden: what to cut out of every text in it (`credentials_to_hide`)."""
         if reply.ok and reply.cut and reply.body.startswith(b"{"):  # no other one would be smaller
             return cls(Verdict.REFUSED, f"its reply is larger than {MAX_REPLY_BYTES // 2**20} MiB", None)
-        document = document_of(reply, hidden)
+        document = _document_of(reply, hidden)
         verdict = judge_answer(reply.status, document)
         if verdict is not Verdict.ACCEPTED:
             garbled = verdict in (Verdict.GARBLED, Verdict.INTERMEDIARY)
-            return cls(verdict, NOT_OF_GLAAS if garbled else refusal_text(document, reply, hidden), document)
+            return cls(verdict, NOT_OF_GLAAS if garbled else _refusal_text(document, reply, hidden), document)
         if refuses(document):
-            return cls(Verdict.REFUSED, refusal_text(document, reply, hidden), document)
+            return cls(Verdict.REFUSED, _refusal_text(document, reply, hidden), document)
         try:
             return cls(verdict, "", document, expect.read(unwrapped(document)))
         except ValueError:
@@ -54,14 +54,14 @@ class Answer(Judgement, Generic[R], frozen=True):
 NOT_OF_GLAAS = "an answer that does not come from GLaaS"
 
 
-def document_of(reply: Reply, hidden: Collection[str]) -> Any:
+def _document_of(reply: Reply, hidden: Collection[str]) -> Any:
     """Return the JSON of a reply, `{}` for a success without content, or None if it is not JSON."""
     if reply.status in NO_CONTENT or reply.body.strip() == b"null":
         return {}
     return parse(reply.body, hidden)
 
 
-def refusal_text(document: object, reply: Reply, hidden: Collection[str]) -> str:
+def _refusal_text(document: object, reply: Reply, hidden: Collection[str]) -> str:
     """Return the text of a reply that is not accepted, with the id under which the registry has logged the request.
 
     hidden: what no text may contain.

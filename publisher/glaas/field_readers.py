@@ -43,19 +43,19 @@ def unchanged(value: object) -> object:
     return value
 
 
-def as_text(value: object) -> object:
+def _as_text(value: object) -> object:
     """Return a number as text; anything else unchanged."""
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 def session_id(value: object) -> str:
     """Return the id of a session, which goes into paths. Raises Unreadable if it contains anything else."""
-    return _matched(SESSION_ID, as_text(value))
+    return _matched(SESSION_ID, _as_text(value))
 
 
 def session_token(value: object) -> str:
     """Return the token of a session, which goes into a header; it may be empty. Raises Unreadable like `session_id`."""
-    return _matched(SESSION_TOKEN, as_text(value))
+    return _matched(SESSION_TOKEN, _as_text(value))
 
 
 def _matched(pattern: re.Pattern[str], value: object) -> str:
@@ -71,7 +71,7 @@ def address(value: object) -> str | None:
 
 def optional_text(value: object) -> str | None:
     """Return a text that nothing depends on, stripped, or None."""
-    text = as_text(value)
+    text = _as_text(value)
     return text.strip() or None if isinstance(text, str) else None
 
 
@@ -101,14 +101,14 @@ def lineage_hash(value: object) -> object:
     return value.strip().lower().removeprefix("sha256:") if isinstance(value, str) else value
 
 
-def claimed_hash(value: object) -> object:
+def _claimed_hash(value: object) -> object:
     """Return the text in the place of a hash, valid or not, bounded. It can be compared and shown."""
     return str(lineage_hash(value))[:LONGEST_CLAIM] if isinstance(value, str) else value
 
 
 def required_claim(value: object) -> str:
-    """Return the text in the place of a hash like `claimed_hash`. Raises Unreadable if there is no text."""
-    claim = claimed_hash(value)
+    """Return the text in the place of a hash like `_claimed_hash`. Raises Unreadable if there is no text."""
+    claim = _claimed_hash(value)
     if not isinstance(claim, str):
         raise Unreadable("not a text")
     return claim
@@ -134,7 +134,7 @@ def lineage_hashes(value: object) -> list[str]:
         value = [value] if _hash_in(value) else list(value.values())
     entries = value if isinstance(value, list) else [value]
     hashes = (_hash_in(entry) if isinstance(entry, dict) else entry for entry in entries)
-    return [str(claimed_hash(found))[:LONGEST_CLAIM] for found in hashes if found]
+    return [str(_claimed_hash(found))[:LONGEST_CLAIM] for found in hashes if found]
 
 
 def _hash_in(value: dict[str, object]) -> object:

@@ -61,7 +61,7 @@ class Slot(Struct):
         self.kind, self.seconds = kind, seconds
 
 
-class Latencies:
+class _Latencies:
     """How long requests take that do not wait for others: the reference for those that run together."""
 
     def __init__(self) -> None:
@@ -100,7 +100,7 @@ class AdaptiveLimit:
         self._round = 0  # incremented by each reduction
         self._doubling = True  # until the first reduction
         self._untried = True  # until several requests were sent together
-        self._latencies = Latencies()
+        self._latencies = _Latencies()
         self._stretches: list[float] = []  # of this round's requests that are not judged yet
         self._waiting: deque[anyio.Event] = deque()
 

@@ -66,12 +66,12 @@ async def describe_oversized_item(run: Run, unit: Unit) -> str:
     """Describe the only item of a unit and its size, for a registry that finds it too large."""
 
     def describe(journal: Journal) -> str:
-        return f"{describe_item(journal, unit, json.loads(unit.body)[0])}: {len(unit.body):,} bytes"
+        return f"{_describe_item(journal, unit, json.loads(unit.body)[0])}: {len(unit.body):,} bytes"
 
     return await run.journal.call(describe)
 
 
-def describe_item(journal: Journal, unit: Unit, item: Item) -> str:
+def _describe_item(journal: Journal, unit: Unit, item: Item) -> str:
     """Describe an item for the user: a step by its command, a file by the step that used it.
 
     Searches the plan for what the item itself does not contain. Blocking.
@@ -91,7 +91,7 @@ def describe_item(journal: Journal, unit: Unit, item: Item) -> str:
 
 def _describe_rejected_item(journal: Journal, unit: Unit, item: Item | None, entry: NotAccepted) -> str:
     why = one_line(entry.why)
-    what = describe_item(journal, unit, item) if item is not None else one_line(entry.name)
+    what = _describe_item(journal, unit, item) if item is not None else one_line(entry.name)
     return ": ".join(filter(None, [what, why]))
 
 

@@ -72,7 +72,7 @@ def check_published_hash(claimed: str, plan: Plan, progress: Progress) -> str:
     hash differs if it was redacted by other rules. Raises Rejected if `claimed` is not a hash, and if it is another
     hash although nothing was redacted.
     """
-    expected = sent_hash(plan, progress)
+    expected = _sent_hash(plan, progress)
     if not HASH.fullmatch(claimed):
         raise mismatch((f"it reports every job as published as {_shown(claimed)}, which is not a hash",))
     if expected is None or claimed in plan.published.values():
@@ -82,7 +82,7 @@ def check_published_hash(claimed: str, plan: Plan, progress: Progress) -> str:
     return f"these jobs were published before with other redactions, as {claimed}; this lineage would be {expected}"
 
 
-def sent_hash(plan: Plan, progress: Progress) -> str | None:
+def _sent_hash(plan: Plan, progress: Progress) -> str | None:
     """Return the hash that follows from what is sent, or None if it is unknown.
 
     It depends on the registry's name for the publisher, which is unknown for a key whose owner was not requested.
@@ -136,7 +136,7 @@ def _count_faults(receipt: Receipt, plan: Plan) -> list[str]:
 
 def _hash_difference(found: str, plan: Plan, progress: Progress) -> tuple[str, str]:
     """Return a fault and a note, of which at most one is not empty."""
-    expected = sent_hash(plan, progress)
+    expected = _sent_hash(plan, progress)
     if expected in (None, found):
         return "", ""
     others = [name for name, published in plan.published.items() if published == found]
