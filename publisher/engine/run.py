@@ -26,7 +26,7 @@ PATIENCE_SECONDS = 300.0
 """How long a foreground publish waits for an unreachable server before it stops and leaves the rest to `--resume`."""
 
 # Keys of `Progress.capabilities`. PROBE writes these, among them the fields of `RegistrationSessionFeatures`, by their
-# names. `steps.missing` adds one for each endpoint that the registry turns out to lack.
+# names. `steps.not_found` adds one for each endpoint that the registry turns out to lack.
 ANONYMOUS_SESSIONS = "anonymous_public"
 """Whether the registry opens sessions without a credential."""
 SERVER_HASH = "finalize_server_authoritative_hash"

@@ -11,7 +11,7 @@ from roar_publisher.engine.staging.routes import LegacyRoute
 from roar_publisher.engine.steps.after_publish import PublishedLineage, finish
 from roar_publisher.engine.steps.auth_select import check_identity
 from roar_publisher.engine.steps.marks import Marks
-from roar_publisher.engine.steps.missing import Endpoints
+from roar_publisher.engine.steps.not_found import Endpoints
 from roar_publisher.engine.steps.object_storage import recheck_objects, store_objects
 from roar_publisher.engine.steps.receipts import mismatch, page_url
 from roar_publisher.engine.steps.sessions import CONFLICT, FORBIDDEN, LINEAGES, UNAUTHORIZED, provisional_hash

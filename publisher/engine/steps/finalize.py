@@ -9,7 +9,7 @@ from roar_publisher.auth.choice import Decision
 from roar_publisher.engine.run import EXPECTED_COUNTS, Outcome, Run
 from roar_publisher.engine.steps.after_publish import PublishedLineage, finish, import_receipt_file
 from roar_publisher.engine.steps.marks import Marks
-from roar_publisher.engine.steps.missing import session_event
+from roar_publisher.engine.steps.not_found import session_event
 from roar_publisher.engine.steps.object_storage import recheck_objects
 from roar_publisher.engine.steps.receipts import compare_receipt, mismatch, page_url, shortened
 from roar_publisher.engine.steps.sessions import (

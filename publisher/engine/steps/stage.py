@@ -8,7 +8,7 @@ from roar_publisher.engine.run import LINKS_IN_BULK, Outcome, Run
 from roar_publisher.engine.staging.delivery import deliver_unit
 from roar_publisher.engine.staging.pipeline import Pipeline
 from roar_publisher.engine.staging.routes import UnitRoute
-from roar_publisher.engine.steps.missing import OPTIONAL, Endpoints, session_event, session_exists
+from roar_publisher.engine.steps.not_found import OPTIONAL, Endpoints, session_event, session_exists
 from roar_publisher.engine.steps.object_storage import store_objects
 from roar_publisher.engine.steps.open import request_session
 from roar_publisher.engine.steps.receipts import check_published_hash

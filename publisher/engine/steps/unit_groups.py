@@ -12,7 +12,7 @@ from roar_publisher.engine.staging.delivery import ABOUT_ITEMS
 from roar_publisher.engine.staging.pipeline import Take, Taken
 from roar_publisher.engine.staging.reply_counts import contradiction, links_contradiction
 from roar_publisher.engine.staging.routes import TOO_LARGE, UnitRoute, merged
-from roar_publisher.engine.steps.missing import LINKS_BATCH, OPTIONAL, Endpoints
+from roar_publisher.engine.steps.not_found import LINKS_BATCH, OPTIONAL, Endpoints
 from roar_publisher.glaas.client import Authorizer, Refused
 from roar_publisher.glaas.replies import BatchReply
 from roar_publisher.lineage.batches import MAX_UNIT_BYTES

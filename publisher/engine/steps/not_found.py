@@ -1,4 +1,4 @@
-"""Handles a 404 inside a session: the session is gone, or the registry lacks the endpoint (protocol.md §4).
+"""What a 404 means during a publish: the session is gone, or the registry lacks the endpoint (protocol.md §4).
 
 Asking for the session by its own id distinguishes the two. A registry may lack the endpoints for artifacts and for
 datasets. Their data is then sent with the links. If it has lost the endpoint for the links of several jobs, the links
