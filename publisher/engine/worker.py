@@ -56,6 +56,7 @@ async def work(
     ):
         await journal.start()
         progress = await journal.progress()
+        probed = progress.state is not State.PROBE  # an earlier process has found a registry there
         client = RegistryClient(
             connection,
             patience=resources.patience,
@@ -63,9 +64,9 @@ async def work(
             clock=clock,
             report=waits.report,
             stop=stop,
-            recognised=progress.state is not State.PROBE,
+            recognised=probed,
         )
-        if progress.state is not State.PROBE:
+        if probed:
             _recall(progress, keyring, client)
         run = Run(
             plan=plan,

@@ -102,7 +102,7 @@ class LegacyRoute:
                 return f"{API_ROOT}/labels/sync", wrapped("labels", self._with_hash(unit))
 
     def links_request(self, units: Sequence[Unit]) -> tuple[str, bytes]:
-        return f"{self._base}/links/batch", _links_of_jobs(units, str)
+        return f"{self._base}/links/batch", _links_of_jobs(units, str)  # local uids, as they are
 
     def _with_hash(self, unit: Unit) -> bytes:
         return dump([{"session_hash": self._hash} | item for item in json.loads(unit.body)])

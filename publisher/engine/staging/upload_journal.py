@@ -32,6 +32,7 @@ class UploadRecord(Struct, frozen=True):
 
     @property
     def known(self) -> bool:
+        """Whether the store has an upload, or may have one whose name is not known."""
         return self.upload is not None or self.requested_at is not None
 
 

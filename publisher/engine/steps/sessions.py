@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+from functools import partial
 
 from roar_publisher.auth.choice import Decision
 from roar_publisher.auth.rejection import explain_rejection
@@ -65,7 +66,7 @@ def staged_route(run: Run, progress: Progress, *, lineage_hash: str | None = Non
     provisional = provisional_hash(run, progress)
     return StagedRoute(
         progress.remote_session or "",
-        lambda local_uid: remote_job_uid(provisional, local_uid),
+        partial(remote_job_uid, provisional),
         lineage_hash=lineage_hash,
         labels_in_session=not progress.published_elsewhere or progress.binding_prepared,
     )
