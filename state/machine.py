@@ -72,7 +72,7 @@ CLEARS_ACKNOWLEDGEMENTS = frozenset({Event.SESSION_LOST, Event.COUNTS_DIFFER})
 """Events after which no unit counts as received."""
 
 MAX_RECOUNTS = 1
-"""How often a publish stages everything again because the server's counts differ."""
+"""How often a publish stages everything again because the registry's counts differ."""
 
 
 class Transition(Struct, frozen=True):

@@ -47,7 +47,7 @@ class Unit(Struct, frozen=True):
     """One request's worth of items.
 
     seq: position in the plan, from 1. Nodes come before links, links before labels.
-    part: 0 as planned. A unit that the server finds too large is split into parts of the same seq.
+    part: 0 as planned. A unit that the registry finds too large is split into parts of the same seq.
     job_uid: the *local* uid of the job that links belong to, else None.
     items: how many items the body holds.
     after: every node unit with `seq <= after` must be acknowledged before this one is sent (0: nothing to wait for).
@@ -87,7 +87,7 @@ class Units:
             )
 
     def acknowledge(self, units: Sequence[tuple[int, int]]) -> None:
-        """Mark units, given as (seq, part), as received by the server, in one transaction."""
+        """Mark units, given as (seq, part), as received by the registry, in one transaction."""
         with self._file.transaction():
             self._file.db.executemany("UPDATE units SET acked = 1 WHERE seq = ? AND part = ?", units)
 
@@ -97,7 +97,7 @@ class Units:
             self._file.db.execute("UPDATE units SET acked = 0 WHERE acked = 1")
 
     def split(self, whole: Unit, halves: tuple[Unit, Unit]) -> tuple[Unit, Unit]:
-        """Replace a unit that the server found too large by two, and return them with their part numbers."""
+        """Replace a unit that the registry found too large by two, and return them with their part numbers."""
         with self._file.transaction():
             connection = self._file.db
             row = connection.execute("SELECT max(part) FROM units WHERE seq = ?", [whole.seq]).fetchone()

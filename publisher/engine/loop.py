@@ -64,7 +64,7 @@ STEPS: dict[State, Step] = {
 GRACE_SECONDS = 5.0
 """Maximum time for requests in flight after the process was asked to stop."""
 MAX_SETBACKS = 3
-"""How often the server may lose the session or reject the credential in one run before the engine gives up."""
+"""How often the registry may lose the session or reject the credential in one run before the engine gives up."""
 SETBACKS = frozenset({Event.SESSION_LOST, Event.CREDENTIAL_REJECTED})
 
 

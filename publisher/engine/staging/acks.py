@@ -1,7 +1,7 @@
 """Grouped acknowledgements: each group is committed some tens of milliseconds after its first unit.
 
 A commit costs a disk flush, so one commit per reply would be the slowest part of a publish. A crash loses at most the
-open group. Its units are sent again, and the server accepts them as it did the first time.
+open group. Its units are sent again, and the registry accepts them as it did the first time.
 """
 
 from collections.abc import Awaitable, Callable, Sequence

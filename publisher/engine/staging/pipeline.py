@@ -1,4 +1,4 @@
-"""Sends every unacknowledged unit as soon as it is ready, as many at once as the server accepts.
+"""Sends every unacknowledged unit as soon as it is ready, as many at once as the registry accepts.
 
 One task hands out the units, one task per request delivers what it carries, and one task commits the acknowledgements.
 A request carries one unit, or a group of them if the registry can take one (`steps.unit_groups`). The window, the
@@ -39,7 +39,7 @@ Taken = tuple[list[Unit], list[Unit]]
 
 
 class NotTaken(Exception):
-    """The server does not take all of a unit. It stays unacknowledged, so that a later drain meets the same answer."""
+    """The registry does not take all of a unit. It stays unacknowledged, so a later drain meets the same answer."""
 
 
 class Groups(Protocol):
@@ -57,8 +57,8 @@ class Groups(Protocol):
 class Pipeline:
     """Sends the units of some kinds. Use one instance per drain.
 
-    deliver: sends one unit and returns when the server has it, or raises NotTaken. It is called again for a unit whose
-    reply was lost.
+    deliver: sends one unit and returns when the registry has it, or raises NotTaken. It is called again for a unit
+    whose reply was lost.
     groups: sends several units together; None if each is sent alone.
     """
 
@@ -72,7 +72,7 @@ class Pipeline:
         self._in_flight = 0  # requests; written by the event loop's tasks, between awaits
         self._bytes_in_flight = 0
         self._changed = anyio.Event()  # set after an acknowledgement or a stop
-        self._too_large: int | None = None  # the size of the smallest body that the server found too large
+        self._too_large: int | None = None  # the size of the smallest body that the registry found too large
 
     async def drain(self) -> None:
         """Return when every unit is durably acknowledged, or was not taken.
@@ -145,7 +145,7 @@ class Pipeline:
             self._changed.set()
 
     async def _deliver_fitting(self, unit: Unit) -> None:
-        """Deliver a unit. Split it in halves, repeatedly, while the server finds it too large."""
+        """Deliver a unit. Split it in halves, repeatedly, while the registry finds it too large."""
         if self._too_large is None or len(unit.body) < self._too_large or unit.items == 1:
             try:
                 await self._deliver(unit)

@@ -1,7 +1,7 @@
-"""FALLBACK: the legacy path of an older server, with the same units and the same journal (protocol.md §4).
+"""FALLBACK: the legacy path of an older registry, with the same units and the same journal (protocol.md §4).
 
 Every write is visible at once, under the hash that the client computed, and nothing is finalized. A signed-in user's
-credential signs each write: a server that knows the credential records whose the lineage is.
+credential signs each write: a registry that knows the credential records whose the lineage is.
 """
 
 from roar_publisher.auth.choice import Decision

@@ -67,7 +67,7 @@ async def _finalize(run: Run, progress: Progress, marks: Marks) -> Outcome:
         except Refused as refusal:
             outcome = await _finalize_event(run, progress, refusal)
             if outcome is None:
-                _explain_old_server(refusal, progress)
+                _explain_old_registry(refusal, progress)
                 raise
             return outcome
         lineage_hash, url = await _judged(run, progress, receipt)
@@ -213,8 +213,8 @@ def _is_about_counts(refusal: Refused) -> bool:
     return "staged_counts" in refusal.body or len(set(COUNTS_WORDS.findall(refusal.what.lower()))) > 1
 
 
-def _explain_old_server(refusal: Refused, progress: Progress) -> None:
-    """Name the two remedies if an older server does not know `owner_resolution` (protocol.md §5)."""
+def _explain_old_registry(refusal: Refused, progress: Progress) -> None:
+    """Name the two remedies if an older registry does not know `owner_resolution` (protocol.md §5)."""
     asked = (progress.scope_request or {}).get("owner_resolution")
     if asked and any(word in refusal.what for word in ("owner_resolution", "scope_request")):
         refusal.next_step = "roar scope use <owner>/<project>, or publish with --public"

@@ -48,7 +48,7 @@ class Marks:
             await self._collect()
 
     async def write(self, lineage_hash: str) -> None:
-        """Mark what was published under this hash of the server. Safe to repeat. Raises LocalProblem."""
+        """Mark what was published under this hash of the registry. Safe to repeat. Raises LocalProblem."""
         marks = await self._collect()
         await self._run.resources.run_blocking(
             marks.mark_published,

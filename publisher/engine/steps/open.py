@@ -22,7 +22,7 @@ from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Progress
 
 NO_ENDPOINT = frozenset({404, 405, 501})
-"""Statuses with which an older server answers the request for a session."""
+"""Statuses with which an older registry answers the request for a session."""
 
 
 async def open_session(run: Run, progress: Progress) -> Outcome:

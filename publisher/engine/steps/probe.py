@@ -19,13 +19,13 @@ from roar_publisher.state.machine import Event
 from roar_publisher.state.record import Progress
 
 NO_HEALTH = frozenset({401, 403, 404, 405})
-"""Statuses with which an older server answers `GET /health` (protocol.md §2). It has none of the newer features."""
+"""Statuses with which an older registry answers `GET /health` (protocol.md §2). It has none of the newer features."""
 
 
 async def probe(run: Run, _: Progress) -> Outcome:
-    """Request the server's health. What it does not advertise, it does not support (protocol.md §4).
+    """Request the registry's health. What it does not advertise, it does not support (protocol.md §4).
 
-    Raises Transient if the server is unreachable or if something else answers: treated as an older registry, any web
+    Raises Transient if the registry is unreachable or if something else answers: treated as an older registry, any web
     server would receive the lineage. Safe to repeat.
     """
     try:
