@@ -23,12 +23,12 @@ class Entered(Struct, frozen=True):
 class Planned(Struct, frozen=True):
     """The work of a run: items per kind in total, and those acknowledged already.
 
-    requests: how many requests the remaining items take, per kind.
+    units: how many units hold the remaining items, per kind. One request may send several.
     """
 
     total: dict[Kind, int]
     acknowledged: dict[Kind, int]
-    requests: dict[Kind, int] = field(default_factory=dict)
+    units: dict[Kind, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, counts: Mapping[Kind, Tally]) -> "Planned":
@@ -41,12 +41,11 @@ class Planned(Struct, frozen=True):
 
 
 class Advanced(Struct, frozen=True):
-    """Items that the server has just acknowledged, and the requests that they took."""
+    """Items that the registry has just acknowledged, and how many units they were."""
 
     kind: Kind
     items: int
-    bytes: int
-    requests: int = 1
+    units: int = 1
 
 
 class ObjectsPlanned(Struct, frozen=True):

@@ -73,11 +73,11 @@ class ChangeReporter:
     def _report_sent(self, before: CountedStatus, status: CountedStatus) -> None:
         known = _sent_in(before)
         for kind, tally in _sent_in(status).items():
-            items, requests = tally.acked_items, tally.acked_units
+            items, units = tally.acked_items, tally.acked_units
             if kind in known:
-                items, requests = items - known[kind].acked_items, requests - known[kind].acked_units
+                items, units = items - known[kind].acked_items, units - known[kind].acked_units
             if items:
-                self._report(Advanced(kind, items, 0, requests))
+                self._report(Advanced(kind, items, units))
 
     def _report_wait(self, status: CountedStatus) -> None:
         """Report what is waited for, once, and again if it takes longer."""

@@ -34,7 +34,7 @@ SORTS = {
     Kind.OUTPUTS: LINKS,
     Kind.LABELS: LABELS,
 }
-"""Requests of the same sort take about the same time."""
+"""Units of the same sort take about the same time."""
 BYTES_OF_A_REQUEST = 256 * 1024
 """The overhead of a file, expressed as the number of bytes that take about as long."""
 SETTLED_SECONDS = 1.0
@@ -85,7 +85,7 @@ class Meter:
             case Planned():
                 self._restart(now, sum(report.acknowledged.values()), sum(report.total.values()), _by_sort(report))
             case Advanced():
-                self._advance(now, report.items, SORTS[report.kind], report.requests)
+                self._advance(now, report.items, SORTS[report.kind], report.units)
             case Waiting():
                 self._delay = Delay(report.reason, now + report.seconds)
             case Retrying():
@@ -142,7 +142,7 @@ class Meter:
 
 
 def _by_sort(planned: Planned) -> Counter[str]:
-    requests = Counter[str]()
-    for kind, number in planned.requests.items():
-        requests[SORTS[kind]] += number
-    return requests
+    units = Counter[str]()
+    for kind, number in planned.units.items():
+        units[SORTS[kind]] += number
+    return units

@@ -171,7 +171,7 @@ class Pipeline:
         self._acks.add((unit.seq, unit.part))
         self._watermark.acknowledged(unit)
         self._changed.set()
-        self._run.report(Advanced(unit.kind, unit.items, len(unit.body)))
+        self._run.report(Advanced(unit.kind, unit.items))
 
     async def _watch_for_stop(self) -> None:
         await self._run.stop.wait()

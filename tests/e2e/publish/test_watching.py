@@ -123,7 +123,7 @@ def test_earlier_acknowledgements_are_not_progress(watched: Watched) -> None:
     assert planned.total[Kind.JOBS] == 4
     assert planned.acknowledged[Kind.JOBS] == first.items
     assert Kind.LABELS not in planned.total
-    assert [report for report in reports if isinstance(report, Advanced)] == [Advanced(Kind.JOBS, second.items, 0)]
+    assert [report for report in reports if isinstance(report, Advanced)] == [Advanced(Kind.JOBS, second.items)]
 
 
 def test_a_lost_session_starts_again(watched: Watched) -> None:

@@ -40,7 +40,7 @@ def test_what_earlier_runs_sent_counts_as_done_but_not_as_speed(seconds: HandClo
     assert (meter.done, meter.total, meter.rate) == (1_000, 4_000, None)
     for _ in range(2):
         seconds.sleep(1)
-        meter.take(Advanced(Kind.INPUTS, 500, 9_000))
+        meter.take(Advanced(Kind.INPUTS, 500))
     assert (meter.done, meter.rate) == (2_000, 500.0)
 
 
@@ -49,7 +49,7 @@ def test_the_time_that_is_left_is_told_once_it_is_known(seconds: HandClock) -> N
     meter = Meter(seconds)
     meter.take(STAGED)
     seconds.sleep(1)
-    meter.take(Advanced(Kind.INPUTS, 500, 1, 50))
+    meter.take(Advanced(Kind.INPUTS, 500, 50))
     assert meter.seconds_left is None
 
 
@@ -58,7 +58,7 @@ def test_the_rate_is_that_of_the_last_seconds(seconds: HandClock) -> None:
     meter.take(STAGED)
     for items in [1] * 20 + [100] * 20:
         seconds.sleep(1)
-        meter.take(Advanced(Kind.INPUTS, items, 1))
+        meter.take(Advanced(Kind.INPUTS, items))
     assert meter.rate == pytest.approx(100.0)
 
 
@@ -68,7 +68,7 @@ def test_a_delay_counts_down_and_ends_when_something_moves(seconds: HandClock) -
     meter.take(Waiting(Reason.OFFLINE, 4.0))
     seconds.sleep(1)
     delays = [meter.delay]
-    meter.take(Advanced(Kind.INPUTS, 1, 1))
+    meter.take(Advanced(Kind.INPUTS, 1))
     delays.append(meter.delay)
     meter.take(Retrying("HTTP 500", 1, 2.0))
     seconds.sleep(2)
@@ -95,7 +95,7 @@ def _lines(display: Display, seconds: HandClock) -> None:
     display.report(STAGED)
     for _ in range(25):
         seconds.sleep(1)
-        display.report(Advanced(Kind.INPUTS, 100, 1, 10))
+        display.report(Advanced(Kind.INPUTS, 100, 10))
         display.tick()
     display.report(Waiting(Reason.THROTTLED, 30.0))
     seconds.sleep(6)
@@ -166,7 +166,7 @@ def test_json_progress_comes_once_a_second_and_with_the_last_count(seconds: Hand
     display.report(STAGED)
     for _ in range(24):
         seconds.sleep(0.125)
-        display.report(Advanced(Kind.INPUTS, 125, 1))
+        display.report(Advanced(Kind.INPUTS, 125))
     display.report(Waiting(Reason.OFFLINE, 1.23456))
     display.report(Retrying("HTTP 500", 1, 0.5))
     display.report(Noted("by the way"))
@@ -189,7 +189,7 @@ def test_json_progress_ends_a_phase_with_what_was_done(seconds: HandClock) -> No
     display.report(Entered(State.STAGE, Event.OPENED))
     display.report(STAGED)
     seconds.sleep(0.5)
-    display.report(Advanced(Kind.INPUTS, 3_000, 1))
+    display.report(Advanced(Kind.INPUTS, 3_000))
     display.report(Entered(State.FINALIZE, Event.STAGED))
     events = [json.loads(line) for line in out.getvalue().splitlines()]
     assert events[-2] == _progress(4_000, None, None)
@@ -214,7 +214,7 @@ def _busy(seconds: HandClock) -> Meter:
     meter.take(STAGED)
     for _ in range(100):
         seconds.sleep(0.1)
-        meter.take(Advanced(Kind.INPUTS, 10, 1))
+        meter.take(Advanced(Kind.INPUTS, 10))
     return meter
 
 

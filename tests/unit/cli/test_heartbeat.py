@@ -120,7 +120,7 @@ async def ticking(events: Events, work: Callable[[], Awaitable[None]]) -> None:
         ([Retrying("HTTP 500", 2, 15.0)], {"event": "waiting", "reason": "retrying", "seconds": 10.0}),
         ([Waiting(Reason.OFFLINE, 1.0), Entered(State.PROBE, None)], {"event": "waiting", "reason": "working"}),
         ([Planned({Kind.JOBS: 9}, {Kind.JOBS: 1})], {"event": "progress", "done": 1, "total": 9}),
-        ([Planned({Kind.JOBS: 9}, {Kind.JOBS: 1}), Advanced(Kind.JOBS, 2, 1)], {"event": "progress", "done": 3}),
+        ([Planned({Kind.JOBS: 9}, {Kind.JOBS: 1}), Advanced(Kind.JOBS, 2)], {"event": "progress", "done": 3}),
         ([Planned({Kind.JOBS: 9}, {Kind.JOBS: 1}), Waiting(Reason.NO_ANSWER, 15.0)], {"reason": "no answer"}),
         ([Entered(State.STAGE, Event.OPENED)], {"event": "waiting", "reason": "working"}),
     ],

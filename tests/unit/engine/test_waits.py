@@ -42,7 +42,7 @@ def noted(*reports: Report, pause: float = 2 * DEBOUNCE_SECONDS) -> list[str]:
 
 @pytest.mark.parametrize(
     "progress",
-    [Entered(State.STAGE, None), Advanced(Kind.JOBS, 1, 10), ObjectStored("key", 1, sent=True), Sent("key", 1)],
+    [Entered(State.STAGE, None), Advanced(Kind.JOBS, 1), ObjectStored("key", 1, sent=True), Sent("key", 1)],
     ids=lambda report: type(report).__name__,
 )
 def test_a_wait_ends_with_the_next_progress(progress: Report) -> None:
