@@ -49,7 +49,6 @@ def _final(text: str) -> Meaning:
 
 MEANINGS: Mapping[Reason, Meaning] = {
     Reason.QUEUED: _resumable(Turn.DAEMON, "left to the daemon, not started yet"),
-    Reason.RUNNING: _resumable(Turn.NONE, "in progress"),
     Reason.PUBLISHED: Meaning(Turn.NONE, "published", Conclusion.PUBLISHED),
     Reason.OWED: Meaning(Turn.DAEMON, "published, but work that follows is not finished", Conclusion.PUBLISHED),
     Reason.OWNED: Meaning(Turn.NONE, "another process works on it", Conclusion.OWNED),
@@ -117,7 +116,6 @@ MEANINGS: Mapping[Reason, Meaning] = {
     Reason.STORED_OBJECT_DIFFERS: _final("the object store holds other content than was sent"),
     Reason.FAILED: _final("it cannot be published"),
     Reason.NO_PLAN: _final("planning was never finished; nothing was sent"),
-    Reason.OUTPUT: _final("stdout cannot be written"),
     Reason.NO_PROJECT: _final("this folder is not in a roar project"),
     Reason.NO_SESSION: _final("no roar session is active"),
     Reason.NOTHING_TO_PUBLISH: _final("the session has nothing to publish"),

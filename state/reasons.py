@@ -12,7 +12,6 @@ class Reason(StrEnum):
 
     # no obstacle
     QUEUED = "queued"
-    RUNNING = "running"
     PUBLISHED = "published"
     OWNED = "owned"
     OWED = "owed"
@@ -80,7 +79,6 @@ class Reason(StrEnum):
     FAILED = "failed"
     NO_PLAN = "no plan"
     # codes that only end a command
-    OUTPUT = "output"
     NO_PROJECT = "no project"
     NO_SESSION = "no session"
     NOTHING_TO_PUBLISH = "nothing to publish"
