@@ -129,9 +129,8 @@ class Journal(JournalFile):
         row = {"at": changes["updated_at"], "event": event.value, "source": before.state.value, "target": target.value}
         self.insert("events", _to_row(row | {"detail": changes["detail"]}))
 
-    @property
-    def opened(self) -> bool:
-        """Whether a registry may hold any data of this publish.
+    def may_be_at_registry(self) -> bool:
+        """Return whether a registry may hold any data of this publish.
 
         This is so after a session was opened, and on the legacy path unless the registry refused the very first write.
         """
@@ -149,7 +148,7 @@ class Journal(JournalFile):
         """
         with self.transaction():
             before = self.plan()
-            if self.opened:
+            if self.may_be_at_registry():
                 raise UsageProblem(
                     f"publish {before.id} has started at {before.registry}, and cannot be continued at {registry}",
                     kept="What that registry acknowledged is kept.",

@@ -48,6 +48,6 @@ def _standing(paths: PublishPaths) -> tuple[str, bool]:
     try:
         with Journal(paths.journal, read_only=True) as journal:
             progress = journal.progress()
-            return progress.url or progress.hash or "", not journal.opened
+            return progress.url or progress.hash or "", not journal.may_be_at_registry()
     except PublisherError:
         return "", False
