@@ -68,7 +68,7 @@ class Resources(Struct, frozen=True, kw_only=True):
     """The connections, time and threads of one publish. The defaults are real and its own; tests inject others.
 
     connection: to the registry, if this process's publishes share one. budget: the upload limits that they share.
-    early_health: the request for the registry's health, if it was sent during the planning.
+    early_health: the request for the health of the plan's registry, if it was sent during the planning.
     transport: sends HTTP requests; None for the network. patience: seconds to wait for an unreachable server.
     clock: Unix seconds. rng: the jitter of waits. run_blocking: runs calls of the journal and the private files, one at
     a time.

@@ -27,7 +27,6 @@ class EarlyRequest:
     """A request that is under way, or over. clock: monotonic seconds."""
 
     def __init__(self, exchange: Exchange, reply: Future[tuple[Reply, float]], clock: Clock) -> None:
-        self.registry = exchange.registry
         self._exchange = exchange
         self._reply = reply
         self._clock = clock
