@@ -19,8 +19,8 @@ from roar_publisher.engine.staging.pipeline import NotTaken, Pipeline
 from roar_publisher.engine.staging.reply_counts import contradiction, unaccounted_labels
 from roar_publisher.engine.staging.routes import UnitRoute
 from roar_publisher.engine.steps.marks import Marks, mark_labels
+from roar_publisher.engine.steps.sending import report_planned
 from roar_publisher.engine.steps.sessions import FORBIDDEN, UNAUTHORIZED
-from roar_publisher.engine.steps.stage import report_planned
 from roar_publisher.glaas.acceptance import NotAccepted
 from roar_publisher.glaas.client import Authorizer, Refused
 from roar_publisher.glaas.replies import BatchReply

@@ -14,8 +14,8 @@ from roar_publisher.engine.steps.marks import Marks
 from roar_publisher.engine.steps.not_found import Endpoints
 from roar_publisher.engine.steps.object_storage import recheck_objects, store_objects
 from roar_publisher.engine.steps.receipts import mismatch, page_url
+from roar_publisher.engine.steps.sending import BEFORE_LABELS, deliver_if_supported, report_planned
 from roar_publisher.engine.steps.sessions import CONFLICT, FORBIDDEN, LINEAGES, UNAUTHORIZED, provisional_hash
-from roar_publisher.engine.steps.stage import BEFORE_LABELS, deliver_if_supported, report_planned
 from roar_publisher.engine.steps.unit_groups import UnitGroups
 from roar_publisher.glaas.client import ANONYMOUS, Authorizer, Refused
 from roar_publisher.glaas.replies import LegacySessionReply

@@ -5,26 +5,22 @@ from contextlib import suppress
 import anyio
 
 from roar_publisher.engine.run import LINKS_IN_BULK, Outcome, Run
-from roar_publisher.engine.staging.delivery import deliver_unit
 from roar_publisher.engine.staging.pipeline import Pipeline
-from roar_publisher.engine.staging.routes import UnitRoute
-from roar_publisher.engine.steps.not_found import OPTIONAL, Endpoints, session_event, session_exists
+from roar_publisher.engine.steps.not_found import Endpoints, session_event, session_exists
 from roar_publisher.engine.steps.object_storage import store_objects
 from roar_publisher.engine.steps.open import request_session
 from roar_publisher.engine.steps.receipts import check_published_hash
+from roar_publisher.engine.steps.sending import BEFORE_LABELS, deliver_if_supported, report_planned
 from roar_publisher.engine.steps.sessions import CONFLICT, session_authorizer, staged_route
 from roar_publisher.engine.steps.unit_groups import UnitGroups
-from roar_publisher.glaas.client import Authorizer, Refused
+from roar_publisher.glaas.client import Refused
 from roar_publisher.glaas.replies import BatchReply
-from roar_publisher.report import Noted, Planned
+from roar_publisher.report import Noted
 from roar_publisher.state.errors import Rejected, Transient
 from roar_publisher.state.machine import Event
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Progress
 from roar_publisher.state.units import Kind, Unit
-
-BEFORE_LABELS = (Kind.COMPOSITE, Kind.JOBS, Kind.ARTIFACTS, Kind.INPUTS, Kind.OUTPUTS)
-"""The kinds that are sent before finalize."""
 
 
 class _PublishedElsewhere(Exception):
@@ -101,26 +97,6 @@ async def _conflict(run: Run, progress: Progress, refusal: Refused) -> Outcome:
         if (await request_session(run, progress)).status == "closed":
             return Outcome(Event.ALREADY_PUBLISHED, {"detail": refusal.what})
     raise Transient(refusal.what, reason=Reason.SERVER_FAILING) from refusal
-
-
-async def deliver_if_supported(
-    run: Run, unit: Unit, route: UnitRoute, authorize: Authorizer, endpoints: Endpoints
-) -> BatchReply | None:
-    """Deliver a unit as `deliver_unit` does. Return None if the registry lacks its endpoint and does not need it."""
-    if endpoints.lacks(unit.kind):
-        return None
-    try:
-        return await deliver_unit(run, await endpoints.with_descriptions(unit), route, authorize)
-    except Refused as refusal:
-        if not await endpoints.is_missing(OPTIONAL.get(unit.kind, ""), refusal):
-            raise
-        return None
-
-
-async def report_planned(run: Run, kinds: tuple[Kind, ...]) -> None:
-    """Report how much there is to send, and how much earlier runs have acknowledged."""
-    tally = await run.journal.units.tally()
-    run.report(Planned.of({kind: tally[kind] for kind in kinds if kind in tally}))
 
 
 def _published_in(reply: BatchReply) -> str:
