@@ -54,9 +54,9 @@ def login(token_file: Path, registry: str | None) -> None:
 
 async def _sign_in(store: BearerStore, document: Document, policy: SendPolicy) -> str:
     from roar_publisher.auth.login import verify
-    from roar_publisher.glaas.registry_client import registry_client
+    from roar_publisher.glaas.opening import open_client
 
-    async with registry_client(policy.registry, patience=PATIENCE_SECONDS) as client:
+    async with open_client(policy.registry, patience=PATIENCE_SECONDS) as client:
         full = await verify(document, client)
     await store.save(full)
     policy.record_issuer(full.sign_in())

@@ -10,7 +10,7 @@ from roar_publisher.auth.scope import RepoScope
 from roar_publisher.engine.credentials import user_keyring
 from roar_publisher.glaas.client import ANONYMOUS, HEALTH, Authorizer, Refused, RegistryClient
 from roar_publisher.glaas.features import Health
-from roar_publisher.glaas.registry_client import registry_client
+from roar_publisher.glaas.opening import open_client
 from roar_publisher.glaas.replies import DocumentReply
 from roar_publisher.report import Reporter
 
@@ -32,7 +32,7 @@ async def lineage_reader(
     """
     keyring = user_keyring(registry, intent)
     keyring.policy.check()
-    async with registry_client(registry, patience=PATIENCE_SECONDS, most_requests=LOOKUPS, report=report) as client:
+    async with open_client(registry, patience=PATIENCE_SECONDS, most_requests=LOOKUPS, report=report) as client:
         yield LineageReader(client, keyring)
 
 

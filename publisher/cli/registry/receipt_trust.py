@@ -9,8 +9,8 @@ import click
 from roar_publisher.auth.receipt_keys import KnownReceiptKeys
 from roar_publisher.glaas.client import Refused
 from roar_publisher.glaas.envelope import key_blob
+from roar_publisher.glaas.opening import open_client
 from roar_publisher.glaas.receipt_replies import ReceiptKeysReply
-from roar_publisher.glaas.registry_client import registry_client
 from roar_publisher.glaas.signature import fingerprint
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.home import home_to_read
@@ -31,7 +31,7 @@ def believe_receipt_keys(address: str, origin: str) -> None:
 
 
 async def _fetch(address: str) -> tuple[str, ...]:
-    async with registry_client(address, patience=PATIENCE_SECONDS) as client:
+    async with open_client(address, patience=PATIENCE_SECONDS) as client:
         try:
             return (await client.call("GET", "/api/v1/receipt-keys", expect=ReceiptKeysReply)).keys
         except Refused as refusal:

@@ -66,7 +66,7 @@ def test_a_registry_that_nobody_named_may_be_the_wrong_one(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("GLAAS_URL", "https://named.example" if named else "")
-    monkeypatch.setattr(asking, "registry_client", away)
+    monkeypatch.setattr(asking, "open_client", away)
     order = FetchOrder(tmp_path / "target", "ab" * 32)
     fetching = partial(fetch, order, anyio.Event(), on_outcome=lambda outcome: None, report=lambda report: None)
     with pytest.raises(Transient) as caught:

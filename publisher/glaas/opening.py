@@ -11,7 +11,7 @@ from roar_publisher.report import Reporter
 
 
 @asynccontextmanager
-async def registry_client(
+async def open_client(
     registry: str, *, patience: float, most_requests: int = 1, report: Reporter = lambda report: None
 ) -> AsyncIterator[RegistryClient]:
     """Yield a client with a connection of its own.
