@@ -116,7 +116,8 @@ class JournalFile:
 
         It is IMMEDIATE, because a deferred one that reads first can fail at once with BUSY when it writes.
         """
-        if self.db.in_transaction:
+        nested = self.db.in_transaction  # a name, because mypy would take the attribute for unchanged below
+        if nested:
             yield
             return
         with self.translated():

@@ -57,9 +57,9 @@ def read_status(paths: PublishPaths, host: HostStatus | None = None) -> JournalS
         return JournalStatus(**facts)
 
 
-def count_status(paths: PublishPaths) -> CountedStatus:
+def count_status(paths: PublishPaths, host: HostStatus | None = None) -> CountedStatus:
     """Return the status of one publish with its counts. Like `read_status` in all else."""
-    with _opened_for_facts(paths, None) as (journal, facts):
+    with _opened_for_facts(paths, host) as (journal, facts):
         return _counted(journal, facts)
 
 

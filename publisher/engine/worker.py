@@ -14,6 +14,7 @@ from roar_publisher.engine.run import GZIP_BODIES, SIGNATURE_HOST, Frontend, Res
 from roar_publisher.engine.waits import WaitRecorder
 from roar_publisher.glaas.client import RegistryClient
 from roar_publisher.net.connection import RegistryConnection
+from roar_publisher.report import Reporter
 from roar_publisher.state.limits import TransferLimits
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import StateFolder
@@ -57,15 +58,7 @@ async def work(
         await journal.start()
         progress = await journal.progress()
         probed = progress.state is not State.PROBE  # an earlier process has found a registry there
-        client = RegistryClient(
-            connection,
-            patience=resources.patience,
-            rng=resources.rng,
-            clock=clock,
-            report=waits.report,
-            stop=stop,
-            recognised=probed,
-        )
+        client = _client(connection, resources, waits.report, stop, recognised=probed)
         if probed:
             _recall(progress, keyring, client)
         run = Run(
@@ -89,6 +82,20 @@ def _connection(registry: str, limits: TransferLimits, resources: Resources) -> 
     early = resources.early_health
     return RegistryConnection(
         registry, most_requests=limits.requests, transport=resources.transport, route=early.route if early else None
+    )
+
+
+def _client(
+    connection: RegistryConnection, resources: Resources, report: Reporter, stop: anyio.Event, *, recognised: bool
+) -> RegistryClient:
+    return RegistryClient(
+        connection,
+        patience=resources.patience,
+        rng=resources.rng,
+        clock=resources.clock,
+        report=report,
+        stop=stop,
+        recognised=recognised,
     )
 
 
