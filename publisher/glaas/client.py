@@ -15,7 +15,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from roar_publisher.glaas.answers import WAITS, Answer, credentials_to_hide, no_answer
-from roar_publisher.glaas.compression import REFUSES_COMPRESSED, Compression
+from roar_publisher.glaas.compression import Compression, may_refuse_compressed
 from roar_publisher.glaas.protocol import API_ROOT
 from roar_publisher.glaas.replies import ReplyBody
 from roar_publisher.glaas.signature import has_signature
@@ -176,14 +176,15 @@ class RegistryClient:
 
         def judge(reply: Reply) -> Answer[R]:
             answer = Answer.of(reply, expect, credentials_to_hide(reply.status, request.authorization or "", secret))
-            return replace(answer, verdict=Verdict.REFUSED) if request.is_unreadable(reply) else answer
+            request.refused_compressed = request.encoding is not None and may_refuse_compressed(reply, answer.verdict)
+            return replace(answer, verdict=Verdict.REFUSED) if request.refused_compressed else answer
 
         renewals = 0
         while True:
             reply, answer = await self._loop.until_final(partial(self._send, request), judge, request.attempts)
             if answer.accepted is not None:
                 return answer.accepted
-            if request.is_unreadable(reply):
+            if request.refused_compressed:
                 self.compression.learn(accepted=False)
                 request.body, request.encoding = body, None
                 continue
@@ -247,6 +248,7 @@ class _Request(Struct):
 
     body: as it is sent. encoding: that of a compressed body. size: of the body before it was compressed.
     authorization: the header of the last attempt. early: the reply to an attempt that was made before.
+    refused_compressed: whether the last reply may be about the encoding.
     """
 
     method: str
@@ -259,15 +261,12 @@ class _Request(Struct):
     takes_long: bool
     early: Reply | None = None
     authorization: str | None = None
+    refused_compressed: bool = False
     attempts: Attempts = field(default_factory=Attempts)
 
     @property
     def is_large(self) -> bool:
         return self.size > SMALL_BYTES
-
-    def is_unreadable(self, reply: Reply) -> bool:
-        """Return whether a reply may mean that the server does not read compressed bodies."""
-        return self.encoding is not None and reply.status in REFUSES_COMPRESSED
 
 
 def _no_slot() -> AbstractAsyncContextManager[Slot]:

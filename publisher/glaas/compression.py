@@ -9,14 +9,23 @@ from urllib.parse import urlsplit
 
 from roar_publisher.glaas.protocol import GZIP
 from roar_publisher.net.address import is_loopback
+from roar_publisher.net.exchange import Reply
+from roar_publisher.net.policy import Verdict
 
 SMALLEST_BYTES = 8 * 1024
 """A body up to this size is sent as it is. It fits into a few packets."""
 LEVEL = 1
 """A higher level takes up to twice the time, and saves a twentieth."""
-REFUSES_COMPRESSED = frozenset({400, 415, 422})
-"""Statuses with which a server may refuse a body because it is compressed: it cannot read it, or takes it for JSON."""
+UNREADABLE = frozenset({400, 415, 422})
+"""Statuses with which a registry may refuse a compressed body: it cannot read it, or takes it for JSON."""
+FORBIDDEN = 403
+"""The status with which a firewall may refuse it: OWASP's default rules forbid `Content-Encoding` in requests."""
 _GZIP_FORMAT = 16 + zlib.MAX_WBITS
+
+
+def may_refuse_compressed(reply: Reply, verdict: Verdict) -> bool:
+    """Return whether a reply to a compressed body may mean that a plain one would be taken."""
+    return reply.status in UNREADABLE or (reply.status == FORBIDDEN and verdict is Verdict.INTERMEDIARY)
 
 
 class Compression:

@@ -95,6 +95,7 @@ def test_a_signature_is_made_over_the_bytes_on_the_wire() -> None:
         lambda: reply(422, b'{"detail": "JSON decode error"}'),
         lambda: reply(415, b"<html>"),
         lambda: reply(400),
+        lambda: reply(403, b"<html>a firewall</html>"),
     ],
 )
 def test_a_refusal_that_may_be_about_the_encoding_leads_back_to_plain_bodies(refusal: Callable[[], Answer]) -> None:
