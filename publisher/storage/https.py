@@ -56,7 +56,10 @@ class HttpsStore(ReadableStore):
             size = size_in(reply)
         else:
             size = int(stated) if self._accept(reply) and stated.isdigit() and len(stated) < 20 else None
-        if size is None or reply.headers.get("content-encoding", "identity") != "identity":
+        # Apache states an encoding for any .gz file. A range and its size are of the bytes as they are sent (RFC 9110
+        # §14.4). Only a whole reply may have been compressed for this request alone.
+        encoded = reply.headers.get("content-encoding", "identity") != "identity"
+        if size is None or (encoded and reply.status != PARTIAL):
             raise Rejected(f"{shown(self._origin)} does not say how large the object is")
         return StoredObject(size, "", tag=_tag_in(reply))
 

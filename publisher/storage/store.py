@@ -30,6 +30,10 @@ class UploadVanished(Transient):
     reason = Reason.UPLOAD_VANISHED
 
 
+class PartsNotListed(Rejected):
+    """The store does not list the parts of an upload: it cannot, or these credentials may upload without listing."""
+
+
 class Upload(Guarded, frozen=True):
     """An upload in progress, as the journal stores it for a resume. JSON-serialisable with `msgspec.structs.asdict`.
 
@@ -137,7 +141,10 @@ class ObjectStore(ReadableStore):
 
     @abstractmethod
     async def parts(self, upload: Upload) -> dict[int, Part] | None:
-        """Return the parts that the store has, by number, or None if it does not know the upload (any more)."""
+        """Return the parts that the store has, by number, or None if it does not know the upload (any more).
+
+        Raises PartsNotListed.
+        """
 
     @abstractmethod
     async def put_part(self, upload: Upload, number: int, slice_: Slice, sent: OnSent) -> Part:

@@ -18,7 +18,7 @@ from roar_publisher.storage.digest import confirm
 from roar_publisher.storage.parts import bare_tag
 from roar_publisher.storage.readable import StoredObject
 from roar_publisher.storage.source import Content
-from roar_publisher.storage.store import ObjectStore, Part, Upload, UploadVanished
+from roar_publisher.storage.store import ObjectStore, Part, PartsNotListed, Upload, UploadVanished
 from roar_publisher.tasks import for_each
 
 MOST_STARTS = 3
@@ -101,10 +101,15 @@ async def transfer(
             upload = await store.begin(key, content)
             await ledger.record_upload(upload)
         try:
-            listed = {} if begins else await store.parts(upload)
+            recorded = await ledger.parts()
+            listed: Mapping[int, Part] | None
+            try:
+                listed = {} if begins else await store.parts(upload)
+            except PartsNotListed:
+                listed = recorded  # the store compares their tags when the upload is completed
             if listed is None:
                 raise UploadVanished("the store lost an upload that was begun")
-            there = await usable_parts(content, listed, await ledger.parts())
+            there = await usable_parts(content, listed, recorded)
             parts = await _send_missing(store, upload, content, there, ledger, parts_at_once, advance)
             await confirm(content)
             return await store.complete(upload, content, parts)

@@ -225,6 +225,23 @@ async def test_an_empty_object_and_a_server_without_ranges(web: Server) -> None:
             await store.read("x", 0, 10, replace(found, tag="before"))
 
 
+@pytest.mark.parametrize("encoding", ["x-gzip", "aws-chunked"])
+async def test_an_encoding_that_is_stated_for_a_range_changes_nothing(web: Server, encoding: str) -> None:
+    """Apache states one for any .gz file, and sends its bytes as they are."""
+    serve = serves(CONTENT)
+
+    def answer(asked: Asked) -> Answer:
+        status, headers, body = serve(asked)
+        return status, {**headers, "Content-Encoding": encoding}, body
+
+    web.answer = answer
+    async with await opened(web) as store:
+        found = await store.look("x")
+        assert found is not None
+        assert found.size == len(CONTENT)
+        assert await store.read("x", 0, 10, found) == CONTENT
+
+
 @pytest.mark.parametrize(
     ("status", "headers"),
     [(200, {"Content-Encoding": "gzip"}), (206, {"Content-Range": "bytes 0-0/*"}), (418, {}), (401, {}), (403, {})],
