@@ -171,10 +171,8 @@ async def test_a_completion_with_another_checksum_is_verified(
     monkeypatch.setattr("roar_publisher.storage.s3.assembled_in", lambda reply: ("etag:other", "other"))
     await upload(s3_place, write_file(tmp_path / "source", LARGE))
 
-    async def another(store: S3Store, key: str) -> StoredObject:
-        return StoredObject(LARGE, "", "f" * 64)
-
-    monkeypatch.setattr(S3Store, "stat", another)
+    other = StoredObject(LARGE, "", "f" * 64)
+    monkeypatch.setattr("roar_publisher.storage.s3.stored_in", lambda reply: other)
     with pytest.raises(Rejected, match="is not what was sent"):
         await upload(s3_place, write_file(tmp_path / "source", LARGE, seed=2))
 
