@@ -23,6 +23,7 @@ from roar_publisher.lineage.sorting import ExternalSort
 from roar_publisher.state.debts import DebtKind
 from roar_publisher.state.machine import Event
 from roar_publisher.state.units import Kind
+from roar_publisher.tasks import for_each
 from roar_publisher.verification.differences import LINEAGE, Difference
 from roar_publisher.verification.pages import PagedReply, follow
 from roar_publisher.verification.planned import PlannedLineage
@@ -31,6 +32,8 @@ from roar_publisher.verification.reading import typed
 NAMES = {"dag": None, "job": "job_uid", "artifact": "artifact_hash"}
 """The field that names the entity of a label, by its type."""
 MOST_DIFFERENCES = 300
+HISTORIES_AT_ONCE = 16
+"""How many histories are asked for at once. Each may have 1 MiB."""
 SEPARATOR = "\t"
 NOT_FOUND = 404
 
@@ -83,6 +86,14 @@ class LabelCheck(Struct, frozen=True):
     why_not: str = ""
 
 
+class _Differing(NamedTuple):
+    """A planned label, the served one of its entity, and the differences between the two."""
+
+    mine: ReadLabel
+    served: ReadLabel | None
+    found: list[Difference]
+
+
 async def labels_of(
     client: RegistryClient, lineage_hash: str, authorize: Authorizer
 ) -> AsyncGenerator[ReadLabel, None]:
@@ -110,6 +121,25 @@ async def compare_labels(
         return LabelCheck(why_not="the registry does not serve them in pages (no label_readback)")
     compared = edited = omitted = 0
     differences: list[Difference] = []
+    differing: list[_Differing] = []  # not judged yet
+
+    async def judge() -> None:
+        nonlocal edited, omitted
+        right = [False] * len(differing)
+
+        async def ask(index: int) -> None:
+            right[index] = await _was_right(client, lineage_hash, authorize, differing[index])
+
+        await for_each(range(len(differing)), ask, at_once=HISTORIES_AT_ONCE)
+        for label, was_right in zip(differing, right, strict=True):
+            if was_right:
+                edited += label.served is not None
+            elif len(differences) < MOST_DIFFERENCES:
+                differences.extend(label.found)
+            else:
+                omitted += 1
+        differing.clear()
+
     with ExternalSort() as ours, ExternalSort() as theirs:
         await in_thread(_add_planned, ours, planned)
         async with aclosing(labels_of(client, lineage_hash, authorize)) as labels:
@@ -117,15 +147,11 @@ async def compare_labels(
                 theirs.add(_key(label))
         for mine, served_label in _paired(_sorted(ours), _sorted(theirs)):
             compared += 1
-            found = _differences(mine, served_label)
-            if not found:
-                continue
-            if await _was_right(client, lineage_hash, authorize, mine, served_label):
-                edited += served_label is not None
-            elif len(differences) < MOST_DIFFERENCES:
-                differences += found
-            else:
-                omitted += 1
+            if found := _differences(mine, served_label):
+                differing.append(_Differing(mine, served_label, found))
+            if len(differing) == HISTORIES_AT_ONCE:
+                await judge()
+        await judge()
     return LabelCheck(compared, edited, tuple(differences), omitted)
 
 
@@ -149,10 +175,9 @@ def _planned_labels(planned: PlannedLineage) -> Iterator[ReadLabel]:
             yield ReadLabel(kind, name, 0, {key: item.get(key) or {} for key in ("metadata", "key_origins")})
 
 
-async def _was_right(
-    client: RegistryClient, lineage_hash: str, authorize: Authorizer, mine: ReadLabel, served: ReadLabel | None
-) -> bool:
+async def _was_right(client: RegistryClient, lineage_hash: str, authorize: Authorizer, label: _Differing) -> bool:
     """Return whether an earlier version had what the plan says, or another name of a job has it."""
+    mine, served = label.mine, label.served
     name = NAMES[mine.type]
     if served is None:
         if mine.type != "job":

@@ -164,7 +164,13 @@ MAY_IMPORT: dict[str, set[str]] = {
         "publisher.glaas",
         "publisher.auth",
     },
-    "publisher.verification": {"state", "publisher.blocking", "publisher.glaas", "publisher.lineage"},
+    "publisher.verification": {
+        "state",
+        "publisher.blocking",
+        "publisher.glaas",
+        "publisher.lineage",
+        "publisher.tasks",
+    },
     "publisher.fetching": {
         "state",
         "publisher.blocking",

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
+import anyio
 import httpx2
 import pytest
 
@@ -109,6 +110,31 @@ async def test_what_the_publisher_edited_is_no_difference(registry: Registry) ->
     more = {**LABELS[1], "metadata": {"a": {"b": 1.5, "c": 2}}}
     succeeded(await session.post("/labels/batch", {"labels": [later, more]}))
     assert await compared(Proxy(registry), lineage_hash) == LabelCheck(compared=len(LABELS), edited=1)
+
+
+class Together(Proxy):
+    """Answers no question for a history before three have come."""
+
+    def __init__(self, registry: Registry) -> None:
+        super().__init__(registry)
+        self._asked = 0
+        self._enough = anyio.Event()
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if request.url.path.endswith("/labels/history"):
+            self._asked += 1
+            if self._asked == 3:
+                self._enough.set()
+            await self._enough.wait()
+        return await super().handle_async_request(request)
+
+
+async def test_histories_are_asked_for_together(registry: Registry) -> None:
+    session, lineage_hash = await published(registry)
+    changed = [{**label, "metadata": {"other": 1}, "key_origins": {}} for label in LABELS[2:]]
+    succeeded(await session.post("/labels/batch", {"labels": changed}))
+    with anyio.fail_after(60):
+        assert await compared(Together(registry), lineage_hash) == LabelCheck(len(LABELS), edited=ARTIFACTS)
 
 
 @pytest.mark.parametrize("kind", [DebtKind.LABELS, DebtKind.REFUSED_LABELS])
