@@ -223,6 +223,11 @@ async def test_what_was_read_is_not_read_again(tmp_path: Path, monkeypatch: pyte
         assert (await inspected(store, chosen, record=record)).bytes_read == whole
 
 
+def test_no_object_waits_for_a_sync_of_the_record(tmp_path: Path) -> None:
+    with InspectionRecord(tmp_path / "verify.db", "a", resume=False) as record:
+        assert record._execute("PRAGMA synchronous") == [(0,)]
+
+
 async def test_an_object_that_is_replaced_meanwhile_is_read_once_more() -> None:
     store = shelf()
     store.fail = [ObjectChanged("file5")]
