@@ -52,7 +52,7 @@ def retry(paths: PublishPaths, folder: StateFolder, *, as_json: bool) -> None:
 
 def _complete_here(paths: PublishPaths, *, as_json: bool) -> None:
     from roar_publisher.cli.publish.options import Options
-    from roar_publisher.cli.publish.publishing import run
+    from roar_publisher.cli.publish.run import run
 
     run(Options(resume=paths.id, as_json=as_json))
 

@@ -1,4 +1,4 @@
-"""`roar publish` and `roar register`: the command lines. The implementation in `publishing` is imported when needed."""
+"""`roar publish` and `roar register`: the command lines. What carries them out is imported when needed."""
 
 import gc
 import sys
@@ -121,7 +121,7 @@ def read_options(*, destination: str | None, message: str | None, **given: Any) 
 
 def _run(options: "Options") -> int:
     if options.watch is not None:
-        from roar_publisher.cli.publish.watching import watch
+        from roar_publisher.cli.publish.watch import watch
 
         return watch(options)
     return run_publish(options)
@@ -134,7 +134,7 @@ def run_publish(options: "Options") -> int:
     """
     gc.disable()
     try:
-        from roar_publisher.cli.publish.publishing import run
+        from roar_publisher.cli.publish.run import run
     finally:
         gc.freeze()
         gc.enable()

@@ -1,4 +1,4 @@
-"""`roar put`: the command line. The implementation is in `publishing`, which is imported when needed."""
+"""`roar put`: the command line. `run`, which carries it out, is imported when needed."""
 
 from typing import Any
 

@@ -115,7 +115,7 @@ def test_reading_a_missing_registry_does_not_create_it(
 
 def test_a_put_accepts_the_option_names_of_its_recorded_command(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[Options] = []
-    monkeypatch.setattr("roar_publisher.cli.publish.publishing.run", taken.append)
+    monkeypatch.setattr("roar_publisher.cli.publish.run.run", taken.append)
     ours = ("--dataset", "--name", "weights")
     for words in (ours, ("--as-dataset", "--step-name", "weights")):
         run(["put", "outputs/", "s3://bucket/run", *words, "-m", "v1"])
