@@ -33,8 +33,8 @@ from roar_publisher.state.objects import ObjectRow
 from roar_publisher.storage.source import shown
 from roar_publisher.text import count, one_line, printable, size
 
-JOBS_SHOWN = 40
-"""The number of jobs shown on a terminal. `--json` lists them all."""
+ROWS_SHOWN = 40
+"""The number of jobs, and of files, shown on a terminal. `--json` lists them all."""
 UNNAMED = "known after the registry names the owner of the credential"
 """Shown instead of a hash, because the hash depends on the identity that the lineage names."""
 UNTIMED = "known after publishing, because it includes the time of the put"
@@ -177,9 +177,9 @@ def _file_table(put: PutPlan) -> Table:
     table.add_column(no_wrap=True, justify="right")
     table.add_column(overflow="fold")
     table.add_column(overflow="fold")
-    for row in put.objects[:JOBS_SHOWN]:
+    for row in put.objects[:ROWS_SHOWN]:
         table.add_row(size(row.size), Text(shown(row.key)), Text(shown(_real_path(row)), style="dim"))
-    if (more := len(put.objects) - JOBS_SHOWN) > 0:
+    if (more := len(put.objects) - ROWS_SHOWN) > 0:
         table.add_row("…", f"{count(more, 'file')} more; --json lists them all", "")
     return table
 
@@ -191,12 +191,12 @@ def _job_table(explanation: Explanation) -> Table:
     for name in ("IN", "OUT"):
         table.add_column(name, no_wrap=True, justify="right")
     table.add_column("COMMAND")
-    for job in explanation.jobs[:JOBS_SHOWN]:
+    for job in explanation.jobs[:ROWS_SHOWN]:
         step = f"@{'B' if job.build else ''}{job.step}"
         # Set on the cell: a column that must not wrap takes the space of all others.
         command = Text(one_line(job.command, COMMAND_WIDTH), no_wrap=True, overflow="ellipsis")
         table.add_row(step, Text(printable(job.uid)), str(job.inputs), str(job.outputs), command)
-    if (more := len(explanation.jobs) - JOBS_SHOWN) > 0:
+    if (more := len(explanation.jobs) - ROWS_SHOWN) > 0:
         table.add_row("…", "", "", "", f"{count(more, 'job')} more; --json lists them all")
     return table
 

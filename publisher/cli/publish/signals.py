@@ -18,7 +18,7 @@ TICK_SECONDS = 0.1
 """The interval between updates of the display."""
 
 
-def stopping() -> list[signal.Signals]:
+def stop_signals() -> list[signal.Signals]:
     """Return the signals that stop the process. A shell makes what it runs in the background ignore SIGINT."""
     is_ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     return [signal.SIGTERM] if is_ignored else [signal.SIGINT, signal.SIGTERM]
@@ -53,7 +53,7 @@ class SignalRunner:
 async def _with_signals(work: Work[T], display: PublishObserver, prompter: Prompter) -> T:
     stop = anyio.Event()
     try:
-        with anyio.open_signal_receiver(*stopping()) as signals:
+        with anyio.open_signal_receiver(*stop_signals()) as signals:
             async with background(partial(_receive, signals, stop, display, prompter), partial(_tick, display)):
                 return await work(stop)
     finally:  # the receiver has restored the system's default handlers

@@ -36,16 +36,14 @@ def verify_all(folder: StateFolder, age: float, objects: ObjectOrder | None, *, 
             codes.append(verified)
             if found.registry not in away:
                 record_check(folder, found, verified, time.time())
-    numbers = {code: codes.count(code) for code in (ExitCode.PUBLISHED, ExitCode.FAILED, ExitCode.UNCHECKED)}
-    proven, differing, unchecked = numbers.values()
-    code = next((code for code in (ExitCode.FAILED, ExitCode.UNCHECKED) if numbers[code]), ExitCode.PUBLISHED)
+    proven, differing, not_checked = map(codes.count, (ExitCode.PUBLISHED, ExitCode.FAILED, ExitCode.UNCHECKED))
+    code = ExitCode.FAILED if differing else ExitCode.UNCHECKED if not_checked else ExitCode.PUBLISHED
     if as_json:
-        event = {"event": "done", "proven": proven, "differing": differing, "unchecked": unchecked}
+        event = {"event": "done", "proven": proven, "differing": differing, "unchecked": not_checked}
         click.echo(json.dumps(event | {"exit_code": int(code)}))
     else:
-        click.echo(
-            f"{count(len(codes), 'lineage')} verified: {proven} proven, {differing} differing, {unchecked} not checked"
-        )
+        verdicts = f"{proven} proven, {differing} differing, {not_checked} not checked"
+        click.echo(f"{count(len(codes), 'lineage')} verified: {verdicts}")
     return code
 
 

@@ -5,7 +5,7 @@ from typing import NoReturn, TypeVar
 
 import anyio
 
-from roar_publisher.cli.publish.signals import stop_by_exception, stopping
+from roar_publisher.cli.publish.signals import stop_by_exception, stop_signals
 from roar_publisher.cli.verify.progress import ReadingLine
 from roar_publisher.tasks import background
 
@@ -23,7 +23,7 @@ def run(work: Callable[[anyio.Event], Awaitable[T]], progress: ReadingLine) -> T
 
     async def until_signal() -> T:
         stop = anyio.Event()
-        with anyio.open_signal_receiver(*stopping()) as signals:
+        with anyio.open_signal_receiver(*stop_signals()) as signals:
 
             async def receive() -> None:
                 async for _signal in signals:
