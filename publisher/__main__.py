@@ -1,6 +1,7 @@
 """The entry point of `roar`, `roar-publish` and `python -m roar_publisher`.
 
-Only this module turns an error into text and an exit code. Other commands are passed to roar-cli.
+Every error of a command ends here, and `cli.failure` turns it into text and an exit code. Commands that are not its own
+are passed to roar-cli.
 """
 
 import gc
@@ -25,9 +26,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. A command of roar-cli replaces this process instead."""
     try:
         return _dispatch(arguments)
-    except KeyboardInterrupt as error:
-        return _report(error, arguments)
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         return _report(error, arguments)
 
 

@@ -1,1 +1,1 @@
-"""From a captured project, or a bundle, to a frozen plan in a journal: everything before the first request."""
+"""From a captured project, or a bundle, to a frozen plan in a journal."""

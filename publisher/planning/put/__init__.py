@@ -1,1 +1,4 @@
-"""`roar put`: which files are stored where, and the lineage that describes them. Plans only; nothing here uploads."""
+"""`roar put`: which files are stored where, and the lineage that describes them.
+
+No file is uploaded here. After the publish, `record_writer` and `tags` record and tag it in the project.
+"""
