@@ -80,10 +80,12 @@ def secrecy(name: str) -> Secrecy:
     before = [word.lower() for word in words[:-1]]
     if _PUBLIC.intersection(before):
         return Secrecy.NONE
-    return _of_head(head, before) or _of_any(before)
+    decided = _of_head(head, before)
+    return _of_any(before) if decided is None else decided
 
 
 def _of_head(head: str, before: list[str]) -> Secrecy | None:
+    """Return what the deciding word says; None if it says nothing."""
     word = head.lower()
     word = word if word.endswith("ss") else word.removesuffix("s")
     if word in _PASSWORD:
