@@ -37,6 +37,10 @@ _INDEX_TRIGGER = re.compile(
 )
 _FULL_TEXT = re.compile(r"create virtual table (?:if not exists )?jobs_fts using fts5 ?\([\w ,='\"]*\)", re.IGNORECASE)
 _SHADOWS = frozenset({"jobs_fts_data", "jobs_fts_idx", "jobs_fts_content", "jobs_fts_docsize", "jobs_fts_config"})
+_INDEXED = 1, {-2}
+"""The column of `index_xinfo` that holds the number of the indexed column, and the number of an expression."""
+_HIDDEN = 6, {2, 3}
+"""The column of `table_xinfo` that tells hidden columns, and its values for virtual and stored computed ones."""
 
 
 class StatementTimer:
@@ -111,14 +115,15 @@ def refuse_foreign_code(path: Path, connection: sqlite3.Connection) -> None:
             raise _foreign(path, "another jobs_fts than roar's full-text index")
         if kind == "table" and name in TABLES and text[:15].lower() == "create virtual ":
             raise _foreign(path, f"a virtual table in place of {name}")
-        if kind == "index" and table in TABLES and _is_computed(connection, f"index_xinfo({_quoted(name)})", 1, {-2}):
+        if kind == "index" and table in TABLES and _is_computed(connection, f"index_xinfo({_quoted(name)})", *_INDEXED):
             raise _foreign(path, f"an index over an expression ({name})")
     for name in sorted(TABLES):
-        if _is_computed(connection, f"table_xinfo({_quoted(name)})", 6, {2, 3}):
+        if _is_computed(connection, f"table_xinfo({_quoted(name)})", *_HIDDEN):
             raise _foreign(path, f"computed columns in {name}")
 
 
 def _is_computed(connection: sqlite3.Connection, pragma: str, column: int, marks: set[int]) -> bool:
+    # `SELECT … FROM pragma_table_xinfo(?)` would read a table of that name instead, if the file has one.
     return any(row[column] in marks for row in connection.execute(f"PRAGMA {pragma}"))
 
 
