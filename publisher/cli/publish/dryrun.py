@@ -20,11 +20,10 @@ from roar_publisher.cli.display import tables
 from roar_publisher.engine.credentials import user_keyring
 from roar_publisher.exit_codes import ExitCode
 from roar_publisher.glaas.protocol import ANONYMOUS_IDENTITY
-from roar_publisher.lineage.batches import Sink
-from roar_publisher.lineage.explain import Explanation, explain
+from roar_publisher.lineage.explain import Explanation, UnitReader
 from roar_publisher.lineage.git.context import describe_missing_git
 from roar_publisher.lineage.plan import PlanSummary
-from roar_publisher.planning.plans import Draft, Planner, PublishRequest, PutPlan, lineage_planner
+from roar_publisher.planning.plans import Planner, PublishRequest, PutPlan, lineage_planner
 from roar_publisher.planning.put.request import PutRequest
 from roar_publisher.publishing.registry_acceptance import registry_source
 from roar_publisher.publishing.request import known_identities, possible_choices
@@ -58,14 +57,9 @@ def show(request: PublishRequest, put: PutRequest | None, *, as_json: bool, quie
             f"anything is sent there, or: roar registry trust {keyring.policy.origin}"
         )
     planner = lineage_planner(request) if put is None else anyio.run(_put_planner, put, notes)
-    drafts: list[Draft] = []
-
-    def build(sink: Sink) -> PlanSummary:
-        drafts.append(planner(identities or [ANONYMOUS_IDENTITY], sink))
-        return drafts[0].summary
-
-    explanation = explain(build)
-    put_plan = drafts[0].put
+    reader = UnitReader()
+    draft = planner(identities or [ANONYMOUS_IDENTITY], reader.take)
+    explanation, put_plan = reader.explanation(draft.summary), draft.put
     # A put records when it was made, so another run has another hash.
     hashes = {} if put_plan else {name: explanation.summary.published[name] for name in identities}
     if as_json:

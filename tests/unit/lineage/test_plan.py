@@ -13,7 +13,7 @@ import pytest
 from roar_publisher.lineage import batches, kept_links
 from roar_publisher.lineage.batches import MAX_ITEMS, MAX_UNIT_BYTES
 from roar_publisher.lineage.database import RoarDatabase
-from roar_publisher.lineage.explain import explain
+from roar_publisher.lineage.explain import UnitReader
 from roar_publisher.lineage.plan import PlanSummary, build_plan
 from roar_publisher.lineage.project import Project, find_project
 from roar_publisher.lineage.rows import LinkRow
@@ -243,9 +243,12 @@ def test_units_come_in_chunks_and_the_error_of_a_sink_propagates(
     assert 200_000 <= chunks[0] < 200_000 + MAX_UNIT_BYTES
 
 
-def test_explain_summarizes_what_the_plan_sends(synthetic: Project) -> None:
+def test_an_explanation_summarizes_what_the_plan_sends(synthetic: Project) -> None:
     summary, units = planned(synthetic)
-    explanation = explain(lambda sink: build_plan(synthetic, None, cwd=NOWHERE, identities=["glaas:user:1"], sink=sink))
+    reader = UnitReader()
+    explanation = reader.explanation(
+        build_plan(synthetic, None, cwd=NOWHERE, identities=["glaas:user:1"], sink=reader.take)
+    )
     assert explanation.summary == summary
     assert [job.uid for job in explanation.jobs] == [job["job_uid"] for job in items(units, Kind.JOBS)]
     assert sum(job.inputs + job.outputs for job in explanation.jobs) == len(items(units, Kind.INPUTS, Kind.OUTPUTS))
