@@ -15,7 +15,7 @@ def printable_line(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
-def one_line(text: str, width: int) -> str:
+def fitted(text: str, width: int) -> str:
     """Return the text as one line of at most `width` characters."""
     line = " ".join(printable(text).split())
     return line if len(line) <= width else line[: width - 1] + ELLIPSIS

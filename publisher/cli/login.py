@@ -13,7 +13,7 @@ from roar_publisher.state.errors import NeedsUser
 from roar_publisher.state.home import home
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import NamedBy
-from roar_publisher.text import one_line
+from roar_publisher.text import fitted
 
 if TYPE_CHECKING:
     from roar_publisher.auth.bearer_store import BearerStore
@@ -49,7 +49,7 @@ def login(token_file: Path, registry: str | None) -> None:
     )
     policy = _policy_for(registry, document)
     name = anyio.run(functools.partial(_sign_in, store, document, policy))
-    click.echo(f"Signed in as {one_line(name, LONGEST_NAME)} at {policy.origin}; kept in {store.path}.")
+    click.echo(f"Signed in as {fitted(name, LONGEST_NAME)} at {policy.origin}; kept in {store.path}.")
 
 
 async def _sign_in(store: BearerStore, document: Document, policy: SendPolicy) -> str:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import click
 
 from roar_publisher.exit_codes import ExitCode
-from roar_publisher.text import count, one_line, size
+from roar_publisher.text import count, fitted, size
 
 PREFIX = "ROAR_PUBLISH_"
 """Of the variables, as for the daemon's hook."""
@@ -105,7 +105,7 @@ def _variables(planned: Mapping[str, Any], last: Mapping[str, Any]) -> Iterator[
     url = last.get("url")
     values = {"STATE": state, "ID": publish_id, "HASH": last.get("hash"), "REASON": last.get("reason")}
     values["URL"] = url if url and WEB_ADDRESS.fullmatch(str(url)) else None
-    return (f"{PREFIX}{name}={one_line(str(value), LONGEST)}" for name, value in values.items() if value)
+    return (f"{PREFIX}{name}={fitted(str(value), LONGEST)}" for name, value in values.items() if value)
 
 
 def _markdown(planned: Mapping[str, Any], last: Mapping[str, Any]) -> Iterator[str]:
@@ -164,5 +164,5 @@ def _text(value: object) -> str:
     """Return a value as one line without Markdown or HTML: what an entity stands for is never markup."""
     if value is None:
         return ""
-    line = one_line(str(value), LONGEST)
+    line = fitted(str(value), LONGEST)
     return "".join(c if c.isalnum() or c == " " else f"&#{ord(c)};" for c in line)

@@ -20,7 +20,7 @@ from anyio.abc import Process
 from msgspec import Struct
 
 from roar_publisher.blocking import no_thread
-from roar_publisher.daemon.log import Log, about, one_line
+from roar_publisher.daemon.log import Log, about, escaped
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.machine import State
 from roar_publisher.state.reasons import Reason
@@ -102,8 +102,8 @@ def hook_environment(ended: EndedPublish, environ: Mapping[str, str]) -> dict[st
     facts = {
         "ROAR_PUBLISH_ID": ended.publish_id,
         "ROAR_PUBLISH_STATE": ended.state.value,
-        "ROAR_PUBLISH_HASH": one_line(ended.hash),
-        "ROAR_PUBLISH_URL": one_line(ended.url),
+        "ROAR_PUBLISH_HASH": escaped(ended.hash),
+        "ROAR_PUBLISH_URL": escaped(ended.url),
         "ROAR_PUBLISH_PROJECT": ended.project,
         "ROAR_PUBLISH_REASON": ended.reason,
     }
@@ -117,7 +117,7 @@ def notification(ended: EndedPublish, environ: Mapping[str, str], *, platform: s
     """
     title = TITLES.get(ended.state, "A publish needs you")
     name = Path(ended.project).name or ended.project
-    text = one_line(f"{name}: {ended.url or ended.hash or ended.detail or ended.reason}")
+    text = escaped(f"{name}: {ended.url or ended.hash or ended.detail or ended.reason}")
     if platform == "darwin":
         script = [part for line in _APPLESCRIPT for part in ("-e", line)]
         return ["osascript", *script, title, text] if shutil.which("osascript") else None

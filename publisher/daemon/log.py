@@ -76,7 +76,7 @@ class _Line(logging.Formatter):
         text = record.getMessage()
         if record.exc_info and record.exc_info[1] is not None:
             text = f"{text}: {_kind_and_place(record.exc_info[1])}"
-        return f"{moment}.{int(record.msecs):03d}Z {record.levelname} {publish_id} {one_line(self._redact(text))}"
+        return f"{moment}.{int(record.msecs):03d}Z {record.levelname} {publish_id} {escaped(self._redact(text))}"
 
 
 class _File(RotatingFileHandler):
@@ -117,7 +117,7 @@ def _write_to_stderr(text: str) -> None:
         os.write(2, f"{text}\n".encode(errors="backslashreplace"))
 
 
-def one_line(text: str) -> str:
+def escaped(text: str) -> str:
     """Return the text with all unprintable characters, such as line ends and terminal controls, written as escapes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 

@@ -26,7 +26,7 @@ from roar_publisher.state.reasons import Reason
 from roar_publisher.state.shell import shell_word
 from roar_publisher.state.status import CountedStatus, JournalStatus
 from roar_publisher.state.status_reader import count_status, read_status
-from roar_publisher.text import one_line, printable
+from roar_publisher.text import fitted, printable
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -104,7 +104,7 @@ def _row(status: CountedStatus) -> tuple[list[str | Text], str]:
     from rich.text import Text
 
     plan = status.plan
-    project = Text(one_line(Path(plan.project).name, PROJECT_WIDTH))
+    project = Text(fitted(Path(plan.project).name, PROJECT_WIDTH))
     why = "; ".join(filter(None, (explain(status), next_step(status))))
     return [plan.id, _position(status), f"{status.percent} %", project], why
 

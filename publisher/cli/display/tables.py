@@ -11,7 +11,7 @@ import click
 
 from roar_publisher.cli.display import streams
 from roar_publisher.cli.display.streams import DUMB_TERMINALS
-from roar_publisher.text import one_line, printable, wrapped
+from roar_publisher.text import fitted, printable, wrapped
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -48,7 +48,7 @@ def show_noted(names: Sequence[str], rows: Rows, noted: str, *, right: Sequence[
     """
     table = _table([*names, noted], right)
     for cells, note in rows:
-        table.add_row(*cells, one_line(note, PIPED_WIDTH))
+        table.add_row(*cells, fitted(note, PIPED_WIDTH))
     if not sys.stdout.isatty() or _width(table) <= columns():
         show(table, unbroken=True)
         return
@@ -85,7 +85,7 @@ def columns() -> int:
 
 def _parts(note: str) -> list[str]:
     """Return the note as one line, or split into its parts if it is wider than the terminal."""
-    line = one_line(note, PIPED_WIDTH)
+    line = fitted(note, PIPED_WIDTH)
     return [line] if len(line) + GAP <= columns() else line.split("; ")
 
 

@@ -16,7 +16,7 @@ from roar_publisher.planning.bundles.allowed_folders import ImportedObject
 from roar_publisher.state.errors import NeedsUser
 from roar_publisher.state.record import NamedBy, Plan, Progress
 from roar_publisher.storage.destinations import describe_access
-from roar_publisher.text import count, one_line, printable, size
+from roar_publisher.text import count, fitted, printable, size
 
 LONGEST_VALUE = 300
 """The maximum number of characters shown of one value, to keep the terminal readable."""
@@ -83,7 +83,7 @@ def describe_import(file: str, incoming: IncomingPublish) -> list[str]:
 
 
 def _value(text: str) -> str:
-    return one_line(text, LONGEST_VALUE)
+    return fitted(text, LONGEST_VALUE)
 
 
 def _requested_scope(plan: Plan) -> tuple[Flag, RepoScope]:

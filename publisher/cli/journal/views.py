@@ -20,7 +20,7 @@ from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Checkpoint, Progress
 from roar_publisher.state.status import CountedStatus, Status
 from roar_publisher.state.status_reader import count_all, count_status
-from roar_publisher.text import count, one_line, printable, size, span
+from roar_publisher.text import count, fitted, printable, size, span
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -96,8 +96,8 @@ def _row(entry: Entry) -> tuple[list[str | Text], str]:
     status = Text(entry.label, style=COLOURS.get(entry.status, ""))
     # The width that is left beside the columns that are never cut.
     room = max(tables.columns() - FIXED_WIDTH, 2 * NARROWEST)
-    project = one_line(Path(entry.plan.project).name, min(room // 2, PROJECT_WIDTH))
-    target = one_line(entry.plan.target or "session", min(room - max(len(project), len("PROJECT")), TARGET_WIDTH))
+    project = fitted(Path(entry.plan.project).name, min(room // 2, PROJECT_WIDTH))
+    target = fitted(entry.plan.target or "session", min(room - max(len(project), len("PROJECT")), TARGET_WIDTH))
     cells: list[str | Text] = [
         entry.plan.id,
         status,

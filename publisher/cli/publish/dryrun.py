@@ -30,7 +30,7 @@ from roar_publisher.publishing.request import known_identities, possible_choices
 from roar_publisher.report import Noted, Report
 from roar_publisher.state.objects import ObjectRow
 from roar_publisher.storage.source import shown
-from roar_publisher.text import count, one_line, printable, size
+from roar_publisher.text import count, fitted, printable, size
 
 ROWS_SHOWN = 40
 """The number of jobs, and of files, shown on a terminal. `--json` lists them all."""
@@ -188,7 +188,7 @@ def _job_table(explanation: Explanation) -> Table:
     for job in explanation.jobs[:ROWS_SHOWN]:
         step = f"@{'B' if job.build else ''}{job.step}"
         # Set on the cell: a column that must not wrap takes the space of all others.
-        command = Text(one_line(job.command, COMMAND_WIDTH), no_wrap=True, overflow="ellipsis")
+        command = Text(fitted(job.command, COMMAND_WIDTH), no_wrap=True, overflow="ellipsis")
         table.add_row(step, Text(printable(job.uid)), str(job.inputs), str(job.outputs), command)
     if (more := len(explanation.jobs) - ROWS_SHOWN) > 0:
         table.add_row("…", "", "", "", f"{count(more, 'job')} more; --json lists them all")

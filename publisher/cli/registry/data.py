@@ -16,7 +16,7 @@ import click
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.xdg import base_folder
-from roar_publisher.text import one_line
+from roar_publisher.text import fitted
 
 if TYPE_CHECKING:
     from roar_publisher.registry.store.users import Accounts
@@ -256,4 +256,4 @@ def _cell(name: str, value: object) -> str:
     if name.endswith("_at") and isinstance(value, float):
         return format_time(value)
     text = ", ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
-    return one_line(text, LONGEST_CELL) or "-"  # names and comments come from a service, and from key files
+    return fitted(text, LONGEST_CELL) or "-"  # names and comments come from a service, and from key files
