@@ -51,7 +51,8 @@ RECEIVED_BYTES = 256 * 1024
 """Bytes received at once, which is what asyncio reads from a socket. The library would cut it into four events."""
 httpcore2.AsyncHTTP11Connection.READ_NUM_BYTES = RECEIVED_BYTES
 
-# Below WARNING, these loggers write URLs, signatures and headers.
+# These loggers write URLs, signatures and headers, urllib3 also in warnings, when it retries. This silences them in the
+# whole program.
 for _name in ("botocore", "google.auth", "urllib3"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
 
