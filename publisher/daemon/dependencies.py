@@ -10,7 +10,8 @@ import anyio
 from msgspec import Struct, field
 
 from roar_publisher.blocking import RunBlocking, one_at_a_time
-from roar_publisher.daemon.installation import Stamp, installed
+from roar_publisher.daemon.installation import installed
+from roar_publisher.daemon.stamps import Stamp
 from roar_publisher.daemon.suspension import suspended_seconds
 from roar_publisher.state.disk_space import has_room
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
+from roar_publisher.daemon.stamps import Stamp, stamp_of
 from roar_publisher.state.errors import Conclusion, LocalProblem
 from roar_publisher.state.lock import is_held
 from roar_publisher.state.machine import State
@@ -15,8 +16,6 @@ from roar_publisher.state.status_reader import read_status
 SETTLED_SECONDS = 1.0
 """A file modified more recently than this may change again without a new timestamp."""
 
-_Stamp = tuple[int, int, int]
-
 
 class _Known(Struct, frozen=True):
     """A cached journal.
@@ -25,7 +24,7 @@ class _Known(Struct, frozen=True):
     read.
     """
 
-    stamp: _Stamp | None
+    stamp: Stamp | None
     status: JournalStatus | None
 
 
@@ -70,7 +69,7 @@ class PublishIndex:
             present.add(paths.id)
             if paths.id in skip:
                 continue
-            stamp = _stamp(paths)
+            stamp = stamp_of(paths.journal)
             known = self._known.get(paths.id)
             if known is None or known.stamp is None or known.stamp != stamp:
                 known = self._known[paths.id] = self._read(paths, stamp)
@@ -79,7 +78,7 @@ class PublishIndex:
         for gone in self._known.keys() - present:
             del self._known[gone]
 
-    def _read(self, paths: PublishPaths, stamp: _Stamp | None) -> _Known:
+    def _read(self, paths: PublishPaths, stamp: Stamp | None) -> _Known:
         # A timestamp in the future, because the clock was set back, is also settled: the file cannot get it again.
         settled = stamp is not None and abs(self._wall_clock() - stamp[1] / 1e9) > SETTLED_SECONDS
         try:
@@ -88,15 +87,6 @@ class PublishIndex:
             # A temporary error can go away without a change of the file.
             temporary = problem.conclusion is Conclusion.INTERRUPTED
             return _Known(stamp if settled and not temporary else None, None)
-
-
-def _stamp(paths: PublishPaths) -> _Stamp | None:
-    """Return a value that changes whenever the journal does, or None if there is no journal (yet)."""
-    try:
-        found = paths.journal.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _has_work(found: JournalStatus) -> bool:

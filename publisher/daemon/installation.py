@@ -1,23 +1,18 @@
 """Notices that another release was installed over the one that runs."""
 
-import os
 from collections.abc import Callable
+from pathlib import Path
 
 import roar_publisher
+from roar_publisher.daemon.stamps import Stamp, stamp_of
 
-Stamp = tuple[int, int, int]
-"""What changes whenever a file is replaced."""
 SETTLED_SECONDS = 60.0
 """How long the files of a release must stay as they are before they count as complete."""
 
 
 def installed() -> Stamp | None:
     """Return a value that is another one for each installation; None while there is none."""
-    try:
-        found = os.stat(roar_publisher.__file__)
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    return stamp_of(Path(roar_publisher.__file__))
 
 
 class Installation:

@@ -26,9 +26,9 @@ from roar_publisher.auth.keyring import Keyring
 from roar_publisher.blocking import RunBlocking
 from roar_publisher.daemon.dependencies import Dependencies
 from roar_publisher.daemon.hooks import EndedPublish
-from roar_publisher.daemon.installation import Stamp
 from roar_publisher.daemon.service import Daemon
 from roar_publisher.daemon.settings import DaemonSettings
+from roar_publisher.daemon.stamps import Stamp
 from roar_publisher.daemon.verifying import Checks
 from roar_publisher.net.connection import RegistryConnection
 from roar_publisher.state.journal import Journal
