@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-import anyio
 from msgspec import Struct, field
 
 from roar_publisher.blocking import RunBlocking, one_at_a_time
@@ -52,16 +51,3 @@ class Dependencies(Struct, frozen=True, kw_only=True):
     transport: "httpx2.AsyncBaseTransport | None" = None
     feeder: Feeder | None = None
     checks: "Checks | None" = None
-
-
-class ActivePublish(Struct):
-    """An active publish.
-
-    stop: set to release it cleanly. scope: cancelled to drop it; the next scan finds it. reporting: it has ended, and
-    its hook is running.
-    """
-
-    project: str
-    reporting: bool = False
-    stop: anyio.Event = field(default_factory=anyio.Event)
-    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)

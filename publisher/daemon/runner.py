@@ -3,8 +3,10 @@
 import logging
 from collections.abc import Awaitable, Callable
 
+import anyio
+
 from roar_publisher.auth.choice import Choice
-from roar_publisher.daemon.dependencies import ActivePublish, Dependencies
+from roar_publisher.daemon.dependencies import Dependencies
 from roar_publisher.daemon.log import Log, about
 from roar_publisher.daemon.schedule import UNUSABLE_PAUSE_SECONDS, Action, FollowUp, follow_up_of
 from roar_publisher.engine.journal import AsyncJournal
@@ -28,12 +30,12 @@ PATIENCE_SECONDS = 20.0
 It is resumed as soon as the server answers.
 """
 DEFECT = "a defect of roar-publisher"
-"""Log text that precedes the type and location of an unexpected exception."""
+"""What precedes the type of an unexpected exception, in the log also its location."""
 
 
 async def run_publish(
     found: JournalStatus,
-    active: ActivePublish,
+    stop: anyio.Event,
     folder: StateFolder,
     connection: RegistryConnection,
     budget: UploadBudget,
@@ -41,7 +43,7 @@ async def run_publish(
     log: logging.Logger,
     dependencies: Dependencies,
 ) -> FollowUp | None:
-    """Work on a publish until it ends or cannot continue now, and record what follows in its journal.
+    """Work on a publish until it ends, cannot continue now or `stop` is set, and record what follows in its journal.
 
     Return None if it has ended. Nothing is done if a command has changed what the user wants since `found` was read.
     Raises LocalProblem if the journal itself cannot be read or written. Cancellation leaves the last checkpoint in
@@ -65,7 +67,7 @@ async def run_publish(
                 owned,
                 folder,
                 Frontend(report=reports.report, confirm=refuse),
-                stop=active.stop,
+                stop=stop,
                 keyring=dependencies.keyring() if dependencies.keyring else None,
                 resources=Resources(
                     connection=connection,
@@ -111,7 +113,7 @@ async def park_defect(
     run_blocking = dependencies.run_blocking()
     try:
         with await run_blocking(OwnedPublish.open, found.paths, clock=dependencies.clock) as owned:
-            detail = f"a defect of roar-publisher ({type(error).__name__})"
+            detail = f"{DEFECT} ({type(error).__name__})"
             await run_blocking(owned.journal.park, reason=Reason.DEFECT, detail=detail)
         return FollowUp(Action.LEAVE)
     except PublisherError as problem:

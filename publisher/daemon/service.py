@@ -29,7 +29,7 @@ from roar_publisher.daemon.verifying import Checks, Verifying
 from roar_publisher.daemon.wake import serve
 from roar_publisher.state.errors import PublisherError
 from roar_publisher.state.lock import Lock, is_held
-from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.queue import Queued
 from roar_publisher.state.status import JournalStatus
 from roar_publisher.tasks import task_group
@@ -196,7 +196,7 @@ class Daemon:
         for publish_id in changed:
             self._index.forget(publish_id)
         waiting = self._index.waiting(skip)
-        claimed = [id_ for id_ in skip if is_held(self._folder.publishes / id_ / "claim")]
+        claimed = [id_ for id_ in skip if is_held(PublishPaths(self._folder.publishes / id_).claim)]
         return waiting, self._index.unreported(skip), claimed
 
     def _ready(self, found: JournalStatus, monitor: ReachabilityMonitor) -> bool:

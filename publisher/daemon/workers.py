@@ -7,9 +7,10 @@ from pathlib import Path
 
 import anyio
 from anyio.abc import TaskGroup
+from msgspec import Struct, field
 
 from roar_publisher.daemon.connections import SharedConnections
-from roar_publisher.daemon.dependencies import ActivePublish, Dependencies
+from roar_publisher.daemon.dependencies import Dependencies
 from roar_publisher.daemon.hooks import EndedPublish, notify_end
 from roar_publisher.daemon.log import about
 from roar_publisher.daemon.runner import DEFECT, park_defect, report_end, run_publish
@@ -25,6 +26,19 @@ from roar_publisher.state.status import JournalStatus
 from roar_publisher.state.status_reader import read_status
 
 PROBE_SECONDS = 4.0
+
+
+class ActivePublish(Struct):
+    """An active publish.
+
+    stop: set to release it cleanly. scope: cancelled to drop it; the next scan finds it. reporting: it has ended, and
+    its hook is running.
+    """
+
+    project: str
+    reporting: bool = False
+    stop: anyio.Event = field(default_factory=anyio.Event)
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
 
 class WorkerPool:
@@ -89,7 +103,7 @@ class WorkerPool:
                 async with self._connections.to(found.plan.registry) as connection:
                     follow_up = await run_publish(
                         found,
-                        active,
+                        active.stop,
                         self._folder,
                         connection,
                         self._budget,

@@ -35,7 +35,7 @@ class Slow:
         self.may_release = anyio.Event()
 
     async def run_publish(
-        self, found: JournalStatus, active: object, folder: object, connection: RegistryConnection, *_: Any, **__: Any
+        self, found: JournalStatus, stop: object, folder: object, connection: RegistryConnection, *_: Any, **__: Any
     ) -> FollowUp:
         self.connections.append(connection)
         try:
