@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from roar_publisher.lineage.redaction.patterns import CustomShape
+from roar_publisher.lineage.redaction.patterns import MARK, CustomShape
 from roar_publisher.lineage.redaction.settings import DEFAULT_SECRET_VARIABLES, OmitConfig, merge_settings
 from roar_publisher.lineage.toml_file import read_toml
 from roar_publisher.state.errors import LocalProblem
@@ -197,7 +197,7 @@ class _Reader(Struct, frozen=True):
             if not isinstance(texts["pattern"], str):
                 raise self._wrong(f"{key}[{number}].pattern", "a string")
             name = str(texts["id"] or f"custom_{number}")
-            shapes.append(CustomShape(name, texts["pattern"], str(texts["replacement"] or "[REDACTED]")))
+            shapes.append(CustomShape(name, texts["pattern"], str(texts["replacement"] or MARK)))
         return tuple(shapes)
 
     def _get(self, key: str) -> object:

@@ -14,7 +14,7 @@ from hashlib import sha256
 from string import ascii_lowercase, ascii_uppercase, digits
 from typing import Any
 
-from roar_publisher.lineage.redaction.patterns import usable_pattern
+from roar_publisher.lineage.redaction.patterns import searchable, usable_pattern
 from roar_publisher.lineage.redaction.rules import all_keywords, literals
 
 OTHER_VALUES = 32
@@ -29,7 +29,6 @@ _CONSTANT = (
     r"eyJ[\w-]+\.|-----[A-Z ]+-----|(?:api|oat|admin|sid)\d\d-|_pat_11\w?|[sr]k_(?:live|test)_5\d|Sy[A-D]|CAESI"
     r"|ATATT3xFfGF0|\.a0|webhookb2/|IncomingWebhook|services/"
 )
-_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 class AllowlistResult(Enum):
@@ -65,7 +64,7 @@ class Allowlist:
         if result is None:
             if len(self._cache) >= _CACHE_LIMIT:
                 self._cache.clear()
-            result = self._cache[key] = self._judge(rule, _LONE_SURROGATE.sub("?", text), start)
+            result = self._cache[key] = self._judge(rule, searchable(text), start)
         return result
 
     def _judge(self, rule: str, text: str, start: int) -> AllowlistResult:

@@ -15,15 +15,18 @@ from roar_publisher.lineage.redaction.hints import Hints
 from roar_publisher.lineage.redaction.names import Secrecy, secrecy
 from roar_publisher.lineage.redaction.rules import Span
 from roar_publisher.lineage.redaction.shell_words import Extent, QuotedText
-from roar_publisher.lineage.redaction.values import MOST_EXAMINED, is_opaque, is_secret_value
+from roar_publisher.lineage.redaction.values import is_opaque, is_secret_value
 
 _REACH = 1024
 """How many characters after a program's name are searched for its options."""
 SPACE = r"(?:[ \t]|\\?\r?\n)++"
 """The space between two words; a command may continue on the next line."""
-_MOST_USER = 128
+MOST_USER = 128
+"""The most characters of a user's name before a password."""
 _WORDS = 16
 """How many words before an argument are examined, in a command that is recorded as a list."""
+_WORD_END = 128
+"""How many characters of each of these words are examined, from its end."""
 _UNSAFE = re.compile(r"[\s\"'\\\\;&|]")
 _BEFORE = r"(?:^|(?<=[\s;&|/('\"`\[,\\]))"
 _AFTER = r"(?![\w.-])"
@@ -150,12 +153,12 @@ def option_secrets(quoted: QuotedText) -> Iterator[Span]:
 def may_hold_options(words: Sequence[str]) -> bool:
     """Return False only if `secret_in_word` finds nothing in any of these arguments of a command."""
     # Of a longer word only the end is examined, which may begin with the name of a program.
-    return any(len(word) > _MOST_USER for word in words) or _ANY_OPTION.may_be_in(" ".join(words))
+    return any(len(word) > _WORD_END for word in words) or _ANY_OPTION.may_be_in(" ".join(words))
 
 
 def secret_in_word(words: Sequence[str], word: str) -> Extent | None:
     """Return the password in `word`, an argument after the earlier words `words`; None if it holds none."""
-    before = "".join(_UNSAFE.sub("_", one)[-_MOST_USER:] + " " for one in words[-_WORDS:])
+    before = "".join(_UNSAFE.sub("_", one)[-_WORD_END:] + " " for one in words[-_WORDS:])
     typed = shlex.quote(word)
     margin = len(before) + (typed != word)
     for span in option_secrets(QuotedText(before + typed)):
@@ -181,11 +184,11 @@ def _values(quoted: QuotedText, row: _Option, option: re.Pattern[str], start: in
     for match in option.finditer(text, start, end):
         extent = quoted.value(match.end(), name=match.end())
         if row.after:
-            place = text.find(row.after, extent.start, min(extent.end, extent.start + _MOST_USER))
+            place = text.find(row.after, extent.start, min(extent.end, extent.start + MOST_USER))
             if place < 0:
                 continue
             extent = Extent(place + 1, extent.end)
-        value = text[extent.start : min(extent.end, extent.start + MOST_EXAMINED)]
+        value = quoted.examined(extent)
         if is_secret_value(value, Secrecy.PASSWORD) and not _PORTS.match(value):
             yield Span(*extent, "password-option", context=match.start())
 
@@ -203,7 +206,7 @@ def _places() -> Sequence[tuple[re.Pattern[str], Secrecy]]:
 
 def _checked(quoted: QuotedText, match: re.Match[str], kind: Secrecy, rule: str) -> Iterator[Span]:
     extent = quoted.value(match.end(), name=match.end())
-    if is_secret_value(quoted.text[extent.start : min(extent.end, extent.start + MOST_EXAMINED)], kind):
+    if is_secret_value(quoted.examined(extent), kind):
         yield Span(*extent, rule, context=match.start())
 
 
@@ -213,6 +216,6 @@ def _piped(quoted: QuotedText) -> Iterator[Span]:
         extent = quoted.value(match.end(), name=match.end())
         if not _READS_PASSWORD.match(quoted.text, extent.end):
             continue
-        value = quoted.text[extent.start : min(extent.end, extent.start + MOST_EXAMINED)]
+        value = quoted.examined(extent)
         if is_opaque(value) or is_secret_value(value, Secrecy.PASSWORD):
             yield Span(*extent, "password-place", context=match.start())

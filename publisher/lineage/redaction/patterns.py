@@ -4,12 +4,17 @@ A project may have come with a clone. In Python's own engine a pattern like `(a+
 support lookaround and backreferences; a pattern that needs them is refused with a message.
 """
 
+import re
 from typing import Any
 
 from msgspec import Struct
 
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
+
+MARK = "[REDACTED]"
+"""What takes the place of a secret."""
+_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 class PatternProblem(Exception):
@@ -21,7 +26,7 @@ class CustomShape(Struct, frozen=True):
 
     id: str
     pattern: str
-    replacement: str = "[REDACTED]"
+    replacement: str = MARK
 
 
 class CustomRule:
@@ -59,6 +64,11 @@ def usable_pattern(name: str, pattern: str) -> Any:
         return compile_pattern(pattern)
     except PatternProblem as error:
         raise _bad_pattern(name, str(error)) from error
+
+
+def searchable(text: str) -> str:
+    """Return the text as RE2 can search it: without lone surrogates, which UTF-8 does not have. All places stay."""
+    return _LONE_SURROGATE.sub("?", text)
 
 
 def _fault_of(replacement: str, pattern: Any) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 
 from roar_publisher.lineage.redaction.names import Secrecy, secrecy
 from roar_publisher.lineage.redaction.options import may_hold_options, secret_in_word
+from roar_publisher.lineage.redaction.patterns import MARK
 from roar_publisher.lineage.redaction.settings import OmitConfig
 from roar_publisher.lineage.redaction.shell_words import Extent
-from roar_publisher.lineage.redaction.texts import CLEAN_LENGTH, CLEAN_LIMIT, MARK, TextRedactor
+from roar_publisher.lineage.redaction.texts import CLEAN_LENGTH, CLEAN_LIMIT, TextRedactor
 from roar_publisher.lineage.redaction.values import is_secret_value
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason

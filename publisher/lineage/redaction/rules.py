@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from roar_publisher.lineage.redaction.patterns import compile_pattern
+from roar_publisher.lineage.redaction.patterns import MARK, compile_pattern
 
 _TAIL = re.compile(r"[A-Za-z0-9_+=~%-]*")
 """The rest of a token that is longer than its rule expects."""
@@ -31,7 +31,7 @@ class Span(Struct, frozen=True):
     start: int
     end: int
     rule: str
-    mark: str = "[REDACTED]"
+    mark: str = MARK
     context: int | None = None
 
 

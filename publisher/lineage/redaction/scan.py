@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from roar_publisher.lineage.redaction.hints import Hints
 from roar_publisher.lineage.redaction.names import NAME_REACH, Secrecy, secrecy
-from roar_publisher.lineage.redaction.options import SPACE, option_secrets
+from roar_publisher.lineage.redaction.options import MOST_USER, SPACE, option_secrets
 from roar_publisher.lineage.redaction.rules import Span, all_keywords, known_tokens
 from roar_publisher.lineage.redaction.shell_words import Extent, QuotedText
 from roar_publisher.lineage.redaction.values import MOST_EXAMINED, is_opaque, is_secret_value
@@ -58,7 +58,6 @@ _PRIVATE_KEY = re.compile(
 )
 _SEVERAL = re.compile(r"([^,=]{1,256}+),[A-Za-z_]\w{0,64}=")
 _CLOSES = {",": ",,", "}": "{", "]": "[", ")": "("}
-_MOST_USER = 128
 _MOST_AUTHORITY = 8192
 _WEB = frozenset({"http", "https", "ssh", "git"})
 _PLAIN_WORDS = re.compile(r"(?:[A-Za-z0-9_./+~][A-Za-z0-9_./+~-]*+(?:\n|\Z))++")
@@ -123,7 +122,7 @@ def _named_values(quoted: QuotedText) -> Iterator[Span]:
             continue
         start = match.start() - len(name)
         extent = _unquoted_value(quoted.value(match.end(), name=start), match)
-        value = text[extent.start : min(extent.end, extent.start + MOST_EXAMINED)]
+        value = quoted.examined(extent)
         if is_secret_value(value, kind) or is_secret_value(_first_of_several(value), kind):
             done = extent.end
             if match[0] == "=":
@@ -172,13 +171,15 @@ def _flag_values(quoted: QuotedText) -> Iterator[Span]:
         if kind is Secrecy.NONE:
             continue
         extent = quoted.value(match.end(), name=match.end())
-        if is_secret_value(text[extent.start : min(extent.end, extent.start + MOST_EXAMINED)], kind):
+        if is_secret_value(quoted.examined(extent), kind):
             end = _with_quotes(text, match.end(), extent).end
             yield Span(match.end(1), end, "argument", "=[REDACTED]", context=match.start())
+    if "login" not in text and "aws_se" not in text:
+        return
     for pattern, kind in ((_SPACED, Secrecy.PASSWORD), (_LOGIN, Secrecy.TOKEN)):
-        for match in pattern.finditer(text) if "login" in text or "aws_se" in text else ():
+        for match in pattern.finditer(text):
             extent = quoted.value(match.end(), name=match.end())
-            if is_secret_value(text[extent.start : min(extent.end, extent.start + MOST_EXAMINED)], kind):
+            if is_secret_value(quoted.examined(extent), kind):
                 yield Span(*extent, "argument", context=match.start())
 
 
@@ -190,7 +191,7 @@ def _headers(quoted: QuotedText) -> Iterator[Span]:
             continue
         extent = _header_value(quoted, match)
         known = match[4] is not None or "cookie" in match[1].lower()
-        value = text[extent.start : min(extent.end, extent.start + MOST_EXAMINED)]
+        value = quoted.examined(extent)
         done = extent.end
         if is_secret_value(value, Secrecy.PASSWORD) and (known or is_secret_value(value, Secrecy.TOKEN)):
             yield Span(*extent, "authorization-header", context=match.start())
@@ -224,12 +225,12 @@ def _short_options(quoted: QuotedText) -> Iterator[Span]:
     text = quoted.text
     for match in _SHORT_PASSWORD.finditer(text):
         extent = quoted.value(match.end(), name=match.end())
-        value = text[extent.start : min(extent.end, extent.start + MOST_EXAMINED)]
+        value = quoted.examined(extent)
         if is_secret_value(value, Secrecy.VAGUE) if match[0] == "-p" else is_opaque(value):
             yield Span(*extent, "password-option", context=match.start())
     for match in _USER.finditer(text):
         extent = quoted.value(match.end(), name=match.end())
-        colon = text.find(":", extent.start, min(extent.end, extent.start + _MOST_USER))
+        colon = text.find(":", extent.start, min(extent.end, extent.start + MOST_USER))
         if colon > 0 and is_secret_value(text[colon + 1 : min(extent.end, colon + MOST_EXAMINED)], Secrecy.PASSWORD):
             yield Span(colon + 1, extent.end, "user-option", context=match.start())
 

@@ -8,6 +8,8 @@ import re
 from bisect import bisect_right
 from typing import NamedTuple
 
+from roar_publisher.lineage.redaction.values import MOST_EXAMINED
+
 _QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*+\"|'[^']*+'|\\.", re.DOTALL)
 _WORD = re.compile(r"(?:\"(?:[^\"\\]|\\.)*+\"|'[^']*+'|\\.|[^\s\"'\\;&|<>])++", re.DOTALL)
 _ESCAPED_QUOTE = re.compile(r"(\\+)([\"'])")
@@ -68,6 +70,10 @@ class QuotedText:
         if own is not None and (own.end() == word.end or text[own.end()] in ",:}])"):
             return Extent(position + 1, own.end() - 1)
         return word
+
+    def examined(self, extent: Extent) -> str:
+        """Return the beginning of a value, which is enough to judge it: many names may share a long word."""
+        return self.text[extent.start : min(extent.end, extent.start + MOST_EXAMINED)]
 
     def _within(self, position: int, name: int, region: Extent) -> Extent:
         text, quote = self.text, self.text[region.start - 1]

@@ -11,13 +11,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from roar_publisher.lineage.redaction.allowlist import Allowlist, AllowlistResult
-from roar_publisher.lineage.redaction.patterns import CustomRule, too_slow
+from roar_publisher.lineage.redaction.patterns import MARK, CustomRule, searchable, too_slow
 from roar_publisher.lineage.redaction.rules import Span
 from roar_publisher.lineage.redaction.scan import are_harmless_words, find_secrets, may_hold_secrets
 from roar_publisher.lineage.redaction.settings import OmitConfig
 from roar_publisher.lineage.redaction.values import is_marked
 
-MARK = "[REDACTED]"
 _CONFIGURED = "configured-value"
 CUSTOM_SECONDS = 3.0
 """CPU seconds that the configured patterns may take in one publish, beyond the allowances below."""
@@ -32,7 +31,6 @@ CLEAN_LENGTH = 200
 _SHORTEST = 4
 """A shorter text (in characters) cannot hold a secret of a built-in shape."""
 _SCP_REMOTE = re.compile(r"(?!git@)[^@\s\[\]]++(@[^\s:]++:\S++)")
-_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 class TextRedactor:
@@ -142,7 +140,7 @@ class TextRedactor:
         began = self._clock()
         pieces: list[str] = []
         done = 0
-        for match in rule.pattern.finditer(_LONE_SURROGATE.sub("?", text)):
+        for match in rule.pattern.finditer(searchable(text)):
             if self._clock() - began > self._left:
                 raise too_slow(rule.id)
             found = "" if is_marked(match[0]) else self._rule_to_redact(rule.id, match[0])
