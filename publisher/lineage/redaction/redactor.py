@@ -3,13 +3,14 @@
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from roar_publisher.lineage.redaction.names import Secrecy, secrecy
 from roar_publisher.lineage.redaction.options import may_hold_options, secret_in_word
 from roar_publisher.lineage.redaction.patterns import MARK
 from roar_publisher.lineage.redaction.settings import OmitConfig
 from roar_publisher.lineage.redaction.shell_words import Extent
-from roar_publisher.lineage.redaction.texts import CLEAN_LENGTH, CLEAN_LIMIT, TextRedactor
+from roar_publisher.lineage.redaction.texts import CleanCache, TextRedactor
 from roar_publisher.lineage.redaction.values import is_secret_value
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
@@ -24,7 +25,7 @@ class Redactor(TextRedactor):
 
     def __init__(self, omit: OmitConfig, *, clock: Callable[[], float] = time.thread_time) -> None:
         super().__init__(omit, clock=clock)
-        self._clean_entries: set[tuple[str, str]] = set()
+        self._clean_entries: CleanCache[tuple[str, str]] = CleanCache()
 
     def value(self, value: object) -> object:
         """Return a JSON value without its secrets: in texts at any depth, under secret names, and after flags.
@@ -35,17 +36,12 @@ class Redactor(TextRedactor):
 
     def texts(self, value: object) -> object:
         """Do the same as `value`, but check each text alone: names and flags next to it are ignored."""
-        return self._at_any_depth(value, self._texts)
+        return self._at_any_depth(value, partial(self._each_alone, of_text=self.text))
 
     def keys(self, value: object) -> object:
         """Return the value with secrets removed from its keys only. Counts nothing."""
         with self.uncounted():
-            return self._at_any_depth(value, self._keys)
-
-    def _keys(self, value: object) -> object:
-        if isinstance(value, dict):
-            return self._renamed((key, self._keys(item)) for key, item in value.items())
-        return [self._keys(item) for item in value] if isinstance(value, list) else value
+            return self._at_any_depth(value, partial(self._each_alone, of_text=str))
 
     def _at_any_depth(self, value: object, redacted: Callable[[object], object]) -> object:
         if not self._enabled:
@@ -60,12 +56,12 @@ class Redactor(TextRedactor):
                 reason=Reason.TOO_LARGE,
             ) from None
 
-    def _texts(self, value: object) -> object:
+    def _each_alone(self, value: object, of_text: Callable[[str], str]) -> object:
         if isinstance(value, str):
-            return self.text(value)
+            return of_text(value)
         if isinstance(value, dict):
-            return self._renamed((key, self._texts(item)) for key, item in value.items())
-        return [self._texts(item) for item in value] if isinstance(value, list) else value
+            return self._renamed((key, self._each_alone(item, of_text)) for key, item in value.items())
+        return [self._each_alone(item, of_text) for item in value] if isinstance(value, list) else value
 
     def _renamed(self, items: Iterable[tuple[str, object]]) -> dict[str, object]:
         """Return the table without secrets in its keys; keys that become equal are numbered."""
@@ -108,17 +104,11 @@ class Redactor(TextRedactor):
             sent = self.text(key)
             result[_numbered(sent, result)] = redacted
             if sent == key and redacted == item and isinstance(item, str):
-                self._remember(key, item)
+                self._clean_entries.remember((key, item), len(key) + len(item))
         name, value = table.get("name"), table.get("value")
         if isinstance(name, str) and isinstance(value, str) and result["value"] == value:
             result["value"] = self._named(name, value)  # an environment as a list: {"name": "HF_TOKEN", "value": …}
         return result
-
-    def _remember(self, key: str, text: str) -> None:
-        if len(key) + len(text) <= CLEAN_LENGTH:
-            if len(self._clean_entries) >= CLEAN_LIMIT:
-                self._clean_entries.clear()
-            self._clean_entries.add((key, text))
 
     def _named(self, name: str, value: object) -> object:
         if isinstance(value, list) and secrecy(name) is not Secrecy.NONE:

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from roar_publisher.lineage.redaction.allowlist import Allowlist, AllowlistResult
 from roar_publisher.lineage.redaction.patterns import MARK, CustomRule, searchable, too_slow
@@ -24,13 +25,26 @@ SECONDS_A_TEXT = 1e-3
 SECONDS_A_CHARACTER = 1e-6
 """Additional CPU seconds for each text and each character, because a large lineage has many."""
 
-CLEAN_LIMIT = 20_000
+_CLEAN_LIMIT = 20_000
 """The most clean texts that are cached; versions and host facts repeat in every job."""
-CLEAN_LENGTH = 200
+_CLEAN_LENGTH = 200
 """Longer texts (in characters) rarely repeat and are not cached."""
 _SHORTEST = 4
 """A shorter text (in characters) cannot hold a secret of a built-in shape."""
 _SCP_REMOTE = re.compile(r"(?!git@)[^@\s\[\]]++(@[^\s:]++:\S++)")
+
+T = TypeVar("T")
+
+
+class CleanCache(set[T]):
+    """What was found to hold no secret."""
+
+    def remember(self, clean: T, length: int) -> None:
+        """Add what has so many characters, unless it is long. All others are forgotten when there are too many."""
+        if length <= _CLEAN_LENGTH:
+            if len(self) >= _CLEAN_LIMIT:
+                self.clear()
+            self.add(clean)
 
 
 class TextRedactor:
@@ -49,7 +63,7 @@ class TextRedactor:
         self._clock = clock
         self._left = CUSTOM_SECONDS
         self._found: Counter[str] = Counter()
-        self._clean: set[str] = set()
+        self._clean: CleanCache[str] = CleanCache()
 
     def findings(self) -> dict[str, int]:
         """Return the number of redacted secrets so far, by rule."""
@@ -82,10 +96,8 @@ class TextRedactor:
         result = self._replaced(text, (*self._configured(text), *find_secrets(text)))
         for rule in self._custom:
             result = self._apply_custom(rule, result)
-        if result == text and len(text) <= CLEAN_LENGTH:
-            if len(self._clean) >= CLEAN_LIMIT:
-                self._clean.clear()
-            self._clean.add(text)
+        if result == text:
+            self._clean.remember(text, len(text))
         return result
 
     def certainly_clean(self, texts: Iterable[str]) -> bool:
