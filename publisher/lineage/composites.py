@@ -6,6 +6,7 @@ request) and a Bloom filter over all of them, with which the server finds member
 
 import base64
 import math
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
@@ -217,14 +218,8 @@ def _cut_to_fit(item: CompositeItem) -> CompositeItem:
     most = min(len(components), COMPONENTS_SENT)
     if most == 0 or len(encode(holding(most))) <= _SIZE_LIMIT:
         return holding(most)
-    fits, too_many = 1, most
-    while too_many - fits > 1:
-        middle = (fits + too_many) // 2
-        if len(encode(holding(middle))) <= _SIZE_LIMIT:
-            fits = middle
-        else:
-            too_many = middle
-    return holding(fits)
+    fits = bisect_right(range(1, most), _SIZE_LIMIT, key=lambda count: len(encode(holding(count))))
+    return holding(max(1, fits))
 
 
 def _int_or_zero(value: object) -> int:
