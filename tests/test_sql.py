@@ -20,7 +20,7 @@ CHOSEN_HERE: dict[str, set[str]] = {
     "publisher/lineage/connections.py": {"milliseconds"},
     "publisher/lineage/publication.py": {"condition", "key", "table"},
     "publisher/lineage/targets.py": {"kind", "table"},
-    "publisher/lineage/upstream.py": {"jobs", "links"},
+    "publisher/lineage/upstream.py": {"jobs_sql", "links"},
     "publisher/planning/put/record_writer.py": {"', '.join('?' * len(row))", "', '.join(columns)", "entity", "table"},
     "publisher/planning/put/sources.py": {"condition", "table"},
     "publisher/registry/store/listing.py": {"' AND '.join(conditions)"},

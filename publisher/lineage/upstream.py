@@ -10,17 +10,18 @@ from roar_publisher.lineage.rows import LinkStream, SessionRow
 from roar_publisher.lineage.selection import TASK
 
 # If several jobs wrote an artifact, the latest is its producer, in any session.
-_UPSTREAM = """
+_PRODUCER = """(
+    SELECT j.id FROM job_outputs o CROSS JOIN jobs j ON j.id = o.job_id
+    WHERE o.artifact_id = needed.artifact ORDER BY j.timestamp DESC, j.id DESC LIMIT 1
+)"""
+_UPSTREAM = f"""
 INSERT OR IGNORE INTO picked
 WITH RECURSIVE needed(artifact) AS (
-    SELECT * FROM ({wanted})
+    SELECT * FROM ({{wanted}})
     UNION
-    SELECT i.artifact_id FROM needed CROSS JOIN job_inputs i ON i.job_id = (
-        SELECT j.id FROM job_outputs o CROSS JOIN jobs j ON j.id = o.job_id
-        WHERE o.artifact_id = needed.artifact ORDER BY j.timestamp DESC, j.id DESC LIMIT 1)
+    SELECT i.artifact_id FROM needed CROSS JOIN job_inputs i ON i.job_id = {_PRODUCER}
 )
-SELECT (SELECT j.id FROM job_outputs o CROSS JOIN jobs j ON j.id = o.job_id
-        WHERE o.artifact_id = needed.artifact ORDER BY j.timestamp DESC, j.id DESC LIMIT 1) AS producer
+SELECT {_PRODUCER} AS producer
 FROM needed WHERE producer IS NOT NULL
 """
 _BUILD_JOBS = """
@@ -47,19 +48,21 @@ SELECT row FROM down
 """
 
 
-def pick_needs(database: RoarDatabase, jobs: str, parameters: tuple[object, ...], session: SessionRow) -> None:
-    """Pick jobs (a statement) and what their outputs need, or what their inputs need if they have no outputs."""
-    has_outputs = database.one(f"SELECT 1 FROM job_outputs WHERE job_id IN ({jobs})", *parameters)
+def pick_needs(database: RoarDatabase, jobs_sql: str, parameters: tuple[object, ...], session: SessionRow) -> None:
+    """Pick the jobs of a statement and what their outputs need, or what their inputs need if they have no outputs."""
+    has_outputs = database.one(f"SELECT 1 FROM job_outputs WHERE job_id IN ({jobs_sql})", *parameters)
     links = "job_outputs" if has_outputs else "job_inputs"
-    artifacts = f"SELECT DISTINCT artifact_id FROM {links} WHERE job_id IN ({jobs})"
-    if database.one(artifacts, *parameters) is not None:
-        pick_upstream(database, artifacts, parameters, session)
-    database.execute(f"INSERT OR IGNORE INTO picked {jobs}", *parameters)
+    artifacts_sql = f"SELECT DISTINCT artifact_id FROM {links} WHERE job_id IN ({jobs_sql})"
+    if database.one(artifacts_sql, *parameters) is not None:
+        pick_upstream(database, artifacts_sql, parameters, session)
+    database.execute(f"INSERT OR IGNORE INTO picked {jobs_sql}", *parameters)
 
 
-def pick_upstream(database: RoarDatabase, artifacts: str, parameters: tuple[object, ...], session: SessionRow) -> None:
-    """Pick the jobs that produced these artifacts (a statement), and the session's build jobs."""
-    database.execute(_UPSTREAM.format(wanted=artifacts), *parameters)
+def pick_upstream(
+    database: RoarDatabase, artifacts_sql: str, parameters: tuple[object, ...], session: SessionRow
+) -> None:
+    """Pick the jobs that produced the artifacts of a statement, and the session's build jobs."""
+    database.execute(_UPSTREAM.format(wanted=artifacts_sql), *parameters)
     database.execute(_BUILD_JOBS, session.id)
     pick_relatives(database)
 
