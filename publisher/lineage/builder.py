@@ -46,7 +46,7 @@ _SENT_FIRST = 1
 class UnitBuilder:
     """Builds the units of one plan. Call its public methods once each, in the order of their definition.
 
-    described: the row of the job whose links also state the size and source of their artifacts.
+    put_job: the row of the job whose links also state the size and source of their artifacts.
 
     `inputs`, `outputs` and `artifacts` count while the nodes are written.
     """
@@ -59,7 +59,7 @@ class UnitBuilder:
         redactor: Redactor,
         writer: UnitWriter,
         links: KeptLinks,
-        described: int | None = None,
+        put_job: int | None = None,
     ) -> None:
         self._database = database
         self._jobs = jobs
@@ -68,7 +68,7 @@ class UnitBuilder:
         self._metadata = MetadataRedactor(redactor)
         self._writer = writer
         self._links = links
-        self._described = described
+        self._put_job = put_job
         self._job_batch = Batch(Kind.JOBS)
         self._first_in_batch = 0
         self._artifact_batch = Batch(Kind.ARTIFACTS)
@@ -96,7 +96,8 @@ class UnitBuilder:
             for job in self._database.jobs():
                 inputs, outputs = sendable(input_rows.of(job.seq)), sendable(output_rows.of(job.seq))
                 self._write_job(job, inputs, outputs, hashes)
-                self._batch_for_job[job.seq] = max(map(self._add_artifact, (*inputs, *outputs)), default=0)
+                batches = [self._add_artifact(link) for link in (*inputs, *outputs)]
+                self._batch_for_job[job.seq] = max(batches, default=0)
                 self.inputs += distinct_digests(inputs)
                 self.outputs += distinct_digests(outputs)
             self._flush_jobs(len(self._jobs))
@@ -120,7 +121,7 @@ class UnitBuilder:
         before = self._redactor.total
         sent, captured_job = redacted_job(job, self._redactor, self._metadata)
         sides = redacted_sides(inputs, outputs, self._redactor)
-        link = described_link_item if head.row == self._described else link_item
+        link = described_link_item if head.row == self._put_job else link_item
         for kind, links in zip((Kind.INPUTS, Kind.OUTPUTS), sides, strict=True):
             self._links.add(job.seq, kind, map(link, links))
         changed = self._redactor.total != before

@@ -97,7 +97,7 @@ def artifact_item(link: LinkRow, redactor: Redactor) -> str:
     """Return the artifact that a link names; its source URL is in its metadata."""
     source = remote_source(link.source_type)
     size, hashes = max(0, link.size or 0), hash_entries(link.hashes)
-    if not source:  # as for `link_item`
+    if not source:  # two encoded texts cost a third of an encoded object
         entries = (f'{{"algorithm":{encode_text(h["algorithm"])},"digest":{encode_text(h["digest"])}}}' for h in hashes)
         return f'{{"hashes":[{",".join(entries)}],"size":{size},"source_type":null}}'
     item: ArtifactItem = {"hashes": hashes, "size": size, "source_type": source}

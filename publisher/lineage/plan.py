@@ -66,17 +66,17 @@ def write_units(
     *,
     identities: Sequence[str],
     sink: Sink,
-    described: int | None = None,
+    put_job: int | None = None,
 ) -> PlanSummary:
     """Pass the units of the picked jobs to `sink`, as `build_plan` does.
 
-    described: the row of the job whose links state the size and source of their artifacts (`protocol.md §9`).
+    put_job: the row of the job whose links state the size and source of their artifacts (`protocol.md §9`).
     """
     jobs = ordered_jobs(database)
     database.choose(head.row for head in jobs)
     writer = UnitWriter(sink, [git.repo, git.commit, git.branch])
     with KeptLinks() as links:
-        builder = UnitBuilder(database, jobs, git, redactor, writer, links, described)
+        builder = UnitBuilder(database, jobs, git, redactor, writer, links, put_job)
         builder.write_composites()
         provisional, published = builder.write_nodes(identities)
         builder.write_links()

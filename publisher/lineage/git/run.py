@@ -57,6 +57,7 @@ _REMEDIES = {
     GIT_MISSING: "install git, or add its folder to PATH",
     GIT_TOO_OLD: f"install git {OLDEST_GIT} or later, or put its folder first in PATH",
 }
+"""What to do, by the error message."""
 _USAGE = 129
 """git's exit code for an option that it does not know."""
 _NOT_SET = 1
@@ -163,10 +164,10 @@ def run_git(
         # A git that ignores settings in its environment would run what they switch off.
         unguessable = os.urandom(8).hex()
         probe = [*command, "config", "--get", _PROBE]
-        taken = _run(probe, folder, _configured(environ, {_PROBE: unguessable}), limit, pauses)
-        if taken.code not in (0, _NOT_SET):
-            return taken
-        if taken.output.strip() != unguessable:
+        probed = _run(probe, folder, _configured(environ, {_PROBE: unguessable}), limit, pauses)
+        if probed.code not in (0, _NOT_SET):
+            return probed
+        if probed.output.strip() != unguessable:
             return GitResult(NOT_RUN, "", GIT_TOO_OLD)
     return _run([*command, *arguments], folder, environ, limit, pauses)
 

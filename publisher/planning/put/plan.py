@@ -71,7 +71,7 @@ def plan_put(
         _refuse_large_record(record)
         with copy_with_put(database, record) as (copy, job):
             summary = write_units(
-                copy, session, git, redactor, identities=identities, sink=_of_readable_items(sink), described=job
+                copy, session, git, redactor, identities=identities, sink=_of_readable_items(sink), put_job=job
             )
         put = PutPlan(
             destination=destination,
