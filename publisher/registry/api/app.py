@@ -175,7 +175,7 @@ class _Routed(Protocol):
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)
-    # The server would parse the unread rest of the body as the next request.
+    # Otherwise the connection would wait for the rest of the body, which nobody reads (`Phase.DRAIN`).
     more = {
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE: {"Connection": "close"},
         HTTPStatus.REQUEST_TIMEOUT: {"Connection": "close"},
