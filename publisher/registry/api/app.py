@@ -54,7 +54,7 @@ from roar_publisher.registry.http.base_path import BasePath
 from roar_publisher.registry.http.bounds import ChunkedReplies
 from roar_publisher.registry.http.lifecycle import DrainGuard, Lifecycle
 from roar_publisher.registry.http.names import Names
-from roar_publisher.registry.http.refusals import Refusal
+from roar_publisher.registry.http.refusals import RETRY_AFTER, Refusal
 from roar_publisher.registry.lineages.indexing import index_forever
 from roar_publisher.registry.lineages.sweeping import sweep_forever
 from roar_publisher.registry.lineages.turns import Turns
@@ -72,8 +72,6 @@ ALL_FEATURES = RegistrationSessionFeatures(
 )
 """The features that this release supports."""
 ALL_BULK_FEATURES = BulkFeatures()
-RETRY_AFTER = {"Retry-After": "5"}
-"""Headers of a 503. Clients should wait this many seconds if, for example, the disk is full or TReqs is unreachable."""
 
 
 def create_app(
@@ -175,13 +173,7 @@ class _Routed(Protocol):
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)
-    # Otherwise the connection would wait for the rest of the body, which nobody reads (`Phase.DRAIN`).
-    more = {
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: {"Connection": "close"},
-        HTTPStatus.REQUEST_TIMEOUT: {"Connection": "close"},
-        HTTPStatus.SERVICE_UNAVAILABLE: RETRY_AFTER,
-    }
-    return JSONResponse(error.body(), error.status, headers={**more.get(error.status, {}), **error.headers})
+    return JSONResponse(error.body(), error.status, error.headers)
 
 
 async def _not_served(request: Request, error: Exception) -> Response:

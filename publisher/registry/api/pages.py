@@ -124,6 +124,12 @@ class Pages(Struct, frozen=True):
             return None
 
 
+def refusal_page(refusal: Refusal, *, sign_in: str = "") -> HTMLResponse:
+    """Answer a refusal with a page. `sign_in` is as in `problem_page`."""
+    page = problem_page(refusal.status.phrase, refusal.detail, sign_in=sign_in)
+    return HTMLResponse(page, refusal.status, {**HEADERS, **refusal.headers})
+
+
 def _page(service: RegistryService, show: Show) -> Callable[[Request], Awaitable[HTMLResponse]]:
     """Return an endpoint that shows a page to its reader, or what is wrong."""
 
@@ -134,9 +140,7 @@ def _page(service: RegistryService, show: Show) -> Callable[[Request], Awaitable
             return HTMLResponse(await show(request, reader), HTTPStatus.OK, HEADERS)
         except Refusal as refusal:
             unseen = refusal.status is HTTPStatus.NOT_FOUND and not reader.user_id
-            sign_in = sign_in_address(_address(request)) if unseen else ""
-            page = problem_page(refusal.status.phrase, refusal.detail, sign_in=sign_in)
-            return HTMLResponse(page, refusal.status, HEADERS)
+            return refusal_page(refusal, sign_in=sign_in_address(_address(request)) if unseen else "")
 
     return endpoint
 

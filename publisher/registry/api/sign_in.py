@@ -23,11 +23,10 @@ from roar_publisher.registry.accounts.browser_sessions import (
 from roar_publisher.registry.accounts.callers import bearer_of
 from roar_publisher.registry.accounts.grants import TokenHolder
 from roar_publisher.registry.api.forms import TOKEN_FIELD, cookie_of, form_token, read_form, set_cookie
-from roar_publisher.registry.api.pages import HEADERS
+from roar_publisher.registry.api.pages import HEADERS, refusal_page
 from roar_publisher.registry.api.service import RegistryService, client_of_request
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.pages.addresses import own_address
-from roar_publisher.registry.pages.html import problem_page
 from roar_publisher.registry.pages.sign_in import account_page, sign_in_page
 from roar_publisher.registry.store.database import Connection
 
@@ -47,8 +46,7 @@ def as_page(endpoint: Endpoint) -> Endpoint:
         try:
             return await endpoint(self, request)
         except Refusal as refusal:
-            page = problem_page(refusal.status.phrase, refusal.detail)
-            return HTMLResponse(page, refusal.status, {**HEADERS, **refusal.headers})
+            return refusal_page(refusal)
 
     return answer
 

@@ -3,12 +3,22 @@
 from collections.abc import Mapping
 from http import HTTPStatus
 
+RETRY_AFTER = {"Retry-After": "5"}
+"""Headers of a 503. Clients should wait this many seconds if, for example, the disk is full or TReqs is unreachable."""
+# Otherwise the connection would wait for the rest of the body, which nobody reads (`Phase.DRAIN`).
+_CLOSE = {"Connection": "close"}
+_HEADERS_OF = {
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: _CLOSE,
+    HTTPStatus.REQUEST_TIMEOUT: _CLOSE,
+    HTTPStatus.SERVICE_UNAVAILABLE: RETRY_AFTER,
+}
+
 
 class Refusal(Exception):
     """A request that is answered with an error.
 
     `status` is the HTTP status. `detail` is one sentence for the user, without credentials. `extra` are more keys of
-    the body. `headers` are those of the reply.
+    the body. `headers` are added to those that every reply with this status has.
     """
 
     def __init__(
@@ -22,7 +32,7 @@ class Refusal(Exception):
         self.status = status
         self.detail = detail
         self.extra = extra or {}
-        self.headers = headers or {}
+        self.headers = {**_HEADERS_OF.get(status, {}), **(headers or {})}
 
     def body(self) -> dict[str, object]:
         """Return the body of the reply."""

@@ -16,7 +16,7 @@ from roar_publisher.registry.accounts.browser_sessions import CODE_SECONDS, SESS
 from roar_publisher.registry.accounts.codes import new_code, typed_code
 from roar_publisher.registry.api import sign_in
 from roar_publisher.registry.data import Store
-from roar_publisher.registry.http.refusals import Refusal
+from roar_publisher.registry.http.refusals import RETRY_AFTER, Refusal
 from roar_publisher.registry.store import sign_ins, users
 from roar_publisher.registry.store.errors import NotFound, StoreUnavailable
 from tests.support.registry.browser import ORIGIN, Browser, code_for, registry_with_name
@@ -248,6 +248,7 @@ async def test_a_form_that_this_browser_was_not_given_has_no_effect(
             browser.page = browser.page.replace('value="', 'value="" x="')
     answer = await browser.submit(path, code=code)
     assert answer.status_code == (413 if wrong == "not a form" else 403)
+    assert (answer.headers.get("connection") == "close") == (wrong == "not a form")
     assert "<html" in answer.text
     browser.cookies = kept
     assert (await browser.get("/account")).status_code == 200
@@ -306,7 +307,8 @@ async def test_a_token_that_cannot_be_checked_is_no_wrong_one(store: Store) -> N
     browser = Browser(registry.client, "http://registry")
     async with registry.client:
         for _ in range(MAX_FAILURES + 1):
-            assert (await browser.sign_in("hers")).status_code == 503
+            refused = await browser.sign_in("hers")
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, RETRY_AFTER["Retry-After"])
         treqs.answers["Bearer hers"] = CONTEXT
         assert (await browser.sign_in("hers")).status_code == 303
 

@@ -8,6 +8,7 @@ import pytest
 from roar_publisher.registry.accounts import public_keys
 from roar_publisher.registry.accounts.treqs import TRUST_SECONDS
 from roar_publisher.registry.data import Store
+from roar_publisher.registry.http.refusals import RETRY_AFTER
 from roar_publisher.registry.store import keys
 from roar_publisher.registry.store import users as accounts
 from tests.support.registry.harness import Json, Registry, refused, succeeded
@@ -157,6 +158,15 @@ async def test_a_failing_service_is_503_and_reveals_no_token(
     refused(response, 503)
     assert "canary" not in response.text + caplog.text
     assert {path for path, _ in treqs.asked} == {"/base/api/v1/auth/access-context"}
+
+
+@pytest.mark.parametrize("path", [ME, "/", "/account"])
+async def test_a_reader_is_told_when_to_ask_a_failing_service_again(
+    registry: Registry, treqs: Treqs, path: str
+) -> None:
+    treqs.answers["Bearer hers"] = httpx2.Response(502)
+    response = await registry.client.get(path, auth=ByTreqs())
+    assert (response.status_code, response.headers["retry-after"]) == (503, RETRY_AFTER["Retry-After"])
 
 
 @pytest.mark.parametrize("status", [401, 403])
