@@ -16,7 +16,8 @@ from roar_publisher.registry.store.jobs import SizedJob, uid_of_alias
 from roar_publisher.registry.store.label_versions import Entity
 from roar_publisher.registry.store.lineage_index import is_indexed
 from roar_publisher.registry.store.lineages import Lineage
-from roar_publisher.registry.store.node_rows import Appearance, LinkingJob, ShownLink
+from roar_publisher.registry.store.node_rows import Appearance, LinkingJob
+from roar_publisher.registry.store.provenance import LinkedArtifact, links_after
 
 LINKS_OF_PAGE = 100
 """Inputs, and outputs, on one page of a job."""
@@ -27,7 +28,7 @@ LINEAGES_OF_PAGE, JOBS_OF_LINEAGE = 20, 10
 class LinkPage(Struct, frozen=True):
     """Some links of a job, by digest. `after` is the digest after which there are more, or empty."""
 
-    links: list[ShownLink]
+    links: list[LinkedArtifact]
     count: int
     after: str
 
@@ -73,7 +74,7 @@ def view_job(
         raise Refusal(HTTPStatus.NOT_FOUND, "this lineage has no such job")
 
     def page(kind: str, count: int, after: str) -> LinkPage:
-        found = node_rows.links_after(connection, graph_id, job.id, kind, after, LINKS_OF_PAGE + 1)
+        found = list(links_after(connection, graph_id, job.id, kind, after, LINKS_OF_PAGE + 1))
         more = len(found) > LINKS_OF_PAGE
         return LinkPage(found[:LINKS_OF_PAGE], count, found[LINKS_OF_PAGE - 1].digest if more else "")
 

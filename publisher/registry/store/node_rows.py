@@ -11,14 +11,6 @@ METADATA_READ, TEXT_READ = 20_000, 501
 """Characters of a job's metadata, and of other texts in lists, that are read for a page: more than it shows."""
 
 
-class ShownLink(NamedTuple):
-    """An input or output of a job. `size` is in bytes, or None if it is unknown."""
-
-    digest: str
-    path: str
-    size: int | None
-
-
 class Appearance(NamedTuple):
     """An artifact in one of the lineages that have it. `jobs` is the lineage's number of jobs."""
 
@@ -48,20 +40,6 @@ def shown_job(connection: Connection, graph_id: int, uid: str) -> SizedJob | Non
         {"graph": graph_id, "uid": uid, "metadata": METADATA_READ},
     ).fetchone()
     return None if row is None else sized_job_of(row)
-
-
-def links_after(
-    connection: Connection, graph_id: int, job_id: int, kind: str, after: str, limit: int
-) -> list[ShownLink]:
-    """Return the links of a job and kind after a digest. The size is that of the link, or else of the artifact."""
-    rows = connection.execute(
-        "SELECT link.digest, link.path, coalesce(link.size, artifact.size) FROM (SELECT digest, path, size FROM links"
-        " WHERE job_id = :job AND kind = :kind AND digest > :after ORDER BY digest LIMIT :limit) AS link"
-        " LEFT JOIN artifacts AS artifact ON artifact.graph_id = :graph AND artifact.digest = link.digest"
-        " ORDER BY link.digest",
-        {"graph": graph_id, "job": job_id, "kind": kind, "after": after, "limit": limit},
-    )
-    return [ShownLink(*row) for row in rows]
 
 
 def appearances(

@@ -30,7 +30,7 @@ class JobSpan(NamedTuple):
 
 
 class LinkedArtifact(NamedTuple):
-    """An artifact as a job's link names it. `size` is in bytes."""
+    """An artifact as a job's link names it. `size` is in bytes, or None if it is unknown."""
 
     digest: str
     path: str
