@@ -18,13 +18,12 @@ class Descent(NamedTuple):
     path: str
     uid: str
     lineage: str
-    source: str
 
 
 def written_from(connection: Connection, digests: Sequence[str], reader: Reader, limit: int) -> list[Descent]:
     """Return up to `limit` outputs of the jobs that read one of these artifacts. There are at most 500 digests."""
     rows = connection.execute(
-        f"SELECT written.digest, substr(written.path, 1, {TEXT_READ}), jobs.uid, lineages.hash, artifacts.digest"
+        f"SELECT written.digest, substr(written.path, 1, {TEXT_READ}), jobs.uid, lineages.hash"
         " FROM artifacts CROSS JOIN lineages CROSS JOIN artifact_links AS reading CROSS JOIN jobs"
         " CROSS JOIN links AS written"
         " WHERE artifacts.digest IN (:digests)"

@@ -12,15 +12,13 @@ METADATA_READ, TEXT_READ = 20_000, 501
 
 
 class Appearance(NamedTuple):
-    """An artifact in one of the lineages that have it. `jobs` is the lineage's number of jobs."""
+    """An artifact in one of the lineages that have it."""
 
     graph_id: int
     artifact_id: int
     hash: str
     git_repo: str | None
     published_at: float
-    path: str | None
-    jobs: int
 
 
 class LinkingJob(NamedTuple):
@@ -51,8 +49,8 @@ def appearances(
         earlier = "AND (published_at < :at OR (published_at = :at AND hash > :hash))"
         values = {"at": before[0], "hash": before[1]}
     rows = connection.execute(
-        "SELECT lineages.graph_id, artifacts.id, hash, git_repo, published_at, path, jobs FROM artifacts"
-        " CROSS JOIN lineages JOIN graphs ON graphs.id = lineages.graph_id"  # the few artifacts first
+        "SELECT lineages.graph_id, artifacts.id, hash, git_repo, published_at FROM artifacts"
+        " CROSS JOIN lineages"  # the few artifacts first
         " WHERE digest = :digest AND lineages.graph_id = artifacts.graph_id"
         f" AND space IN (:spaces) {earlier}"
         " ORDER BY published_at DESC, hash LIMIT :limit",

@@ -3,17 +3,15 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from roar_publisher.registry.store.database import Connection, Row
+from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.schema import NO_STEP
 
 TEXT_READ = 300
 """Characters of a command and of a path that are read for a picture."""
 JOBS_COUNTED = 2000
 """Jobs up to which those of an artifact are counted."""
-_DRAWN = (
-    f"jobs.id, uid, step_number, substr(command, 1, {TEXT_READ}) AS command, job_type, exit_code, duration_seconds,"
-    " inputs, outputs"
-)
+_DRAWN = f"jobs.id, uid, nullif(step_number, {NO_STEP}), substr(command, 1, {TEXT_READ}), exit_code, inputs, outputs"
+"""The columns of a `DrawnJob`. None has a name of its own, so `step_number` is that of the table."""
 
 
 class DrawnJob(NamedTuple):
@@ -23,9 +21,7 @@ class DrawnJob(NamedTuple):
     uid: str
     step_number: int | None
     command: str
-    job_type: str | None
     exit_code: int | None
-    duration_seconds: float | None
     inputs: int
     outputs: int
 
@@ -43,7 +39,6 @@ class DrawnArtifact(NamedTuple):
     """An artifact of a picture. `jobs` are those that link it, counted up to `JOBS_COUNTED`."""
 
     id: int
-    digest: str
     path: str | None
     jobs: int
 
@@ -68,7 +63,7 @@ def first_jobs(connection: Connection, graph_id: int, *, offset: int, limit: int
         " ORDER BY step_number, page.id",
         {"graph": graph_id, "limit": limit, "offset": offset},
     )
-    return [_drawn_job(row) for row in rows]
+    return [DrawnJob(*row) for row in rows]
 
 
 def links_of_jobs(connection: Connection, job_ids: Sequence[int], *, limit_each: int) -> list[DrawnLink]:
@@ -90,7 +85,7 @@ def jobs_with_ids(connection: Connection, job_ids: Sequence[int]) -> list[DrawnJ
     rows = connection.execute(
         f"SELECT {_DRAWN} FROM jobs JOIN job_sizes ON job_id = jobs.id WHERE jobs.id IN (:ids)", {"ids": list(job_ids)}
     )
-    found = [_drawn_job(row) for row in rows]
+    found = [DrawnJob(*row) for row in rows]
     return sorted(found, key=lambda job: (NO_STEP if job.step_number is None else job.step_number, job.id))
 
 
@@ -100,13 +95,13 @@ def job_with_uid(connection: Connection, graph_id: int, uid: str) -> DrawnJob | 
         f"SELECT {_DRAWN} FROM jobs JOIN job_sizes ON job_id = jobs.id WHERE graph_id = :graph AND uid = :uid",
         {"graph": graph_id, "uid": uid},
     ).fetchone()
-    return None if row is None else _drawn_job(row)
+    return None if row is None else DrawnJob(*row)
 
 
 def drawn_artifact(connection: Connection, graph_id: int, digest: str) -> DrawnArtifact | None:
     """Return the artifact of a graph with this digest; None if there is none."""
     row = connection.execute(
-        "SELECT id, digest, path FROM artifacts WHERE graph_id = :graph AND digest = :digest",
+        "SELECT id, path FROM artifacts WHERE graph_id = :graph AND digest = :digest",
         {"graph": graph_id, "digest": digest},
     ).fetchone()
     if row is None:
@@ -116,7 +111,7 @@ def drawn_artifact(connection: Connection, graph_id: int, digest: str) -> DrawnA
         f" LIMIT {JOBS_COUNTED}) AS counted",
         {"graph": graph_id, "artifact": row["id"]},
     ).fetchone()
-    return DrawnArtifact(row["id"], row["digest"], row["path"], count)
+    return DrawnArtifact(row["id"], row["path"], count)
 
 
 def jobs_of_artifact(connection: Connection, graph_id: int, artifact_id: int, kind: str, limit: int) -> list[int]:
@@ -157,18 +152,3 @@ def jobs_of_group(connection: Connection, graph_id: int, number: int, *, offset:
         {"graph": graph_id, "number": number, "limit": limit, "offset": offset},
     )
     return jobs_with_ids(connection, [row["job_id"] for row in rows])
-
-
-def _drawn_job(row: Row) -> DrawnJob:
-    step = row["step_number"]
-    return DrawnJob(
-        row["id"],
-        row["uid"],
-        None if step == NO_STEP else step,
-        row["command"],
-        row["job_type"],
-        row["exit_code"],
-        row["duration_seconds"],
-        row["inputs"],
-        row["outputs"],
-    )
