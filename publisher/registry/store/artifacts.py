@@ -167,7 +167,7 @@ def find_published(connection: Connection, digest: str, reader: Reader) -> Publi
     Return None if this reader can see none.
     """
     row = connection.execute(
-        f"SELECT artifacts.*, lineages.*, 0 AS set_aside FROM (SELECT artifacts.id {_PUBLISHED}"
+        f"SELECT artifacts.*, lineages.* FROM (SELECT artifacts.id {_PUBLISHED}"
         f" ORDER BY {CREDIBILITY} DESC, published_at, hash LIMIT 1) AS chosen"
         " JOIN artifacts USING (id) JOIN lineages USING (graph_id)",
         {"digest": digest, **reader_parameters(reader)},

@@ -127,13 +127,13 @@ def make_public(connection: Connection, lineage_hash: str) -> None:
 
 def find(connection: Connection, lineage_hash: str) -> Lineage | None:
     """Return the lineage under a hash; None if there is none."""
-    row = connection.execute("SELECT *, 0 AS set_aside FROM lineages WHERE hash = ?", (lineage_hash,)).fetchone()
+    row = connection.execute("SELECT * FROM lineages WHERE hash = ?", (lineage_hash,)).fetchone()
     return None if row is None else lineage_of(row)
 
 
 def find_by_graph(connection: Connection, graph_id: int) -> Lineage | None:
     """Return the lineage with this graph; None if there is none."""
-    row = connection.execute("SELECT *, 0 AS set_aside FROM lineages WHERE graph_id = ?", (graph_id,)).fetchone()
+    row = connection.execute("SELECT * FROM lineages WHERE graph_id = ?", (graph_id,)).fetchone()
     return None if row is None else lineage_of(row)
 
 
@@ -149,7 +149,7 @@ def is_published(connection: Connection, lineage: Lineage) -> bool:
 def find_readable(connection: Connection, lineage_hash: str, reader: Reader) -> Lineage | None:
     """Return the lineage under a hash; None if this reader can see none."""
     row = connection.execute(
-        f"SELECT *, 0 AS set_aside FROM lineages WHERE hash = :hash AND {READABLE}",
+        f"SELECT * FROM lineages WHERE hash = :hash AND {READABLE}",
         {"hash": lineage_hash, **reader_parameters(reader)},
     ).fetchone()
     return None if row is None else lineage_of(row)
@@ -158,7 +158,7 @@ def find_readable(connection: Connection, lineage_hash: str, reader: Reader) -> 
 def find_writable(connection: Connection, lineage_hash: str, owner: str) -> Lineage | None:
     """Return the lineage under a hash if it is this owner's or anonymous; otherwise None."""
     row = connection.execute(
-        "SELECT *, 0 AS set_aside FROM lineages WHERE hash = ? AND owner IN (?, ?)",
+        "SELECT * FROM lineages WHERE hash = ? AND owner IN (?, ?)",
         (lineage_hash, ANONYMOUS_OWNER, owner),
     ).fetchone()
     return None if row is None else lineage_of(row)
@@ -167,10 +167,10 @@ def find_writable(connection: Connection, lineage_hash: str, owner: str) -> Line
 def find_set_aside(connection: Connection, lineage_hash: str, owner: str) -> Lineage | None:
     """Return an owner's set-aside lineage under a hash; None if there is none."""
     row = connection.execute(
-        "SELECT *, NULL AS session_id, 1 AS set_aside FROM set_aside_lineages WHERE hash = ? AND owner = ?",
+        "SELECT *, NULL AS session_id FROM set_aside_lineages WHERE hash = ? AND owner = ?",
         (lineage_hash, owner),
     ).fetchone()
-    return None if row is None else lineage_of(row)
+    return None if row is None else lineage_of(row, set_aside=True)
 
 
 def newest_of_owner(connection: Connection, reader: Reader, limit: int) -> Iterator[ListedLineage]:
@@ -210,7 +210,7 @@ def writable_with_job(connection: Connection, uid: str, owner: str, graphs: int)
     Only the `graphs` oldest graphs are considered.
     """
     row = connection.execute(
-        "SELECT lineages.*, 0 AS set_aside FROM ("
+        "SELECT lineages.* FROM ("
         "SELECT graph_id FROM (SELECT graph_id FROM jobs WHERE uid = :uid ORDER BY id LIMIT :most) AS own"
         " UNION SELECT graph_id FROM (SELECT graph_id FROM job_aliases WHERE uid = :uid ORDER BY graph_id LIMIT :most)"
         " AS other) AS known JOIN lineages ON lineages.graph_id = known.graph_id WHERE owner IN (:nobody, :owner)"
@@ -250,8 +250,8 @@ def private_with_job(connection: Connection, owner: str, uid: str, *, most_jobs:
     return [LineageMatch(*row) for row in rows.fetchall()]
 
 
-def lineage_of(row: Row) -> Lineage:
-    """Return the lineage in a row that has the columns of `lineages` and `set_aside`."""
+def lineage_of(row: Row, *, set_aside: bool = False) -> Lineage:
+    """Return the lineage in a row that has the columns of `lineages`."""
     return Lineage(
         hash=row["hash"],
         graph_id=row["graph_id"],
@@ -263,7 +263,7 @@ def lineage_of(row: Row) -> Lineage:
         git_commit=row["git_commit"],
         git_branch=row["git_branch"],
         published_at=row["published_at"],
-        set_aside=bool(row["set_aside"]),
+        set_aside=set_aside,
     )
 
 

@@ -46,7 +46,7 @@ def first_maker(connection: Connection, digest: str, reader: Reader) -> tuple[Li
     Return None if no lineage that this reader can see made it.
     """
     row = connection.execute(
-        f"SELECT lineages.*, 0 AS set_aside, {_PLACE} FROM"
+        f"SELECT lineages.*, {_PLACE} FROM"
         " (SELECT job_id FROM links WHERE kind = 'outputs' AND digest = :digest ORDER BY job_id LIMIT :most) AS made"
         " JOIN jobs ON jobs.id = made.job_id JOIN lineages ON lineages.graph_id = jobs.graph_id"
         f" WHERE {READABLE} ORDER BY {CREDIBILITY} DESC, published_at, hash, {_PLACE} LIMIT 1",
