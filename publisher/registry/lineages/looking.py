@@ -7,7 +7,7 @@ from msgspec import Struct
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages.neighbours import picture_around
 from roar_publisher.registry.lineages.pictures import Picture, picture_of_group, picture_of_lineage
-from roar_publisher.registry.lineages.reading import LineageView, shown_lineage, view_lineage
+from roar_publisher.registry.lineages.reading import LineageView, lineage_by_prefix, lineage_view
 from roar_publisher.registry.store.access import Reader
 from roar_publisher.registry.store.database import Connection
 
@@ -30,9 +30,12 @@ class LookedAt(Struct, frozen=True):
 def look_at_lineage(
     connection: Connection, lineage_hash: str, reader: Reader, place: Place, *, offset: int, limit: int
 ) -> LookedAt:
-    """Return a lineage with up to `limit` jobs from `offset` on. Raises `Refusal` as `view_lineage`, `picture_of`."""
-    view = view_lineage(connection, lineage_hash, reader, offset=offset, limit=limit)
-    lineage = shown_lineage(connection, view.hash, reader, set_aside=view.set_aside)
+    """Return a lineage with up to `limit` jobs from `offset` on.
+
+    Raises `Refusal` as `lineage_by_prefix` and `picture_of`.
+    """
+    lineage = lineage_by_prefix(connection, lineage_hash, reader)
+    view = lineage_view(connection, lineage, offset=offset, limit=limit)
     return LookedAt(view, picture_of(connection, lineage.graph_id, place, offset=offset, limit=limit))
 
 

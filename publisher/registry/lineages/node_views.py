@@ -8,7 +8,7 @@ from msgspec import Struct
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages.artifact_views import find_artifact
 from roar_publisher.registry.lineages.job_views import shown_labels
-from roar_publisher.registry.lineages.reading import shown_lineage, whole_hash
+from roar_publisher.registry.lineages.reading import lineage_by_prefix
 from roar_publisher.registry.store import node_rows
 from roar_publisher.registry.store.access import Reader
 from roar_publisher.registry.store.database import Connection
@@ -67,7 +67,7 @@ def view_job(
     connection: Connection, lineage_hash: str, uid: str, reader: Reader, *, inputs_after: str, outputs_after: str
 ) -> ViewedJob:
     """Return a job, given by any of its uids. Raises `Refusal` (404) if this reader can see none."""
-    lineage = shown_lineage(connection, whole_hash(connection, lineage_hash, reader), reader)
+    lineage = lineage_by_prefix(connection, lineage_hash, reader)
     graph_id = lineage.graph_id
     job = node_rows.shown_job(connection, graph_id, uid_of_alias(connection, graph_id, uid))
     if job is None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from roar_publisher.lineage.canonical import CANONICAL_VERSION
 from roar_publisher.registry.http.bounds import REPLY_BYTES
 from roar_publisher.registry.http.refusals import Refusal
-from roar_publisher.registry.lineages.reading import shown_lineage, whole_hash
+from roar_publisher.registry.lineages.reading import lineage_by_prefix
 from roar_publisher.registry.store.access import Reader
 from roar_publisher.registry.store.canonical_texts import BEFORE_ALL_STEPS, HashedJob, jobs_from, links_after
 from roar_publisher.registry.store.database import Connection
@@ -39,10 +39,10 @@ BEGINNING = ReadbackPlace(BEFORE_ALL_STEPS, 0, "inputs", "")
 def read_back(connection: Connection, lineage_hash: str, reader: Reader, after: str) -> dict[str, object]:
     """Return one page of a lineage: its envelope, the jobs after a place, and `next`, the place of the next page.
 
-    `next` is None at the end. Raises `Refusal`: 404 and 409 as `view_lineage`, 422 if `after` is no place.
+    `next` is None at the end. Raises `Refusal`: 404 and 409 as `lineage_by_prefix`, 422 if `after` is no place.
     """
     place = _place(after) if after else BEGINNING
-    lineage = shown_lineage(connection, whole_hash(connection, lineage_hash, reader), reader)
+    lineage = lineage_by_prefix(connection, lineage_hash, reader)
     jobs, following = _page(connection, lineage.graph_id, place)
     return {
         "hash": lineage.hash,

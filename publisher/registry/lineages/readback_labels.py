@@ -5,7 +5,7 @@ from itertools import islice
 
 from roar_publisher.registry.http.bounds import REPLY_BYTES, json_bytes, within
 from roar_publisher.registry.http.refusals import Refusal
-from roar_publisher.registry.lineages.reading import shown_lineage, whole_hash
+from roar_publisher.registry.lineages.reading import lineage_by_prefix
 from roar_publisher.registry.store.access import Reader
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.label_versions import Entity, StoredLabel, newest_labels_after
@@ -19,12 +19,12 @@ MAX_LABELS = 1000
 def read_labels_back(connection: Connection, lineage_hash: str, reader: Reader, after: str) -> dict[str, object]:
     """Return one page of labels, in the order of entity type and name, and `next`, the place of the next page.
 
-    `next` is None at the end. Raises `Refusal`: 404 and 409 as `view_lineage`, 422 if `after` is no place.
+    `next` is None at the end. Raises `Refusal`: 404 and 409 as `lineage_by_prefix`, 422 if `after` is no place.
     """
     entity_type, mark, entity = after.partition(":")
     if after and (entity_type not in ENTITY_TYPES or not mark):
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "after is the `next` of a page")
-    lineage = shown_lineage(connection, whole_hash(connection, lineage_hash, reader), reader)
+    lineage = lineage_by_prefix(connection, lineage_hash, reader)
     found = newest_labels_after(connection, lineage.graph_id, entity_type, entity)
     page = within(((each[0], _document(*each)) for each in islice(found, MAX_LABELS)), REPLY_BYTES, _bytes)
     last = page[-1][0] if page and next(found, None) is not None else None

@@ -64,13 +64,13 @@ def view_lineage(
     limit: int,
     set_aside: bool = False,
 ) -> LineageView:
-    """Return a published lineage with up to `limit` jobs from `offset` on, as `view_jobs`.
+    """Return a published lineage with some of its jobs, as `lineage_view`. Raises `Refusal` as `lineage_by_prefix`."""
+    lineage = lineage_by_prefix(connection, lineage_hash, reader, set_aside=set_aside)
+    return lineage_view(connection, lineage, offset=offset, limit=limit)
 
-    `lineage_hash` is the whole hash or a prefix of at least `SHORTEST_PREFIX` digits. `set_aside` is as in
-    `shown_lineage`. Raises `Refusal`: 404 as `shown_lineage`, 409 if the prefix is ambiguous for this reader.
-    """
-    whole = whole_hash(connection, lineage_hash, reader)
-    lineage = shown_lineage(connection, whole, reader, set_aside=set_aside)
+
+def lineage_view(connection: Connection, lineage: Lineage, *, offset: int, limit: int) -> LineageView:
+    """Return a lineage with up to `limit` jobs from `offset` on, as `view_jobs`."""
     graph_id = lineage.graph_id
     counts = graph_counts(connection, graph_id)
     return LineageView(
@@ -139,6 +139,14 @@ def refuse_former_members(connection: Connection, lineage: Lineage, reader: Read
     if not reader.may_write(lineage.scope):
         readable_lineage(connection, lineage.hash, reader)
         raise Refusal(HTTPStatus.FORBIDDEN, "you may not write any more where this lineage is")
+
+
+def lineage_by_prefix(connection: Connection, prefix: str, reader: Reader, *, set_aside: bool = False) -> Lineage:
+    """Return the lineage with a hash, or a prefix of it with at least `SHORTEST_PREFIX` digits, as `shown_lineage`.
+
+    Raises `Refusal`: 404 as `shown_lineage`, 409 if the prefix is ambiguous for this reader.
+    """
+    return shown_lineage(connection, whole_hash(connection, prefix, reader), reader, set_aside=set_aside)
 
 
 def shown_lineage(connection: Connection, lineage_hash: str, reader: Reader, *, set_aside: bool = False) -> Lineage:

@@ -13,7 +13,7 @@ from roar_publisher.lineage.statement import (
     time_text,
 )
 from roar_publisher.registry.http.refusals import Refusal
-from roar_publisher.registry.lineages.reading import shown_lineage, whole_hash
+from roar_publisher.registry.lineages.reading import lineage_by_prefix
 from roar_publisher.registry.store.access import Reader
 from roar_publisher.registry.store.artifacts import hashes_of
 from roar_publisher.registry.store.canonical_texts import bytes_of_jobs, texts_of_lineage
@@ -24,10 +24,10 @@ from roar_publisher.registry.store.graphs import graph_counts
 def receipt_statement(connection: Connection, lineage_hash: str, reader: Reader, registry: str) -> bytes:
     """Return the statement of a lineage, the same for as long as its hash is served from `registry`, an origin.
 
-    Raises `Refusal`: 404 and 409 as `view_lineage`; 409 also for a lineage of the legacy path, whose hash was not
+    Raises `Refusal`: 404 and 409 as `lineage_by_prefix`; 409 also for a lineage of the legacy path, whose hash was not
     computed here.
     """
-    lineage = shown_lineage(connection, whole_hash(connection, lineage_hash, reader), reader)
+    lineage = lineage_by_prefix(connection, lineage_hash, reader)
     if lineage.session_id is None:
         raise Refusal(HTTPStatus.CONFLICT, "this lineage was not finalized here: there is nothing to sign")
     counts = graph_counts(connection, lineage.graph_id)
