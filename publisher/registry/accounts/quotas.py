@@ -101,9 +101,9 @@ def _refused(client: str, kind: str, new: float, limit: float, level: float) -> 
         )
         return Refusal(HTTPStatus.FORBIDDEN, detail)
     seconds = math.ceil((level - limit) / limit * DRAIN_SECONDS)
-    whose = "all clients together" if client == ALL_CLIENTS else "your address"
+    whose = "all clients together have" if client == ALL_CLIENTS else "your address has"
     detail = (
-        f"{whose} has written as many {kind} without a sign-in as this registry accepts in a day; nothing of this"
+        f"{whose} written as many {kind} without a sign-in as this registry accepts in a day; nothing of this"
         f" request was stored, sign in or try again in {_minutes_or_hours(seconds)}"
     )
     return Refusal(HTTPStatus.TOO_MANY_REQUESTS, detail, headers={"Retry-After": str(seconds)})
