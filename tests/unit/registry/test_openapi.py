@@ -71,6 +71,13 @@ async def test_it_is_served_with_the_base_path_as_the_address_and_without_what_i
     validate(served)
 
 
+def test_the_end_of_a_sign_in_is_described_as_such() -> None:
+    document = whole_document()
+    reply = document["paths"]["/api/v1/auth/logout"]["post"]["responses"]["200"]["content"]["application/json"]
+    schema = document["components"]["schemas"][reply["schema"]["$ref"].rpartition("/")[2]]
+    assert schema["description"] == "That the sign-in has ended."
+
+
 CREDENTIALS: tuple[dict[str, str], ...] = (
     {},
     {"Authorization": "Bearer unknown"},

@@ -167,7 +167,7 @@ ACCOUNTS = {
     f"POST {API_ROOT}/auth/refresh": Operation(
         callers=Callers.ANYBODY, body=RefreshRequest, reply=to_readers.TokensReply, also=(401,)
     ),
-    f"POST {API_ROOT}/auth/logout": Operation(callers=Callers.BEARER, reply=to_readers.Me),
+    f"POST {API_ROOT}/auth/logout": Operation(callers=Callers.BEARER, reply=to_readers.SignedOut),
     f"POST {API_ROOT}/auth/device/start": Operation(
         callers=Callers.ANYBODY, body=DeviceStart, reply=to_readers.DeviceCodesReply
     ),

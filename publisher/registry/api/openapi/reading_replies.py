@@ -161,6 +161,13 @@ class Me(BaseModel):
     data: Document
 
 
+class SignedOut(BaseModel):
+    """That the sign-in has ended."""
+
+    success: Literal[True]
+    data: dict[str, bool]
+
+
 class AccessContextSent(BaseModel):
     """What the caller may see."""
 
