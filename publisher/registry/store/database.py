@@ -1,8 +1,8 @@
 """The port to the SQL engine: transactions over one database. `sqlite` and `postgres` are its adapters.
 
-The modules of the tables use `Connection` only by `execute` and `executemany`, with SQL that SQLite and PostgreSQL both
-understand: `ON CONFLICT` instead of `REPLACE`, `RETURNING` for new ids, `CASE` for conditions, no functions of one
-engine. Texts are compared by their bytes. All other packages pass the connection on.
+The modules of the tables use `Connection` only by `execute`, `executemany` and `stream`, with SQL that SQLite and
+PostgreSQL both understand: `ON CONFLICT` instead of `REPLACE`, `RETURNING` for new ids, `CASE` for conditions, no
+functions of one engine. Texts are compared by their bytes. All other packages pass the connection on.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

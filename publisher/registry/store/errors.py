@@ -1,8 +1,8 @@
-"""What the store raises. `database` translates the errors of the SQL engine to these."""
+"""What the store raises. `sqlite` and `postgres` translate the errors of their engines to these."""
 
 
 class StoreError(Exception):
-    """The store failed, for example because its file is damaged. The text is that of the SQL engine."""
+    """The store failed, for example because its file is damaged. The text is for the operator."""
 
 
 class StoreUnavailable(StoreError):
