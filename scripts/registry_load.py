@@ -23,9 +23,9 @@ from roar_publisher.registry.accounts.callers import ANONYMOUS_CALLER, session_t
 from roar_publisher.registry.data import DATABASE_NAME, Store
 from roar_publisher.registry.lineages import staging
 from roar_publisher.registry.lineages.registration import open_session
-from roar_publisher.registry.lineages.staging import LinkKind
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.graphs import new_graph
+from roar_publisher.registry.store.jobs import LinkKind
 from roar_publisher.registry.store.label_versions import Entity, add_version, current_label, versions_before
 from roar_publisher.registry.store.sessions import Session
 

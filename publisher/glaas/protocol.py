@@ -10,5 +10,8 @@ ANONYMOUS_IDENTITY = "anonymous"
 """The creator identity of a publish without a credential (protocol.md §6)."""
 GZIP: Final = "gzip"
 """The `Content-Encoding` of a compressed body, and its name among the `request_encodings`."""
+LINK_ALGORITHMS = ("blake3", "composite-blake3", "composite-sha256")
+"""The algorithms of the hash that names an artifact in links, the first that it has; else its first hash
+(protocol.md §7)."""
 LARGEST_INTEGER = 2**63 - 1
 """The largest integer that SQLite stores."""

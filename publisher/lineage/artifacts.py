@@ -3,17 +3,16 @@
 Hashes come from roar.db as one lower-case text, `algorithm:digest` separated by spaces, in roar's order.
 """
 
+from roar_publisher.glaas.protocol import LINK_ALGORITHMS
 from roar_publisher.glaas.request_dicts import HashItem
 
-LINK_ALGORITHMS = ("blake3", "composite-blake3", "composite-sha256")
-"""The algorithms of the hash that names an artifact in links, else its first hash (`protocol.md §7`)."""
 COMPOSITE_PREFIX = "composite-"
 REMOTE_SOURCES = frozenset({"s3", "gs", "https", "hf"})
 """The source types that GLaaS knows; any other is sent as null (`protocol.md §7`)."""
 
 
 def link_digest(hashes: str) -> str:
-    """Return the digest (hex) that names an artifact, or "" if it has no hash."""
+    """Return the digest (hex) that names an artifact (`LINK_ALGORITHMS`), or "" if it has no hash."""
     if " " not in hashes:
         return hashes.partition(":")[2]
     entries = _entries(hashes)

@@ -16,7 +16,7 @@ from roar_publisher.glaas.batches import JobLinks
 from roar_publisher.glaas.protocol import GZIP
 from roar_publisher.glaas.wire import BATCH_LIMIT, MOST_ITEMS
 from roar_publisher.registry.http.refusals import Refusal
-from roar_publisher.registry.lineages.staging import LinkKind
+from roar_publisher.registry.store.jobs import LinkKind
 
 MOST_LARGE_BODIES = 64
 """Requests at a time whose body may exceed the usual limit."""

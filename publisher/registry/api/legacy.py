@@ -19,9 +19,9 @@ from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages import staging
 from roar_publisher.registry.lineages.labels import NOOPS, changes, write_each, write_label
 from roar_publisher.registry.lineages.legacy import add_composite, labelled_graph, legacy_graph, open_legacy
-from roar_publisher.registry.lineages.staging import LinkKind
 from roar_publisher.registry.store.access import Reader
 from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.jobs import LinkKind
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -15,7 +15,7 @@ from roar_publisher.registry.api.public import LARGEST_OFFSET, number_in_query
 from roar_publisher.registry.api.service import RegistryService, path_text
 from roar_publisher.registry.http.base_path import path_below
 from roar_publisher.registry.http.refusals import Refusal
-from roar_publisher.registry.lineages.finding import KINDS, list_lineages, may_be_beginning, moment_of, search
+from roar_publisher.registry.lineages.finding import HIT_KINDS, list_lineages, may_be_beginning, moment_of, search
 from roar_publisher.registry.lineages.impact import MAX_DESCENDANTS, impact_of
 from roar_publisher.registry.lineages.indexing import MAX_GROUPS
 from roar_publisher.registry.lineages.looking import Place, look_at_lineage
@@ -111,7 +111,7 @@ class Pages(Struct, frozen=True):
     async def search(self, request: Request, reader: Reader) -> str:
         """Show what is found for `?q=`, of the `?kind=` or of all kinds."""
         query, kind = request.query_params.get("q", "")[:LONGEST_QUERY], request.query_params.get("kind", "")
-        kinds = (kind,) if kind in KINDS else KINDS
+        kinds = (kind,) if kind in HIT_KINDS else HIT_KINDS
         artifact = await self._artifact(query, reader)
         return search_page(query, kind, await self.service.read(search, query, kinds, reader, artifact))
 

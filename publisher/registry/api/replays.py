@@ -9,12 +9,12 @@ from starlette.responses import StreamingResponse
 
 from roar_publisher.registry.api.service import RegistryService
 from roar_publisher.registry.lineages.replay import (
-    KINDS,
     ReplayedJob,
     git_context,
     links_page,
     replayed_jobs,
 )
+from roar_publisher.registry.store.jobs import LINK_KINDS
 from roar_publisher.registry.store.lineages import Lineage
 
 JOBS_AT_ONCE = 50
@@ -58,7 +58,7 @@ async def _job(service: RegistryService, lineage: Lineage, job: ReplayedJob) -> 
         yield text
         return
     yield text[:-1]
-    for kind in KINDS:
+    for kind in LINK_KINDS:
         yield f', "{kind}": ['
         after = ""
         while page := await service.read(links_page, lineage, job.id, kind, after):

@@ -21,8 +21,8 @@ from roar_publisher.registry.lineages import labels, staging
 from roar_publisher.registry.lineages.prepared import prepare, refuse_other_jobs
 from roar_publisher.registry.lineages.reading import registered_jobs
 from roar_publisher.registry.lineages.registration import Access, open_session, touch_open_session
-from roar_publisher.registry.lineages.staging import LinkKind
 from roar_publisher.registry.store.database import Connection, Operation
+from roar_publisher.registry.store.jobs import LinkKind
 
 P = ParamSpec("P")
 T = TypeVar("T")

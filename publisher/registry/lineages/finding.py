@@ -19,9 +19,10 @@ from roar_publisher.registry.store.lineages import two_with_prefix
 from roar_publisher.registry.store.listing import Entry, FoundWord, Moment
 
 Listed: TypeAlias = Entry
+"""A lineage in a list, for the pages, which may not import the store."""
 LISTED = 50
 """Lineages on one page of a list."""
-KINDS = ("command", "path", "label", "repository")
+HIT_KINDS = ("command", "path", "label", "repository")
 """Kinds of words that a search looks for."""
 MAX_SOUGHT = 5
 """Words of a query that count."""

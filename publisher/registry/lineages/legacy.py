@@ -21,6 +21,7 @@ from roar_publisher.registry.accounts.callers import Caller
 from roar_publisher.registry.http.bounds import within
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages import staging
+from roar_publisher.registry.lineages.artifact_views import no_such_artifact
 from roar_publisher.registry.lineages.labels import Rights, accepts_additions
 from roar_publisher.registry.lineages.reading import readable_lineage, refuse_former_members
 from roar_publisher.registry.store import artifacts, label_versions, lineage_index, lineages, sessions
@@ -163,7 +164,7 @@ def _newest_with_artifact(connection: Connection, reader: Reader, label: Label) 
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "the label does not name its lineage: session_hash")
     lineage_hash = lineages.newest_with_artifact(connection, label.artifact_hash, reader.user_id)
     if lineage_hash is None:
-        raise Refusal(HTTPStatus.NOT_FOUND, "no published lineage has this artifact")
+        raise no_such_artifact()
     return lineage_hash
 
 

@@ -12,7 +12,7 @@ from roar_publisher.registry.lineages.pictures import (
 )
 from roar_publisher.registry.store import picture_rows
 from roar_publisher.registry.store.database import Connection
-from roar_publisher.registry.store.jobs import uid_of_alias
+from roar_publisher.registry.store.jobs import LINK_KINDS, uid_of_alias
 from roar_publisher.registry.store.picture_rows import DrawnJob, DrawnLink
 
 NEIGHBOURS = (60, 8, 4)
@@ -63,7 +63,7 @@ class _Part:
                 self._add_link(link)
         for digest in artifacts:
             row_id, path, _ = self._artifacts[digest]
-            for kind in ("inputs", "outputs"):
+            for kind in LINK_KINDS:
                 ids = picture_rows.jobs_of_artifact(self._connection, self._graph_id, row_id, kind, limit)
                 self._add_jobs([each for each in ids if each not in self.jobs])
                 for job_id in ids:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import NamedTuple
 
+from roar_publisher.glaas.protocol import LARGEST_INTEGER
 from roar_publisher.lineage.canonical import CANONICAL_VERSION
 from roar_publisher.registry.http.bounds import REPLY_BYTES
 from roar_publisher.registry.http.refusals import Refusal
@@ -14,11 +15,10 @@ from roar_publisher.registry.lineages.reading import lineage_by_prefix
 from roar_publisher.registry.store.access import Reader
 from roar_publisher.registry.store.canonical_texts import BEFORE_ALL_STEPS, HashedJob, jobs_from, links_after
 from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.jobs import LINK_KINDS
 
-KINDS = ("inputs", "outputs")
 JOB_BYTES, LINK_BYTES = 200, 24
 """What an entry takes in a reply besides its texts."""
-LARGEST_NUMBER = 2**63 - 1
 
 
 class ReadbackPlace(NamedTuple):
@@ -65,10 +65,10 @@ def _page(
         if room <= 0:
             return page, ReadbackPlace(job.stored_step, job.id, "inputs", "")
         room -= JOB_BYTES + len(job.command) + len(job.metadata or "")
-        links: dict[str, list[dict[str, str]]] = {kind: [] for kind in KINDS}
+        links: dict[str, list[dict[str, str]]] = {kind: [] for kind in LINK_KINDS}
         page.append(_entry(job) | links)
         start = place if job.id == place.job else ReadbackPlace(job.stored_step, job.id, "inputs", "")
-        for kind in KINDS[KINDS.index(start.kind) :]:
+        for kind in LINK_KINDS[LINK_KINDS.index(start.kind) :]:
             after = start.digest if kind == start.kind else ""
             for digest, path in links_after(connection, job.id, kind, after, REPLY_BYTES // LINK_BYTES + 1):
                 links[kind].append({"hash": digest, "path": path})
@@ -97,6 +97,6 @@ def _place(text: str) -> ReadbackPlace:
         place = ReadbackPlace(int(step), int(job), kind, digest)
     except ValueError:
         place = ReadbackPlace(0, 0, "", "")
-    if place.kind not in KINDS or max(abs(place.step), abs(place.job)) > LARGEST_NUMBER:
+    if place.kind not in LINK_KINDS or max(abs(place.step), abs(place.job)) > LARGEST_INTEGER:
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "after is the `next` of a page")
     return place

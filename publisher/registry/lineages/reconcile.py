@@ -17,7 +17,7 @@ from roar_publisher.registry.accounts.callers import Caller
 from roar_publisher.registry.accounts.replays import refuse_replay
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages.label_views import current_label_document
-from roar_publisher.registry.lineages.labels import LARGEST_DOCUMENT, NOOPS, find_entity, write_label
+from roar_publisher.registry.lineages.labels import CREATED, LARGEST_DOCUMENT, NOOPS, UPDATED, find_entity, write_label
 from roar_publisher.registry.lineages.reading import readable_lineage, refuse_former_members
 from roar_publisher.registry.store import lineages
 from roar_publisher.registry.store.access import ANONYMOUS_OWNER, Reader
@@ -84,7 +84,7 @@ def reconcile(
         refuse_replay(connection, caller, changed=changed, now=now)
     outcomes = Counter(str(result["action"]) for result in results)
     deleted = sum(len(edit.deleted_keys) for edit in request.labels)
-    counts = {name: outcomes[name] for name in ("created", "updated", "noops")}
+    counts = {name: outcomes[name] for name in (CREATED, UPDATED, NOOPS)}
     return {"processed": len(results), **counts, "deletedKeys": deleted, "conflicts": [], "results": results}
 
 

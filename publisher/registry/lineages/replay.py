@@ -14,10 +14,9 @@ from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages.job_views import shown_metadata
 from roar_publisher.registry.store import lineages, provenance
 from roar_publisher.registry.store.database import Connection
-from roar_publisher.registry.store.jobs import SizedJob
+from roar_publisher.registry.store.jobs import LINK_KINDS, SizedJob
 from roar_publisher.registry.store.lineages import Lineage
 
-KINDS = ("inputs", "outputs")
 MOST_LINKS = 2000
 """Maximum links that are read at once, if they take no more than `REPLY_BYTES`. A job with more of them is wide."""
 
@@ -92,7 +91,7 @@ def _job(connection: Connection, graph_id: int, job: SizedJob, number: int) -> R
     }
     wide = max(job.inputs, job.outputs) > MOST_LINKS or job.bytes > REPLY_BYTES
     if not wide:
-        document |= {kind: _links(connection, graph_id, job.id, kind, "") for kind in KINDS}
+        document |= {kind: _links(connection, graph_id, job.id, kind, "") for kind in LINK_KINDS}
     return ReplayedJob(job.id, document, wide, len(json.dumps(document)))
 
 

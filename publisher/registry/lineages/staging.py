@@ -8,12 +8,12 @@ sent.
 """
 
 from collections.abc import Sequence
-from enum import StrEnum
 from http import HTTPStatus
 
 from msgspec import Struct, json
 
 from roar_publisher.glaas.batches import Artifact, Hash, Job, JobLinks, Link
+from roar_publisher.glaas.protocol import LINK_ALGORITHMS
 from roar_publisher.glaas.wire import CompositeRequest, ViewEdge
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.store.artifacts import (
@@ -28,6 +28,7 @@ from roar_publisher.registry.store.documents import dump_document
 from roar_publisher.registry.store.jobs import (
     PLAIN,
     LinkedJob,
+    LinkKind,
     LinkRow,
     LinksOfJob,
     StoredJob,
@@ -38,20 +39,9 @@ from roar_publisher.registry.store.jobs import (
     linked_jobs,
 )
 
-DIGEST_ORDER = ("blake3", "composite-blake3", "composite-sha256")
-"""The algorithms whose digest identifies an artifact, in order of preference (`protocol.md §7`). Otherwise it is the
-first one."""
-
 _encode_hashes = json.Encoder(order="sorted").encode
 """Writes hashes, which are ASCII, as `dump_document` does, in a tenth of the time."""
 NO_SUCH_JOB = "no such job here: register the job before its inputs and outputs"
-
-
-class LinkKind(StrEnum):
-    """An artifact's role in a job. The value is used in URLs and in the table."""
-
-    INPUTS = "inputs"
-    OUTPUTS = "outputs"
 
 
 class Added(Struct, frozen=True):
@@ -188,11 +178,11 @@ def _size(row: LinkRow) -> int:
 
 
 def primary_digest(hashes: Sequence[Hash]) -> str:
-    """Return the digest that identifies an artifact (`DIGEST_ORDER`)."""
+    """Return the digest that identifies an artifact (`LINK_ALGORITHMS`)."""
     if len(hashes) == 1:
         return hashes[0].digest
     by_algorithm = {item.algorithm: item.digest for item in reversed(hashes)}
-    known = (by_algorithm[algorithm] for algorithm in DIGEST_ORDER if algorithm in by_algorithm)
+    known = (by_algorithm[algorithm] for algorithm in LINK_ALGORITHMS if algorithm in by_algorithm)
     return next(known, hashes[0].digest)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from html import escape
 
-from roar_publisher.registry.lineages.finding import KINDS, Hit, Listed, ListPage, SearchResult
+from roar_publisher.registry.lineages.finding import HIT_KINDS, Hit, Listed, ListPage, SearchResult
 from roar_publisher.registry.pages.addresses import artifact_address, job_address, lineage_address, list_address
 from roar_publisher.registry.pages.html import TEXT_SHOWN, crumbs, document, moment, search_form, short, text_of
 
@@ -40,8 +40,8 @@ def list_page(page: ListPage, *, only: tuple[str, str] | None, visibility: str, 
 
 
 def search_page(query: str, kind: str, result: SearchResult) -> str:
-    """Return what a search found. `kind` is one of `KINDS`, or empty for all."""
-    body = [f"{crumbs()}<h1>Search</h1>", search_form(query, KINDS, kind)]
+    """Return what a search found. `kind` is one of `HIT_KINDS`, or empty for all."""
+    body = [f"{crumbs()}<h1>Search</h1>", search_form(query, HIT_KINDS, kind)]
     for lineage_hash in result.lineages:
         address = escape(lineage_address(lineage_hash))
         body.append(f'<div class="card">Lineage <a class="mono" href="{address}">{escape(lineage_hash)}</a></div>')

@@ -11,7 +11,7 @@ from roar_publisher.registry.pages.layout import Box, Drawing, Point, Size, arra
 SIZES = {JOB: Size(208.0, 44.0), GROUP: Size(208.0, 44.0), ARTIFACT: Size(168.0, 40.0)}
 CHARACTER_WIDTH = 7.3
 """Pixels of a character of the first line, to shorten texts. What is wider is clipped."""
-KINDS = {JOB: "Job", ARTIFACT: "Artifact", GROUP: "Group of jobs"}
+NODE_NAMES = {JOB: "Job", ARTIFACT: "Artifact", GROUP: "Group of jobs"}
 MOST_COUNTED = 999
 """Hidden neighbours that are counted; if there are more, the picture says so."""
 PADDING = 10.0
@@ -74,7 +74,7 @@ def _node(node: Node, place: Box, lineage_hash: str, centre: str) -> str:
     classes = f"node {node.kind}{' failed' if node.failed else ''}{' centre' if node.key == centre else ''}"
     box = f'x="{place.x:g}" y="{place.y:g}" width="{place.width:g}" height="{place.height:g}"'
     current = ' aria-current="true"' if node.key == centre else ""
-    spoken = escape(f"{KINDS[node.kind]}: {node.title}, {node.note}")
+    spoken = escape(f"{NODE_NAMES[node.kind]}: {node.title}, {node.note}")
     parts = [
         f'<a class="{classes}" href="{escape(_address(node, lineage_hash))}" aria-label="{spoken}"{current}>'
         f'<title>{spoken}</title><rect {box} rx="{6 if node.kind != ARTIFACT else place.height / 2:g}"/>'

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
+from roar_publisher.registry.api.requests import access_log
 from roar_publisher.registry.http.request_ids import REQUEST_ID
-
-ACCESS = "roar_publisher.registry.access"
 
 
 class JsonLines(logging.Formatter):
@@ -37,9 +36,8 @@ def written_logs(*, each_request: bool) -> Iterator[None]:
     """
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
-    root, access = logging.getLogger(), logging.getLogger(ACCESS)
-    level = access.level
-    access.setLevel(logging.INFO if each_request else logging.WARNING)
+    root, level = logging.getLogger(), access_log.level
+    access_log.setLevel(logging.INFO if each_request else logging.WARNING)
     root.addHandler(handler)
     logging.captureWarnings(True)
     try:
@@ -47,4 +45,4 @@ def written_logs(*, each_request: bool) -> Iterator[None]:
     finally:
         logging.captureWarnings(False)
         root.removeHandler(handler)
-        access.setLevel(level)
+        access_log.setLevel(level)

@@ -1,12 +1,23 @@
 """The tables of jobs: `jobs`, their `links` and `view_edges`, and `job_aliases`, other uids of published jobs."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from enum import StrEnum
 from typing import NamedTuple
 
 from roar_publisher.registry.store.database import Connection, Row
 from roar_publisher.registry.store.graphs import LinkCount, count_jobs, count_links
 from roar_publisher.registry.store.rows import insert_neighbours, insert_rows
 from roar_publisher.registry.store.schema import NO_STEP
+
+
+class LinkKind(StrEnum):
+    """An artifact's role in a job. The value is used in URLs and in the table."""
+
+    INPUTS = "inputs"
+    OUTPUTS = "outputs"
+
+
+LINK_KINDS = tuple(kind.value for kind in LinkKind)
 
 
 class StoredJob(NamedTuple):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.jobs import LINK_KINDS
 from roar_publisher.registry.store.schema import NO_STEP
 
 TEXT_READ = 300
@@ -70,7 +71,7 @@ def links_of_jobs(connection: Connection, job_ids: Sequence[int], *, limit_each:
     """Return the first links of each job and kind by digest."""
     found: list[DrawnLink] = []
     for job_id in job_ids:
-        for kind in ("inputs", "outputs"):
+        for kind in LINK_KINDS:
             rows = connection.execute(
                 f"SELECT job_id, kind, digest, substr(path, 1, {TEXT_READ}) FROM links"
                 " WHERE job_id = :job AND kind = :kind ORDER BY digest LIMIT :limit",

@@ -6,11 +6,11 @@ from typing import NamedTuple
 from roar_publisher.glaas import batches
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.lineages import staging
-from roar_publisher.registry.lineages.staging import LinkKind
 from roar_publisher.registry.store import lineages
 from roar_publisher.registry.store.access import UNSCOPED, LineageScope
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.graphs import new_graph
+from roar_publisher.registry.store.jobs import LinkKind
 from roar_publisher.registry.store.lineages import Lineage
 from tests.support.registry.harness import START, digest, uid
 

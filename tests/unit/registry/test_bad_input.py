@@ -12,8 +12,8 @@ from roar_publisher.registry.api.bodies import BODY_SECONDS
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages import staging
-from roar_publisher.registry.lineages.staging import LinkKind
 from roar_publisher.registry.store.graphs import new_graph
+from roar_publisher.registry.store.jobs import LinkKind
 from tests.support import virtual
 from tests.support.registry.engines import sqlite_of
 from tests.support.registry.features import SMALL_REQUESTS

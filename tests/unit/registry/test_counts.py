@@ -12,8 +12,8 @@ from roar_publisher.glaas import batches, wire
 from roar_publisher.registry.data import DATABASE_NAME, Store
 from roar_publisher.registry.lineages import staging
 from roar_publisher.registry.lineages.legacy import supersede
-from roar_publisher.registry.lineages.staging import LinkKind
 from roar_publisher.registry.store.graphs import new_graph
+from roar_publisher.registry.store.jobs import LinkKind
 from tests.support.checkout import DATA
 from tests.support.registry.harness import Json, artifact, digest, job, link, uid
 

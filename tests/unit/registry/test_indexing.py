@@ -10,7 +10,7 @@ import pytest
 
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.lineages import indexing
-from roar_publisher.registry.lineages.finding import KINDS, search
+from roar_publisher.registry.lineages.finding import HIT_KINDS, search
 from roar_publisher.registry.lineages.indexing import IndexedElsewhere, index_slice
 from roar_publisher.registry.lineages.words import group_name, sought_words, words_of
 from roar_publisher.registry.store import lineage_index, lineage_words
@@ -309,7 +309,7 @@ async def test_a_label_with_a_nul_is_indexed_on_every_engine(
             succeeded(await session.post("/labels/batch", {"labels": [label]}))
             index_all(each.store)
             for word in ("nul", "seven", "eight", "seven\0eight"):
-                found = each.store.read(search, word, KINDS, Reader(), None)
+                found = each.store.read(search, word, HIT_KINDS, Reader(), None)
                 assert [hit.entry.hash for hit in found.hits] == [lineage_hash]
 
 

@@ -14,10 +14,10 @@ from roar_publisher.glaas import batches
 from roar_publisher.lineage.canonical import LineageHasher, canonical_frame, canonical_job, canonical_page
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.lineages import huge_jobs, slices, staging, wide_steps
-from roar_publisher.registry.lineages.staging import LinkKind
 from roar_publisher.registry.store import canonical_texts, sorting
 from roar_publisher.registry.store.errors import StoreUnavailable
 from roar_publisher.registry.store.graphs import new_graph
+from roar_publisher.registry.store.jobs import LinkKind
 from roar_publisher.registry.store.sorting import Sort
 from tests.support.registry.harness import GIT, Session, digest, job, link, make_registry, refused, uid
 
