@@ -68,10 +68,15 @@ async def read_body(request: Request, model: type[Body], limit: int, encodings: 
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)[:DETAIL_LENGTH]) from None
 
 
+def declared_length(request: Request) -> int | None:
+    """Return the Content-Length of a request; None if it has none, or one with more digits than any size."""
+    declared = request.headers.get("content-length", "")
+    return int(declared) if declared.isascii() and declared.isdigit() and len(declared) < 20 else None
+
+
 async def _read(request: Request, limit: int) -> bytes:
     too_large = Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body exceeds {limit} bytes: send less at once")
-    declared = request.headers.get("content-length", "")
-    if declared.isascii() and declared.isdigit() and len(declared) < 20 and int(declared) > limit + DRAINED:
+    if (declared_length(request) or 0) > limit + DRAINED:
         raise too_large
     body = BytesIO()
     received = 0

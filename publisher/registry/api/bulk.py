@@ -15,6 +15,7 @@ from starlette.requests import Request
 from roar_publisher.glaas.batches import JobLinks
 from roar_publisher.glaas.protocol import GZIP
 from roar_publisher.glaas.wire import BATCH_LIMIT, MOST_ITEMS
+from roar_publisher.registry.api.bodies import declared_length
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.store.jobs import LinkKind
 
@@ -111,6 +112,5 @@ def links_reply(entries: Sequence[JobLinks], errors: Sequence[str | None]) -> di
 
 
 def _is_surely_small(request: Request, usual: int) -> bool:
-    declared = request.headers.get("content-length", "")
-    known = declared.isascii() and declared.isdigit() and len(declared) < 20
-    return known and int(declared) <= usual and "content-encoding" not in request.headers
+    length = declared_length(request)
+    return length is not None and length <= usual and "content-encoding" not in request.headers
