@@ -15,11 +15,11 @@ RETRY_SECONDS = 5
 
 
 class Lifecycle:
-    """Whether a registry is `draining`, and how many requests are at `work`. Use it from the event loop's thread."""
+    """Whether a registry is `draining`, and how many requests are `at_work`. Use it from the event loop's thread."""
 
     def __init__(self) -> None:
         self.draining = False
-        self.work = 0
+        self.at_work = 0
 
 
 class DrainGuard:
@@ -50,14 +50,14 @@ class DrainGuard:
             message = await receive()
             if not counted and message["type"] == "http.request" and not message.get("more_body", False):
                 counted = 1
-                self._lifecycle.work += 1
+                self._lifecycle.at_work += 1
             return message
 
-        self._lifecycle.work += counted
+        self._lifecycle.at_work += counted
         try:
             await self._app(scope, receive_counted, send)
         finally:
-            self._lifecycle.work -= counted
+            self._lifecycle.at_work -= counted
 
 
 def _has_body(headers: Headers) -> bool:

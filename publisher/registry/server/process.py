@@ -39,8 +39,9 @@ class Server(uvicorn.Server):
 
     `started` is called once connections are accepted and signals are handled. After a signal, the registry drains for
     up to `drain_seconds`: it still listens, and finishes the requests that have arrived. A second SIGINT ends it at
-    once. The end of the file `life`, if there is one, counts as a signal. `alive` is called about every second by the
-    event loop, from the start to the end of draining.
+    once. `supervisor` is a pipe of which the supervising process holds the other end: its end of file counts as a
+    signal. `alive` is called about every second by the event loop, from the start to the end of draining.
+    `answer_on_start` starts another server, which is closed with this one.
     """
 
     def __init__(
@@ -49,37 +50,40 @@ class Server(uvicorn.Server):
         started: Callable[[], None],
         lifecycle: Lifecycle | None = None,
         drain_seconds: float = DRAIN_SECONDS,
-        life: int | None = None,
+        *,
+        supervisor: int | None = None,
+        alive: Callable[[], None] = lambda: None,
+        answer_on_start: Callable[[], Awaitable[asyncio.Server]] | None = None,
     ) -> None:
         super().__init__(config)
-        self._life = life
-        self.alive: Callable[[], None] = lambda: None
+        self._supervisor = supervisor
+        self._alive = alive
+        self._answer_on_start = answer_on_start
         self._when_started = started
         self._lifecycle = lifecycle or Lifecycle()
         self._drain_seconds = drain_seconds
         self._drained_at = 0.0
         self._reported = -REPORT_SECONDS
-        self.answer_on_start: Callable[[], Awaitable[asyncio.Server]] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         asyncio.get_running_loop().set_exception_handler(self._report)
         await super().startup(sockets)
         for listener in sockets or ():
             listener.listen(BACKLOG)  # asyncio accepts as many connections at once as its backlog
-        if self.answer_on_start is not None:
-            self.servers.append(await self.answer_on_start())
-        if self._life is not None:
-            asyncio.get_running_loop().add_reader(self._life, self._end_alone, self._life)
+        if self._answer_on_start is not None:
+            self.servers.append(await self._answer_on_start())
+        if self._supervisor is not None:
+            asyncio.get_running_loop().add_reader(self._supervisor, self._end_alone, self._supervisor)
         self._when_started()
 
-    def _end_alone(self, life: int) -> None:
-        asyncio.get_running_loop().remove_reader(life)
+    def _end_alone(self, supervisor: int) -> None:
+        asyncio.get_running_loop().remove_reader(supervisor)
         logger.error("the process that supervises this worker has ended, so the worker stops")
         self.should_exit = True
 
     async def on_tick(self, counter: int) -> bool:
         if counter % TICKS_A_SECOND == 0:
-            self.alive()
+            self._alive()
         return await super().on_tick(counter) and (self.force_exit or self._is_drained())
 
     def _is_drained(self) -> bool:
@@ -87,7 +91,7 @@ class Server(uvicorn.Server):
         if not self._lifecycle.draining:
             self._lifecycle.draining = True
             self._drained_at = now + self._drain_seconds
-        return self._lifecycle.work == 0 or now >= self._drained_at
+        return self._lifecycle.at_work == 0 or now >= self._drained_at
 
     def _report(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Log errors such as a lack of descriptors in one line. asyncio accepts again after a second."""

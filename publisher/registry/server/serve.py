@@ -107,11 +107,11 @@ def _serve_socket(
     options: ServeOptions,
     number: int,
     started: Callable[[], None],
-    life: int | None,
+    supervisor: int | None,
 ) -> None:
-    """Serve with this process, until a signal. `number`, `started` and `life` are as for `workers.Work`.
+    """Serve with this process, until a signal. `number`, `started` and `supervisor` are as for `workers.Work`.
 
-    Without `life`, this is the only process.
+    Without `supervisor`, this is the only process.
     """
     table = ConnectionTable(allowed_connections(-(-options.connections // options.workers)))
     lifecycle = Lifecycle()
@@ -122,13 +122,13 @@ def _serve_socket(
             worker = Worker(observer.queued)
             app = _app(store, treqs_url, options, names=names, lifecycle=lifecycle, run=worker.run, observer=observer)
             config = server_config(app, table, options.proxies, options.certificate)
-            server = Server(config, started, lifecycle, options.drain_seconds, life)
-            if life is None:
+            if supervisor is None:
                 control = held.enter_context(control_socket(data))
-                server.answer_on_start = partial(answer_commands, store, data, control)
+                answer = partial(answer_commands, store, data, control)
+                server = Server(config, started, lifecycle, options.drain_seconds, answer_on_start=answer)
             else:
-                server.alive = started
                 config.backlog = 1  # so the connections of a moment are spread over the workers
+                server = Server(config, started, lifecycle, options.drain_seconds, supervisor=supervisor, alive=started)
             collect_rarely()
             server.run(sockets=[listener])
     finally:

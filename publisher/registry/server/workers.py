@@ -63,7 +63,7 @@ class Supervisor:
         self._looked_at = time.monotonic()
         self._stopping = False
         self._replaced_at = -RETRY_SECONDS
-        self._life_read, self._life_write = os.pipe()
+        self._supervisor_read, self._supervisor_write = os.pipe()
         self._handlers_before: dict[signal.Signals, signal._HANDLER] = {}
 
     def run(self, count: int, announce: Callable[[], None]) -> None:
@@ -83,8 +83,8 @@ class Supervisor:
                 self._stop(signal.SIGTERM)
                 while self._workers:
                     self._wait()
-                os.close(self._life_read)
-                os.close(self._life_write)
+                os.close(self._supervisor_read)
+                os.close(self._supervisor_write)
 
     def _keep_running(self) -> None:
         while not self._stopping:
@@ -178,19 +178,19 @@ class Supervisor:
         def alive() -> None:
             nonlocal serving
             serving = True
-            with contextlib.suppress(BrokenPipeError):  # the worker learns by `_life_read` that it is alone
+            with contextlib.suppress(BrokenPipeError):  # the worker learns by `_supervisor_read` that it is alone
                 answers.write(ALIVE)  # if the supervisor does not read now, this is dropped
 
         try:
             os.setsid()
-            os.close(self._life_write)
+            os.close(self._supervisor_write)
             os.set_blocking(answers.fileno(), False)
             for other in self._workers.values():
                 os.close(other.alive)
             for name, handler in self._handlers_before.items():
                 signal.signal(name, handler)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-            self._work(number, alive, self._life_read)
+            self._work(number, alive, self._supervisor_read)
             status = 0
         except KeyboardInterrupt:
             status = 0

@@ -165,4 +165,4 @@ def test_a_request_counts_only_while_it_is_at_work(store: Store) -> None:
             await registry.client.post("/api/v1/sessions", content=b"{")
 
     anyio.run(scenario)
-    assert lifecycle.work == 0
+    assert lifecycle.at_work == 0

@@ -120,7 +120,7 @@ def be_orphan(parent):
     os.write(1, b"%d\\n" % os.getpid())
     os._exit(0)
 
-def work(number, alive, life):
+def work(number, alive, supervisor):
     for _ in range(3):
         parent = os.fork()
         if parent == 0:
@@ -178,7 +178,7 @@ def test_a_jump_of_the_clock_makes_no_worker_hang(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(workers, "LOOK_SECONDS", 0)
     monkeypatch.setattr("roar_publisher.registry.server.workers.time.monotonic", lambda: next(times))
     monkeypatch.setattr("roar_publisher.registry.server.workers.os.kill", lambda pid, number: killed.append(pid))
-    supervisor = Supervisor(lambda number, alive, life: None)
+    supervisor = Supervisor(lambda number, alive, supervisor: None)
     read, write = os.pipe()
     supervisor._workers[1] = _Worker(0, read)
     for _ in range(3):
@@ -189,7 +189,7 @@ def test_a_jump_of_the_clock_makes_no_worker_hang(monkeypatch: pytest.MonkeyPatc
     for _ in range(workers.MOST_SILENT_LOOKS + 1):
         assert supervisor._wait() is None
     assert killed == [1]
-    for descriptor in (read, write, supervisor._life_read, supervisor._life_write):
+    for descriptor in (read, write, supervisor._supervisor_read, supervisor._supervisor_write):
         os.close(descriptor)
 
 
@@ -200,7 +200,7 @@ def test_a_worker_that_cannot_be_started_now_ends_no_other(monkeypatch: pytest.M
     def exhausted() -> NoReturn:
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
-    supervisor = Supervisor(lambda number, alive, life: None)
+    supervisor = Supervisor(lambda number, alive, supervisor: None)
     blocked, opened = signal.pthread_sigmask(signal.SIG_BLOCK, ()), len(os.listdir("/dev/fd"))
     with monkeypatch.context() as patched:
         patched.setattr(f"roar_publisher.registry.server.workers.os.{missing}", exhausted)
@@ -208,7 +208,7 @@ def test_a_worker_that_cannot_be_started_now_ends_no_other(monkeypatch: pytest.M
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == blocked
     assert len(os.listdir("/dev/fd")) == opened
     assert not supervisor._workers
-    for descriptor in (supervisor._life_read, supervisor._life_write):
+    for descriptor in (supervisor._supervisor_read, supervisor._supervisor_write):
         os.close(descriptor)
 
 
@@ -216,7 +216,7 @@ ALONE = """
 import os
 from roar_publisher.registry.server import workers
 
-def work(number, alive, life):
+def work(number, alive, supervisor):
     raise OSError("the database is away")
 
 read, write = os.pipe()
