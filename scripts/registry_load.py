@@ -20,13 +20,14 @@ import httpx2
 
 from roar_publisher.glaas import batches
 from roar_publisher.registry.accounts.callers import ANONYMOUS_CALLER, session_token
-from roar_publisher.registry.data import DATABASE_NAME, Store
+from roar_publisher.registry.data import Store
 from roar_publisher.registry.lineages import staging
 from roar_publisher.registry.lineages.registration import open_session
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.graphs import new_graph
 from roar_publisher.registry.store.jobs import LinkKind
 from roar_publisher.registry.store.label_versions import Entity, add_version, current_label, versions_before
+from roar_publisher.registry.store.private_data import LINEAGES_NAME
 from roar_publisher.registry.store.sessions import Session
 
 PROGRAM = """
@@ -116,7 +117,7 @@ def _measure_labels(folder: Path, versions: int) -> str:
     store.read(lambda connection: list(islice(versions_before(connection, entity, versions // 2), 10)))
     seconds = time.monotonic() - begun
     store.close()
-    size = (folder / DATABASE_NAME).stat().st_size
+    size = (folder / LINEAGES_NAME).stat().st_size
     return f"{versions} versions of a label of 100 kB: {size / 1e6:.1f} MB; a page from their middle: {seconds:.3f} s"
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx2
 
-from roar_publisher.registry.data import DATABASE_NAME, Store
+from roar_publisher.registry.data import Store
 from roar_publisher.registry.lineages.indexing import index_slice
 from roar_publisher.registry.store import lineages
 from roar_publisher.registry.store.access import UNSCOPED
@@ -30,6 +30,7 @@ from roar_publisher.registry.store.jobs import (
     job_ids,
 )
 from roar_publisher.registry.store.lineages import Lineage
+from roar_publisher.registry.store.private_data import LINEAGES_NAME
 
 PROGRAM = """
 import sys
@@ -115,7 +116,7 @@ def main() -> None:
     parser.add_argument("--links", type=int, default=1_200_000, help="links of all jobs together, about")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        database = Path(folder) / DATABASE_NAME
+        database = Path(folder) / LINEAGES_NAME
         store = Store.open(Path(folder))
         store.write(_publish, options.jobs, max(1, options.links // options.jobs - 2))
         store.close()  # which moves everything from the log into the file

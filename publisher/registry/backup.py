@@ -14,15 +14,21 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from roar_publisher.registry.data import DATABASE_NAME, SECRET_NAME, SECRET_SIZE
+from roar_publisher.registry.data import SECRET_SIZE
 from roar_publisher.registry.receipt_keys import RECEIPT_KEYS_NAME
-from roar_publisher.registry.store import accounts_schema, schema, users
+from roar_publisher.registry.store import accounts_schema, schema
 from roar_publisher.registry.store.copies import check_copy, copy_file, kept_from_registries
 from roar_publisher.registry.store.errors import DataExists, InvalidBackup, RestoreRuns, StoreError
-from roar_publisher.registry.store.private_data import make_private_file, secure_folder, sync_folder
+from roar_publisher.registry.store.private_data import (
+    ACCOUNTS_NAME,
+    LINEAGES_NAME,
+    SECRET_NAME,
+    make_private_file,
+    secure_folder,
+    sync_folder,
+)
 
-ACCOUNTS_NAME = users.DATABASE_NAME
-MEMBERS = (SECRET_NAME, ACCOUNTS_NAME, DATABASE_NAME)
+MEMBERS = (SECRET_NAME, ACCOUNTS_NAME, LINEAGES_NAME)
 """The files of a backup, in the order in which they are restored."""
 IF_THERE = (RECEIPT_KEYS_NAME,)
 """Files that a registry, or the backup of an older release, may not have."""
@@ -43,7 +49,7 @@ def make_backup(data: Path, file: Path, copy_lineages: Callable[[Path], None]) -
     """
     beside = file.absolute().parent
     with draft_folder(beside) as parts:
-        copy_lineages(parts / DATABASE_NAME)
+        copy_lineages(parts / LINEAGES_NAME)
         copy_file(data / ACCOUNTS_NAME, parts / ACCOUNTS_NAME)
         _copy_private(data / SECRET_NAME, parts / SECRET_NAME)
         members = (*MEMBERS, *(name for name in IF_THERE if (data / name).exists()))
@@ -124,7 +130,7 @@ def _alone(data: Path) -> Iterator[None]:
 @contextmanager
 def _replacing(data: Path, *, force: bool) -> Iterator[None]:
     """Keep registries from starting in `data` during the block. Raises as `restore_backup`."""
-    with kept_from_registries(data / DATABASE_NAME):
+    with kept_from_registries(data / LINEAGES_NAME):
         if not force and any((data / name).exists() for name in MEMBERS):
             raise DataExists("there is a registry already; --force replaces it")
         yield
@@ -188,7 +194,7 @@ def _check(folder: Path, name: str) -> None:
         if (folder / name).stat().st_size != SECRET_SIZE:
             raise StoreError(f"{name} is damaged")
     else:
-        check_copy(folder / name, schema.MIGRATIONS if name == DATABASE_NAME else accounts_schema.MIGRATIONS)
+        check_copy(folder / name, schema.MIGRATIONS if name == LINEAGES_NAME else accounts_schema.MIGRATIONS)
 
 
 def _copy_private(source: Path, target: Path) -> None:

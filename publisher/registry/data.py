@@ -9,6 +9,8 @@ from roar_publisher.registry.store.copies import copy_database
 from roar_publisher.registry.store.database import EngineConnection, StoreDatabase
 from roar_publisher.registry.store.files import IN_MEMORY, connect_lineages
 from roar_publisher.registry.store.private_data import (
+    LINEAGES_NAME,
+    SECRET_NAME,
     locked,
     make_private_file,
     replace_private_file,
@@ -16,8 +18,6 @@ from roar_publisher.registry.store.private_data import (
 )
 from roar_publisher.registry.store.users import Accounts
 
-DATABASE_NAME = "registry.db"
-SECRET_NAME = "secret"
 SECRET_SIZE = 32
 """Bytes of the key that session tokens are derived from."""
 
@@ -57,8 +57,8 @@ class Store(StoreDatabase):
                 store.close()
                 raise
             return store
-        make_private_file(directory / DATABASE_NAME)  # SQLite gives the -wal and -shm files the same mode
-        return cls._opened(connect_lineages(str(directory / DATABASE_NAME)), directory, None)
+        make_private_file(directory / LINEAGES_NAME)  # SQLite gives the -wal and -shm files the same mode
+        return cls._opened(connect_lineages(str(directory / LINEAGES_NAME)), directory, None)
 
     @classmethod
     def _opened(cls, connection: EngineConnection, directory: Path, database: str | None) -> Self:

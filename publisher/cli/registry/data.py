@@ -172,9 +172,9 @@ def open_accounts(data: Path, *, new: bool = False) -> Iterator["Accounts"]:
 
 
 def _has_accounts(data: Path) -> bool:
-    from roar_publisher.registry.store.users import DATABASE_NAME
+    from roar_publisher.registry.store.private_data import ACCOUNTS_NAME
 
-    return (data / DATABASE_NAME).exists()
+    return (data / ACCOUNTS_NAME).exists()
 
 
 def data_problem(data: Path, part: str, error: Exception) -> LocalProblem:

@@ -44,17 +44,17 @@ def backup(file: Path, data: Path) -> None:
     with _problems(data):
         from roar_publisher.registry.backup import draft_folder, make_backup
         from roar_publisher.registry.control import ask_for_copy
-        from roar_publisher.registry.data import DATABASE_NAME
         from roar_publisher.registry.store.copies import copy_file
+        from roar_publisher.registry.store.private_data import LINEAGES_NAME
 
-        require_registry(data, [DATABASE_NAME])
+        require_registry(data, [LINEAGES_NAME])
 
         def copy_lineages(target: Path) -> None:
             with draft_folder(data) as folder:
-                if ask_for_copy(data, folder / DATABASE_NAME):
-                    shutil.move(folder / DATABASE_NAME, target)
+                if ask_for_copy(data, folder / LINEAGES_NAME):
+                    shutil.move(folder / LINEAGES_NAME, target)
                 else:
-                    copy_file(data / DATABASE_NAME, target)
+                    copy_file(data / LINEAGES_NAME, target)
 
         make_backup(data, file, copy_lineages)
     click.echo(f"{file}: {file.stat().st_size:,} bytes")
@@ -115,9 +115,10 @@ def _opened(data: Path) -> "StoreDatabase":
         from roar_publisher.registry.store.postgres_schema import connect_lineages
 
         return StoreDatabase(connect_lineages(database))
-    from roar_publisher.registry.data import DATABASE_NAME, Store
+    from roar_publisher.registry.data import Store
+    from roar_publisher.registry.store.private_data import LINEAGES_NAME
 
-    require_registry(data, [DATABASE_NAME])
+    require_registry(data, [LINEAGES_NAME])
     return Store.open(data)
 
 

@@ -34,10 +34,11 @@ def migrate(data: Path, database: str) -> None:
 
     require("registry", "a registry of your own")
     require("postgresql", "a registry on PostgreSQL")
-    from roar_publisher.registry.data import DATABASE_NAME, Store
+    from roar_publisher.registry.data import Store
     from roar_publisher.registry.store.errors import StoreError
+    from roar_publisher.registry.store.private_data import LINEAGES_NAME
 
-    if not (data / DATABASE_NAME).exists():
+    if not (data / LINEAGES_NAME).exists():
         raise LocalProblem(
             f"there is no registry in {data}", next_step="name its folder with --from", reason=Reason.REGISTRY
         )

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
-MAIN_FILES = frozenset({"registry.db", "accounts.db", "secret"})
+LINEAGES_NAME, ACCOUNTS_NAME, SECRET_NAME = "registry.db", "accounts.db", "secret"
+MAIN_FILES = frozenset({LINEAGES_NAME, ACCOUNTS_NAME, SECRET_NAME})
 """Files in the folder of a registry; one that keeps its tables in PostgreSQL has the last one only."""
 _NOT_KEPT = frozenset({errno.EIO, errno.ENOSPC, errno.EDQUOT})
 """Errors of fsync for a folder that can be synced and was not."""

@@ -13,9 +13,8 @@ from msgspec import Struct
 from roar_publisher.registry.store.database import Connection, Row, StoreDatabase
 from roar_publisher.registry.store.errors import AlreadyExists, NotFound
 from roar_publisher.registry.store.files import IN_MEMORY, connect_accounts
-from roar_publisher.registry.store.private_data import make_private_file, secure_folder
+from roar_publisher.registry.store.private_data import ACCOUNTS_NAME, make_private_file, secure_folder
 
-DATABASE_NAME = "accounts.db"
 ID_SIZE = 8
 """Random bytes of an id."""
 
@@ -61,7 +60,7 @@ class Accounts(StoreDatabase):
 
             return cls(postgres_schema.connect_accounts(database))
         secure_folder(directory)
-        path = directory / DATABASE_NAME
+        path = directory / ACCOUNTS_NAME
         make_private_file(path)
         return cls(connect_accounts(str(path)))
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
-from roar_publisher.registry.data import DATABASE_NAME
+from roar_publisher.registry.store.private_data import LINEAGES_NAME
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.lock import owner
 from roar_publisher.state.machine import State
@@ -44,7 +44,7 @@ class Registry:
 
     def published(self) -> list[tuple[object, ...]]:
         """What its database holds; it must not run meanwhile."""
-        with closing(sqlite3.connect(self._data / DATABASE_NAME)) as connection:
+        with closing(sqlite3.connect(self._data / LINEAGES_NAME)) as connection:
             return sorted(tuple(row) for row in connection.execute(PUBLISHED))
 
 

@@ -10,9 +10,9 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from roar_publisher.registry.data import DATABASE_NAME
+from roar_publisher.registry.store.private_data import LINEAGES_NAME
 
-NAMES = (DATABASE_NAME, f"{DATABASE_NAME}-wal")
+NAMES = (LINEAGES_NAME, f"{LINEAGES_NAME}-wal")
 SECTOR = 512
 Files = tuple[bytes, bytes]
 """The database and its log."""

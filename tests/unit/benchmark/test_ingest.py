@@ -12,8 +12,8 @@ from benchmark.measure import Failed
 from benchmark.pauses import finalize
 from benchmark.recording import SESSIONS, Recording, Sent
 
-from roar_publisher.registry.data import DATABASE_NAME
 from roar_publisher.registry.store.files import connect_lineages
+from roar_publisher.registry.store.private_data import LINEAGES_NAME
 
 RECORDED = f"{SESSIONS}/recorded"
 JOBS = [{"job_uid": f"{number:08x}", "command": f"run {number}", "step_number": number} for number in range(3)]
@@ -72,7 +72,7 @@ def test_both_apps_store_the_same_rows(tmp_path: Path) -> None:
     requests = recording(tmp_path, publish())
     with registry_app(tmp_path / "data") as app:
         anyio.run(stage, app, requests)
-    registry = connect_lineages(str(tmp_path / "data" / DATABASE_NAME))
+    registry = connect_lineages(str(tmp_path / "data" / LINEAGES_NAME))
     bare = BareRegistry(tmp_path / "bare.db")
     anyio.run(stage, bare.app(), requests)
     try:

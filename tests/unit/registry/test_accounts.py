@@ -13,9 +13,10 @@ from roar_publisher.registry.store import projects, sign_ins
 from roar_publisher.registry.store import users as accounts
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.errors import AlreadyExists, NewerSchemaError, NotFound
+from roar_publisher.registry.store.private_data import ACCOUNTS_NAME
 from roar_publisher.registry.store.schema import MIGRATIONS
 from roar_publisher.registry.store.sqlite import connect, migrate
-from roar_publisher.registry.store.users import DATABASE_NAME, Accounts
+from roar_publisher.registry.store.users import Accounts
 from tests.support.checkout import DATA
 from tests.support.registry.people import add_person
 from tests.support.registry.processes import PATIENCE, served
@@ -40,7 +41,7 @@ def test_a_user_who_is_added_while_the_registry_runs_can_sign_in_at_once(tmp_pat
 def test_files_are_private(tmp_path: Path) -> None:
     Store.open(tmp_path / "data").close()
     assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
-    assert stat.S_IMODE((tmp_path / "data" / DATABASE_NAME).stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "data" / ACCOUNTS_NAME).stat().st_mode) == 0o600
 
 
 def test_two_concurrent_migrations_create_one_set_of_tables(tmp_path: Path) -> None:
@@ -124,7 +125,7 @@ def test_digests_that_an_earlier_release_knew_only_from_links_become_artifacts(t
     store.close()
 
 
-@pytest.mark.parametrize("name", ["registry.db", DATABASE_NAME])
+@pytest.mark.parametrize("name", ["registry.db", ACCOUNTS_NAME])
 def test_a_file_of_a_later_release_is_not_changed(tmp_path: Path, name: str) -> None:
     with sqlite3.connect(tmp_path / name) as connection:
         connection.execute("PRAGMA user_version = 99")

@@ -21,7 +21,7 @@ from roar_publisher.cli.registry.command import registry
 from roar_publisher.registry.accounts.context import context_of
 from roar_publisher.registry.accounts.grants import REFRESH_LIFETIME
 from roar_publisher.registry.store import users
-from roar_publisher.registry.store.users import DATABASE_NAME as ACCOUNTS_NAME
+from roar_publisher.registry.store.private_data import ACCOUNTS_NAME
 from roar_publisher.registry.store.users import Accounts
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from tests.support.auth.openssh import make_key, public_line

@@ -22,11 +22,12 @@ from roar_publisher.cli.registry.command import registry
 from roar_publisher.registry import backup
 from roar_publisher.registry.accounts.callers import ANONYMOUS_CALLER
 from roar_publisher.registry.backup import MEMBERS, restore_backup
-from roar_publisher.registry.data import DATABASE_NAME, Store
+from roar_publisher.registry.data import Store
 from roar_publisher.registry.lineages.registration import LIFETIME, open_session
 from roar_publisher.registry.store.copies import STEP_PAGES, copy_database
 from roar_publisher.registry.store.database import Writing
 from roar_publisher.registry.store.errors import DataInUse
+from roar_publisher.registry.store.private_data import LINEAGES_NAME
 from roar_publisher.registry.store.sqlite import SQLiteConnection, connect
 from roar_publisher.state.errors import LocalProblem
 from tests.support.registry.harness import GIT, Json, job, succeeded
@@ -286,10 +287,10 @@ def test_a_damaged_backup_changes_nothing(
 
 def test_a_damaged_page_and_a_later_schema_are_found(file: Path, tmp_path: Path) -> None:
     kept = file.read_bytes()
-    changed(file, DATABASE_NAME, lambda content: content[:8192] + b"\xff" * 4096 + content[12288:])
+    changed(file, LINEAGES_NAME, lambda content: content[:8192] + b"\xff" * 4096 + content[12288:])
     assert "a.tar is damaged: " in problem("restore", file, "--data", tmp_path / "new")
     file.write_bytes(kept)
-    changed(file, DATABASE_NAME, lambda content: content[:60] + (999).to_bytes(4, "big") + content[64:])
+    changed(file, LINEAGES_NAME, lambda content: content[:60] + (999).to_bytes(4, "big") + content[64:])
     assert "schema 999" in problem("restore", file, "--data", tmp_path / "new")
     assert not (tmp_path / "new").exists()
 

@@ -9,11 +9,12 @@ import pytest
 from msgspec import convert
 
 from roar_publisher.glaas import batches, wire
-from roar_publisher.registry.data import DATABASE_NAME, Store
+from roar_publisher.registry.data import Store
 from roar_publisher.registry.lineages import staging
 from roar_publisher.registry.lineages.legacy import supersede
 from roar_publisher.registry.store.graphs import new_graph
 from roar_publisher.registry.store.jobs import LinkKind
+from roar_publisher.registry.store.private_data import LINEAGES_NAME
 from tests.support.checkout import DATA
 from tests.support.registry.harness import Json, artifact, digest, job, link, uid
 
@@ -92,7 +93,7 @@ def random_entry(rng: random.Random) -> batches.JobLinks:
 
 
 def test_the_counts_of_an_earlier_store_are_right(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / DATABASE_NAME) as connection:
+    with sqlite3.connect(tmp_path / LINEAGES_NAME) as connection:
         connection.executescript(EARLIER.read_text())
     connection.close()
     store = Store.open(tmp_path)

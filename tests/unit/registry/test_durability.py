@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.registry.data import DATABASE_NAME, Store
+from roar_publisher.registry.data import Store
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.files import connect_lineages
+from roar_publisher.registry.store.private_data import LINEAGES_NAME
 from tests.support.registry.engines import sqlite_of
 from tests.support.registry.harness import job, link, make_registry
 from tests.support.registry.power_loss import PowerLosses, write_image
@@ -98,7 +99,7 @@ async def test_these_losses_of_power_show_that_a_commit_was_not_synced(
 
 def _published(image: Path) -> dict[str, tuple[int, int]]:
     """The jobs and inputs of each lineage that a registry finds in an image, which is sound."""
-    with closing(connect_lineages(str(image / DATABASE_NAME))) as connection:
+    with closing(connect_lineages(str(image / LINEAGES_NAME))) as connection:
         rows = connection.execute(
             "SELECT hash, (SELECT count(*) FROM jobs WHERE graph_id = l.graph_id),"
             " (SELECT count(*) FROM links JOIN jobs ON jobs.id = job_id WHERE graph_id = l.graph_id) FROM lineages AS l"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from roar_publisher.registry.data import DATABASE_NAME, Store
+from roar_publisher.registry.data import Store
 from roar_publisher.registry.http.bounds import REPLY_BYTES
 from roar_publisher.registry.lineages import reconcile
 from roar_publisher.registry.lineages.labels import LARGEST_DOCUMENT
@@ -17,6 +17,7 @@ from roar_publisher.registry.store.differences import difference, restored
 from roar_publisher.registry.store.documents import dump_document
 from roar_publisher.registry.store.graphs import new_graph
 from roar_publisher.registry.store.label_versions import Entity, add_version, current_label, versions_before
+from roar_publisher.registry.store.private_data import LINEAGES_NAME
 from roar_publisher.registry.store.schema import MIGRATIONS
 from roar_publisher.registry.store.sqlite import connect, migrate
 from tests.support.registry.harness import Json, Registry, Session, job, refused, succeeded, uid
@@ -116,7 +117,7 @@ def test_a_history_that_is_too_large_loses_its_oldest_versions(
 
 
 def test_an_earlier_store_keeps_its_histories_and_gets_smaller(tmp_path: Path) -> None:
-    connection = connect(str(tmp_path / DATABASE_NAME), timeout=0)
+    connection = connect(str(tmp_path / LINEAGES_NAME), timeout=0)
     migrate(connection, MIGRATIONS[:BEFORE_DIFFERENCES])
     rng = random.Random(3)
     connection.execute("INSERT INTO graphs (id) VALUES (1), (2)")

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from roar_publisher.registry import data
-from roar_publisher.registry.data import DATABASE_NAME, SECRET_NAME, Store
+from roar_publisher.registry.data import Store
 from roar_publisher.registry.store import private_data
 from roar_publisher.registry.store.graphs import new_graph
-from roar_publisher.registry.store.private_data import MAIN_FILES, UnsafeData
+from roar_publisher.registry.store.private_data import LINEAGES_NAME, MAIN_FILES, SECRET_NAME, UnsafeData
 from roar_publisher.registry.store.users import Accounts, add_user, new_id
 from tests.support.checkout import CHECKOUT, DATA
 
@@ -42,7 +42,7 @@ def used(data: Path) -> None:
     store = Store.open(data)
     store.write(new_graph)
     store.accounts.write(add_user, new_id())
-    assert (data / f"{DATABASE_NAME}-wal").exists()
+    assert (data / f"{LINEAGES_NAME}-wal").exists()
     assert modes(data) == private(data)
     store.close()
 
@@ -100,7 +100,7 @@ def test_a_command_does_not_release_the_locks_of_a_running_registry(tmp_path: Pa
         [
             sys.executable,
             "-c",
-            f"import sqlite3; sqlite3.connect({str(tmp_path / DATABASE_NAME)!r}).execute('SELECT * FROM graphs')",
+            f"import sqlite3; sqlite3.connect({str(tmp_path / LINEAGES_NAME)!r}).execute('SELECT * FROM graphs')",
         ],
         capture_output=True,
         text=True,
@@ -123,7 +123,7 @@ def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path, mode: int)
     assert list(data.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", [".", DATABASE_NAME, "secret", "backup/registry.db"])
+@pytest.mark.parametrize("name", [".", LINEAGES_NAME, "secret", "backup/registry.db"])
 def test_data_of_another_user_is_refused(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     Store.open(tmp_path).close()
     (tmp_path / "backup").mkdir()
@@ -188,8 +188,8 @@ def test_the_target_of_a_symlink_is_not_changed(tmp_path: Path) -> None:
 
 
 def test_the_database_of_an_earlier_release_is_still_read(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / DATABASE_NAME) as connection:
+    with sqlite3.connect(tmp_path / LINEAGES_NAME) as connection:
         connection.executescript((DATA / "registry-earlier-release.sql").read_text())
     connection.close()
-    (tmp_path / DATABASE_NAME).chmod(0o644)
+    (tmp_path / LINEAGES_NAME).chmod(0o644)
     used(tmp_path)

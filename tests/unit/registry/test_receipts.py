@@ -16,11 +16,12 @@ from roar_publisher.glaas.envelope import ReceiptEnvelope
 from roar_publisher.lineage.statement import Statement, read_statement
 from roar_publisher.registry.accounts.signin_file import ADDRESS
 from roar_publisher.registry.backup import make_backup, restore_backup
-from roar_publisher.registry.data import DATABASE_NAME, Store
+from roar_publisher.registry.data import Store
 from roar_publisher.registry.lineages import receipts
 from roar_publisher.registry.receipt_keys import RECEIPT_KEYS_NAME, ReceiptKeys
 from roar_publisher.registry.store.canonical_texts import texts_of_lineage
 from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.private_data import LINEAGES_NAME
 from roar_publisher.state.errors import LocalProblem
 from tests.support.registry.harness import Json, Registry, artifact, digest, job, link, make_registry, succeeded
 from tests.support.registry.people import Bearer
@@ -182,6 +183,6 @@ def test_a_backup_brings_the_key_back(tmp_path: Path) -> None:
         assert RECEIPT_KEYS_NAME not in archive.getnames()
     for file in ("with.tar", "without.tar"):
         restore_backup(tmp_path / file, tmp_path / file.removesuffix(".tar"), force=False)
-        assert (tmp_path / file.removesuffix(".tar") / DATABASE_NAME).exists()
+        assert (tmp_path / file.removesuffix(".tar") / LINEAGES_NAME).exists()
     assert ReceiptKeys(tmp_path / "with").all() == [key]
     assert ReceiptKeys(tmp_path / "without").all() != [key]

@@ -19,9 +19,10 @@ import pytest
 
 from roar_publisher.glaas.wire import DEFAULT_BODY_LIMIT
 from roar_publisher.registry.api.bodies import DRAINED
-from roar_publisher.registry.data import DATABASE_NAME, Store
+from roar_publisher.registry.data import Store
 from roar_publisher.registry.server.serve import serve
 from roar_publisher.registry.store.errors import NewerSchemaError, StoreError, StoreUnavailable
+from roar_publisher.registry.store.private_data import LINEAGES_NAME
 from tests.support.checkout import CHECKOUT
 from tests.support.registry.harness import GIT, Json, job, link, succeeded, uid, uids_of
 from tests.support.registry.processes import PATIENCE, PROGRAM, Process, serving
@@ -77,7 +78,7 @@ def test_it_announces_itself_and_stops_cleanly(data: Path, number: signal.Signal
         status, out, err = process.stop(number)
         assert time.monotonic() - begun < STOP_SECONDS
     assert (status, out, err) == (0, "stopped\n", "")
-    assert sorted(path.name for path in data.iterdir()) == ["accounts.db", DATABASE_NAME, "secret", "secret.lock"]
+    assert sorted(path.name for path in data.iterdir()) == ["accounts.db", LINEAGES_NAME, "secret", "secret.lock"]
 
 
 def test_an_idle_connection_and_a_request_that_never_ends_do_not_keep_it(data: Path) -> None:
@@ -130,7 +131,7 @@ def test_a_second_registry_on_the_same_data_is_refused(data: Path) -> None:
 
 def test_a_newer_store_is_not_changed(tmp_path: Path) -> None:
     Store.open(tmp_path).close()
-    connection = sqlite3.connect(tmp_path / DATABASE_NAME)
+    connection = sqlite3.connect(tmp_path / LINEAGES_NAME)
     connection.execute("PRAGMA user_version = 999")
     connection.close()
     with pytest.raises(NewerSchemaError, match="schema 999"):
@@ -138,10 +139,10 @@ def test_a_newer_store_is_not_changed(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_a_store_is_not_changed(tmp_path: Path) -> None:
-    (tmp_path / DATABASE_NAME).write_bytes(b"a diary\n" * 1000)
+    (tmp_path / LINEAGES_NAME).write_bytes(b"a diary\n" * 1000)
     with pytest.raises(StoreError, match="not a database"):
         Store.open(tmp_path)
-    assert (tmp_path / DATABASE_NAME).read_bytes() == b"a diary\n" * 1000
+    assert (tmp_path / LINEAGES_NAME).read_bytes() == b"a diary\n" * 1000
 
 
 def test_a_damaged_secret_is_not_used(tmp_path: Path) -> None:

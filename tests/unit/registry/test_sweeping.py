@@ -11,11 +11,12 @@ import anyio
 import pytest
 
 from roar_publisher.registry.accounts.quotas import DRAIN_SECONDS
-from roar_publisher.registry.data import DATABASE_NAME, Store
+from roar_publisher.registry.data import Store
 from roar_publisher.registry.lineages.registration import LIFETIME
 from roar_publisher.registry.lineages.sweeping import INTERVAL_SECONDS, SLICE_ROWS, sweep_slice
 from roar_publisher.registry.store.errors import StoreUnavailable
 from roar_publisher.registry.store.graphs import new_graph
+from roar_publisher.registry.store.private_data import LINEAGES_NAME
 from tests.support import virtual
 from tests.support.registry.harness import (
     START,
@@ -206,7 +207,7 @@ def test_a_store_that_cannot_write_is_swept_later(caplog: pytest.LogCaptureFixtu
 async def test_free_pages_are_returned(tmp_path: Path, shrinkable_from_the_start: bool) -> None:
     if not shrinkable_from_the_start:
         Store.open(tmp_path).close()
-        with sqlite3.connect(tmp_path / DATABASE_NAME, isolation_level=None) as earlier:
+        with sqlite3.connect(tmp_path / LINEAGES_NAME, isolation_level=None) as earlier:
             earlier.execute("PRAGMA auto_vacuum = NONE")
             earlier.execute("VACUUM")
             assert earlier.execute("PRAGMA auto_vacuum").fetchone() == (0,)
