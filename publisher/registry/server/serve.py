@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct
 from starlette.applications import Starlette
@@ -87,7 +86,7 @@ def serve(
     with listen(host, port) as listener:
         url = _url(options.scheme, host, listener.getsockname()[1]) + options.base_path
         names = Names.of_listener(host, listener, options.public, proxied=bool(options.proxies), scheme=options.scheme)
-        work = partial(_serve_socket, listener, names, data, database, treqs_url, options)
+        work = _Served(listener, names, data, database=database, treqs_url=treqs_url, options=options).serve
         if options.workers == 1:
             work(0, lambda: announce(url), None)
             return
@@ -98,41 +97,63 @@ def serve(
             Supervisor(work, ended).run(options.workers, lambda: announce(url))
 
 
-def _serve_socket(
-    listener: socket.socket,
-    names: Names,
-    data: Path,
-    database: str | None,
-    treqs_url: str | None,
-    options: ServeOptions,
-    number: int,
-    started: Callable[[], None],
-    supervisor: int | None,
-) -> None:
-    """Serve with this process, until a signal. `number`, `started` and `supervisor` are as for `workers.Work`.
+class _Served(Struct, frozen=True):
+    """What each process of a registry serves."""
 
-    Without `supervisor`, this is the only process.
-    """
-    table = ConnectionTable(allowed_connections(-(-options.connections // options.workers)))
-    lifecycle = Lifecycle()
-    store = Store.open(data, database)
-    try:
-        with contextlib.ExitStack() as held:
-            observer = held.enter_context(_observed(options, number))
-            worker = Worker(observer.queued)
-            app = _app(store, treqs_url, options, names=names, lifecycle=lifecycle, run=worker.run, observer=observer)
-            config = server_config(app, table, options.proxies, options.certificate)
-            if supervisor is None:
-                control = held.enter_context(control_socket(data))
-                answer = partial(answer_commands, store, data, control)
-                server = Server(config, started, lifecycle, options.drain_seconds, answer_on_start=answer)
-            else:
-                config.backlog = 1  # so the connections of a moment are spread over the workers
-                server = Server(config, started, lifecycle, options.drain_seconds, supervisor=supervisor, alive=started)
-            collect_rarely()
-            server.run(sockets=[listener])
-    finally:
-        store.close()
+    listener: socket.socket
+    names: Names
+    data: Path
+    database: str | None
+    treqs_url: str | None
+    options: ServeOptions
+
+    def serve(self, number: int, started: Callable[[], None], supervisor: int | None) -> None:
+        """Serve with this process, until a signal. The parameters are as for `workers.Work`.
+
+        Without `supervisor`, this is the only process.
+        """
+        options = self.options
+        table = ConnectionTable(allowed_connections(-(-options.connections // options.workers)))
+        lifecycle = Lifecycle()
+        store = Store.open(self.data, self.database)
+        try:
+            with contextlib.ExitStack() as held:
+                observer = held.enter_context(_observed(options, number))
+                worker = Worker(observer.queued)
+                app = self._app(store, lifecycle, observer, worker.run)
+                config = server_config(app, table, options.proxies, options.certificate)
+                if supervisor is None:
+                    control = held.enter_context(control_socket(self.data))
+                    answer = partial(answer_commands, store, self.data, control)
+                    server = Server(config, started, lifecycle, options.drain_seconds, answer_on_start=answer)
+                else:
+                    config.backlog = 1  # so the connections of a moment are spread over the workers
+                    server = Server(
+                        config, started, lifecycle, options.drain_seconds, supervisor=supervisor, alive=started
+                    )
+                collect_rarely()
+                server.run(sockets=[self.listener])
+        finally:
+            store.close()
+
+    def _app(self, store: Store, lifecycle: Lifecycle, observer: Observer, run: CallRunner) -> Starlette:
+        options = self.options
+
+        def ask_treqs(run: CallRunner) -> Authority:
+            assert self.treqs_url is not None
+            return TreqsService(self.treqs_url, store.accounts, run, time.time, context_age=options.context_age)
+
+        return create_app(
+            store,
+            run=run,
+            quota=options.quota,
+            limits=options.limits,
+            authority=ask_treqs if self.treqs_url else None,
+            names=self.names,
+            lifecycle=lifecycle,
+            observer=observer,
+            base_path=options.base_path,
+        )
 
 
 @contextlib.contextmanager
@@ -169,19 +190,6 @@ def listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise
     return listener
-
-
-def _app(store: Store, treqs_url: str | None, options: ServeOptions, **more: Any) -> Starlette:
-    """Return the app with these options. `more` are those of `create_app` that this process chooses."""
-
-    def ask_treqs(run: CallRunner) -> Authority:
-        assert treqs_url is not None
-        return TreqsService(treqs_url, store.accounts, run, time.time, context_age=options.context_age)
-
-    authority = ask_treqs if treqs_url else None
-    return create_app(
-        store, quota=options.quota, limits=options.limits, authority=authority, base_path=options.base_path, **more
-    )
 
 
 def _url(scheme: str, host: str, port: int) -> str:
