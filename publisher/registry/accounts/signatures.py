@@ -95,16 +95,16 @@ class Signatures:
         group = self._gathering
         if group is None:
             group = self._gathering = _Group()
-        place = len(group.signed)
+        index = len(group.signed)
         group.signed.append(signed)
-        if place == 0:
+        if index == 0:
             with anyio.CancelScope(shield=True):  # other requests rely on it
                 await self._check(group)
         else:
             await group.checked.wait()
         if group.error is not None:
             raise group.error
-        verdict = group.verdicts[place]
+        verdict = group.verdicts[index]
         if isinstance(verdict, Refusal):
             raise verdict
         return verdict

@@ -30,8 +30,8 @@ def impact_page(impact: Impact, page: int) -> str:
         body += [*rows, "</table></div>"]
     links = [("&lsaquo; Previous", page - 1)] if page > 1 else []
     links += [("Next &rsaquo;", page + 1)] if start + DESCENDANTS_PER_PAGE < count else []
-    places = "".join(f'<a href="{escape(impact_address(impact.digest, page=to))}">{name}</a>' for name, to in links)
-    body.append(f"<nav>{places}</nav>")
+    navigation = "".join(f'<a href="{escape(impact_address(impact.digest, page=to))}">{name}</a>' for name, to in links)
+    body.append(f"<nav>{navigation}</nav>")
     return document("What descends from an artifact", body)
 
 

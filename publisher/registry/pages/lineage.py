@@ -106,7 +106,7 @@ def _navigation(jobs: int, first: int, shown: int, jobs_per_page: int) -> str:
     if shown == jobs:
         return ""
     last = (jobs - 1) // jobs_per_page * jobs_per_page + 1
-    place = f"{first:,}&ndash;{first + shown - 1:,} of {jobs:,}" if shown else "past the end"
+    range_shown = f"{first:,}&ndash;{first + shown - 1:,} of {jobs:,}" if shown else "past the end"
     targets = {
         "&laquo; First": 1,
         "&lsaquo; Previous": max(1, first - jobs_per_page),
@@ -114,13 +114,13 @@ def _navigation(jobs: int, first: int, shown: int, jobs_per_page: int) -> str:
         "Last &raquo;": last,
     }
     links = (
-        f'<a href="?{_place(target, jobs_per_page)}">{name}</a>'
+        f'<a href="?{_page_query(target, jobs_per_page)}">{name}</a>'
         for name, target in targets.items()
         if target != first and 1 <= target <= jobs
     )
-    return f"<nav><span>{place}</span>{''.join(links)}</nav>"
+    return f"<nav><span>{range_shown}</span>{''.join(links)}</nav>"
 
 
-def _place(first: int, jobs_per_page: int) -> str:
+def _page_query(first: int, jobs_per_page: int) -> str:
     page, rest = divmod(first - 1, jobs_per_page)
     return f"from={first}" if rest else f"page={page + 1}"

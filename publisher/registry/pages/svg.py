@@ -28,8 +28,8 @@ def picture_section(picture: Picture, lineage_hash: str) -> str:
         links.append(("Previous part", lineage_address(lineage_hash, group=picture.group, part=picture.part - 1)))
     if picture.more:
         links.append(("Next part", lineage_address(lineage_hash, group=picture.group, part=picture.part + 1)))
-    places = "".join(f'<a href="{escape(address)}#picture">{name}</a>' for name, address in links)
-    about = f'<nav aria-label="Parts of the picture"><span>Shown: {escape(picture.about)}.</span>{places}</nav>'
+    navigation = "".join(f'<a href="{escape(address)}#picture">{name}</a>' for name, address in links)
+    about = f'<nav aria-label="Parts of the picture"><span>Shown: {escape(picture.about)}.</span>{navigation}</nav>'
     return f'<h2 id="picture">Picture</h2>{about}{picture_svg(picture, lineage_hash)}'
 
 

@@ -73,10 +73,10 @@ def delete_some(
 
     Return whether there may be more.
     """
-    for table, key, place in tables:
+    for table, key, condition in tables:
         columns, values = ", ".join(key), ", ".join("?" * len(key))
         piece = connection.execute(
-            f"SELECT {columns} FROM {table} WHERE {place} LIMIT :limit", {"graph": graph_id, "limit": limit}
+            f"SELECT {columns} FROM {table} WHERE {condition} LIMIT :limit", {"graph": graph_id, "limit": limit}
         ).fetchall()
         connection.executemany(f"DELETE FROM {table} WHERE ({columns}) = ({values})", piece)
         if len(piece) == limit:

@@ -16,7 +16,7 @@ STATEMENTS = 512
 """Expanded statements that are remembered."""
 LONGEST = 500
 """Values of one piece of a list that may have any length."""
-_PLACE = re.compile(r"'[^']*'|(VALUES \()?:([a-z_][a-z_0-9]*)(?(1)\))")
+_PARAMETER = re.compile(r"'[^']*'|(VALUES \()?:([a-z_][a-z_0-9]*)(?(1)\))")
 
 
 def expanded(sql: str, parameters: Mapping[str, object]) -> tuple[str, list[object]]:
@@ -25,7 +25,7 @@ def expanded(sql: str, parameters: Mapping[str, object]) -> tuple[str, list[obje
     An empty list stands for one null, which equals nothing. The list must not be that of a negated condition.
     """
     filled = {name: _filled(value) for name, value in parameters.items() if isinstance(value, list | tuple)}
-    text, names = _with_places(sql, tuple((name, len(values)) for name, values in filled.items()))
+    text, names = _with_placeholders(sql, tuple((name, len(values)) for name, values in filled.items()))
     values: list[object] = []
     for name in names:
         if name in filled:
@@ -51,11 +51,11 @@ def _filled(values: list[object] | tuple[object, ...]) -> list[object]:
 
 
 @lru_cache(STATEMENTS)
-def _with_places(sql: str, sizes: tuple[tuple[str, int], ...]) -> tuple[str, list[str]]:
+def _with_placeholders(sql: str, sizes: tuple[tuple[str, int], ...]) -> tuple[str, list[str]]:
     """Return the statement with its placeholders, and the name of the parameter of each in their order."""
     sizes_of, names = dict(sizes), list[str]()
 
-    def places(found: re.Match[str]) -> str:
+    def placeholders(found: re.Match[str]) -> str:
         rows, name = found[1], found[2]
         if name is None:  # a text of the statement
             return found[0]
@@ -63,4 +63,4 @@ def _with_places(sql: str, sizes: tuple[tuple[str, int], ...]) -> tuple[str, lis
         each = ", ".join(["(?)" if rows else "?"] * sizes_of.get(name, 1))
         return f"VALUES {each}" if rows else each
 
-    return _PLACE.sub(places, sql), names
+    return _PARAMETER.sub(placeholders, sql), names

@@ -86,11 +86,11 @@ class _Hashing:
 
 def _copy(table: Table, target: Connection, source: Connection) -> TableContent:
     """Copy a table, and return what was read."""
-    columns, places = ", ".join(table.columns), ", ".join("?" * len(table.columns))
+    columns, placeholders = ", ".join(table.columns), ", ".join("?" * len(table.columns))
     hashing = _Hashing()
     rows = hashing.passed(_rows(source, table))
     while chunk := list(islice(rows, MOVED_AT_ONCE)):
-        target.executemany(f"INSERT INTO {table.name} ({columns}) VALUES ({places})", chunk)
+        target.executemany(f"INSERT INTO {table.name} ({columns}) VALUES ({placeholders})", chunk)
     if table.is_numbered:
         (key,) = table.key
         target.execute(

@@ -43,7 +43,7 @@ SETTINGS = (
     "SET lock_timeout = '30s'",
     "SET client_encoding = 'UTF8'",
 )
-_PLACE = re.compile(r"'[^']*'|%|\?|:([a-z_][a-z_0-9]*)")
+_PARAMETER = re.compile(r"'[^']*'|%|\?|:([a-z_][a-z_0-9]*)")
 _ADDRESS = re.compile(r"postgres(ql)?://([^@/?#\s]*@)?[^@#\s]*")
 
 
@@ -222,7 +222,7 @@ def _prepared(sql: str, parameters: Sequence[object] | Mapping[str, object]) -> 
 @lru_cache(STATEMENTS)
 def translated(sql: str) -> bytes:
     """Return a statement with the placeholders of psycopg."""
-    return _PLACE.sub(_placeholder, sql).encode()
+    return _PARAMETER.sub(_placeholder, sql).encode()
 
 
 def _storable(value: object) -> object:

@@ -37,7 +37,7 @@ class LinkedArtifact(NamedTuple):
     size: int | None
 
 
-_PLACE = "jobs.step_number, coalesce(jobs.timestamp, 0), jobs.id"
+_JOB_PLACE = "jobs.step_number, coalesce(jobs.timestamp, 0), jobs.id"
 
 
 def first_maker(connection: Connection, digest: str, reader: Reader) -> tuple[Lineage, JobPlace] | None:
@@ -46,10 +46,10 @@ def first_maker(connection: Connection, digest: str, reader: Reader) -> tuple[Li
     Return None if no lineage that this reader can see made it.
     """
     row = connection.execute(
-        f"SELECT lineages.*, {_PLACE} FROM"
+        f"SELECT lineages.*, {_JOB_PLACE} FROM"
         " (SELECT job_id FROM links WHERE kind = 'outputs' AND digest = :digest ORDER BY job_id LIMIT :most) AS made"
         " JOIN jobs ON jobs.id = made.job_id JOIN lineages ON lineages.graph_id = jobs.graph_id"
-        f" WHERE {READABLE} ORDER BY {CREDIBILITY} DESC, published_at, hash, {_PLACE} LIMIT 1",
+        f" WHERE {READABLE} ORDER BY {CREDIBILITY} DESC, published_at, hash, {_JOB_PLACE} LIMIT 1",
         {"digest": digest, "most": MOST_MAKERS, **reader_parameters(reader)},
     ).fetchone()
     return None if row is None else (lineage_of(row), JobPlace(*tuple(row)[-3:]))
@@ -64,7 +64,7 @@ def job_span(connection: Connection, graph_id: int) -> JobSpan:
 def makers(connection: Connection, graph_id: int, span: JobSpan, digests: Collection[str]) -> dict[str, JobPlace]:
     """Return the first job of a graph that made each of these artifacts, by digest. Others are left out."""
     rows = connection.execute(
-        f"SELECT links.digest, {_PLACE} FROM links JOIN jobs ON jobs.id = links.job_id"
+        f"SELECT links.digest, {_JOB_PLACE} FROM links JOIN jobs ON jobs.id = links.job_id"
         " WHERE links.kind = 'outputs' AND links.digest IN (:digests)"
         " AND links.job_id BETWEEN :first AND :last AND jobs.graph_id = :graph",
         {"digests": sorted(digests), "first": span.first, "last": span.last, "graph": graph_id},
@@ -100,7 +100,7 @@ def links_after(
 def build_jobs(connection: Connection, graph_id: int, limit: int) -> list[JobPlace]:
     """Return up to `limit` jobs of a graph that prepare its environment (`job_type` is `build`)."""
     rows = connection.execute(
-        f"SELECT {_PLACE} FROM jobs WHERE graph_id = :graph AND job_type = 'build' LIMIT :most",
+        f"SELECT {_JOB_PLACE} FROM jobs WHERE graph_id = :graph AND job_type = 'build' LIMIT :most",
         {"graph": graph_id, "most": limit},
     )
     return [JobPlace(*row) for row in rows]
@@ -111,13 +111,13 @@ def places_after(connection: Connection, graph_id: int, after: JobPlace | None, 
     step, number = (NO_STEP, 0) if after is None else (after.step, after.id)
     place = {"graph": graph_id, "step": step, "id": number}
     rest = connection.execute(
-        f"SELECT {_PLACE} FROM jobs WHERE graph_id = :graph AND step_number = :step AND id > :id"
+        f"SELECT {_JOB_PLACE} FROM jobs WHERE graph_id = :graph AND step_number = :step AND id > :id"
         " ORDER BY id LIMIT :most",
         {**place, "most": limit},
     )
     found = [JobPlace(*row) for row in rest]
     later = connection.execute(  # by itself: with one condition for both, SQLite would read all of the step
-        f"SELECT {_PLACE} FROM jobs WHERE graph_id = :graph AND step_number > :step"
+        f"SELECT {_JOB_PLACE} FROM jobs WHERE graph_id = :graph AND step_number > :step"
         " ORDER BY step_number, id LIMIT :most",
         {**place, "most": limit - len(found)},
     )

@@ -36,12 +36,12 @@ def insert_neighbours(connection: Connection, statements: Mapping[int, str], row
     """
     written = 0
     for length, some in _by_length(rows).items():
-        places = f"({', '.join('?' * length)})"
+        placeholders = f"({', '.join('?' * length)})"
         whole = len(some) - len(some) % SEVERAL
         parts = [list(chain.from_iterable(some[start : start + SEVERAL])) for start in range(0, whole, SEVERAL)]
         for number, values in ((SEVERAL, parts), (1, some[whole:])):
             if values:
-                more = f", {places}" * (number - 1)
+                more = f", {placeholders}" * (number - 1)
                 sql = f"{statements[length]}{more} ON CONFLICT DO NOTHING"
                 written += connection.executemany(sql, values).rowcount
     return written
