@@ -52,8 +52,8 @@ def make_backup(data: Path, file: Path, copy_lineages: Callable[[Path], None]) -
         copy_lineages(parts / LINEAGES_NAME)
         copy_file(data / ACCOUNTS_NAME, parts / ACCOUNTS_NAME)
         _copy_private(data / SECRET_NAME, parts / SECRET_NAME)
-        members = (*MEMBERS, *(name for name in IF_THERE if (data / name).exists()))
-        for name in members[len(MEMBERS) :]:
+        further = [name for name in IF_THERE if (data / name).exists()]
+        for name in further:
             _copy_private(data / name, parts / name)
         for name in MEMBERS:
             _check(parts, name)
@@ -61,7 +61,7 @@ def make_backup(data: Path, file: Path, copy_lineages: Callable[[Path], None]) -
         make_private_file(draft)
         with draft.open("wb") as written:
             with tarfile.open(fileobj=written, mode="w") as archive:
-                for name in members:
+                for name in (*MEMBERS, *further):
                     archive.add(parts / name, name)
             written.flush()
             os.fsync(written.fileno())

@@ -14,9 +14,8 @@ from starlette.routing import BaseRoute, Route
 
 from roar_publisher.glaas.protocol import API_ROOT
 from roar_publisher.registry.api.digests import whole_digest
-from roar_publisher.registry.api.public import number_in_query
 from roar_publisher.registry.api.replays import replay
-from roar_publisher.registry.api.service import RegistryService, client_of_request, path_text
+from roar_publisher.registry.api.service import RegistryService, client_of_request, number_in_query, path_text
 from roar_publisher.registry.lineages import upstream
 from roar_publisher.registry.lineages.artifact_views import find_artifact, find_components
 from roar_publisher.registry.lineages.reading import readable_lineage

@@ -14,8 +14,7 @@ from starlette.routing import BaseRoute, Route
 from roar_publisher.glaas import wire
 from roar_publisher.glaas.protocol import API_ROOT
 from roar_publisher.registry.accounts.callers import Credential, bearer_of, require_user
-from roar_publisher.registry.api.public import number_in_query
-from roar_publisher.registry.api.service import RegistryService
+from roar_publisher.registry.api.service import RegistryService, number_in_query
 from roar_publisher.registry.http.refusals import Refusal, unauthorized
 from roar_publisher.registry.lineages.reading import own_lineages
 

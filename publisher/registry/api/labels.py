@@ -12,8 +12,7 @@ from starlette.routing import BaseRoute, Route
 from roar_publisher.glaas.protocol import API_ROOT
 from roar_publisher.registry.accounts.callers import require_user
 from roar_publisher.registry.api.digests import whole_digest
-from roar_publisher.registry.api.public import number_in_query
-from roar_publisher.registry.api.service import RegistryService
+from roar_publisher.registry.api.service import RegistryService, number_in_query
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages.label_views import (
     MAX_VERSIONS,

@@ -11,8 +11,8 @@ from starlette.responses import HTMLResponse
 from starlette.routing import BaseRoute, Route
 
 from roar_publisher.registry.api.digests import whole_digest
-from roar_publisher.registry.api.public import LARGEST_OFFSET, number_in_query
-from roar_publisher.registry.api.service import RegistryService, path_text
+from roar_publisher.registry.api.public import LARGEST_OFFSET
+from roar_publisher.registry.api.service import RegistryService, number_in_query, path_text
 from roar_publisher.registry.http.base_path import path_below
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages.finding import HIT_KINDS, list_lineages, may_be_beginning, moment_of, search

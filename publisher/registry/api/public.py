@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from http import HTTPStatus
 
 from msgspec import Struct, structs
 from starlette.requests import Request
@@ -10,8 +9,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
 from roar_publisher.glaas.protocol import API_ROOT
-from roar_publisher.registry.api.service import RegistryService, lineage_url, path_text
-from roar_publisher.registry.http.refusals import Refusal
+from roar_publisher.registry.api.service import RegistryService, lineage_url, number_in_query, path_text
 from roar_publisher.registry.lineages.readback import read_back
 from roar_publisher.registry.lineages.readback_labels import read_labels_back
 from roar_publisher.registry.lineages.reading import view_lineage
@@ -79,13 +77,3 @@ class PublicApi(Struct, frozen=True):
         reader = await self.service.reader(await self.service.caller(request))
         after = request.query_params.get("after", "")
         return JSONResponse(await self.service.read(read_labels_back, path_text(request, "hash"), reader, after))
-
-
-def number_in_query(request: Request, name: str, *, default: int, maximum: int) -> int:
-    """Return a whole number from the query, 0 to `maximum`. Raises `Refusal` (422) for any other value."""
-    text = request.query_params.get(name)
-    if text is None:
-        return default
-    if text.isascii() and text.isdigit() and len(text) <= len(str(maximum)) and int(text) <= maximum:
-        return int(text)
-    raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"{name} is a number from 0 to {maximum}")

@@ -29,7 +29,7 @@ from roar_publisher.registry.api.bulk import BulkFeatures, LargeBodies
 from roar_publisher.registry.api.forms import cookie_of
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.http.addresses import client_of, plain_address
-from roar_publisher.registry.http.base_path import without
+from roar_publisher.registry.http.base_path import without_base
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages.indexing import Changes
 from roar_publisher.registry.store.access import UNSCOPED, LineageScope, Reader
@@ -194,9 +194,19 @@ def path_text(request: Request, name: str) -> str:
     return str(value)
 
 
+def number_in_query(request: Request, name: str, *, default: int, maximum: int) -> int:
+    """Return a whole number from the query, 0 to `maximum`. Raises `Refusal` (422) for any other value."""
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if text.isascii() and text.isdigit() and len(text) <= len(str(maximum)) and int(text) <= maximum:
+        return int(text)
+    raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"{name} is a number from 0 to {maximum}")
+
+
 def _signed_path(request: Request) -> str:
     """Return the path and query as sent, without the base path, which clients do not sign."""
     raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
-    path = without(request.scope.get("root_path", ""), raw.decode("ascii", errors="replace"))
+    path = without_base(request.scope.get("root_path", ""), raw.decode("ascii", errors="replace"))
     query = request.scope["query_string"].decode("ascii", errors="replace")
     return f"{path}?{query}" if query else path

@@ -32,10 +32,10 @@ def base_path_of(text: str) -> str:
 
 def path_below(scope: "Scope") -> str:
     """Return the path of a request below the base path."""
-    return without(scope.get("root_path", ""), scope["path"])
+    return without_base(scope.get("root_path", ""), scope["path"])
 
 
-def without(base: str, path: str) -> str:
+def without_base(base: str, path: str) -> str:
     """Return a path without the base path before it. `/api` is not below `/a`."""
     return path[len(base) :] if _is_below(base, path) else path
 

@@ -19,7 +19,7 @@ def json_bytes(document: object) -> int:
     return len(json.dumps(document, separators=(",", ":")))
 
 
-def within(items: Iterable[T], maximum: int, size: Callable[[T], int]) -> list[T]:
+def up_to_size(items: Iterable[T], maximum: int, size: Callable[[T], int]) -> list[T]:
     """Return the first items, up to the one whose size reaches the `maximum` total. Later items are not generated."""
     taken = []
     total = 0

@@ -11,7 +11,7 @@ import hmac
 from http import HTTPStatus
 
 from roar_publisher.guarded import Guarded
-from roar_publisher.registry.http.bounds import REPLY_BYTES, within
+from roar_publisher.registry.http.bounds import REPLY_BYTES, up_to_size
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.store import fragments
 from roar_publisher.registry.store.database import Connection
@@ -77,7 +77,7 @@ def append(connection: Connection, access: FragmentAccess, sequence: int, text: 
 def page(connection: Connection, session_id: int, after: int) -> list[FragmentBatch]:
     """Return batches of a session after a number: as many as fit in `REPLY_BYTES`, but at least one if there is any."""
     batches = fragments.batches_after(connection, session_id, after, BATCHES_AT_ONCE)
-    return within(batches, REPLY_BYTES, lambda batch: len(batch.text))
+    return up_to_size(batches, REPLY_BYTES, lambda batch: len(batch.text))
 
 
 def find_session(connection: Connection, access: FragmentAccess) -> FragmentSession:

@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from roar_publisher.lineage.canonical import canonical_page
-from roar_publisher.registry.http.bounds import within
+from roar_publisher.registry.http.bounds import up_to_size
 from roar_publisher.registry.lineages.slices import Parts, TextPart
 from roar_publisher.registry.store.canonical_texts import frame_of_job, links_after
 from roar_publisher.registry.store.database import Connection
@@ -97,7 +97,7 @@ class HugeJob(Struct):
 
     def _page(self, kind: str, after: str) -> list[tuple[str, str]]:
         links = links_after(self.connection, self.id, kind, after, PIECE_LINKS)
-        return within(links, PIECE_BYTES + 1, lambda link: len(link[0]) + len(link[1]))
+        return up_to_size(links, PIECE_BYTES + 1, lambda link: len(link[0]) + len(link[1]))
 
 
 def in_order(jobs: Sequence[HugeJob]) -> Iterator[HugeJob | None]:

@@ -1,7 +1,5 @@
 """What descends from an artifact, across all indexed lineages that a reader can see."""
 
-from itertools import islice
-
 from msgspec import Struct
 
 from roar_publisher.registry.store.access import Reader
@@ -55,4 +53,4 @@ def impact_of(connection: Connection, digest: str, reader: Reader) -> Impact:
         frontier = following
     complete = not frontier and left > 0
     lineages = {lineage for lineage, _ in jobs}
-    return Impact(digest, list(islice(found, MAX_DESCENDANTS)), len(jobs), len(lineages), complete)
+    return Impact(digest, found[:MAX_DESCENDANTS], len(jobs), len(lineages), complete)

@@ -12,7 +12,7 @@ from itertools import accumulate, islice, takewhile
 
 import anyio
 
-from roar_publisher.registry.http.bounds import within
+from roar_publisher.registry.http.bounds import up_to_size
 from roar_publisher.registry.lineages.sweeping import Write
 from roar_publisher.registry.lineages.words import group_name, words_of, words_of_label
 from roar_publisher.registry.store import lineage_index as index
@@ -229,7 +229,7 @@ def _labels(connection: Connection, lineage: UnfinishedIndex) -> str | None:
     if read >= LABEL_BYTES or not _has_room(connection, lineage, "label"):
         return None
     after = newest_labels_after(connection, lineage.graph_id, kind, name)
-    found = within(islice(after, SLICE_LABELS), SLICE_LABEL_BYTES, _label_bytes)
+    found = up_to_size(islice(after, SLICE_LABELS), SLICE_LABEL_BYTES, _label_bytes)
     if not found:
         return None
     words = [(word, entity.name) for entity, label in found for word in words_of_label(load_document(label.metadata))]

@@ -5,7 +5,7 @@ The views are dataclasses, for pydantic describes them in the OpenAPI document.
 
 from dataclasses import asdict, dataclass
 
-from roar_publisher.registry.http.bounds import REPLY_BYTES, json_bytes, within
+from roar_publisher.registry.http.bounds import REPLY_BYTES, json_bytes, up_to_size
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.documents import load_document, read_document
 from roar_publisher.registry.store.jobs import SizedJob, first_links, page_of_jobs
@@ -58,7 +58,7 @@ class JobView:
 def view_jobs(connection: Connection, graph_id: int, *, offset: int, limit: int) -> list[JobView]:
     """Return up to `limit` jobs in step order from `offset` on: as many as fit in `REPLY_BYTES`, but at least one."""
     jobs = (_job(connection, graph_id, job) for job in page_of_jobs(connection, graph_id, offset=offset, limit=limit))
-    return within(jobs, REPLY_BYTES, lambda job: json_bytes(asdict(job)))
+    return up_to_size(jobs, REPLY_BYTES, lambda job: json_bytes(asdict(job)))
 
 
 def _job(connection: Connection, graph_id: int, job: SizedJob) -> JobView:
@@ -66,7 +66,7 @@ def _job(connection: Connection, graph_id: int, job: SizedJob) -> JobView:
         # Sorting a million links, or gigabytes of paths, for the sake of the first hundred would take seconds.
         sortable = count <= LINKS_SORTED and job.bytes <= BYTES_SORTED
         shown = first_links(connection, graph_id, job.id, kind, by_path=sortable, limit=LINKS_SHOWN)
-        return within((LinkView(*link) for link in shown), LINK_BYTES_SHOWN, lambda link: len(link.path))
+        return up_to_size((LinkView(*link) for link in shown), LINK_BYTES_SHOWN, lambda link: len(link.path))
 
     stored = job.stored
     return JobView(

@@ -7,7 +7,7 @@ from itertools import islice
 
 from msgspec import Struct
 
-from roar_publisher.registry.http.bounds import REPLY_BYTES, json_bytes, within
+from roar_publisher.registry.http.bounds import REPLY_BYTES, json_bytes, up_to_size
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages.reading import shown_lineage
 from roar_publisher.registry.store.access import Reader
@@ -59,7 +59,7 @@ def label_versions(
         entity = uid_of_alias(connection, lineage.graph_id, entity)
     labelled = Entity(lineage.graph_id, entity_type, entity)
     documents = (_document(labelled, lineage.hash, each) for each in versions_before(connection, labelled, before))
-    chosen = within(islice(documents, limit), REPLY_BYTES, json_bytes)
+    chosen = up_to_size(islice(documents, limit), REPLY_BYTES, json_bytes)
     if not chosen:
         raise no_labels()
     oldest = chosen[-1]["version"]
@@ -78,7 +78,7 @@ def artifact_label_versions(connection: Connection, digest: str, reader: Reader)
     labelled = list(labels_of_artifact(connection, digest, reader, MAX_LINEAGES))
     histories = (_dated_documents(connection, label) for label in labelled)
     newest = heapq.merge(*histories, key=lambda dated: dated[0], reverse=True)
-    chosen = within((document for _, document in islice(newest, MAX_VERSIONS)), REPLY_BYTES, json_bytes)
+    chosen = up_to_size((document for _, document in islice(newest, MAX_VERSIONS)), REPLY_BYTES, json_bytes)
     if not chosen:
         raise no_labels()
     return History(chosen[::-1])
@@ -93,7 +93,7 @@ def current_artifact_labels(connection: Connection, digest: str, reader: Reader)
     """
     labelled = labels_of_artifact(connection, digest, reader, MAX_LINEAGES)
     documents = (_document(found.entity, found.lineage_hash, found.label.version()) for found in labelled)
-    return within(documents, REPLY_BYTES, json_bytes)[::-1]
+    return up_to_size(documents, REPLY_BYTES, json_bytes)[::-1]
 
 
 def current_label_document(

@@ -18,7 +18,7 @@ from itertools import chain
 
 from roar_publisher.glaas.wire import Label, LegacyCompositeRequest, LegacySessionRequest
 from roar_publisher.registry.accounts.callers import Caller
-from roar_publisher.registry.http.bounds import within
+from roar_publisher.registry.http.bounds import up_to_size
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages import staging
 from roar_publisher.registry.lineages.artifact_views import no_such_artifact
@@ -107,7 +107,7 @@ def supersede(connection: Connection, graph_id: int, staged: int) -> None:
 def _size_moved(connection: Connection, graph_id: int) -> int:
     """Return the approximate bytes that `supersede` would move. More than `MAX_MOVED_BYTES` are not counted."""
     sizes = chain(artifacts.artifact_sizes(connection, graph_id), label_versions.label_sizes(connection, graph_id))
-    return sum(within((size + ROW_BYTES for size in sizes), MAX_MOVED_BYTES, int))
+    return sum(up_to_size((size + ROW_BYTES for size in sizes), MAX_MOVED_BYTES, int))
 
 
 def legacy_graph(connection: Connection, reader: Reader, lineage_hash: str) -> int:

@@ -30,7 +30,7 @@ class _Side(Struct):
     parts: Parts
     jobs: deque[tuple[str, bytes]] = field(default_factory=deque)
     complete: bool = False
-    text: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+    hasher: "hashlib._Hash" = field(default_factory=hashlib.sha256)
 
     def read_on(self) -> None:
         """Read another bounded slice, unless unpaired jobs are left."""
@@ -39,10 +39,10 @@ class _Side(Struct):
         parts = advance(self.parts)
         self.complete = parts is None
         for part in parts or ():
-            self.text.update(part.text.encode("ascii"))
+            self.hasher.update(part.text.encode("ascii"))
             if part.last:
-                self.jobs.append((part.uid, self.text.digest()))
-                self.text = hashlib.sha256()
+                self.jobs.append((part.uid, self.hasher.digest()))
+                self.hasher = hashlib.sha256()
 
 
 class Pairing(Struct):

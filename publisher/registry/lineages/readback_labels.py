@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from itertools import islice
 
-from roar_publisher.registry.http.bounds import REPLY_BYTES, json_bytes, within
+from roar_publisher.registry.http.bounds import REPLY_BYTES, json_bytes, up_to_size
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages.reading import lineage_by_prefix
 from roar_publisher.registry.store.access import Reader
@@ -26,7 +26,7 @@ def read_labels_back(connection: Connection, lineage_hash: str, reader: Reader, 
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "after is the `next` of a page")
     lineage = lineage_by_prefix(connection, lineage_hash, reader)
     found = newest_labels_after(connection, lineage.graph_id, entity_type, entity)
-    page = within(((each[0], _document(*each)) for each in islice(found, MAX_LABELS)), REPLY_BYTES, _bytes)
+    page = up_to_size(((each[0], _document(*each)) for each in islice(found, MAX_LABELS)), REPLY_BYTES, _bytes)
     last = page[-1][0] if page and next(found, None) is not None else None
     following = None if last is None else f"{last.type}:{last.name}"
     return {"hash": lineage.hash, "labels": [document for _entity, document in page], "next": following}

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
 
-from roar_publisher.registry.http.bounds import REPLY_BYTES, json_bytes, within
+from roar_publisher.registry.http.bounds import REPLY_BYTES, json_bytes, up_to_size
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages.job_views import JobView, shown_labels, view_jobs
 from roar_publisher.registry.store import lineages
@@ -108,7 +108,7 @@ def _listed(connection: Connection, found: Iterable[ListedLineage]) -> list[Rece
         )
         for lineage in found
     )
-    return within(listed, REPLY_BYTES, lambda lineage: json_bytes(asdict(lineage)))
+    return up_to_size(listed, REPLY_BYTES, lambda lineage: json_bytes(asdict(lineage)))
 
 
 def registered_jobs(connection: Connection, owner: str, uids: Sequence[str]) -> dict[str, str]:

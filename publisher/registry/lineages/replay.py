@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 from msgspec import Struct
 
-from roar_publisher.registry.http.bounds import REPLY_BYTES, within
+from roar_publisher.registry.http.bounds import REPLY_BYTES, up_to_size
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages.job_views import shown_metadata
 from roar_publisher.registry.store import lineages, provenance
@@ -42,7 +42,7 @@ def replayed_jobs(connection: Connection, lineage: Lineage, ids: Sequence[int], 
     _check_published(connection, lineage)
     found = provenance.jobs_with_ids(connection, ids)
     jobs = (_job(connection, lineage.graph_id, job, number) for number, job in enumerate(found, first))
-    taken = within(jobs, REPLY_BYTES, lambda job: job.bytes)
+    taken = up_to_size(jobs, REPLY_BYTES, lambda job: job.bytes)
     if not taken or [job.id for job in taken] != list(ids[: len(taken)]):
         raise LineageReplaced
     return taken
@@ -97,7 +97,7 @@ def _job(connection: Connection, graph_id: int, job: SizedJob, number: int) -> R
 
 def _links(connection: Connection, graph_id: int, job_id: int, kind: str, after: str) -> list[dict[str, object]]:
     found = provenance.links_after(connection, graph_id, job_id, kind, after, MOST_LINKS)
-    links = within(found, REPLY_BYTES + 1, lambda link: len(link.path))
+    links = up_to_size(found, REPLY_BYTES + 1, lambda link: len(link.path))
     return [{"hash": link.digest, "path": link.path, "size": link.size} for link in links]
 
 

@@ -26,7 +26,7 @@ from roar_publisher.registry.store.artifacts import (
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.documents import dump_document
 from roar_publisher.registry.store.jobs import (
-    PLAIN,
+    SHORT_LINK_ROW,
     LinkedJob,
     LinkKind,
     LinkRow,
@@ -170,7 +170,7 @@ def _full_row(job: int, kind: str, link: Link) -> LinkRow:
 
 
 def _may_exceed(group: LinksOfJob, largest: int) -> bool:
-    return group.bytes > largest or max(map(len, group.rows), default=0) > PLAIN
+    return group.bytes > largest or max(map(len, group.rows), default=0) > SHORT_LINK_ROW
 
 
 def _size(row: LinkRow) -> int:

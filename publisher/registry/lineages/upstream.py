@@ -10,7 +10,7 @@ from http import HTTPStatus
 
 from msgspec import Struct, field
 
-from roar_publisher.registry.http.bounds import REPLY_BYTES, within
+from roar_publisher.registry.http.bounds import REPLY_BYTES, up_to_size
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.store import provenance
 from roar_publisher.registry.store.access import Reader
@@ -144,7 +144,7 @@ def _next_inputs(connection: Connection, upstream: Upstream) -> list[tuple[_Visi
         found = provenance.links_after(
             connection, upstream.lineage.graph_id, visit.place.id, "inputs", visit.after, room
         )
-        links = within(found, REPLY_BYTES - size, lambda link: len(link.path))
+        links = up_to_size(found, REPLY_BYTES - size, lambda link: len(link.path))
         used += [(visit, link) for link in links]
         size += sum(len(link.path) for link in links)
         if len(links) < room and size < REPLY_BYTES:

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from typing import TypeVar
 
-from roar_publisher.registry.http.bounds import within
+from roar_publisher.registry.http.bounds import up_to_size
 from roar_publisher.registry.lineages.huge_jobs import HugeJob, in_order
 from roar_publisher.registry.lineages.slices import (
     SLICE_BYTES,
@@ -92,7 +92,9 @@ def _sort_usual(connection: Connection, graph_id: int, step: int, sort: Sort) ->
 def _usual_in_order(sort: Sort) -> Parts:
     while True:
         with closing(sort.first(SLICE_JOBS)) as texts:
-            parts = within((TextPart(uid, text) for text, uid in texts), SLICE_BYTES + 1, lambda part: len(part.text))
+            parts = up_to_size(
+                (TextPart(uid, text) for text, uid in texts), SLICE_BYTES + 1, lambda part: len(part.text)
+            )
         if not parts:
             return
         sort.drop(parts[-1].text, parts[-1].uid)

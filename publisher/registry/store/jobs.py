@@ -59,8 +59,8 @@ SIZED_JOB_WITHOUT_LONG_METADATA = f"{_STORED}, substr(metadata, 1, :metadata), j
 LinkRow = tuple[int, str, str, str] | tuple[int, str, str, str, int | None, str | None, str | None, str | None]
 """A link, as stored: row id of its job, kind, digest and path, and possibly size in bytes, source type, metadata and
 byte ranges (both texts)."""
-PLAIN = 4
-"""The length of a row without the latter."""
+SHORT_LINK_ROW = 4
+"""The length of a row that ends with the path."""
 
 
 class LinkedJob(NamedTuple):
@@ -81,7 +81,7 @@ class LinksOfJob(NamedTuple):
 
 
 _INTO_LINKS = {
-    PLAIN: "INSERT INTO links (job_id, kind, digest, path) VALUES (?, ?, ?, ?)",
+    SHORT_LINK_ROW: "INSERT INTO links (job_id, kind, digest, path) VALUES (?, ?, ?, ?)",
     8: "INSERT INTO links (job_id, kind, digest, path, size, source_type, metadata, byte_ranges)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
 }

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from roar_publisher.registry.http.bounds import within
+from roar_publisher.registry.http.bounds import up_to_size
 from roar_publisher.registry.store.access import CREDIBILITY, READABLE, Reader, reader_parameters
 from roar_publisher.registry.store.database import Connection, Row
 from roar_publisher.registry.store.differences import difference, restored
@@ -223,7 +223,7 @@ def _drop_oldest(connection: Connection, entity: Entity, excess: int) -> int:
         " ORDER BY version",
         entity.key,
     )
-    dropped = within(sizes, excess, lambda row: int(row["size"]))
+    dropped = up_to_size(sizes, excess, lambda row: int(row["size"]))
     sizes.close()
     for row in dropped:
         connection.execute(f"DELETE FROM labels WHERE {_OF_ENTITY} AND version = ?", (*entity.key, row["version"]))

@@ -72,10 +72,8 @@ def _refuse_home(folder: Path) -> None:
 
 def make_private_file(path: Path) -> None:
     """Create an empty file that only its owner can read, unless the file exists. Raises OSError."""
-    try:
+    with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
-    except FileExistsError:
-        return
 
 
 def replace_private_file(path: Path, content: bytes) -> None:

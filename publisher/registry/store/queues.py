@@ -19,8 +19,8 @@ class Queues(Struct):
 
     def length(self, key: Hashable) -> int:
         """Return the number of callers in a queue, including those that hold a turn."""
-        line = self._queues.get(key)
-        return 0 if line is None else line.length
+        queue = self._queues.get(key)
+        return 0 if queue is None else queue.length
 
     @asynccontextmanager
     async def turn(self, key: Hashable, at_once: int) -> AsyncIterator[None]:
@@ -28,17 +28,17 @@ class Queues(Struct):
 
         Turns are granted in order of arrival. A cancelled caller leaves the queue.
         """
-        line = self._queues.setdefault(key, _Queue(anyio.CapacityLimiter(at_once)))
-        line.length += 1
+        queue = self._queues.setdefault(key, _Queue(anyio.CapacityLimiter(at_once)))
+        queue.length += 1
         # One task may hold several turns, so each turn is a separate borrower.
         borrower = object()
         try:
-            await line.limiter.acquire_on_behalf_of(borrower)
+            await queue.limiter.acquire_on_behalf_of(borrower)
             try:
                 yield
             finally:
-                line.limiter.release_on_behalf_of(borrower)
+                queue.limiter.release_on_behalf_of(borrower)
         finally:
-            line.length -= 1
-            if line.length == 0:
+            queue.length -= 1
+            if queue.length == 0:
                 del self._queues[key]

@@ -12,7 +12,7 @@ from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from roar_publisher.registry.data import Store
-from roar_publisher.registry.http.bounds import PIECE_BYTES, REPLY_BYTES, ChunkedReplies, within
+from roar_publisher.registry.http.bounds import PIECE_BYTES, REPLY_BYTES, ChunkedReplies, up_to_size
 from roar_publisher.registry.lineages.job_views import BYTES_SORTED, LINK_BYTES_SHOWN, LINKS_SORTED
 from tests.support.registry.harness import Registry, digest, job, link, make_registry, succeeded, uid, uids_of
 from tests.support.registry.people import Bearer
@@ -174,7 +174,7 @@ def test_items_past_the_bound_are_not_generated() -> None:
     made: list[int] = []
 
     def items() -> "list[int]":
-        return within((made.append(n) or n for n in range(100)), 10, lambda n: n)  # type: ignore[func-returns-value]
+        return up_to_size((made.append(n) or n for n in range(100)), 10, lambda n: n)  # type: ignore[func-returns-value]
 
     assert items() == [0, 1, 2, 3, 4]
     assert made == [0, 1, 2, 3, 4]
