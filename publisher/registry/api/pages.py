@@ -18,8 +18,8 @@ from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages.finding import HIT_KINDS, list_lineages, may_be_beginning, moment_of, search
 from roar_publisher.registry.lineages.impact import MAX_DESCENDANTS, impact_of
 from roar_publisher.registry.lineages.indexing import MAX_GROUPS
-from roar_publisher.registry.lineages.looking import Place, look_at_lineage
 from roar_publisher.registry.lineages.node_views import view_artifact, view_job
+from roar_publisher.registry.lineages.page_views import PictureFocus, view_lineage_page
 from roar_publisher.registry.pages.addresses import sign_in_address
 from roar_publisher.registry.pages.html import problem_page
 from roar_publisher.registry.pages.impact import impact_page
@@ -72,9 +72,9 @@ class Pages(Struct, frozen=True):
         """
         page = number_in_query(request, "page", default=1, maximum=LARGEST_OFFSET // JOBS_PER_PAGE) or 1
         first = number_in_query(request, "from", default=(page - 1) * JOBS_PER_PAGE + 1, maximum=LARGEST_OFFSET) or 1
-        lineage_hash, place = path_text(request, "hash"), _place(request)
+        lineage_hash, focus = path_text(request, "hash"), _focus(request)
         shown = await self.service.read(
-            look_at_lineage, lineage_hash, reader, place, offset=first - 1, limit=JOBS_PER_PAGE
+            view_lineage_page, lineage_hash, reader, focus, offset=first - 1, limit=JOBS_PER_PAGE
         )
         return lineage_page(shown, first=first, jobs_per_page=JOBS_PER_PAGE)
 
@@ -155,7 +155,8 @@ def _moment(request: Request) -> Moment | None:
     return moment_of(request.query_params.get("at"), request.query_params.get("after"))
 
 
-def _place(request: Request) -> Place:
+def _focus(request: Request) -> PictureFocus:
     group = number_in_query(request, "group", default=0, maximum=MAX_GROUPS)
     part = number_in_query(request, "part", default=1, maximum=LARGEST_OFFSET // JOBS_PER_PAGE) or 1
-    return Place(request.query_params.get("node", ""), group if "group" in request.query_params else None, part)
+    shown = group if "group" in request.query_params else None
+    return PictureFocus(request.query_params.get("node", ""), shown, part)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from roar_publisher.registry.lineages.job_views import JobView, LinkView
-from roar_publisher.registry.lineages.looking import LookedAt
+from roar_publisher.registry.lineages.page_views import LineagePageView
 from roar_publisher.registry.pages.addresses import artifact_address, job_address
 from roar_publisher.registry.pages.html import (
     COMMAND_SHOWN,
@@ -25,7 +25,7 @@ from roar_publisher.registry.pages.html import (
 from roar_publisher.registry.pages.svg import picture_section
 
 
-def lineage_page(shown: LookedAt, *, first: int, jobs_per_page: int) -> str:
+def lineage_page(shown: LineagePageView, *, first: int, jobs_per_page: int) -> str:
     """Return one page of a lineage, starting with the job `first`. Jobs count from 1."""
     view = shown.view
     facts = {
