@@ -3,9 +3,12 @@
 import functools
 from collections.abc import Callable
 from contextlib import suppress
-from typing import ParamSpec, Protocol, TypeVar
+from contextvars import copy_context
+from threading import Thread
+from typing import NoReturn, ParamSpec, Protocol, TypeVar
 
-from anyio import CapacityLimiter, from_thread, to_thread
+from anyio import CapacityLimiter, Event, from_thread, to_thread
+from anyio.lowlevel import current_token
 
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
@@ -35,9 +38,10 @@ async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
 async def in_thread_while_wanted(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a blocking call as `in_thread`, but wait for it only until the caller is cancelled.
 
-    It then goes on without an effect that anyone sees. For what may hang, such as another program.
+    It then goes on without an effect that anyone sees, and the program can end before it. For what may hang, such as
+    another program.
     """
-    return await _in_thread(functools.partial(call, *args, **kwargs), None, abandon=True)
+    return await _in_daemon_thread(functools.partial(call, *args, **kwargs))
 
 
 async def in_thread_of_its_own(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -58,13 +62,41 @@ def one_at_a_time() -> RunBlocking:
     return run
 
 
-async def _in_thread(call: Callable[[], T], limiter: CapacityLimiter | None, *, abandon: bool = False) -> T:
+async def _in_thread(call: Callable[[], T], limiter: CapacityLimiter | None) -> T:
     try:
-        return await to_thread.run_sync(call, limiter=limiter, abandon_on_cancel=abandon)
+        return await to_thread.run_sync(call, limiter=limiter)
     except RuntimeError as error:
         if problem := no_thread(error):
             raise problem from error
         raise
+
+
+async def _in_daemon_thread(call: Callable[[], T]) -> T:
+    """Run a call in a daemon thread: the interpreter waits at its exit for every other one, and so for anyio's."""
+    ended, token, context = Event(), current_token(), copy_context()
+    outcome: list[Callable[[], T]] = []
+
+    def run() -> None:
+        try:
+            result = context.run(call)
+            outcome.append(lambda: result)
+        except BaseException as error:  # whatever it is, it belongs to the caller
+            outcome.append(functools.partial(_raise, error))
+        with suppress(RuntimeError):  # the event loop, whose caller was cancelled, has ended meanwhile
+            from_thread.run_sync(ended.set, token=token)
+
+    try:
+        Thread(target=run, name="may be abandoned", daemon=True).start()
+    except RuntimeError as error:
+        if problem := no_thread(error):
+            raise problem from error
+        raise
+    await ended.wait()
+    return outcome[0]()
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error
 
 
 def end_if_cancelled() -> None:

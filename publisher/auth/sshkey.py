@@ -15,7 +15,7 @@ from msgspec import Struct
 from roar_publisher.auth.agent import Agent
 from roar_publisher.auth.key_files import KeyFiles, public_file, read_key_files
 from roar_publisher.auth.secret import Secret
-from roar_publisher.blocking import RunBlocking, in_thread, in_thread_while_wanted
+from roar_publisher.blocking import RunBlocking, in_thread
 from roar_publisher.glaas.signature import (
     NAMESPACE,
     authorization,
@@ -146,7 +146,8 @@ async def load_signer(
         if not why:
             return _agent_signer(files.public, agent)
     if files.private is not None and not files.in_hardware and ask is not None:
-        return await in_thread_while_wanted(_unlock, path, files.private, ask)
+        # The prompt ends when the program is asked to stop, and has to restore the terminal's echo first.
+        return await in_thread(_unlock, path, files.private, ask)
     raise _cannot_sign(path, files, why)
 
 

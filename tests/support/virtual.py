@@ -25,6 +25,7 @@ def without_threads() -> Iterator[None]:
     """Run blocking calls where they are made: the clock does not see a thread that works, and would jump meanwhile."""
     with (
         mock.patch("roar_publisher.blocking.to_thread", SimpleNamespace(run_sync=_run_inline)),
+        mock.patch("roar_publisher.blocking._in_daemon_thread", _run_inline),
         mock.patch("anyio.from_thread.run_sync", _unless_inline(from_thread.run_sync)),
         mock.patch("anyio.from_thread.check_cancelled", _unless_inline(from_thread.check_cancelled)),
     ):

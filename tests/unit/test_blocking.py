@@ -1,12 +1,13 @@
 """Blocking calls in threads, also where the system has none left."""
 
 import threading
+from collections.abc import Callable
 
 import anyio
 import anyio.lowlevel
 import pytest
 
-from roar_publisher.blocking import RunBlocking, in_thread, one_at_a_time
+from roar_publisher.blocking import RunBlocking, in_thread, in_thread_while_wanted, one_at_a_time
 from roar_publisher.state.errors import Conclusion, LocalProblem
 from tests.support.threads import no_more_threads
 
@@ -19,21 +20,22 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.mark.parametrize("one", [False, True])
-async def test_a_thread_that_cannot_be_started_is_a_problem_of_this_machine(one: bool) -> None:
-    run: RunBlocking = one_at_a_time() if one else in_thread
+@pytest.mark.parametrize("make", [lambda: in_thread, lambda: in_thread_while_wanted, one_at_a_time])
+async def test_a_thread_that_cannot_be_started_is_a_problem_of_this_machine(make: Callable[[], RunBlocking]) -> None:
+    run = make()
     with no_more_threads(), pytest.raises(LocalProblem, match="may not start more threads") as problem:
         await run(int, "7")
     assert problem.value.conclusion is Conclusion.INTERRUPTED
     assert await run(int, "7") == 7
 
 
-async def test_an_error_of_the_call_stays_its_own() -> None:
+@pytest.mark.parametrize("run", [in_thread, in_thread_while_wanted])
+async def test_an_error_of_the_call_stays_its_own(run: RunBlocking) -> None:
     def fail() -> None:
         raise RuntimeError("of another kind")
 
     with pytest.raises(RuntimeError, match="of another kind"):
-        await in_thread(fail)
+        await run(fail)
 
 
 @pytest.mark.parametrize("steps", range(4))

@@ -1,12 +1,13 @@
 """A source of store credentials that hangs, as a program that asks for a second factor: nobody else waits for it."""
 
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 
 import anyio
 import pytest
 from anyio import from_thread
+from anyio.lowlevel import current_token
 
 from roar_publisher.net.budget import UploadBudget
 from roar_publisher.net.gate import GateState
@@ -25,14 +26,15 @@ class Hanging:
     def __init__(self) -> None:
         self.asked = anyio.Event()
         self.ended = threading.Event()
+        self._token = current_token()
 
     def __call__(self, *_: object) -> None:
-        from_thread.run_sync(self.asked.set)
+        from_thread.run_sync(self.asked.set, token=self._token)
         self.ended.wait()
 
 
 @pytest.fixture
-def source() -> Iterator[Hanging]:
+async def source() -> AsyncIterator[Hanging]:
     found = Hanging()
     yield found
     found.ended.set()
