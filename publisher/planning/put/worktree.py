@@ -47,7 +47,7 @@ def clean_commit(root: Path) -> str:
         raise UsageProblem(
             f"the repository has uncommitted changes ({paths}{more}), "
             "and a put records which commit its files come from",
-            next_step="commit them (or list files that are not code in .gitignore), then put again",
+            next_step="list files that are not code in .gitignore, commit the others, then put again",
         )
     return commit
 

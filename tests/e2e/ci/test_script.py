@@ -158,6 +158,25 @@ def test_values_reach_the_program_as_they_are(job: Job, token: str) -> None:
     assert "the target --dry-run names no" in refused.stdout
 
 
+def test_what_other_tools_leave_in_the_checkout_is_no_change_of_its_code(job: Job, token: str) -> None:
+    """Credentials of google-github-actions/auth and pip's cache; what the user's own git ignores stays ignored."""
+    project = shutil.copytree(job.desk.program.cwd, job.folder / "project", symlinks=True)
+    for name in ("gha-creds-1.json", ".cache/pip/wheel", "notes.mine"):
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text("of a tool")
+    home, files = job.folder / "home", {"ROAR_CI_FILES": "model.bin", "ROAR_CI_DESTINATION": str(job.folder / "store")}
+    (home / ".config" / "git").mkdir(parents=True)
+    (home / ".config" / "git" / "ignore").write_text("*.mine")  # without a line end
+    (project / "model.bin").write_bytes(b"weights")
+    (project / ".git" / "info" / "exclude").write_text("model.bin\n")
+    done = job.run(cwd=project, ROAR_ACCESS_TOKEN=token, HOME=str(home), **files)
+    assert done.returncode == 0, done.stdout
+    (project / "train.py").write_text("code")
+    refused = job.run(cwd=project, ROAR_ACCESS_TOKEN=token, HOME=str(home), **files)
+    assert refused.returncode == 2, refused.stdout
+    assert "uncommitted changes (train.py)" in refused.stdout
+
+
 @pytest.mark.parametrize(
     ("inputs", "code", "says"),
     [
