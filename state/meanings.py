@@ -99,6 +99,7 @@ MEANINGS: Mapping[Reason, Meaning] = {
     Reason.NOT_A_FILE: _needs_user("the path of a file no longer leads to a file", Conclusion.INTERRUPTED),
     Reason.DESTINATION: _needs_user("the destination folder cannot be used", Conclusion.INTERRUPTED),
     Reason.REGION: _needs_user("the bucket is in another region, which the store does not name"),
+    Reason.ADDRESSING: _needs_user("the store accepts a bucket as part of its host name only, not in the path"),
     Reason.ACCESS_DENIED: _needs_user("the credentials do not allow writing there"),
     Reason.CONFIG: _needs_user("a config.toml cannot be read, or is invalid", Conclusion.INTERRUPTED),
     Reason.CORRUPT: _needs_user("roar.db is damaged", Conclusion.INTERRUPTED),

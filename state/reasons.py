@@ -60,6 +60,7 @@ class Reason(StrEnum):
     NOT_A_FILE = "not a file"
     DESTINATION = "destination"
     REGION = "region"
+    ADDRESSING = "addressing"
     ACCESS_DENIED = "access denied"
     CONFIG = "config"
     CORRUPT = "corrupt"

@@ -19,6 +19,7 @@ REMEDIES: Mapping[str, str] = {
     Reason.NOT_A_FILE: "put the file back as it was",
     Reason.DESTINATION: "make the folder usable",
     Reason.REGION: "name the bucket's region in AWS_REGION",
+    Reason.ADDRESSING: "aws configure set s3.addressing_style virtual",
     Reason.USAGE: "fix the environment or the profile",
     Reason.CONFIG: "fix the configuration",
     Reason.DISK_FULL: "free some disk space",

@@ -42,6 +42,8 @@ HEADER_CODES = frozenset(
 NO_BODY_EXPIRED = 400
 """Status of a HEAD with expired credentials, for which S3 sends no error document."""
 NO_BUCKET = "NoSuchBucket"
+PATH_STYLE_CODES = frozenset({"SecondLevelDomainForbidden", "PathStyleDomainForbidden", "InvalidPathAccess"})
+"""The codes of Aliyun OSS, Tencent COS and Volcengine TOS for a bucket that is named in the path, not in the host."""
 _REGION = re.compile(r"[a-z0-9-]{1,63}")
 
 
@@ -123,6 +125,12 @@ def explain(reply: Reply, where: str, region: str) -> PublisherError:
         )
     if error.code == NO_BUCKET:
         return no_bucket_to_write(where)
+    if error.code in PATH_STYLE_CODES:
+        return NeedsUser(
+            f"{where}: the store accepts a bucket as part of its host name only ({error})",
+            next_step="aws configure set s3.addressing_style virtual",
+            reason=Reason.ADDRESSING,
+        )
     words = str(error) if error.code else f"HTTP {reply.status}"
     if error.code.endswith(QUOTA):
         return no_room(where, words)

@@ -303,6 +303,9 @@ async def test_a_refusal_without_a_reason_is_resumable(status: int, store: Store
         ((403, {}, error("AccessDenied", "User: writer is not authorized")), Reason.ACCESS_DENIED, "permission"),
         ((400, {}, error("KMS.DisabledException", "the key is disabled")), Reason.ACCESS_DENIED, "permission"),
         ((403, {}, error("InvalidAccessKeyId")), Reason.AUTH, "AWS_ACCESS_KEY_ID"),
+        ((403, {}, error("SecondLevelDomainForbidden")), Reason.ADDRESSING, "addressing_style virtual"),  # OSS
+        ((403, {}, error("PathStyleDomainForbidden")), Reason.ADDRESSING, "addressing_style virtual"),  # COS
+        ((403, {}, error("InvalidPathAccess")), Reason.ADDRESSING, "addressing_style virtual"),  # TOS
     ],
 )
 async def test_what_the_user_can_change_needs_the_user(
