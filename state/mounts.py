@@ -14,8 +14,9 @@ from msgspec import Struct
 
 MOUNT_TABLE = Path("/proc/self/mountinfo")
 LOCAL_LOCKS = frozenset(
-    "afs davfs fuse.blobfuse fuse.blobfuse2 fuse.curlftpfs fuse.gcsfuse fuse.geesefs fuse.goofys fuse.mount-s3"
-    " fuse.mountpoint-s3 fuse.rclone fuse.s3fs fuse.sshfs".split()
+    "afs davfs fuse.blobfuse fuse.blobfuse2 fuse.bosfs fuse.cosfs fuse.curlftpfs fuse.gcsfuse fuse.geesefs fuse.goofys"
+    " fuse.mount-s3 fuse.mountpoint-s3 fuse.obsfs fuse.ossfs fuse.ossfs2 fuse.rclone fuse.s3fs"
+    " fuse.sshfs".split()
 )
 """Kinds whose locks are this machine's alone, whatever their options."""
 MANDATORY_LOCKS = frozenset({"cifs", "smb3"})
@@ -72,7 +73,10 @@ def _mounts(table: str) -> Iterator[Mount]:
         before, _, after = line.partition(" - ")
         first, last = before.split(" "), after.split(" ")
         if len(first) > 5 and len(last) > 2:
-            yield Mount(_unescaped(first[4]), last[0], (*first[5].split(","), *last[2].split(",")))
+            # Mountpoint for S3 and blobfuse2 are mounted without a kind of their own; their source is their name.
+            named = f"{last[0]}.{last[1]}"
+            kind = named if named in LOCAL_LOCKS else last[0]
+            yield Mount(_unescaped(first[4]), kind, (*first[5].split(","), *last[2].split(",")))
 
 
 def _unescaped(point: str) -> str:

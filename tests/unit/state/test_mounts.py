@@ -23,6 +23,10 @@ CASES = [
     ("cifs", "rw,vers=3.1.1,soft", "whose locks keep others from reading"),
     ("fuse.sshfs", "rw,user_id=0,group_id=0", "whose locks do not reach other machines"),
     ("fuse.rclone", "rw,user_id=0,group_id=0", "whose locks do not reach other machines"),
+    ("fuse.ossfs2", "rw,user_id=0,group_id=0", "whose locks do not reach other machines"),
+    ("fuse mountpoint-s3", "rw,user_id=0,group_id=0", "whose locks do not reach other machines"),
+    ("fuse blobfuse2", "rw,user_id=0,group_id=0", "whose locks do not reach other machines"),
+    ("fuse", "rw,user_id=0,group_id=0", ""),
     ("9p", "rw,trans=virtio", ""),
     ("overlay", "rw,lowerdir=/a,upperdir=/b,workdir=/c", ""),
     ("gpfs", "rw", ""),
@@ -30,8 +34,10 @@ CASES = [
 
 
 def at(point: Path, kind: str, options: str = "rw") -> str:
+    """Return a line of the table. kind: as for `mount -t`, and after a space the source, if that matters."""
     name = str(point).replace(" ", "\\040")
-    return f"64 30 0:58 / {name} rw,relatime shared:34 master:2 - {kind} server:/export {options}"
+    kind, _, source = kind.partition(" ")
+    return f"64 30 0:58 / {name} rw,relatime shared:34 master:2 - {kind} {source or 'server:/export'} {options}"
 
 
 @pytest.fixture
