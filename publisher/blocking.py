@@ -111,7 +111,7 @@ def no_thread(error: RuntimeError) -> LocalProblem | None:
         return None
     return LocalProblem(
         "this machine may not start more threads",
-        next_step="end programs that have many, or raise the limit (ulimit -u)",
+        next_step="stop programs that use many threads, or raise the limit (ulimit -u)",
         reason=Reason.LOCAL,
         resumable=True,
     )

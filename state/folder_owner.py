@@ -36,12 +36,12 @@ def check_state_folder(root: Path, *, user: int | None = None) -> None:
         if status.st_uid != user:
             raise _foreign(folder, status.st_uid, user)
         if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            what = f"the state folder {folder} can be written by other users (mode {stat.S_IMODE(status.st_mode):04o})"
+            what = f"other users can write to the state folder {folder} (mode {stat.S_IMODE(status.st_mode):04o})"
             raise _refused(what, f"chmod go-w {shlex.quote(str(folder))}, or {ANOTHER}")
     for folder in _above(root):
         status = _status(folder)
         if status is not None and status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
-            what = f"all users may replace the state folder {root}: {folder} can be written by all (no sticky bit)"
+            what = f"any user can replace the state folder {root}: {folder} is writable by all and has no sticky bit"
             raise _refused(what, f"chmod +t {shlex.quote(str(folder))}, or {ANOTHER}")
 
 

@@ -82,7 +82,7 @@ class Lock:
         if not held:
             os.close(handle)
             raise Owned(
-                f"another process works on this publish{name_owner(self._path)}",
+                f"another process is working on this publish{name_owner(self._path)}",
                 kept="It continues undisturbed.",
                 next_step="roar journal list",
                 reason=Reason.OWNED,

@@ -29,7 +29,7 @@ class Reason(StrEnum):
     SERVER_FINALIZING = "server finalizing"
     SESSION_LOST = "session lost"
     NOT_GLAAS = "not glaas"
-    INTERMEDIARY = "front"
+    INTERMEDIARY = "intermediary"
     NOT_S3 = "not s3"
     NOT_GCS = "not gcs"
     UPLOAD_VANISHED = "upload vanished"

@@ -34,12 +34,12 @@ _KNOWN = {
     errno.ENOSPC: SystemProblem(Reason.DISK_FULL, "the disk is full", "free some disk space"),
     errno.EDQUOT: SystemProblem(Reason.DISK_FULL, "the disk is full: your quota is used up", "free some disk space"),
     errno.EMFILE: SystemProblem(
-        Reason.TOO_MANY_FILES, "this process may not open more files", "raise the limit (ulimit -n 1024)"
+        Reason.TOO_MANY_FILES, "this process cannot open more files", "raise the limit (ulimit -n 1024)"
     ),
     errno.ENFILE: SystemProblem(
-        Reason.TOO_MANY_FILES, "this machine may not open more files", "end programs that hold many files open"
+        Reason.TOO_MANY_FILES, "this machine cannot open more files", "stop programs that have many files open"
     ),
-    errno.ENOMEM: SystemProblem(Reason.LOCAL, "this machine has no memory left", "end programs that take much of it"),
+    errno.ENOMEM: SystemProblem(Reason.LOCAL, "this machine is out of memory", "stop programs that use a lot of it"),
     errno.EROFS: SystemProblem(Reason.STATE_DIRECTORY, "the file system is read-only", "make it writable"),
     errno.EIO: SystemProblem(Reason.DISK, "the disk reports an error (EIO)", "check the disk (dmesg)"),
 }
@@ -55,7 +55,7 @@ _WITHOUT_REASON = {
     errno.ENAMETOOLONG: ("its name is too long there", "use a shorter path, or another file system"),
     # FAT has files of up to 4 GiB, and `ulimit -f` is a limit of the process.
     errno.EFBIG: (
-        "a file may not be as large there",
+        "the file is too large for its file system or for the limit of this process",
         "use a file system for larger files, or raise the limit (ulimit -f)",
     ),
 }

@@ -51,6 +51,14 @@ def test_the_readme_stays_short() -> None:
     assert [line for line in lines if len(line) > MOST_CHARACTERS] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_prose_is_wrapped(page: Path) -> None:
+    """Lines of prose that could be broken between two words; not tables, code, and what stands in backticks."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    lines = [line for line in text.splitlines() if len(line) > MOST_CHARACTERS and not line.startswith(("|", "    "))]
+    assert [line for line in lines if "`" not in line] == []
+
+
 def test_the_glossary_stays_short() -> None:
     _, _, glossary = (ROOT / "docs/architecture.md").read_text(encoding="utf-8").partition("## Glossary")
     assert 5 < len(re.findall(r"^\| (?!term|---)", glossary, re.MULTILINE)) <= MOST_TERMS

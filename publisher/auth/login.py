@@ -55,7 +55,7 @@ async def verify(document: Document, client: RegistryClient) -> Document:
     except Refused as refusal:
         raise NeedsUser(
             f"the registry does not accept this token: {refusal.what}",
-            kept="The present sign-in stays.",
+            kept="The current sign-in is kept.",
             next_step=OTHER_FILE,
             reason=Reason.AUTH,
         ) from refusal

@@ -81,7 +81,7 @@ def changed_alone(path: Path) -> Iterator[None]:
                 path,
                 f"another process has been changing it for {WAIT_SECONDS:.0f} s",
                 Reason.LOCAL,
-                "look whether a process hangs that has its lock open, then try again",
+                "check whether a process that holds its lock hangs, then try again",
             ) from owned
         except LocalProblem as problem:
             reason = Reason.DISK if problem.reason is Reason.STATE_DIRECTORY else problem.reason

@@ -97,7 +97,7 @@ class KnownReceiptKeys:
             raise LocalProblem(
                 f"{self.path} cannot be written: {error.strerror}",
                 kept="The file is as it was.",
-                next_step=f"make room and {self.path.parent} writable",
+                next_step=f"free some space, and make {self.path.parent} writable",
                 reason=Reason.DISK,
             ) from None
 
@@ -116,7 +116,7 @@ class KnownReceiptKeys:
 
     def _unusable(self, why: str) -> LocalProblem:
         return LocalProblem(
-            f"{self.path}, which says whose receipts you believe, cannot be used: {why}",
+            f"{self.path}, which lists the receipt keys that you trust, cannot be used: {why}",
             next_step=f"look at it (`ls -l {shell_word(str(self.path))}`), then correct or remove it",
             reason=Reason.CONFIG,
         )

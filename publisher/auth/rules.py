@@ -89,26 +89,26 @@ _NO_PUBLIC_PROJECT = _ANY_REPO - {Repo.PUBLIC_PROJECT}
 # fmt: off
 AUDIENCES = (
     AudienceRow("anonymous-flag", Flag.ANONYMOUS, _ANY_REPO, Audience.ANONYMOUS, "--anonymous"),
-    AudienceRow("public-flag", Flag.PUBLIC, _NO_PUBLIC_PROJECT, Audience.PUBLIC, "--public, whatever the repo's scope"),
+    AudienceRow("public-flag", Flag.PUBLIC, _NO_PUBLIC_PROJECT, Audience.PUBLIC, "--public, whatever the scope"),
     AudienceRow("public-flag-project", Flag.PUBLIC, {Repo.PUBLIC_PROJECT}, Audience.PROJECT,
-              "--public, and the repo's project is public"),
+              "--public, and the repository's project is public"),
     AudienceRow("private-flag-project", Flag.PRIVATE, _PROJECTS, Audience.PROJECT_PRIVATE,
-              "--private, in the repo's project"),
-    AudienceRow("private-flag", Flag.PRIVATE, _NO_PROJECT, Audience.OWN, "--private, and the repo has no project"),
-    AudienceRow("scope-anonymous", Flag.NONE, {Repo.ANONYMOUS}, Audience.ANONYMOUS, "the repo's scope is anonymous"),
-    AudienceRow("scope-public", Flag.NONE, {Repo.PUBLIC}, Audience.PUBLIC, "the repo's scope is public"),
-    AudienceRow("scope-private", Flag.NONE, {Repo.PRIVATE}, Audience.OWN, "the repo's scope is private"),
-    AudienceRow("scope-project", Flag.NONE, _PROJECTS, Audience.PROJECT, "the repo's scope is a project"),
+              "--private, in the repository's project"),
+    AudienceRow("private-flag", Flag.PRIVATE, _NO_PROJECT, Audience.OWN, "--private, and there is no project"),
+    AudienceRow("scope-anonymous", Flag.NONE, {Repo.ANONYMOUS}, Audience.ANONYMOUS, "the scope is anonymous"),
+    AudienceRow("scope-public", Flag.NONE, {Repo.PUBLIC}, Audience.PUBLIC, "the repository's scope is public"),
+    AudienceRow("scope-private", Flag.NONE, {Repo.PRIVATE}, Audience.OWN, "the repository's scope is private"),
+    AudienceRow("scope-project", Flag.NONE, _PROJECTS, Audience.PROJECT, "the repository's scope is a project"),
     AudienceRow("public-by-default", Flag.NONE, {Repo.UNSET_PUBLIC}, Audience.PUBLIC,
-              "the repo has no scope, and the configuration says public by default",
+              "the repository has no scope, and the configuration says public by default",
               "Public, because `[registration] public_by_default` is true; --private overrides it."),
-    AudienceRow("unset", Flag.NONE, {Repo.UNSET}, Audience.OWN_IF_SIGNED_IN, "no flag, and the repo has no scope"),
+    AudienceRow("unset", Flag.NONE, {Repo.UNSET}, Audience.OWN_IF_SIGNED_IN, "no flag, and there is no scope"),
 )
 
 _SCOPED = {Audience.OWN, Audience.PROJECT, Audience.PROJECT_PRIVATE}
 _SIGN_IN_REMEDIES = (
     "run `roar login`", "configure SSH (`[glaas] key` or ROAR_SSH_KEY)", "publish for everyone with --public")
-_LINK_REMEDY = "link the repo (`roar scope use <owner>/<project>`)"
+_LINK_REMEDY = "bind the repository (`roar scope use <owner>/<project>`)"
 _UNUSABLE = "the SSH key cannot be used, and nothing is published anonymously unless that is asked for"
 _KEY_INSTEAD = "there is a sign-in, but it cannot be used, so the SSH key signs"
 _KEY_INSTEAD_NOTE = "The sign-in cannot be used; the SSH key signs instead."

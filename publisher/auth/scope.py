@@ -62,7 +62,7 @@ class RepoScope(Struct, frozen=True):
     def _bound(cls, binding: Mapping[str, object]) -> "RepoScope":
         owner_id, owner_type = _text(binding, "owner_id"), _text(binding, "owner_type")
         if not owner_id:
-            raise _unclear("the repo is bound to a project, but `[treqs] owner_id` is missing")
+            raise _unclear("the repository is bound to a project, but `[treqs] owner_id` is missing")
         if owner_type not in OWNER_TYPES:
             raise _unclear(f"`[treqs] owner_type` is {owner_type!r}, neither user nor organization")
         visibility = "public" if _text(binding, "visibility") == "public" else "private"

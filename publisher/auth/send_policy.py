@@ -104,7 +104,7 @@ class SendPolicy:
             return None
         return Denied(
             f"roar's sign-in belongs to {issuer}, and is sent to no other registry.",
-            f"sign in to {self.origin} (`roar login`); if it did issue the present sign-in: "
+            f"sign in to {self.origin} (`roar login`); if it did issue the current sign-in: "
             f"roar registry trust {self.origin} --sign-in",
         )
 

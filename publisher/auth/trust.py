@@ -130,13 +130,13 @@ class TrustStore:
         return LocalProblem(
             f"{self.path} cannot be written: {why}",
             kept="The file is as it was.",
-            next_step=f"make room and {self.path.parent} writable, or name the registry yourself: --registry URL",
+            next_step=f"free some space and make {self.path.parent} writable, or name the registry: --registry URL",
             reason=Reason.DISK,
         )
 
     def _unusable(self, why: str) -> LocalProblem:
         return LocalProblem(
-            f"{self.path}, which says which registries you trust, cannot be used: {why}",
+            f"{self.path}, which lists the registries that you trust, cannot be used: {why}",
             kept="Nothing was sent.",
             next_step=f"look at it (`ls -l {shell_word(str(self.path))}`), then correct or remove it",
             reason=Reason.CONFIG,

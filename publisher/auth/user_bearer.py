@@ -79,7 +79,7 @@ class UserBearer:
             raise Refused(self.why_unusable or "you are no longer signed in", status=UNAUTHORIZED)
         if identity is not None and identity_of_sign_in(sign_in) not in (None, identity):
             raise NeedsUser(
-                "another user has signed in on this machine meanwhile",
+                "a different user has signed in on this machine in the meantime",
                 next_step="sign in as before (`roar login`)",
                 reason=Reason.AUTH,
             )

@@ -112,7 +112,7 @@ def open_series(settings: Settings) -> tuple[StateFolder, Series]:
         series.remove_strays(time.time() - STRAY_SECONDS)
     except OSError as error:
         raise LocalProblem(
-            f"the queue of checkpoints cannot be made: {error}",
+            f"the queue of checkpoints cannot be created: {error}",
             next_step="fix the permissions of the project's .roar folder and of the state folder",
             reason=Reason.STATE_DIRECTORY,
         ) from error

@@ -67,8 +67,8 @@ class CheckpointPublisher:
     ) -> None:
         if every < 1 or keep < 0 or mode not in ("min", "max"):
             raise UsageProblem(
-                f"every={every}, keep={keep} or mode={mode!r} is impossible",
-                next_step="every of 1 or more, keep of 0 or more, mode 'min' or 'max'",
+                f"every={every}, keep={keep} or mode={mode!r} is not valid",
+                next_step="use every >= 1, keep >= 0, and mode 'min' or 'max'",
             )
         self._settings = settings_of(
             destination, project, visibility=visibility, registry=registry, message=message, keep=keep, yes=yes
@@ -113,7 +113,7 @@ class CheckpointPublisher:
         """
         if os.getpid() != self._pid:
             raise UsageProblem(
-                "a checkpoint publisher is used by the process that made it only", next_step="submit in that process"
+                "only the process that created a CheckpointPublisher can use it", next_step="submit in that process"
             )
         step, numbers = _numbers(step, metrics or {})
         with self._lock:
@@ -178,8 +178,8 @@ class CheckpointPublisher:
             snapshot = new_snapshot_folder(paths[0], self._series.files)
         except OSError as error:
             raise LocalProblem(
-                f"the checkpoint {paths[0]} cannot be held: {error.strerror}",
-                next_step="submit it after it is written completely",
+                f"no snapshot of the checkpoint {paths[0]} can be made: {error.strerror}",
+                next_step="submit it once it is completely written",
                 reason=Reason.UNREADABLE,
             ) from error
         sources = []
@@ -284,5 +284,5 @@ def _numbers(step: int, metrics: Mapping[str, float]) -> tuple[int, dict[str, fl
     except (AttributeError, OverflowError, TypeError, ValueError) as error:
         raise UsageProblem(
             f"the step or a metric is not a number: {error}",
-            next_step="an integer as step, and a number for each metric",
+            next_step="pass an integer as step, and a number for each metric",
         ) from error

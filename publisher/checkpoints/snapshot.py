@@ -139,16 +139,16 @@ def hold(path: Path, snapshot: Path, number: int) -> HeldFiles:
                 inodes[status.st_ino] = stamps[relative]
     except OSError as error:
         raise LocalProblem(
-            f"the checkpoint {error.filename or path} cannot be held: {error.strerror}",
+            f"no snapshot of the checkpoint {error.filename or path} can be made: {error.strerror}",
             kept="Nothing was submitted.",
-            next_step="submit it after it is written completely",
+            next_step="submit it once it is completely written",
             reason=Reason.UNREADABLE,
         ) from error
     except Torn as torn:
         raise LocalProblem(
-            f"{torn} changes while it is submitted",
+            f"{torn} changed while it was being submitted",
             kept="Nothing was submitted.",
-            next_step="submit it after it is written completely",
+            next_step="submit it once it is completely written",
             reason=Reason.FILE_CHANGED,
         ) from torn
     if not stamps:

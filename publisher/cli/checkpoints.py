@@ -11,13 +11,13 @@ ENDED_SILENTLY = "superseded"
 
 
 @click.command()
-@click.option("--all", "everything", is_flag=True, help="Also those that newer ones superseded.")
+@click.option("--all", "everything", is_flag=True, help="Also list checkpoints that newer ones superseded.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 def checkpoints(everything: bool, as_json: bool) -> None:
-    """List the checkpoints that your trainings of this project submitted.
+    """List the checkpoints that training runs in this project submitted.
 
-    They are published by the daemon, below the destination of their training. What keeps the next one back is printed
-    to stderr. Changes nothing.
+    The daemon publishes them, below the destination of their training. If the next one cannot be published, the reason
+    is printed to stderr. Changes nothing.
 
     \b
       roar checkpoints               what waits, and what is published
@@ -25,11 +25,11 @@ def checkpoints(everything: bool, as_json: bool) -> None:
       roar daemon run --drain        publish what waits, then exit
 
     \b
-    States: waiting     until it is its turn
-            publishing  the daemon works on it: roar journal show PUBLISH_ID
-            published
-            superseded  by a newer one, before it was its turn
-            full        more waited than the training allows (max_pending_bytes)
+    States: waiting     until the daemon gets to it
+            publishing  in progress: roar journal show PUBLISH_ID
+            published   finished
+            superseded  by a newer one, before the daemon got to it
+            full        more was waiting than max_pending_bytes allows
             changed     rewritten in place or removed before it was read
             failed      roar journal show PUBLISH_ID --why
 
@@ -68,5 +68,5 @@ def checkpoints(everything: bool, as_json: bool) -> None:
         click.echo("No training of this project has submitted a checkpoint that is not superseded.", err=True)
     for series in every:
         if (problem := series.problem) is not None:
-            click.echo(f"The next one waits: {printable(problem['what'])}", err=True)
+            click.echo(f"The next one is waiting: {printable(problem['what'])}", err=True)
             click.echo(f"Next: {printable(problem['next'])}", err=True)

@@ -17,12 +17,12 @@ COMMANDS = {
     "verify": CommandEntry("roar_publisher.cli.verify.command", "Read a published lineage back and prove its hash."),
     "fetch": CommandEntry("roar_publisher.cli.fetch.command", "Fetch the files that a published lineage stored."),
     "receipt": CommandEntry("roar_publisher.cli.receipt", "Print the signed receipt of a published lineage."),
-    "journal": CommandEntry("roar_publisher.cli.journal.command", "List, cancel, retry and prune publishes."),
-    "checkpoints": CommandEntry("roar_publisher.cli.checkpoints", "List what trainings submitted."),
+    "journal": CommandEntry("roar_publisher.cli.journal.command", "Show, cancel, retry, prune and move publishes."),
+    "checkpoints": CommandEntry("roar_publisher.cli.checkpoints", "List checkpoints that training runs submitted."),
     "daemon": CommandEntry("roar_publisher.cli.daemon.command", "Publish in the background."),
-    "registry": CommandEntry("roar_publisher.cli.registry.command", "Run a registry of your own."),
-    "summary": CommandEntry("roar_publisher.cli.summary", "Describe a publish on the page of a CI job."),
-    "completion": CommandEntry("roar_publisher.cli.completion", "Print the completion script of your shell."),
+    "registry": CommandEntry("roar_publisher.cli.registry.command", "Run a registry, or choose which ones to trust."),
+    "summary": CommandEntry("roar_publisher.cli.summary", "Summarise a publish in Markdown, for a CI job's page."),
+    "completion": CommandEntry("roar_publisher.cli.completion", "Print the completion script for your shell."),
 }
 """All commands of roar-publisher. Each module has a click command of the same name."""
 

@@ -26,14 +26,14 @@ LONGEST_NAME = 100
 
 
 @click.command()
-@click.option("--token-file", required=True, type=click.Path(path_type=Path), help="A sign-in state, as JSON.")
-@click.option("--registry", metavar="URL", help="The registry that issued it, instead of GLAAS_URL or your own.")
+@click.option("--token-file", required=True, type=click.Path(path_type=Path), help="A file in the form of auth.json.")
+@click.option("--registry", metavar="URL", help="The registry that issued it, instead of GLAAS_URL or your own config.")
 def login(token_file: Path, registry: str | None) -> None:
-    """Sign in with a token file; the registry that issued it confirms it.
+    """Sign in with a token file, which the registry that issued it has to confirm.
 
-    The sign-in belongs to that registry from then on, and is sent to no other. A registry that only the project names
-    is not sent a token: name it with --registry. Signing in with a browser comes with roar-cli (pip install roar-cli),
-    which shares this sign-in.
+    From then on, the sign-in is sent only to that registry. If only the project names the registry, no token is sent
+    to it: name it with --registry. To sign in with a browser, install roar-cli (pip install roar-cli), which shares
+    this sign-in.
 
     \b
       roar login --token-file token.json --registry https://registry.example

@@ -33,13 +33,13 @@ TRANSFER_LIMITS = (
         "--jobs",
         type=Parsed(parse_jobs),
         metavar="N",
-        help=f"Concurrent requests to the registry and to the store, at most {MOST_JOBS}.",
+        help=f"Maximum number of concurrent requests to the registry and to the store, up to {MOST_JOBS}.",
     ),
     click.option(
         "--limit-rate",
         type=Parsed(parse_rate),
         metavar="RATE",
-        help="Bytes per second over the network to the store, such as 500k or 10M; a folder has no limit.",
+        help="Maximum bytes per second between this machine and a store, such as 500k or 10M; not for local folders.",
     ),
 )
 

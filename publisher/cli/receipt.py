@@ -26,11 +26,12 @@ SHORTEST_HASH = 8
 def receipt(subject: str, registry: str | None, output: Path | None) -> None:
     """Print the receipt of a published lineage, or write it to a file.
 
-    It is that of a publish of this machine, or else (HASH) the one that the registry signs, if you may read it.
+    The receipt comes from this machine if it published the lineage; otherwise, if you name a whole HASH that you may
+    read, the registry is asked for it.
 
-    A receipt proves without a network, years later, that this lineage was published: anyone who has the registry's or
-    the publisher's public key can check it, and files against it. It contains the commands and paths of the lineage:
-    give that of a private one only to who may see that.
+    A receipt proves that this lineage was published, even years later and without a network: anyone who has the public
+    key of the registry or the publisher can check it, and can check files against it. It contains the commands and
+    paths of the lineage, so give the receipt of a private lineage only to people who may see those.
 
     \b
       roar receipt 3f2a90c1 -o model.receipt.json

@@ -26,7 +26,7 @@ OUTCOMES: Mapping[int, str] = {
     ExitCode.USAGE: "wrong usage",
     ExitCode.INTERRUPTED: "interrupted, resumable",
     ExitCode.NEEDS_USER: "needs you",
-    ExitCode.OWNED: "another process works on it",
+    ExitCode.OWNED: "another process is working on it",
     ExitCode.STOPPED: "stopped, resumable",
 }
 """The outcomes that are not plain failures."""
@@ -36,13 +36,13 @@ OUTCOMES: Mapping[int, str] = {
 @click.argument("events", type=click.File("rb"))
 @click.option("--variables", is_flag=True, help="Print NAME=value lines instead.")
 @click.option(
-    "--without-journal", is_flag=True, help="The journals end with the job: say to run it again, not to resume."
+    "--without-journal", is_flag=True, help="The journal ends with the job: advise to run it again, not to resume."
 )
 def summary(events: BinaryIO, variables: bool, without_journal: bool) -> None:
-    """Describe a publish as Markdown. EVENTS is a file that --json wrote, or - for stdin.
+    """Summarise a publish in Markdown. EVENTS is the output of --json, or - for stdin.
 
-    Reads that file only, and sends nothing. With --variables, those known of ROAR_PUBLISH_STATE (done, failed), _ID,
-    _HASH, _URL and _REASON, as the daemon's hook gets them, one per line.
+    Reads only that file, and sends nothing. With --variables, prints the known ones of ROAR_PUBLISH_STATE (done,
+    failed), _ID, _HASH, _URL and _REASON, one per line: the same as the daemon's hook gets.
 
     \b
       roar publish --public -y --json > events.jsonl

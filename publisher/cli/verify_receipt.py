@@ -68,7 +68,7 @@ def _keys_in(file: Path) -> list[TrustedKey]:
         try:
             key_blob(public)
         except ValueError:
-            raise UsageProblem(f"{file} holds something else than public keys", next_step="name a .pub file") from None
+            raise UsageProblem(f"{file} has lines that are not public keys", next_step="name a .pub file") from None
         keys.append(TrustedKey(public, f"--key {file}"))
     return keys
 

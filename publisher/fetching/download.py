@@ -142,14 +142,14 @@ class Download(Struct, frozen=True):
         if present is Present.FOLDER:
             raise LocalProblem("a folder has this name", next_step=MOVE)
         if present is Present.OTHER and not self.force:
-            raise LocalProblem("a file with another content is there", next_step=REPLACE)
+            raise LocalProblem("a file with different content is there", next_step=REPLACE)
         address = file.address
         store, key = self._stores[address.place], address.key
         if isinstance(store, UsageProblem):
             raise Rejected(store.what, next_step=store.next_step) from store
         stored = self._listed.get(file.url) or await store.look(key)
         if stored is None:
-            raise Rejected("it is not in its store any more", reason=Reason.STORED_OBJECT_DIFFERS)
+            raise Rejected("it is no longer in its store", reason=Reason.STORED_OBJECT_DIFFERS)
         return _Found(file, store, key, stored)
 
     async def _plan(self, found: Sequence[_Found]) -> None:

@@ -128,7 +128,7 @@ class TargetFolder:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
             os.close(descriptor)
-            raise LocalProblem(f"{WORK_FOLDER}/{digest} is a link or no file", next_step=f"remove {WORK_FOLDER}")
+            raise LocalProblem(f"{WORK_FOLDER}/{digest} is not a plain file", next_step=f"remove {WORK_FOLDER}")
         return descriptor
 
     def allocated_bytes(self, digest: str) -> int:
@@ -152,7 +152,7 @@ class TargetFolder:
         """Give a complete and verified file its name. Raises LocalProblem if it is taken, unless with `force`."""
         with self._parent(name, create=True) as (parent, last):
             if not force and _exists(last, parent):
-                raise LocalProblem("a file has appeared there meanwhile", next_step=REPLACE)
+                raise LocalProblem("a file has appeared there in the meantime", next_step=REPLACE)
             try:
                 os.replace(digest, last, src_dir_fd=self._work, dst_dir_fd=parent)
             except OSError as error:
@@ -299,10 +299,10 @@ def _remove_empty(folder: int) -> None:
 def _not_own(where: str, parent: int, *, made: bool) -> LocalProblem:
     """Return the error for a work folder that others may write into. made: this process has just made it."""
     if not made:
-        return LocalProblem(f"{where} is not yours alone", next_step="remove it, or choose another folder")
+        return LocalProblem(f"other users can use {where}", next_step="remove it, or choose another folder")
     with suppress(OSError):
         os.rmdir(WORK_FOLDER, dir_fd=parent)
-    what = "the file system keeps no owners or permissions, so a folder in it cannot be yours alone"
+    what = "the file system does not store owners and permissions, so other users cannot be kept out of it"
     return LocalProblem(f"{where} cannot be used: {what}", next_step="choose another folder (--to), and copy the files")
 
 

@@ -246,7 +246,7 @@ async def _url_in_label(reader: LineageReader, lineage_hash: str, digest: str) -
 
 
 def _another() -> Rejected:
-    return Rejected("the registry answers with another lineage than the one that was asked for")
+    return Rejected("the registry answered with a different lineage from the one that was requested")
 
 
 def _is_digest(value: object, prefix: str) -> bool:

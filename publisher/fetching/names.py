@@ -36,7 +36,7 @@ def checked_name(name: str) -> str:
     """Return a name that is a path below a folder. Raises UsageProblem, LocalProblem for any other."""
     for segment in check_key(name).split("/"):
         if folded(segment).rstrip(". ") in RESERVED:
-            raise UsageProblem(f"{shown(name)} leads into {shown(segment)}, where nothing is fetched to")
+            raise UsageProblem(f"{shown(name)} leads into {shown(segment)}, into which nothing is fetched")
         if len(os.fsencode(segment)) > LONGEST_SEGMENT_BYTES:
             raise UsageProblem(f"{shown(name[:60])}… has a segment of more than {LONGEST_SEGMENT_BYTES} bytes")
     return name

@@ -80,7 +80,7 @@ class FetchCounts(Struct):
             raise Rejected(
                 f"{failed} of {count(self.fetched + self.present + failed, 'file')} could not be fetched",
                 kept="What was fetched is complete and verified.",
-                next_step="remove the causes and repeat the command; it fetches only what is missing",
+                next_step="fix the causes and repeat the command; it fetches only what is missing",
             )
 
 

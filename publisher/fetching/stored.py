@@ -87,7 +87,7 @@ def select(
         named.update(digest for digest in digests if _means(selection, digest, of_step))
         if not named:
             raise UsageProblem(
-                f"no stored file of this lineage is named by {selection!r}{_names_of(files)}",
+                f"no stored file of this lineage matches {selection!r}{_names_of(files)}",
                 next_step="leave the selection out to fetch everything, or use a path, a glob, a digest or a step (@4)",
             )
         chosen |= named

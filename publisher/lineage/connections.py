@@ -122,7 +122,7 @@ def _refuse_open_elsewhere(path: Path) -> None:
     mount = mount_of(path)
     if mount is not None and mount.shared:
         raise LocalProblem(
-            f"{path} is in use and on {mount.kind}, where another machine may be the one that uses it",
+            f"{path} is in use, possibly by another machine, because it is on {mount.kind}",
             next_step="wait until roar has ended there; if it was killed, run `roar status` there",
             reason=Reason.BUSY,
             resumable=True,

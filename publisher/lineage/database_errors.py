@@ -34,7 +34,7 @@ def database_problem(path: Path, error: Exception, *, writing: bool = False) -> 
         )
     if code == sqlite3.SQLITE_TOOBIG and writing:
         return LocalProblem(
-            f"the note of the published jobs would be larger than the {NOTE_LIMIT // 1024**2} MB that {path} may hold",
+            f"the record of the published jobs in {path} would exceed {NOTE_LIMIT // 1024**2} MB",
             next_step="publish fewer jobs at once (`@N`, a path, a job uid) if roar's own commands have to find them",
             reason=Reason.TOO_LARGE,
         )

@@ -133,7 +133,7 @@ def _quoted(name: str) -> str:
 
 def _foreign(path: Path, what: str) -> LocalProblem:
     return LocalProblem(
-        f"{path} has {what}, which roar never makes. It would run inside our own statements",
+        f"{path} has {what}, which roar never creates. It would run as part of our own statements",
         kept="Nothing was read or changed.",
         next_step=f"find out where it comes from: `sqlite3 {shell_word(str(path))} .schema`; drop it if it is yours",
         reason=Reason.SCHEMA,

@@ -111,7 +111,7 @@ class PublicationMarks:
         """
         with self._marking() as connection, long_notes(connection):
             if not connection.execute(f"SELECT 1 FROM jobs WHERE job_uid IN ({_EVERY_JOB}) LIMIT 1").fetchone():
-                raise LocalProblem(f"{self._database} has none of its jobs to mark", reason=Reason.NO_DATABASE)
+                raise LocalProblem(f"{self._database} contains none of its jobs", reason=Reason.NO_DATABASE)
             _stamp(connection, session_id, now)
             row = connection.execute("SELECT metadata FROM sessions WHERE id = ?", (session_id,)).fetchone()
             if row is not None:

@@ -113,7 +113,7 @@ def _pick_file(database: RoarDatabase, target: str, path: Path) -> SessionRow:
     artifact = row[0] if row is not None else OtherDigests(database).artifact_of(path, digest)
     if artifact is None:
         raise UsageProblem(
-            f"roar has not seen {target} with the content that it has now",
+            f"roar has not recorded {target} with its current content",
             next_step="capture it with `roar run`, or publish the session: `roar publish`",
         )
     return _pick_artifact(database, artifact)
@@ -253,7 +253,7 @@ def _steps(database: RoarDatabase, session: SessionRow) -> str:
 
 def _ambiguous(target: str, what: str, matches: list[str]) -> UsageProblem:
     return UsageProblem(
-        f"the target {target} is the beginning of several {what}",
+        f"the target {target} matches several {what}",
         next_step=f"type more of it: {', '.join(map(shell_word, matches[:_SHOWN]))}",
     )
 
@@ -261,7 +261,7 @@ def _ambiguous(target: str, what: str, matches: list[str]) -> UsageProblem:
 def _folder(target: str) -> UsageProblem:
     """Return the error for a folder, which roar records nothing of but its files."""
     return UsageProblem(
-        f"the target {target} is a folder, and lineage is that of a file",
+        f"the target {target} is a folder, and only files have a lineage",
         next_step=f"name a file in it, or publish its files, too: roar put {shell_word(target)} DEST -m MESSAGE",
     )
 

@@ -84,7 +84,7 @@ def _base(parts: SplitResult) -> str:
     base = parts.path.rstrip("/").removesuffix("/api/v1").rstrip("/")
     if not _PATH.fullmatch(base):
         raise UsageProblem(
-            "the path in the registry's address has characters that a URL or a shell does not take as they are",
+            "the path in the registry's address has characters that have to be escaped in a URL or a shell",
             next_step="give it percent-encoded, without '.', '..' and empty segments",
         )
     return base

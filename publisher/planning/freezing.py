@@ -115,7 +115,7 @@ def _planning_locked(folder: StateFolder) -> Iterator[None]:
         try:
             held.enter_context(exclusively(folder.root / "plan.lock"))
         except Owned as owned:
-            what = "other puts are being planned for this state folder, and this one has waited for too long"
+            what = "other puts are being planned for this state folder, and this one has waited too long"
             kept, next_step = "Nothing was sent or kept.", "repeat the command"
             raise Owned(what, kept=kept, next_step=next_step, reason=Reason.OWNED) from owned
         yield

@@ -86,8 +86,8 @@ def put_order(
     named = tuple(os.fspath(source) for source in several or ())
     if several is not None and not named:
         raise UsageProblem(
-            "there are no sources, such as of a pattern that matches nothing",
-            next_step="name a file or a folder; None stores all that the active session wrote",
+            "the list of sources is empty, perhaps because a pattern matched nothing",
+            next_step="name a file or a folder, or pass None to store all that the active session wrote",
         )
     return PutOrder(
         sources=named,

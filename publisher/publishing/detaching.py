@@ -26,7 +26,7 @@ def leave_to_daemon(frozen: FrozenPlan, folder: StateFolder, observer: PublishOb
         owned.journal.queue.detach()
     ensure_daemon(frozen.plan.id, folder)
     if is_traced(os.environ) and running(folder) is None:
-        observer.report(Noted("no daemon is started inside of roar run; outside of it: roar daemon start"))
+        observer.report(Noted("no daemon is started inside `roar run`; start one outside it: roar daemon start"))
     observer.detached(frozen.plan, resumed=frozen.resumed)
 
 

@@ -65,7 +65,7 @@ class Failed(PublisherError):
 
     def __init__(self, publish_id: str, what: str, *, reason: Reason) -> None:
         kept = f"Publish {publish_id} has failed and cannot be resumed; its history is kept."
-        command = f"after fixing the cause: roar journal retry {publish_id}"
+        command = f"fix the cause, then: roar journal retry {publish_id}"
         if reason == Reason.OVERLAP:
             command = f"roar journal show {publish_id}"
         if reason == Reason.RECEIPT:

@@ -142,7 +142,7 @@ class Publishing:
     def _note_unverified(self, plan: Plan, progress: Progress) -> None:
         """Say that `--verify` does nothing for what is published already."""
         if self._order.verify and progress.verification is None:
-            self._observer.report(Noted(f"it is published already, and was not verified: roar verify {plan.id}"))
+            self._observer.report(Noted(f"it is already published, and was not verified: roar verify {plan.id}"))
 
     def _continue(self, frozen: FrozenPlan, keyring: Keyring, *, agreed: bool) -> Result | Plan:
         """Run the publish here or leave it to the daemon. Either releases it; the caller does if this fails.
@@ -190,7 +190,7 @@ class Publishing:
         from roar_publisher.state.status_poller import StatusPoller
 
         with StatusPoller(found.paths) as poller:
-            note = "the daemon already works on it; Ctrl-C stops watching only"
+            note = "the daemon is already working on it; Ctrl-C only stops watching"
             return PublishWatch(poller, self._observer).run(note=note)
 
     def _drive(self, frozen: FrozenPlan, keyring: Keyring) -> Result:

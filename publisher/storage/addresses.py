@@ -72,7 +72,7 @@ def parse_destination(text: str) -> Destination:
     if separator and scheme == FOLDER:
         return _file_url(text)
     if not separator or scheme not in STORES:
-        raise UsageProblem("the destination is of a kind that is not supported", next_step=FORMS)
+        raise UsageProblem("destinations of this kind are not supported", next_step=FORMS)
     if any(mark in rest for mark in "?#"):
         raise UsageProblem(
             "the destination contains a '?' or a '#', which end the path in a URL",

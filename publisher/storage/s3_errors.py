@@ -96,7 +96,7 @@ def explain_unread(reply: Reply, where: str, region: str) -> PublisherError:
     """Return the error for a final refusal to read one object, which does not concern others. where: its address."""
     error = error_in(reply.body)
     if error.code == ARCHIVED:
-        what = f"{shown(where)} is in an archive, from which its store does not read at once"
+        what = f"{shown(where)} is archived, so it cannot be read until it has been restored"
         return Rejected(what, next_step="have it restored from the archive, then repeat the command")
     found = explain(reply, where, region)
     return may_not_read(where, str(error)) if found.reason is Reason.ACCESS_DENIED else found

@@ -116,7 +116,7 @@ async def _verify_jobs(
     if lineage_hash == computed == served.hash:
         return Verification(lineage_hash, computed, served, ())
     if not served.finalized and not comparable:
-        what = "it was published without a registration session: its hash is its publisher's, not the registry's"
+        what = "it was published without a registration session, so the registry did not compute its hash"
         raise CannotCheck(what, next_step="where it was published: roar verify ID", reason=Reason.REJECTED)
     differences = _hash_differences(lineage_hash, computed, served)
     if planned is not None and comparable:

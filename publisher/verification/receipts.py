@@ -62,7 +62,7 @@ def check_receipt(content: bytes, trusted: Mapping[str, TrustedKey]) -> CheckedR
         if key is not None and key.origins is not None and statement.facts.registry not in key.origins:
             registry = statement.facts.registry if _ORIGIN.fullmatch(statement.facts.registry) else "another registry"
             raise CannotCheck(
-                f"a key that you trust for {', '.join(key.origins)} signed it, and it is of {registry}",
+                f"it is from {registry}, but signed by a key that you trust only for {', '.join(key.origins)}",
                 next_step=_remedy(statement.facts.registry),
                 reason=Reason.AUTH,
             )
@@ -90,15 +90,15 @@ def _require_trust(keys: list[tuple[ReceiptSignature, TrustedKey | None]], state
     missing = [each.keyid for each, key in keys if key is None and each.ssh_key is None]
     if missing:
         raise CannotCheck(
-            f"you have not named the key {missing[0]}, which signed it",
+            f"it is also signed by the key {missing[0]}, which you have not named",
             next_step=_remedy(registry),
             reason=Reason.AUTH,
         )
     if not any(key is not None for _, key in keys):
         names = ", ".join(each.keyid for each, _ in keys)
         raise CannotCheck(
-            f"its signature is valid, but you have not said that you trust the key ({names})",
-            next_step="--key FILE, with the public key that its publisher gave you",
+            f"its signature is valid, but roar does not know that you trust the key ({names})",
+            next_step="add --key FILE, with the public key that its publisher gave you",
             reason=Reason.AUTH,
         )
 

@@ -5,14 +5,14 @@ from benchmark.table import Figure, Table, number
 HEAD = """# Figures
 
 Measured on {name} ({processor}, {cores} cores, {system}, CPython {python}) on {date}, at commit {commit}.
-`scripts/bench --all --json TABLE.json` measures every figure, and `scripts/bench --from TABLE.json --page` makes this
-page of them. `scripts/bench --compare TABLE.json` measures again and names the figures that have regressed by more than
+`scripts/bench --all --json TABLE.json` measures every figure, and `scripts/bench --from TABLE.json --page` generates
+this page. `scripts/bench --compare TABLE.json` measures again and lists the figures that have regressed by more than
 the spread of their repetitions.
 
-Programs that are compared run in turn, each against the same kind of fresh server on loopback, with a synthetic project
-of 10 links a job. A ratio is that of wall times. The value is the median of the repetitions; the range is from the
-smallest to the largest. The bare loop sends the bodies of the same publish, 64 at a time, with no plan, no journal and
-no retry.
+Compared programs run in turn, each against a fresh server of the same kind on loopback, with a synthetic project of 10
+links per job. Ratios are of wall times. A value is the median of the repetitions, and the range is from the smallest to
+the largest. The bare loop sends the bodies of the same publish, 64 at a time, without a plan, a journal or retries.
+"Ours" is roar-publisher.
 """
 
 

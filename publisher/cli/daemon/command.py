@@ -18,8 +18,8 @@ LINES = 50
 def daemon() -> None:
     """Publish queued, detached and interrupted lineage in the background.
 
-    One daemon runs for each state folder. It continues every publish that no other process works on, retries after
-    problems of the network or a server, and leaves what needs your decision to you.
+    One daemon runs per state folder. It continues every publish that no other process is working on, retries after
+    network and server problems, and leaves to you whatever needs your decision.
 
     \b
       roar daemon start              run now, until the machine is shut down
@@ -30,12 +30,15 @@ def daemon() -> None:
 
 
 @daemon.command()
-@click.option("-q", "--quiet", is_flag=True, help="Write to the log file only.")
+@click.option("-q", "--quiet", is_flag=True, help="Write only to the log file.")
 @click.option("--drain", is_flag=True, help="Publish everything that is due, then exit: for cron and job epilogs.")
 def run(quiet: bool, drain: bool) -> int:
     """Run in the foreground, as systemd and containers expect.
 
     Log lines also go to stderr. Ctrl-C and SIGTERM stop it within 10 s, after a checkpoint of every publish.
+
+    \b
+      roar daemon run --drain -q        publish what is due, then exit
 
     \b
     Exit codes: 0 asked to stop or drained, 5 another daemon is running,
@@ -68,7 +71,7 @@ def run(quiet: bool, drain: bool) -> int:
 def start() -> None:
     """Start the daemon in the background, and return once it runs.
 
-    It gets this environment and outlives this terminal. Does nothing if a daemon is already running.
+    The daemon inherits this environment and outlives this terminal. Does nothing if one is already running.
 
     \b
     Exit codes: 0 it is running, 1 it has not started within a minute,
@@ -88,7 +91,7 @@ def start() -> None:
 def stop() -> None:
     """Ask the daemon to exit, and wait until it has.
 
-    Everything that was acknowledged is kept. The next daemon or roar publish --resume continues.
+    Everything that was acknowledged is kept. The next daemon, or `roar publish --resume`, continues.
 
     \b
     Exit codes: 0 no daemon is running, 1 it has not exited within 15 s.
@@ -100,18 +103,18 @@ def stop() -> None:
 
 
 @daemon.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(as_json: bool) -> int:
     """Show whether the daemon is running, and every unfinished publish.
 
-    Reads locks and journals only. Changes nothing, and does not ask the daemon.
+    Only reads locks and journals: changes nothing, and does not contact the daemon.
 
     \b
     With --json one object:
       running, pid        pid is null if no daemon is running
       state_folder, log   their paths
       counts              publishes by their position in the queue:
-                            running   a process works on it
+                            running   a process is working on it
                             queued    the daemon starts it as soon as it can
                             waiting   until its next attempt
                             parked    until you act
@@ -127,8 +130,8 @@ def status(as_json: bool) -> int:
 
 
 @daemon.command()
-@click.option("-f", "--follow", is_flag=True, help="Print each new line, until Ctrl-C.")
-@click.option("-n", "lines", type=click.IntRange(min=0), default=LINES, show_default=True, help="How many lines.")
+@click.option("-f", "--follow", is_flag=True, help="Keep printing new lines until Ctrl-C.")
+@click.option("-n", "lines", type=click.IntRange(min=0), default=LINES, show_default=True, help="Number of lines.")
 def logs(follow: bool, lines: int) -> None:
     """Show the last lines of the daemon's log. Times are in UTC.
 
@@ -149,8 +152,8 @@ def logs(follow: bool, lines: int) -> None:
 def install(only_print: bool) -> None:
     """Install the daemon as a systemd user unit or a launchd agent.
 
-    Of this environment, the service gets only the names of its folders. It cannot find credentials that are only in
-    variables: sign in (roar login, or a key in ~/.ssh), and use the profiles of the object store.
+    The service does not inherit this environment, except the variables that name its folders. It cannot use credentials
+    that are only in variables: sign in (`roar login`, or a key in ~/.ssh), and use profiles for object stores.
 
     \b
       roar daemon install --print > roar-publisher.service

@@ -33,7 +33,7 @@ class Output:
             self.drop()
             if self._stream is sys.stdout:
                 why = error.strerror or str(error)
-                Output(sys.stderr).line(f"Warning: stdout cannot be written: {why}. The work goes on without it.")
+                Output(sys.stderr).line(f"Warning: stdout cannot be written: {why}. The command continues without it.")
 
     def drop(self) -> None:
         """Stop writing, and redirect the stream to /dev/null, so that the interpreter's final flush succeeds."""

@@ -21,21 +21,21 @@ STORING = "Storing files"
 
 EVENT_MESSAGES = {
     Event.NO_STAGING: "the registry cannot stage this publish: what is sent is visible at once",
-    Event.ALREADY_PUBLISHED: "the registry has this lineage already",
+    Event.ALREADY_PUBLISHED: "the registry already has this lineage",
     Event.SESSION_LOST: "the registry lost the session: everything is sent again in a new one",
     Event.COUNTS_DIFFER: "the counts of the registry differ: everything is sent once more",
     Event.CREDENTIAL_REJECTED: "the credential was rejected: choosing again",
 }
 """Messages for the events that are not ordinary progress."""
 
-STOPPING = "Stopping: active requests are finished first"
+STOPPING = "Stopping as soon as the active requests have finished"
 
 DELAYS: dict[str, str] = {
     Reason.OFFLINE: "the registry cannot be reached",
     Reason.NO_ANSWER: "no answer yet",
     Reason.THROTTLED: "the registry asks to wait",
     Reason.INTERMEDIARY: "an intermediary answers in place of the registry",
-    Reason.SERVER_FAILING: "the server fails",
+    Reason.SERVER_FAILING: "the server answers with errors",
     Reason.SERVER_FINALIZING: "the registry is still closing the session",
     Reason.DISK_FULL: "the disk is full",
 }

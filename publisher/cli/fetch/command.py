@@ -15,33 +15,34 @@ from roar_publisher.state.errors import UsageProblem
 HELP = """\
 Fetch the files that a published lineage stored (roar put), each verified by its digest.
 
-LINEAGE is its hash, the address of its page, or the digest of a file that it stored; the first 8 digits suffice. Of a
-lineage that this machine published, the registry is known; the ID of the publish names it, too. FILES are paths, globs
-('*.pt'), folders, digests, or steps (@4: what it wrote); without any, all are fetched.
+LINEAGE is the hash of the lineage, the digest of a file that it stored (8 or more digits of either are enough), the
+address of its page, or the ID of a publish of this machine. If this machine published the lineage, its registry is
+known. FILES are paths, globs ('*.pt'), folders, digests, or steps (@4: what step 4 wrote). Without FILES, all files are
+fetched.
 
-A file appears under its name when all of its bytes are right. One that is there with the same content is not fetched
-again, and one with another content is not touched without --force. After an interruption, --resume (or the same
-command again) asks for the missing ranges only.
+A file appears under its name once all of its bytes are correct. A file that is already there with the same content is
+not fetched again, and one with different content is left alone unless --force is given. After an interruption,
+--resume (or the same command again) fetches only the missing ranges.
 
 \b
 Examples:
-  roar fetch 3f9c12ab --to restored
-  roar fetch 3f9c12ab '*.pt' @4 --to restored
-  roar fetch --resume --to restored
+  roar fetch 3f9c12ab --to restored              all files of a lineage
+  roar fetch 3f9c12ab '*.pt' @4 --to restored    some of them
+  roar fetch --resume --to restored              continue what was interrupted
 """
 EPILOG = """\
 \b
 Exit codes:
   0    every file is there
-  1    some are not: missing, changed, refused, or in the way
+  1    some files are missing, changed, refused, or in the way
   2    usage
   3    interrupted: the network, a store or the disk; continue with --resume
-  4    needs a sign-in
-  5    another process fetches into this folder
+  4    needs you: a sign-in, a credential of a store
+  5    another process is fetching into this folder
   130  stopped by Ctrl-C or SIGTERM; continue with --resume
 
 \b
-With --json, one object a line, by "event":
+With --json, every line of stdout is an object with "event":
   fetched           path, digest, url, bytes
   present           path, digest, url
   failed            path, digest, url, why, next
@@ -64,14 +65,14 @@ With --json, one object a line, by "event":
     default=Path("."),
     metavar="DIR",
     shell_complete=complete_file,
-    help="Where the files go; by default the current folder.",
+    help="The folder for the files; by default the current one.",
 )
-@click.option("--resume", is_flag=True, help="Continue what was interrupted in DIR, without typing it again.")
-@click.option("--force", is_flag=True, help="Replace files that have another content.")
+@click.option("--resume", is_flag=True, help="Continue what was interrupted in DIR; LINEAGE and FILES are known.")
+@click.option("--force", is_flag=True, help="Replace files that have different content.")
 @click.option(
     "--registry",
     metavar="URL",
-    help="The registry, instead of GLAAS_URL, that of the publish, or the project's.",
+    help="Use this registry instead of GLAAS_URL, the one of the publish, or the project's.",
 )
 @declare(*TRANSFER_LIMITS)
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object per line to stdout; see below.")

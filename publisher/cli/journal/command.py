@@ -45,11 +45,16 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 def journal() -> None:
     """Show, cancel, retry, prune and move publishes of this machine.
 
-    ID is a publish's id or its beginning.
+    ID is the id of a publish, or its first digits.
 
-    The journals are in $ROAR_STATE_DIR, else $XDG_STATE_HOME/roar, else ~/.local/state/roar. Keep them on a local disk.
-    NFS is safe, also for several machines at once, if it is mounted with locks (neither nolock nor local_lock). What
-    has no locks, or locks that other machines do not see (sshfs, rclone, SMB …), is refused.
+    The journals are in $ROAR_STATE_DIR, or else in $XDG_STATE_HOME/roar or ~/.local/state/roar. Keep them on a local
+    disk. NFS is safe, even for several machines at once, if it is mounted with locks (neither nolock nor local_lock).
+    File systems without locks, or with locks that other machines do not see (sshfs, rclone, SMB …), are refused.
+
+    \b
+      roar journal list                      what is unfinished, and why
+      roar journal show 1f2e3d4c --why       what to do about it
+      roar journal cancel 1f2e3d4c           give it up
     """
 
 
@@ -58,15 +63,19 @@ def journal() -> None:
     "--project",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     metavar="DIR",
-    help="Only the publishes of this project; the default inside of a project.",
+    help="List the publishes of this project. By default, those of the project around the current folder.",
 )
-@click.option("--all", "everything", is_flag=True, help="The publishes of every project.")
+@click.option("--all", "everything", is_flag=True, help="List the publishes of every project.")
 @_json
 def list_(project: Path | None, everything: bool, as_json: bool) -> None:
     """List the publishes of this project, newest first.
 
-    Outside of a project, those of all projects are listed. A line on stderr gives the number of others. Publishes that
-    cannot be read are always listed.
+    Outside a project, the publishes of all projects are listed. Publishes that cannot be read are always listed. If
+    there are publishes of other projects, a line on stderr gives their number.
+
+    \b
+      roar journal list --all
+      roar journal list --json | jq -r 'select(.status == "failed") | .publish_id'
     """
     from roar_publisher.cli.journal.views import show_list
 
@@ -87,13 +96,17 @@ def _project(chosen: Path | None) -> Path | None:
 
 @journal.command(epilog=_reasons())
 @_publish_id
-@click.option("--why", is_flag=True, help="Only the reason for its status: one of those below.")
+@click.option("--why", is_flag=True, help="Show only why it has its status; the reasons are listed below.")
 @_json
 def show(publish_id: str, why: bool, as_json: bool) -> None:
     """Show one publish: its plan, its progress, and its history.
 
     With --why --json: reason, meaning, turn (who acts next: nobody, daemon, network, server, machine, person), detail,
-    owner, parked, attempts, next_attempt (Unix seconds), exit_code (what `roar publish` exits with for it) and next.
+    owner, parked, attempts, next_attempt (Unix seconds), exit_code (of a `roar publish` that ends so) and next.
+
+    \b
+      roar journal show 1f2e3d4c
+      roar journal show 1f2e3d4c --why
     """
     paths = _folder().find(publish_id)
     if why:
@@ -109,9 +122,13 @@ def show(publish_id: str, why: bool, as_json: bool) -> None:
 @_publish_id
 @_json
 def cancel(publish_id: str, as_json: bool) -> None:
-    """Cancel a publish permanently, unless another terminal works on it.
+    """Cancel a publish permanently.
 
-    What is published already stays published; only the work that follows is given up.
+    A publish that another terminal is working on is not cancelled. If the lineage is already published, it stays
+    published, and only the remaining work is dropped.
+
+    \b
+      roar journal cancel 1f2e3d4c
     """
     from roar_publisher.cli.journal.actions import cancel as cancel_publish
 
@@ -123,7 +140,13 @@ def cancel(publish_id: str, as_json: bool) -> None:
 @_publish_id
 @_json
 def retry(publish_id: str, as_json: bool) -> None:
-    """Retry a failed, parked or waiting publish once its cause is fixed."""
+    """Retry a failed, parked or waiting publish, once the cause is fixed.
+
+    If a daemon is running, it makes the attempt; otherwise `roar publish --resume ID` does.
+
+    \b
+      roar journal retry 1f2e3d4c
+    """
     from roar_publisher.cli.journal.actions import retry as retry_publish
 
     folder = _folder()
@@ -137,15 +160,19 @@ def retry(publish_id: str, as_json: bool) -> None:
     metavar="AGE",
     default=PRUNE_AFTER,
     show_default=True,
-    help="Keep publishes that ended more recently.",
+    help="Remove only publishes that ended longer ago than this.",
 )
 @click.option("--all", "everything", is_flag=True, help="Remove every publish that has ended, whatever its age.")
 @_json
 def prune(older_than: float, everything: bool, as_json: bool) -> None:
     """Remove publishes that have ended, and unfinished plans.
 
-    With --all, what is damaged is removed, too. Interrupted publishes are kept: cancel them first. So is a put whose
-    store holds an unfinished upload and cannot be reached.
+    With --all, damaged publishes are removed, too. Interrupted publishes are kept; cancel them first. A put is also
+    kept as long as it has an unfinished upload in a store that cannot be reached.
+
+    \b
+      roar journal prune --older-than 12h
+      roar journal prune --all
     """
     from roar_publisher.cli.journal.actions import prune as prune_publishes
 
@@ -160,8 +187,11 @@ def prune(older_than: float, everything: bool, as_json: bool) -> None:
 def export(publish_id: str, file: Path, as_json: bool) -> None:
     """Write an interrupted publish to FILE, for another machine.
 
-    It contains neither the files of a put, which are found there by their digests, nor a credential: sign in there.
-    Here it is parked from then on, until `roar publish --resume ID` takes it back.
+    FILE contains no credential, so sign in on the other machine, and not the files of a put, which are found there by
+    their digests. On this machine, the publish is parked until `roar publish --resume ID` takes it back.
+
+    \b
+      roar journal export 1f2e3d4c publish.tar
     """
     from roar_publisher.cli.journal.portable import export_publish
 
@@ -175,24 +205,28 @@ def export(publish_id: str, file: Path, as_json: bool) -> None:
     "--project",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     metavar="DIR",
-    help="The project that it belongs to; by default the one around this folder.",
+    help="The project that it belongs to; by default the one around the current folder.",
 )
 @click.option(
     "--allow",
     "allowed",
     multiple=True,
     metavar="PATH",
-    help="What may be read or written outside of the project: a folder, a file or a file:// destination.",
+    help="A folder, file or file:// destination outside the project that may be read or written. Repeatable.",
 )
-@click.option("--tag", is_flag=True, help="Push its git tags, too; otherwise they are only created here.")
-@click.option("-y", "--yes", is_flag=True, help="Consent without being asked; what it would do is still shown.")
+@click.option("--tag", is_flag=True, help="Also push its git tags; otherwise they are only created here.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask; what the publish would do is still shown.")
 @_json
 def import_(file: Path, project: Path | None, allowed: tuple[str, ...], tag: bool, yes: bool, as_json: bool) -> None:
     """Import a publish that was exported to FILE.
 
-    FILE may come from another person: everything in it is checked, and the files, addresses, tags and the registry that
-    it would use are shown before you are asked. Files outside of the project are read and written only with
-    --allow. Nothing is sent before you resume it.
+    FILE may come from another person, so everything in it is checked, and you are shown the files, addresses, tags and
+    registry that it would use before you are asked. Files outside the project are read and written only with --allow.
+    Nothing is sent until you resume the publish.
+
+    \b
+      roar journal import publish.tar
+      roar publish --resume 1f2e3d4c
     """
     from roar_publisher.cli.journal.portable import ImportOptions, import_publish
 

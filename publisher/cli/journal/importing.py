@@ -54,7 +54,7 @@ def confirm_import(file: str, incoming: IncomingPublish, *, yes: bool) -> None:
             kept="Nothing was imported.",
             next_step="read above what it would do, then repeat the command with --yes",
         )
-    click.echo("Import it? Nothing is sent before you resume it. [y/N] ", err=True, nl=False)
+    click.echo("Import it? Nothing is sent until you resume it. [y/N] ", err=True, nl=False)
     if not agrees():
         raise NeedsUser("not imported, because you declined", kept="Nothing was imported.")
 

@@ -64,8 +64,8 @@ def export_publish(paths: PublishPaths, folder: StateFolder, file: Path, *, as_j
             )
         if progress.published:
             raise UsageProblem(
-                f"publish {paths.id} is published already: only the work that follows is left",
-                kept="It is not moved.",
+                f"publish {paths.id} is already published, and only follow-up work is left",
+                kept="It was not moved.",
                 next_step=f"roar publish --resume {paths.id}",
             )
         text = paths.read_put_record()

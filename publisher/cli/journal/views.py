@@ -131,7 +131,7 @@ def _rows(status: CountedStatus) -> list[tuple[str, str]]:
     plan, progress = status.plan, status.progress
     done, total = status.items
     state = progress.state if progress.state != status.label else ""
-    owner = f"pid {status.owner} works on it" if status.owner else ""
+    owner = f"pid {status.owner} is working on it" if status.owner else ""
     more = ", ".join(filter(None, (state, owner)))
     kinds = ", ".join(f"{kind.value} {t.acked_items:,}/{t.items:,}" for kind, t in status.tally.items())
     links = f"{count(plan.inputs, 'input')}, {count(plan.outputs, 'output')}"

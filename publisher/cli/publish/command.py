@@ -17,16 +17,15 @@ if TYPE_CHECKING:
 HELP = """\
 Publish the lineage that roar captured in this project as one visible step.
 
-TARGET is a path, a digest, a step (@4, @B1), a job's uid or a session's hash. Without it, the whole active session is
-published.
-After any interruption (Ctrl-C, a lost network, kill -9, a reboot), `roar publish --resume` continues from the last
-checkpoint, and so does publishing the same lineage again.
+TARGET is a path, a digest, a step (@4, or @B1 for a build step), a job's uid, or the hash of a session. Without it, the
+whole active session is published. After any interruption (Ctrl-C, a lost network, kill -9, a reboot), `roar publish
+--resume` continues from the last checkpoint, and so does publishing the same lineage again.
 
 \b
 Examples:
   roar publish --dry-run           show what would be published; sends nothing
   roar publish --public            the active session, visible to everyone
-  roar publish @4 -y               step 4 and what it needs; asks nothing
+  roar publish @4 --private -y     step 4 and what it needs, without asking
   roar publish --resume            continue what was interrupted here
   roar publish --public -y --detach
                                    leave it to the daemon
@@ -43,8 +42,8 @@ Exit codes:
   1    failed permanently
   2    usage
   3    interrupted; resumable
-  4    needs a sign-in or a confirmation
-  5    another process works on it
+  4    needs you: a sign-in, a confirmation, a credential of a store
+  5    another process is working on it
   130  stopped by Ctrl-C or SIGTERM; resumable
 """
 
@@ -58,14 +57,14 @@ With --json, every line of stdout is an object with "event":
              seconds_left; at most once a second
   stored     key, bytes, sent (false: already stored); put only
   waiting    reason (offline, throttled, no answer, retrying, working),
-             seconds (at most so long until something else is reported);
-             during a publish, something is written at least every 10 s
+             seconds (the longest time until the next event);
+             during a publish, there is an event at least every 10 s
   retrying   what, attempt, seconds
   note       text
   published  hash, url, jobs, inputs, outputs, publish_id, visibility,
              identity, owner, project, receipt (null: none), verification
-             (proven, differs, unchecked; null: not verified); of a put also
-             destination, files, bytes
+             (proven, differs, unchecked; null: not verified); for a put
+             also destination, files, bytes
   detached   publish_id, resumed, watch (the command that follows it)
   error      what, kept, next, reason, exit_code, publish_id if it exists
 The last line is always published, detached or error; with --dry-run, the only

@@ -27,8 +27,8 @@ WATCH = click.option(
     flag_value=NEWEST,
     callback=_id_or_newest,
     shell_complete=complete_live,
-    help="Follow a publish that any process works on; Ctrl-C stops watching only. Without ID, the newest of this"
-    " project.",
+    help="Follow a publish, whichever process is working on it; Ctrl-C only stops watching. Without ID, the newest"
+    " publish of this project.",
 )
 MAIN = (
     click.option(
@@ -38,7 +38,7 @@ MAIN = (
     ),
     click.option("--private", is_flag=True, help="Only you, or your project's members, may see it."),
     click.option("--anonymous", is_flag=True, help="Public, and sent without a credential."),
-    click.option("-y", "--yes", is_flag=True, help="Ask nothing: accept redactions, and publishing anonymously."),
+    click.option("-y", "--yes", is_flag=True, help="Do not ask: consent to redactions and to publishing anonymously."),
     click.option("--dry-run", is_flag=True, help="Show what would be stored and published; send nothing."),
     click.option(
         "--resume",
@@ -47,7 +47,8 @@ MAIN = (
         flag_value=NEWEST,
         callback=_id_or_newest,
         shell_complete=complete_live,
-        help="Continue an interrupted publish; without ID, the newest of this project that matches the other options.",
+        help="Continue an interrupted publish. Without ID, the newest one of this project that matches the other"
+        " options.",
     ),
     click.option("--detach", is_flag=True, help="Plan it, leave it to the daemon, and return at once."),
 )
@@ -56,13 +57,13 @@ FURTHER = (
         "--registry", metavar="URL", help="Use this registry instead of GLAAS_URL or the project's [glaas] url."
     ),
     click.option("--no-redact", is_flag=True, help="Publish secrets in commands and metadata unchanged."),
-    click.option("--follow-links", is_flag=True, help="Also publish files outside of the project that links lead to."),
+    click.option("--follow-links", is_flag=True, help="Also publish files outside the project that links lead to."),
     *TRANSFER_LIMITS,
     click.option(
         "--verify/--no-verify",
         default=None,
-        help="Read everything back once it is published, and compare it; or do not. Without either, verify = true under"
-        " [publisher] in your own config.toml decides.",
+        help="Whether to read everything back after publishing and compare it. Default: verify under [publisher] in"
+        " your own config.toml, or else no.",
     ),
     click.option("--json", "as_json", is_flag=True, help="Write one JSON object per line to stdout; see below."),
     click.option("-q", "--quiet", is_flag=True, help="Print only the hash and the URL."),
@@ -70,15 +71,15 @@ FURTHER = (
 )
 PUT = (
     click.option("-m", "--message", required=True, help="What this put is for; kept with it."),
-    click.option("-n", "--name", metavar="NAME", help="The name label of the put job."),
+    click.option("-n", "--name", metavar="NAME", help="A name for the put job, stored as its label."),
     click.option(
         "--tag/--no-tag",
         default=None,
-        help="Make the git tag roar/COMMIT and push it to the remote, or make none. Without either,"
-        " [registration.tagging] decides whether it is made, and push_tags = true under [publisher] in your own"
-        " config.toml pushes it.",
+        help="--tag makes the git tag roar/COMMIT and pushes it to the remote; --no-tag makes none. By default, the tag"
+        " is made unless [registration.tagging] disables it, and pushed only with push_tags = true under [publisher]"
+        " in your own config.toml.",
     ),
-    click.option("--again", is_flag=True, help="Make a new put job, even if the same put is under way or finished."),
+    click.option("--again", is_flag=True, help="Make a new put job, even if the same put is in progress or finished."),
     click.option(
         "--dataset", is_flag=True, help="Treat each source folder as a dataset, even if nothing in it says so."
     ),

@@ -15,20 +15,21 @@ from roar_publisher.storage.kinds import STORES
 HELP = """\
 Store files in object storage and publish their lineage with them, as one visible step.
 
-The last argument is the destination, all before it are sources: files, folders, steps (@N: what it wrote) or digests;
-without sources, everything that the active session wrote. A path is one in the current folder, or else one from the
-project's root; one that is in both is refused, unless it begins with ./.  Lineage is published after its files are
-stored. After an interruption, `roar publish --resume` continues with the parts that the store does not have yet.
+The last argument is the destination, and all before it are sources: files, folders, steps (@N: the files that step N
+wrote) or digests. Without sources, everything that the active session wrote is stored. Paths are looked up in the
+current folder, then in the project's root; a path that exists in both is refused, unless it begins with `./`. The
+lineage is published after the files are stored. After an interruption, `roar publish --resume` sends the parts that the
+store does not have yet.
 
-A put is the same as an earlier one if the contents (by digest), their addresses, the lineage, its commit, what is
-redacted, the message, --name, the visibility, --dataset and whether a tag is made are the same. An interrupted one is
-resumed. For a finished one, only its address is shown, unless --again is given.
+Repeating the same put resumes it if it was interrupted, and only shows its address if it has finished, unless --again
+is given. Two puts are the same if the contents, their addresses, the lineage, its commit, what is redacted, the
+message, --name, the visibility, --dataset and whether a tag is made are the same.
 
 \b
 Destinations:
 {stores}
   file:///folder         a folder; an absolute path is the same
-  hf://…, wandb://…      handed to roar-cli, with the same arguments
+  hf://…, wandb://…      passed to roar-cli, with the same arguments
 
 \b
 Examples:

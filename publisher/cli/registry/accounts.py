@@ -31,15 +31,15 @@ LONGEST_S = 10**10
 
 @click.group()
 def user() -> None:
-    """Manage the users who may sign in."""
+    """Manage the registry's users."""
 
 
 @user.command("add")
 @click.argument("name", callback=check_name)
-@click.option("--email", help="Address that the user's clients show.")
+@click.option("--email", help="The user's email address, which clients show.")
 @with_accounts(new=True)
 def add_user(accounts: "Accounts", name: str, email: str | None) -> str:
-    """Add a user, who needs a key or a token next.
+    """Add a user. Then add a key, or issue a token, for the user.
 
     \b
       roar registry user add alice --email alice@example.org
@@ -54,7 +54,11 @@ def add_user(accounts: "Accounts", name: str, email: str | None) -> str:
 @user.command("list")
 @list_accounts
 def list_users(accounts: "Accounts") -> Rows:
-    """List the users."""
+    """List the users.
+
+    \b
+      roar registry user list --data ./registry
+    """
     from roar_publisher.registry.store.users import users
 
     return [asdict(user) for user in accounts.read(users)]
@@ -64,14 +68,18 @@ def list_users(accounts: "Accounts") -> Rows:
 @click.argument("name")
 @with_accounts()
 def remove_user(accounts: "Accounts", name: str) -> str:
-    """Remove a user with keys and tokens. What the user published stays.
+    """Remove a user, with all keys and tokens. What the user published stays.
 
-    Where a TReqs service validates bearers, end the account there, too: it makes a new user here with its next request.
+    If a TReqs service validates bearer tokens, close the account there first: otherwise its next request creates a new
+    user here.
+
+    \b
+      roar registry user remove alice --data ./registry
     """
     from roar_publisher.registry.store import users
 
     accounts.write(users.remove_user, name)
-    return f"Removed the user {name}. All keys and sign-ins that the registry had issued to them have ended."
+    return f"Removed the user {name}. All keys and sign-ins of this user have ended."
 
 
 @user.command("link")
@@ -81,8 +89,11 @@ def remove_user(accounts: "Accounts", name: str) -> str:
 def link_user(accounts: "Accounts", name: str, subject: str) -> str:
     """Link NAME to the TReqs account whose id (`sub`) is SUBJECT.
 
-    A person who signs in with that account is NAME from then on. Without this, the first sign-in with a verified email
-    address links the user who was added with the same address.
+    From then on, whoever signs in with that account is NAME. Without this command, the first sign-in with a verified
+    email address is linked to the user who was added with the same address.
+
+    \b
+      roar registry user link alice 7d9f3c1e-0b52-4c8a-9f61-2f1d8e5a7b34
     """
     from roar_publisher.registry.store import users
 
@@ -94,9 +105,12 @@ def link_user(accounts: "Accounts", name: str, subject: str) -> str:
 @click.argument("name")
 @data_option
 def sign_in(name: str, data: Path) -> None:
-    """Print a code with which NAME signs in to the registry's pages.
+    """Print a code with which NAME can sign in to the registry's pages.
 
-    It works in a browser, once and within an hour.
+    The code works once, in a browser, within an hour.
+
+    \b
+      roar registry user sign-in alice --data ./registry
     """
     import time
 
@@ -120,7 +134,11 @@ def key() -> None:
 @click.argument("public_key", type=click.Path(path_type=Path))
 @data_option
 def add_key(user: str, public_key: Path, data: Path) -> None:
-    """Let the key in PUBLIC_KEY (a .pub file) sign for USER."""
+    """Let the key in PUBLIC_KEY (a .pub file) sign for USER.
+
+    \b
+      roar registry key add alice ~/.ssh/id_ed25519.pub --data ./registry
+    """
     from roar_publisher.registry.accounts.public_keys import InvalidKey, parse_key
     from roar_publisher.registry.store import keys
 
@@ -142,7 +160,11 @@ def add_key(user: str, public_key: Path, data: Path) -> None:
 @key.command("list")
 @list_accounts
 def list_keys(accounts: "Accounts") -> Rows:
-    """List the keys."""
+    """List the SSH keys of users.
+
+    \b
+      roar registry key list --data ./registry
+    """
     from roar_publisher.registry.store.keys import keys
 
     return [{"user": name, **asdict(key)} for name, key in accounts.read(keys)]
@@ -152,7 +174,11 @@ def list_keys(accounts: "Accounts") -> Rows:
 @click.argument("fingerprint")
 @with_accounts()
 def remove_key(accounts: "Accounts", fingerprint: str) -> str:
-    """Remove the key with this FINGERPRINT (SHA256:…). Its signatures are not accepted any more."""
+    """Remove the key with this FINGERPRINT (SHA256:…). Its signatures are no longer accepted.
+
+    \b
+      roar registry key remove SHA256:FINGERPRINT --data ./registry
+    """
     from roar_publisher.registry.store import keys
 
     accounts.write(keys.remove_key, fingerprint)
@@ -161,7 +187,7 @@ def remove_key(accounts: "Accounts", fingerprint: str) -> str:
 
 @click.group()
 def token() -> None:
-    """Manage bearer tokens. They are shown once, and only their hashes are stored."""
+    """Manage bearer tokens. A token is shown only once; the registry stores only its hash."""
 
 
 @token.command("issue")
@@ -170,14 +196,14 @@ def token() -> None:
     "--ttl", type=click.IntRange(1, LONGEST_S), default=HOUR_S, show_default=True, help="Lifetime in seconds."
 )
 @click.option("--auth-json", type=click.Path(path_type=Path), help="Write roar's sign-in file (0600); print no token.")
-@click.option("--url", metavar="URL", help="Address of the registry, if it is not the last one that it had.")
+@click.option("--url", metavar="URL", help="The address to write into --auth-json; default: the one last served at.")
 @json_option
 @data_option
 def issue_token(user: str, ttl: int, auth_json: Path | None, url: str | None, as_json: bool, data: Path) -> None:
     """Sign USER in: print an access token, or write roar's sign-in file.
 
-    The file also holds a refresh token, so roar renews the sign-in by itself, and the registry's address: roar sends
-    the sign-in to no other one.
+    With --auth-json, the file also has a refresh token, with which roar renews the sign-in by itself, and the
+    registry's address, the only one that roar sends the sign-in to.
 
     \b
       roar registry token issue ci --ttl 600      for ROAR_ACCESS_TOKEN
@@ -213,7 +239,11 @@ def issue_token(user: str, ttl: int, auth_json: Path | None, url: str | None, as
 @token.command("list")
 @list_accounts
 def list_tokens(accounts: "Accounts") -> Rows:
-    """List the sign-ins. The tokens themselves are not stored."""
+    """List the sign-ins, with their ids. The tokens themselves are not stored.
+
+    \b
+      roar registry token list --data ./registry
+    """
     from roar_publisher.registry.store.sign_ins import grants
 
     return [asdict(grant) for grant in accounts.read(grants)]
@@ -223,7 +253,11 @@ def list_tokens(accounts: "Accounts") -> Rows:
 @click.argument("id")
 @with_accounts()
 def revoke_token(accounts: "Accounts", id: str) -> str:
-    """End the sign-in ID. Its access and refresh tokens become invalid at once."""
+    """End the sign-in ID. Its access and refresh tokens become invalid at once.
+
+    \b
+      roar registry token revoke ID --data ./registry      ID: see token list
+    """
     from roar_publisher.registry.store import sign_ins
 
     accounts.write(sign_ins.revoke, id)

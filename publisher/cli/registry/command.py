@@ -23,7 +23,15 @@ ANY_ADDRESS = ("0.0.0.0", "::")  # nosec B104  # compared with, not bound to
 
 @click.group()
 def registry() -> None:
-    """Run a registry of your own, or choose which registries you trust."""
+    """Run a registry of your own, or choose which registries to trust.
+
+    trust, untrust and trusted are for users who publish; the other commands are for the operator of a registry.
+
+    \b
+      roar registry serve --port 8123 --data ./registry
+      roar registry user add alice --data ./registry
+      roar registry trust https://registry.example
+    """
 
 
 @registry.command()
@@ -32,17 +40,17 @@ def registry() -> None:
 @click.option(
     "--treqs-url",
     metavar="URL",
-    help="Service that validates bearer tokens, in place of the accounts here.",
+    help="A TReqs service that validates bearer tokens, instead of the registry's own accounts.",
 )
-@click.option("--access-log", is_flag=True, help="Log each request to stderr, as a line of JSON with its id.")
+@click.option("--access-log", is_flag=True, help="Log each request to stderr, as one line of JSON.")
 @data_option
 @serve_options
 def serve(host: str, port: int, treqs_url: str | None, access_log: bool, data: Path, **options: Any) -> None:
     """Serve until Ctrl-C or SIGTERM. The first line on stdout is the URL.
 
-    Requests under another name than localhost, an IP address, --host, the machine's name or a --public-url are refused,
-    because a web page could make them. SSH signatures that name a host must name a --public-url, if there is one, or
-    else the address that the registry listens on.
+    Requests whose Host is not localhost, an IP address, --host, the machine's name or a --public-url are refused,
+    because a web page could make them. An SSH signature that names a host must name a --public-url, or, if there is
+    none, the address that the registry listens on.
 
     \b
       roar registry serve --port 8123 --data ./registry

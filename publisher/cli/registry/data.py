@@ -45,13 +45,13 @@ def data_option(command: Command) -> Command:
         show_envvar=True,
         expose_value=False,
         callback=_keep_database,
-        help="The registry's PostgreSQL database, if its data is there and not in files in --data.",
+        help="The registry's PostgreSQL database, if it does not keep its data in files in --data.",
     )
     return click.option(
         "--data",
         type=click.Path(path_type=Path),
         default=default_data,
-        help="The registry's data; else below $XDG_DATA_HOME.",
+        help="The registry's data folder; by default ~/.local/share/roar/registry (or below $XDG_DATA_HOME).",
     )(database(command))
 
 
@@ -94,7 +94,7 @@ def _keep_database(context: click.Context, parameter: click.Parameter, value: st
 
 def json_option(command: Command) -> Command:
     """Add the option `--json`."""
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document, for programs.")(command)
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
 
 
 def check_name(context: click.Context, parameter: click.Parameter, value: str) -> str:
@@ -121,7 +121,7 @@ def with_accounts(*, new: bool = False) -> Callable[[Callable[..., str]], Callab
                 text = command(accounts, *args, **kwargs)
             click.echo(text)
             if made:
-                click.echo(f"This is the first account of a new registry, in {data}; --data names another.", err=True)
+                click.echo(f"This is the first account of a new registry in {data}; --data chooses another.", err=True)
 
         return run
 

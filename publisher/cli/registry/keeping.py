@@ -33,9 +33,9 @@ FILE = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def backup(file: Path, data: Path) -> None:
     """Write lineages, accounts, secret and receipt keys to FILE.
 
-    The registry may serve meanwhile. FILE is complete or not there, and readable by you only. Keep it as safe as the
-    registry: it holds the keys that session tokens are derived from and that sign receipts. A registry on PostgreSQL is
-    backed up with PostgreSQL's own tools, and a copy of the files secret and receipt-keys in --data.
+    The registry may keep serving. FILE is either complete or absent, and only you can read it. Keep it as safe as the
+    registry: it holds the key from which session tokens are derived, and those that sign receipts. To back up a
+    registry on PostgreSQL, use PostgreSQL's own tools, and copy the files secret and receipt-keys in --data.
 
     \b
       roar registry backup /backups/registry.tar --data ./registry
@@ -67,8 +67,8 @@ def backup(file: Path, data: Path) -> None:
 def restore(file: Path, force: bool, data: Path) -> None:
     """Put the backup FILE into an empty data folder.
 
-    It is checked first. Nothing may serve there. A registry on PostgreSQL is restored with PostgreSQL's own tools, and
-    a copy of the files secret and receipt-keys.
+    The backup is checked first. No registry may be running in that folder. To restore a registry on PostgreSQL, use
+    PostgreSQL's own tools, and your copy of the files secret and receipt-keys.
 
     \b
       roar registry restore /backups/registry.tar --data ./registry
@@ -86,7 +86,13 @@ def restore(file: Path, force: bool, data: Path) -> None:
 @json_option
 @data_option
 def prune(dry_run: bool, as_json: bool, data: Path) -> None:
-    """Remove expired sessions and what was staged in them. A registry that serves does this by itself every minute."""
+    """Remove expired sessions and what was staged in them.
+
+    A running registry does this by itself, every minute.
+
+    \b
+      roar registry prune --dry-run --data ./registry
+    """
     with _problems(data):
         from roar_publisher.registry.lineages.sweeping import count_expired, sweep_slice
 

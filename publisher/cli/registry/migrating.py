@@ -21,14 +21,18 @@ if TYPE_CHECKING:
     "data",
     type=click.Path(path_type=Path),
     default=default_data,
-    help="The registry's data; else below $XDG_DATA_HOME.",
+    help="The registry's data folder; by default ~/.local/share/roar/registry (or below $XDG_DATA_HOME).",
 )
 @click.option("--to", "database", metavar="postgresql://…", required=True, help="An empty database.")
 def migrate(data: Path, database: str) -> None:
     """Move lineages and accounts from files to PostgreSQL.
 
-    Stop the registry first. All rows are compared before anything counts; the files keep what they hold. Then serve
-    with the same --data, which holds the secret, and with --database.
+    Stop the registry first. All rows are compared before the copy is committed, and the files keep their content.
+    Afterwards, serve with the same --data, which holds the secret, and with --database.
+
+    \b
+      roar registry migrate --from ./registry --to postgresql://roar@db/roar
+      roar registry serve --data ./registry --database postgresql://roar@db/roar
     """
     from roar_publisher.extras import require
 

@@ -27,7 +27,11 @@ def owner() -> None:
 @click.argument("name", callback=check_name)
 @with_accounts(new=True)
 def add_owner(accounts: "Accounts", name: str) -> str:
-    """Add an organization, whose projects several users share. A user's own space needs none."""
+    """Add an organization, whose projects several users share. A user's own space needs none.
+
+    \b
+      roar registry owner add acme --data ./registry
+    """
     from roar_publisher.registry.store import projects
 
     owner_id = accounts.write(projects.add_owner, name)
@@ -42,7 +46,11 @@ def add_owner(accounts: "Accounts", name: str) -> str:
 def set_owner_member(accounts: "Accounts", name: str, user: str, remove: bool) -> str:
     """Make USER a member of the organization NAME.
 
-    Members may write to all its projects.
+    Members may write to all of its projects.
+
+    \b
+      roar registry owner member acme alice
+      roar registry owner member acme alice --remove
     """
     from roar_publisher.registry.store import projects
 
@@ -53,7 +61,11 @@ def set_owner_member(accounts: "Accounts", name: str, user: str, remove: bool) -
 @owner.command("list")
 @list_accounts
 def list_owners(accounts: "Accounts") -> Rows:
-    """List the organizations."""
+    """List the organizations.
+
+    \b
+      roar registry owner list --data ./registry
+    """
     from roar_publisher.registry.store.projects import organizations
 
     return [asdict(organization) for organization in accounts.read(organizations)]
@@ -66,7 +78,13 @@ def project() -> None:
 
 @project.command("add")
 @click.argument("name", metavar="OWNER/NAME", callback=_project_name)
-@click.option("--visibility", type=click.Choice(["private", "public"]), default="private", show_default=True)
+@click.option(
+    "--visibility",
+    type=click.Choice(["private", "public"]),
+    default="private",
+    show_default=True,
+    help="Who may read the project: its members, or everyone.",
+)
 @with_accounts()
 def add_project(accounts: "Accounts", name: tuple[str, str], visibility: str) -> str:
     """Add a project to an organization, or to a user's own space.
@@ -85,10 +103,20 @@ def add_project(accounts: "Accounts", name: tuple[str, str], visibility: str) ->
 @project.command("member")
 @click.argument("name", metavar="OWNER/NAME", callback=_project_name)
 @click.argument("user")
-@click.option("--access", type=click.Choice(["write", "read", "none"]), default="write", show_default=True)
+@click.option(
+    "--access",
+    type=click.Choice(["write", "read", "none"]),
+    default="write",
+    show_default=True,
+    help="What USER may do; none removes USER from the project.",
+)
 @with_accounts()
 def set_project_member(accounts: "Accounts", name: tuple[str, str], user: str, access: str) -> str:
-    """Set what USER may do in a project. This replaces an earlier setting."""
+    """Set what USER may do in a project. This replaces an earlier setting.
+
+    \b
+      roar registry project member acme/models alice --access read
+    """
     from roar_publisher.registry.store import projects
 
     can_write = {"write": True, "read": False}.get(access)
@@ -99,7 +127,11 @@ def set_project_member(accounts: "Accounts", name: tuple[str, str], user: str, a
 @project.command("list")
 @list_accounts
 def list_projects(accounts: "Accounts") -> Rows:
-    """List the projects with their own members."""
+    """List the projects, and the members that each of them has itself.
+
+    \b
+      roar registry project list --data ./registry
+    """
     from roar_publisher.registry.store.projects import projects
 
     return [asdict(project) for project in accounts.read(projects)]

@@ -20,8 +20,8 @@ from roar_publisher.registry.store.private_data import MAIN_FILES, secure_folder
 def show_key(as_json: bool, data: Path) -> None:
     """Print the public keys with which the registry signs receipts.
 
-    The current one comes first, then older ones. Each line is one of a .pub file, which `roar verify --receipt FILE
-    --key KEYS` reads.
+    The current key comes first, then older ones. The output has the format of a .pub file, which `roar verify --receipt
+    FILE --key KEYS` reads.
 
     \b
       roar registry key show --data ./registry > registry.pub
@@ -38,16 +38,20 @@ def show_key(as_json: bool, data: Path) -> None:
 @click.command("rotate")
 @data_option
 def rotate_key(data: Path) -> None:
-    """Let a new key sign receipts from now on.
+    """Sign receipts with a new key from now on.
 
-    The registry may serve meanwhile. The public half of the old key stays, so older receipts stay valid. If the private
-    half was stolen, tell those who have pinned it (`~/.config/roar/receipt-keys`): anyone who has it can sign receipts.
+    The registry may keep serving. The public half of the old key is kept, so older receipts remain valid. If its
+    private half was stolen, tell everyone who has pinned it (`~/.config/roar/receipt-keys`): whoever has it can sign
+    receipts.
+
+    \b
+      roar registry key rotate --data ./registry
     """
     with _keys(data) as keys:
         key = keys.rotate()
     address = last_address(data) or "URL"
     click.echo(
-        f"{key.keyid} signs receipts now. Clients report it, and accept it with: "
+        f"{key.keyid} now signs receipts. Clients report the change; their users accept it with: "
         f"roar registry trust {address} --receipt-keys"
     )
 

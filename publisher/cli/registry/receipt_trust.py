@@ -27,7 +27,7 @@ def believe_receipt_keys(address: str, origin: str) -> None:
     known = KnownReceiptKeys.from_environment(os.environ, home_to_read())
     for public in anyio.run(_fetch, address):
         new = known.add(origin, public, time.time())
-        click.echo(f"{fingerprint(key_blob(public))} signs its receipts{'' if new else ', as known'}.")
+        click.echo(f"{fingerprint(key_blob(public))} signs its receipts{'' if new else ' (already trusted)'}.")
 
 
 async def _fetch(address: str) -> tuple[str, ...]:

@@ -62,29 +62,30 @@ OPTIONS = (
         type=click.IntRange(0),
         default=4096,
         show_default=True,
-        help="MiB that one address may send in a day without a sign-in; ten times that for all together.",
+        help="MiB that one client address may send per day without a sign-in; ten times that for all together.",
     ),
     click.option(
         "--anonymous-jobs",
         type=click.IntRange(0),
         default=1_000_000,
         show_default=True,
-        help="Jobs that one address may send in a day without a sign-in; ten times that for all together.",
+        help="Jobs that one client address may send per day without a sign-in; ten times that for all together.",
     ),
     click.option(
         "--anonymous-sessions",
         type=click.IntRange(0),
         default=1000,
         show_default=True,
-        help="Publishes that one address may begin in a day without a sign-in; ten times that for all together. 0"
-        " refuses publishes without a sign-in.",
+        help="Publishes that one client address may begin per day without a sign-in; ten times that for all addresses"
+        " together. 0 refuses publishes without a sign-in.",
     ),
     click.option(
         "--open-sessions",
         type=click.IntRange(1),
         default=200,
         show_default=True,
-        help="Publishes without a sign-in that one address may have under way; ten times that for all together.",
+        help="Unfinished publishes that one client address may have without a sign-in; ten times that for all addresses"
+        " together.",
     ),
     click.option(
         "--session-mib", type=click.IntRange(1), default=4096, show_default=True, help="MiB that one publish may stage."
@@ -94,38 +95,38 @@ OPTIONS = (
         type=click.IntRange(1),
         default=1024,
         show_default=True,
-        help="MiB that one address may send in a minute, with or without a sign-in.",
+        help="MiB that one client address may send per minute, with or without a sign-in.",
     ),
     click.option(
         "--workers",
         type=click.IntRange(1, MOST_WORKERS),
         default=1,
         show_default=True,
-        help="Processes that serve, about one for each core. Several need --database.",
+        help="Number of processes; use about one per core. More than one needs --database.",
     ),
     click.option(
         "--max-connections",
         type=click.IntRange(1),
         default=1024,
         show_default=True,
-        help="Maximum connections. One address may have a quarter of them.",
+        help="Maximum number of connections; one client address gets at most a quarter of them.",
     ),
     click.option(
         "--drain-seconds",
         type=click.IntRange(0),
         default=30,
         show_default=True,
-        help="How long requests that have arrived may take after SIGTERM. /readyz answers 503 meanwhile.",
+        help="Time that running requests get to finish after SIGTERM. Meanwhile, /readyz answers 503.",
     ),
     click.option(
         "--metrics",
         metavar="HOST:PORT",
         default=None,
         callback=_address,
-        help="Where Prometheus finds figures, under /metrics. Everybody who reaches this address can read them.",
+        help="Serve /metrics for Prometheus at this address. Anyone who can reach it can read them.",
     ),
-    click.option("--tls-key", type=_FILE, default=None, help="The key of --tls-cert, without a password, as PEM."),
-    click.option("--tls-cert", type=_FILE, default=None, help="A certificate with its chain, as PEM: serves https."),
+    click.option("--tls-key", type=_FILE, default=None, help="The private key of --tls-cert (PEM, no password)."),
+    click.option("--tls-cert", type=_FILE, default=None, help="Serve https with this certificate and its chain (PEM)."),
     click.option(
         "--forwarded-allow-ips",
         "proxies",
@@ -142,8 +143,7 @@ OPTIONS = (
         envvar="ROAR_REGISTRY_ACCESS_MAX_AGE",
         show_envvar=True,
         metavar="DAYS",
-        help="With --treqs-url: for how long SSH keys may use what a user's last bearer token said of the user's"
-        " projects.",
+        help="With --treqs-url: how long an SSH key keeps the project access that the user's last bearer token showed.",
     ),
     click.option(
         "--public-url",
@@ -151,16 +151,15 @@ OPTIONS = (
         metavar="URL",
         multiple=True,
         callback=_origins,
-        help="An address that clients use, if it differs from --host and --port: another name, or a proxy's."
-        " Repeatable.",
+        help="An address that clients use, if it is not --host and --port, such as that of a proxy. Repeatable.",
     ),
     click.option(
         "--base-path",
         metavar="PATH",
         default="",
         callback=_base_path,
-        help="The path below which clients find the registry behind a proxy: /glaas of https://HOST/glaas. The proxy"
-        " may remove it or not.",
+        help="The path below which a proxy serves the registry: /glaas for https://HOST/glaas. The proxy may forward"
+        " the path or remove it.",
     ),
 )
 

@@ -12,14 +12,14 @@ from roar_publisher.state.errors import UsageProblem
 
 @click.command()
 @click.argument("url")
-@click.option("--sign-in", is_flag=True, help="It also issued roar's current sign-in, which is sent nowhere else.")
-@click.option("--receipt-keys", is_flag=True, help="Also fetch the keys that sign its receipts, and believe those.")
+@click.option("--sign-in", is_flag=True, help="Also record that this registry issued roar's current sign-in.")
+@click.option("--receipt-keys", is_flag=True, help="Also fetch the keys that sign its receipts, and trust them.")
 def trust(url: str, sign_in: bool, receipt_keys: bool) -> None:
     """Trust the registry at URL for all projects.
 
-    Lineage may be published there, and an SSH key may sign for it. roar's sign-in goes only to the registry that
-    issued it, and ROAR_ACCESS_TOKEN only to an address that you name yourself (--registry, GLAAS_URL, or [glaas] url in
-    your own config.toml).
+    You allow lineage to be published there, and your SSH key to sign requests to it. roar's sign-in is still sent only
+    to the registry that issued it, and ROAR_ACCESS_TOKEN only to an address that you name yourself (--registry,
+    GLAAS_URL, or [glaas] url in your own config.toml).
 
     \b
       roar registry trust https://registry.example
@@ -46,9 +46,13 @@ def trust(url: str, sign_in: bool, receipt_keys: bool) -> None:
 @click.command()
 @click.argument("url")
 def untrust(url: str) -> None:
-    """Stop trusting the registry at URL. A project that names it is asked about again.
+    """Stop trusting the registry at URL.
 
-    Interrupted publishes to it stop when they are resumed, unless you named the address yourself.
+    You are asked again when a project names it. Interrupted publishes to it stop when they are resumed, unless you
+    named the address yourself.
+
+    \b
+      roar registry untrust https://registry.example
     """
     from roar_publisher.net.address import origin_of
     from roar_publisher.publishing.registry_acceptance import user_trust_store
@@ -58,13 +62,17 @@ def untrust(url: str) -> None:
         raise UsageProblem(f"{url} is not the address of a registry", next_step="roar registry trusted")
     if not user_trust_store().revoke(refused):
         raise UsageProblem(f"{refused} was not trusted", next_step="roar registry trusted")
-    click.echo(f"{refused} is not trusted any more.")
+    click.echo(f"{refused} is no longer trusted.")
 
 
 @click.command()
 @json_option
 def trusted(as_json: bool) -> None:
-    """List the trusted registries, and the one that issued the sign-in."""
+    """List the trusted registries, and the one that issued the sign-in.
+
+    \b
+      roar registry trusted
+    """
     from roar_publisher.publishing.registry_acceptance import user_trust_store
 
     trust = user_trust_store().read()

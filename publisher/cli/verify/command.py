@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from roar_publisher.checking.service import ObjectOrder
 
 HELP = """\
-Prove that the registry serves the lineage that HASH stands for, and that the files of its puts are in their stores.
+Prove that the registry serves the lineage with this HASH, and that the files of its puts are in their stores.
 
-Every job and link is read back, and the hash is computed from them. For a publish of this machine (ID, or one with this
-HASH at this registry), the jobs, labels and fields that differ from its plan are named.
+Every job and link is read back, and the hash is computed from them. If the lineage was published from this machine (ID,
+or the HASH of a publish to this registry), the jobs, fields and labels that differ from its plan are listed.
 
-An object is proven by its store's own checksum where that proves the bytes (--quick), otherwise by reading it: its
-blake3 must be the one of the lineage.
+An object is proven by its store's checksum if that proves the bytes (--quick), and otherwise by reading it: its blake3
+must be the one in the lineage.
 
 \b
 Examples:
@@ -34,8 +34,8 @@ Examples:
   roar verify 3f9c… --sample 5%            read one object in twenty
   roar verify 3f9c… --full --resume        continue what was interrupted
   roar verify 3f9c… --repair --from DIR    put again what differs
-  roar verify --all --older-than 30d       everything, for cron
-  roar verify --receipt FILE model.bin     without a network
+  roar verify --all --older-than 30d       every publish, from cron
+  roar verify --receipt FILE model.bin     check a receipt, offline
 """
 EPILOG = """\
 \b
@@ -56,7 +56,7 @@ def _parse_percent(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value <= 100:
-        raise ValueError(f"{text!r} is not a part of all objects; write it as 5%")
+        raise ValueError(f"{text!r} is not a percentage; write it as 5%")
     return value
 
 
@@ -64,49 +64,47 @@ def _parse_percent(text: str) -> float:
 @click.argument("subject", metavar="HASH|ID", required=False, shell_complete=complete_publish)
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="")
 @click.option("--registry", metavar="URL", help="Where HASH is published, instead of the configured registry.")
-@click.option("--quick", is_flag=True, help="Read only objects that no checksum of their store proves. The default.")
+@click.option("--quick", is_flag=True, help="Read only objects that their store's checksum does not prove (default).")
 @click.option("--full", is_flag=True, help="Read every byte of every object.")
 @click.option(
     "--sample",
     "percent",
     type=Parsed(_parse_percent),
     metavar="5%",
-    help="Read only so many of the objects, drawn.",
+    help="Read only this share of the objects, chosen at random.",
 )
-@click.option("--seed", type=click.IntRange(min=0), help="Draw the same sample as the run that printed this number.")
+@click.option("--seed", type=click.IntRange(min=0), help="Choose the same sample as the run that printed this number.")
 @click.option("--all", "every", is_flag=True, help="Verify every publish of this machine, one after another.")
 @click.option(
     "--older-than",
     "age",
     type=Parsed(parse_age),
     metavar="30d",
-    help="With --all, only what was published, and verified by --all or the daemon, longer ago.",
+    help="With --all, skip what was published, or verified by --all or the daemon, more recently than this.",
 )
-@click.option("--no-objects", is_flag=True, help="Verify the lineage alone.")
-@click.option("--resume", is_flag=True, help="Do not read again what an interrupted run has read.")
-@click.option(
-    "--repair", is_flag=True, help="Put objects that are missing or differ again, from files of this machine."
-)
+@click.option("--no-objects", is_flag=True, help="Verify only the lineage, not the objects.")
+@click.option("--resume", is_flag=True, help="Skip what an interrupted run has already read.")
+@click.option("--repair", is_flag=True, help="Store missing or differing objects again, from files on this machine.")
 @click.option(
     "--from",
     "source",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     metavar="DIR",
-    help="Look for the files to repair from below this folder, too.",
+    help="With --repair, also look for the files below this folder.",
 )
 @click.option(
     "--allow",
     "places",
     multiple=True,
     metavar="PLACE",
-    help="Repair below this destination or folder what this machine did not put there, too.",
+    help="With --repair, also repair what another machine put below this destination or folder. Repeatable.",
 )
 @declare(*TRANSFER_LIMITS)
 @click.option(
     "--receipt",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Check this receipt, and the files that are named instead of HASH|ID, without a network.",
+    help="Check this receipt, and the files given in place of HASH|ID, without a network.",
 )
 @click.option(
     "--key",
@@ -114,7 +112,8 @@ def _parse_percent(text: str) -> float:
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Public keys (.pub) whose signature of a receipt you believe, besides those of registries that you know.",
+    help="A file of public keys (.pub) whose signatures you trust, in addition to the pinned keys of registries."
+    " Repeatable.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
@@ -140,14 +139,14 @@ def verify(
 
     if every:
         if subject is not None or registry is not None:
-            raise UsageProblem("--all goes with no HASH and no --registry", next_step="roar verify --all")
+            raise UsageProblem("--all takes neither HASH nor --registry", next_step="roar verify --all")
         from roar_publisher.cli.verify.every import verify_all
 
         stop_by_exception()
         folder = StateFolder.from_environment(os.environ)
         return verify_all(folder, age or 0.0, _objects(**options), as_json=as_json)
     if age is not None:
-        raise UsageProblem("--older-than goes with --all", next_step="roar verify --all --older-than 30d")
+        raise UsageProblem("--older-than requires --all", next_step="roar verify --all --older-than 30d")
     if subject is None or files or keys:
         what = "name one published lineage, or a receipt and its files"
         raise UsageProblem(what, next_step="roar verify HASH, or roar verify --receipt FILE [FILES]")
@@ -188,13 +187,13 @@ def _objects(
     if len(chosen) > 1:
         raise UsageProblem(f"{chosen[0]} does not go with {chosen[1]}", next_step="leave one of them out")
     if seed is not None and percent is None:
-        raise UsageProblem("--seed goes with --sample", next_step="roar verify HASH --sample 5% --seed N")
+        raise UsageProblem("--seed requires --sample", next_step="roar verify HASH --sample 5% --seed N")
     if repair and no_objects:
         raise UsageProblem("--repair does not go with --no-objects", next_step="leave one of them out")
     if source is not None and not repair:
-        raise UsageProblem("--from goes with --repair", next_step="roar verify HASH --repair --from DIR")
+        raise UsageProblem("--from requires --repair", next_step="roar verify HASH --repair --from DIR")
     if places and not repair:
-        raise UsageProblem("--allow goes with --repair", next_step="roar verify HASH --repair --allow PLACE")
+        raise UsageProblem("--allow requires --repair", next_step="roar verify HASH --repair --allow PLACE")
     if no_objects:
         return None
     return ObjectOrder(

@@ -244,17 +244,17 @@ def _newer_put(paths: PublishPaths, plan: Plan, contents: Mapping[str, str]) -> 
 
 def _replaced(url: str, publish_id: str) -> Rejected:
     return Rejected(
-        f"{shown(url)} holds what a later put stored there, publish {publish_id}",
-        next_step="put this file to another address; or put it again, to replace that one",
+        f"a later put, publish {publish_id}, has stored its own file at {shown(url)}",
+        next_step="put this file to a different address, or put it again to replace the other one",
         reason=Reason.STORED_OBJECT_DIFFERS,
     )
 
 
 def _overwritten(url: str) -> Rejected:
     return Rejected(
-        f"{shown(url)} does not keep what is stored there: something else writes it at the same time, or the"
-        " destination takes another name of this put for the same one, as file systems that ignore case do",
-        next_step="end what else writes there, or rename the file; then put again",
+        f"{shown(url)} does not keep what is stored there: something else writes there at the same time, or the"
+        " destination treats two names of this put as the same one, as file systems that ignore case do",
+        next_step="stop whatever else writes there, or rename the file; then put again",
         reason=Reason.STORED_OBJECT_DIFFERS,
     )
 

@@ -81,7 +81,7 @@ async def _publish(run: Run, progress: Progress, decision: Decision) -> Outcome:
     except Refused as refusal:
         if refusal.status != CONFLICT or refusal.body.get("status") != "closed":
             raise
-        run.report(Noted("this lineage was published before, by a session; it is complete, and accepts no more writes"))
+        run.report(Noted("this lineage was published before, in a session; it is complete and accepts no more writes"))
     published = PublishedLineage(lineage_hash, lineage_hash, staged=False, route=route, authorize=authorize)
     async with Marks(run, lineage_hash, staged=False) as marks:
         owed = await finish(run, progress, published, marks)

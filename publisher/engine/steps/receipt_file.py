@@ -99,7 +99,7 @@ async def _meet_key(run: Run, key: str) -> None:
     if not believed:
         run.report(
             Noted(
-                f"the registry signs receipts with another key than before, {fingerprint(key_blob(key))}; if its "
+                f"the registry signs receipts with a different key than before, {fingerprint(key_blob(key))}; if its "
                 f"operator has changed it: roar registry trust {registry} --receipt-keys"
             )
         )

@@ -50,7 +50,7 @@ async def verify(run: Run, progress: Progress) -> Outcome:
         journal.close()
     kept = _kept(found, inspection)
     if kept["outcome"] == UNCHECKED:
-        run.report(Noted(f"what is published could not all be verified: {kept['why']}"))
+        run.report(Noted(f"not everything that is published could be verified: {kept['why']}"))
     return Outcome(Event.VERIFIED, {"verification": kept})
 
 

@@ -50,7 +50,7 @@ class Redactor(TextRedactor):
             return redacted(value)
         except RecursionError:
             raise LocalProblem(
-                "a label or some metadata in roar.db is nested too deep to look for secrets in it",
+                "a label or some metadata in roar.db is nested too deeply to be searched for secrets",
                 kept="Nothing was sent.",
                 next_step="publish a target without it (`@N`, a path, a job uid)",
                 reason=Reason.TOO_LARGE,

@@ -156,7 +156,7 @@ def _too_large_item(unit: Unit) -> UsageProblem:
 
 def _too_large(what: str, size: int, next_step: str) -> UsageProblem:
     return UsageProblem(
-        f"{what} takes {size:,} bytes in the lineage, and a registry reads {MAX_ITEM_BYTES:,} of one item",
+        f"{what} takes {size:,} bytes in the lineage, and a registry accepts only {MAX_ITEM_BYTES:,} per item",
         kept="Nothing was sent or kept.",
         next_step=next_step,
     )

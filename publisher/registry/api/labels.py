@@ -82,7 +82,7 @@ class LabelApi(Struct, frozen=True):
         limit = number_in_query(request, "limit", default=MAX_VERSIONS, maximum=MAX_VERSIONS) or MAX_VERSIONS
         before = number_in_query(request, "before", default=LARGEST_VERSION, maximum=LARGEST_VERSION)
         if query.lineage_hash is None and "before" in request.query_params:
-            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "before is a version in one lineage: give session_hash")
+            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "`before` is a version in one lineage: give session_hash")
         query = await self._whole(query, reader)
         if query.lineage_hash is None:
             history = await self.service.read(artifact_label_versions, query.entity, reader)

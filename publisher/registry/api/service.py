@@ -160,7 +160,7 @@ class RegistryService(Struct, frozen=True):
         if caller.credential is Credential.BEARER:
             context = await self.caller_identifier.authority.context_of_bearer(caller.token)
             if context is None:
-                raise Refusal(HTTPStatus.UNAUTHORIZED, "the bearer token is not valid any more: sign in again")
+                raise Refusal(HTTPStatus.UNAUTHORIZED, "the bearer token is no longer valid: sign in again")
             return context
         return None if caller.user is None else await self.caller_identifier.authority.known_context(caller.user)
 

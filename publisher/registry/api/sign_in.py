@@ -33,7 +33,7 @@ from roar_publisher.registry.store.database import Connection
 _OWN_PATH = re.compile(r"/(?![/\\])[!-~]{0,2000}")
 """A path on this registry. Browsers take `//host` and `/\\host` for another one."""
 ACCOUNT = "/account"
-WRONG_CODE = "This code is unknown, was used already, or has expired."
+WRONG_CODE = "This code is unknown, has already been used, or has expired."
 
 Endpoint = Callable[[Any, Request], Awaitable[Response]]
 

@@ -77,7 +77,7 @@ def moment_of(at: str | None, after: str | None) -> Moment | None:
     except ValueError:
         seconds = math.nan
     if not math.isfinite(seconds):
-        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "at is a number of seconds")
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "`at` must be a number of seconds")
     return seconds, after or ""
 
 

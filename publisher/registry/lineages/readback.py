@@ -98,5 +98,5 @@ def _place(text: str) -> ReadbackPlace:
     except ValueError:
         place = ReadbackPlace(0, 0, "", "")
     if place.kind not in LINK_KINDS or max(abs(place.step), abs(place.job)) > LARGEST_INTEGER:
-        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "after is the `next` of a page")
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "`after` must be the `next` of a page")
     return place

@@ -23,7 +23,7 @@ def read_labels_back(connection: Connection, lineage_hash: str, reader: Reader, 
     """
     entity_type, mark, entity = after.partition(":")
     if after and (entity_type not in ENTITY_TYPES or not mark):
-        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "after is the `next` of a page")
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "`after` must be the `next` of a page")
     lineage = lineage_by_prefix(connection, lineage_hash, reader)
     found = newest_labels_after(connection, lineage.graph_id, entity_type, entity)
     page = up_to_size(((each[0], _document(*each)) for each in islice(found, MAX_LABELS)), REPLY_BYTES, _bytes)

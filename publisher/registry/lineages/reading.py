@@ -138,7 +138,7 @@ def refuse_former_members(connection: Connection, lineage: Lineage, reader: Read
     """
     if not reader.may_write(lineage.scope):
         readable_lineage(connection, lineage.hash, reader)
-        raise Refusal(HTTPStatus.FORBIDDEN, "you may not write any more where this lineage is")
+        raise Refusal(HTTPStatus.FORBIDDEN, "you may no longer write where this lineage is")
 
 
 def lineage_by_prefix(connection: Connection, prefix: str, reader: Reader, *, set_aside: bool = False) -> Lineage:

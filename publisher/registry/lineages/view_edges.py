@@ -29,5 +29,5 @@ def add_published_view_edges(
         raise Refusal(HTTPStatus.NOT_FOUND, "no lineage that you may write to has this job")
     is_open = lineage.session_id is None or lineage.owner != ANONYMOUS_OWNER
     if not is_open and not accepts_additions(lineage, now):
-        raise Refusal(HTTPStatus.CONFLICT, "this lineage was finalized and does not change any more")
+        raise Refusal(HTTPStatus.CONFLICT, "this lineage was finalized and can no longer change")
     add_view_edges(connection, lineage.graph_id, jobs.uid_of_alias(connection, lineage.graph_id, uid), edges)

@@ -19,7 +19,7 @@ LABELS_SHOWN = 100
 
 def problem_page(title: str, detail: str, *, sign_in: str = "") -> str:
     """Return an error page. `sign_in` is the address at which the reader may sign in to see more."""
-    hint = f'<p>To see what is private, <a href="{escape(sign_in)}">sign in</a>.</p>' if sign_in else ""
+    hint = f'<p>To see private lineages, <a href="{escape(sign_in)}">sign in</a>.</p>' if sign_in else ""
     return document(title, [f"{crumbs()}<h1>{escape(title)}</h1><p>{escape(detail)}</p>{hint}"])
 
 

@@ -16,7 +16,7 @@ def list_page(page: ListPage, *, only: tuple[str, str] | None, visibility: str, 
     """Return one page of a list of lineages, newest first. `only` and `visibility` are as in `list_lineages`."""
     kind, value = only or (None, "")
     title = TITLES[kind]
-    about = "Published on this registry, the newest first." if only is None else text_of(value)
+    about = "Published on this registry, newest first." if only is None else text_of(value)
     body = [f'{crumbs()}<h1>{title}</h1><p class="hash">{about}</p>']
     if only is None:
         body.append(search_form())
@@ -30,7 +30,7 @@ def list_page(page: ListPage, *, only: tuple[str, str] | None, visibility: str, 
     if page.entries:
         body.append(_table(page.entries))
     else:
-        words = "Nothing is published yet." if only is None and is_first and not visibility else "Nothing is here."
+        words = "Nothing is published yet." if only is None and is_first and not visibility else "No lineages."
         body.append(f'<div class="card empty">{words}</div>')
     if page.more:
         last = page.entries[-1]
@@ -53,9 +53,9 @@ def search_page(query: str, kind: str, result: SearchResult) -> str:
         body += [_hit(hit) for hit in result.hits]
         body.append("</table></div>")
     elif query and not result.lineages and result.artifact is None:
-        body.append('<div class="card empty">Nothing was found.</div>')
+        body.append('<div class="card empty">Nothing found.</div>')
     if not result.complete:
-        body.append('<p class="empty">There is more: add a word, or give more of it.</p>')
+        body.append('<p class="empty">There is more: add a word, or type a longer one.</p>')
     return document("Search", body)
 
 

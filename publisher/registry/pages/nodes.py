@@ -78,7 +78,7 @@ def artifact_page(viewed: ViewedArtifact) -> str:
         f"{crumbs()}<h1>Artifact</h1>",
         f'<p class="hash mono">{text_of(digest)}</p>',
         f'<div class="card">{facts_list(shown)}{_artifact_labels(facts["labels"])}</div>',
-        f"<nav>{impact}</nav><h2>Lineages that have it</h2>",
+        f"<nav>{impact}</nav><h2>Lineages with this artifact</h2>",
         *(_use(use, digest) for use in viewed.uses),
     ]
     if viewed.more:
@@ -95,7 +95,7 @@ def _use(use: Use, digest: str) -> str:
         f"<span>{escape(moment(lineage.published_at))}</span><span>{text_of(lineage.git_repo)}</span></div>"
     )
     if not use.indexed:
-        return f'<article>{head}<p class="empty">Its jobs are being indexed; look again in a moment.</p></article>'
+        return f'<article>{head}<p class="empty">Its jobs are being indexed; reload in a moment.</p></article>'
     sections = []
     for name, style, jobs in (("Produced by", "out", use.writers), ("Used by", "in", use.readers)):
         rows = [

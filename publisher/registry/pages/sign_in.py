@@ -19,9 +19,9 @@ def sign_in_page(hidden: Mapping[str, str], problem: str = "") -> str:
             '<p><input id="code" name="code" type="password" size="40" maxlength="8192" autocomplete="off" required'
             " autofocus></p><p><button>Sign in</button></p>",
         ),
-        "<p>The registry&rsquo;s operator makes a code with <code>roar registry user sign-in NAME</code>. It works"
-        " once. If you have signed in with roar, you can enter the <code>access_token</code> in"
-        " <code>~/.config/roar/auth.json</code> instead, to read pages.</p>",
+        "<p>The registry&rsquo;s operator creates a code with <code>roar registry user sign-in NAME</code>. It works"
+        " once. If you only want to read pages and have signed in with roar, you can enter the"
+        " <code>access_token</code> in <code>~/.config/roar/auth.json</code> instead.</p>",
     ]
     return document("Sign in", body)
 

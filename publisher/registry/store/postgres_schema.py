@@ -58,7 +58,7 @@ def require_sessions(lineages: StoreDatabase, accounts: StoreDatabase) -> None:
     escape this check.
     """
     if lineages.read(_backend) == accounts.read(_backend):
-        raise SharedSessionsError("a proxy of connections does not keep sessions whole")
+        raise SharedSessionsError("a connection pooler does not keep sessions intact")
 
 
 def _backend(connection: Connection) -> int:

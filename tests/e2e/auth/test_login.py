@@ -106,7 +106,7 @@ def test_a_token_that_the_registry_refuses(desk: Desk) -> None:
     grants = json.loads(desk.admin("token", "list", "--json"))
     desk.admin("token", "revoke", max(grants, key=lambda grant: float(grant["issued_at"]))["id"])
     done = login(desk, file)
-    done.blames(4, "does not accept this token", "the present sign-in stays")
+    done.blames(4, "does not accept this token", "the current sign-in is kept")
     assert json.loads(file.read_text())["access_token"] not in done.err
 
 

@@ -146,7 +146,7 @@ def test_a_broken_project_is_reported(
         ("no-such-file", ["no-such-file names no file"]),
         ("modle.bin", ["did you mean"]),
         ("ffffffffffff", ["names no file, job, step"]),
-        (".gitignore", ["has not seen .gitignore"]),
+        (".gitignore", ["has not recorded .gitignore"]),
     ],
 )
 def test_an_unknown_target_is_reported(program: Program, registry: str, target: str, words: list[str]) -> None:

@@ -123,7 +123,7 @@ def test_what_is_published_is_not_exported(program: Program, interrupted: str, t
     with Journal(StateFolder(program.state).find(interrupted).journal) as journal:
         journal.remember(hash="ab" * 32)
     program("journal", "export", interrupted, str(tmp_path / "moved.tar")).blames(
-        2, "is published already", f"roar publish --resume {interrupted}"
+        2, "is already published", f"roar publish --resume {interrupted}"
     )
     assert not (tmp_path / "moved.tar").exists()
     assert program("journal", "show", interrupted, "--why", "--json").last["reason"] != "exported"

@@ -106,7 +106,7 @@ def test_a_final_refusal_fails_and_resume_names_retry(program: Program) -> None:
     [publish_id] = program.publishes
     assert failed.code == 1
     assert "not today" in failed.last["what"]
-    assert failed.last["next"] == f"after fixing the cause: roar journal retry {publish_id}"
+    assert failed.last["next"] == f"fix the cause, then: roar journal retry {publish_id}"
     program("publish", "--resume", publish_id).blames(1, "not today", f"roar journal retry {publish_id}")
 
 
@@ -121,7 +121,7 @@ def test_a_publish_of_another_process_is_left_alone(program: Program, registry: 
     program("publish", "--anonymous", "--registry", registry).blames(4)
     [publish_id] = program.publishes
     with Lock(program.state / "publishes" / publish_id / "lock"):
-        program("publish", "--resume", publish_id, "-y").blames(5, "another process works on this publish")
+        program("publish", "--resume", publish_id, "-y").blames(5, "another process is working on this publish")
         program("publish", "--resume").blames(5, "is being worked on")
         program("publish", "--anonymous", "-y", "--registry", registry).blames(5)
     assert program.publishes == [publish_id]
@@ -208,7 +208,7 @@ def test_only_the_user_can_allow_secrets(program: Program, registry: str) -> Non
 def test_a_dry_run_says_where_the_publish_would_stop(program: Program) -> None:
     done = program("publish", "--dry-run")
     assert done.code == 0
-    assert "stop: no flag, and the repo has no scope" in done.out
+    assert "stop: no flag, and there is no scope" in done.out
 
 
 @pytest.mark.parametrize(

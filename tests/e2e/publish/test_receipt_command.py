@@ -83,13 +83,13 @@ def test_a_receipt_proves_lineage_and_files(program: Program, tmp_path: Path) ->
     assert (done.last["proven"], done.code) == (False, 1)
 
     (tmp_path / "home" / ".config" / "roar" / "receipt-keys").unlink()
-    program("verify", "--receipt", "receipt.json").blames(6, "you have not named the key", "--receipt-keys")
+    program("verify", "--receipt", "receipt.json").blames(6, "which you have not named", "--receipt-keys")
     (program.cwd / "registry.pub").write_text(first_key)
     done = program("verify", "--receipt", "receipt.json", "--key", "registry.pub", "--json")
     assert (done.code, [each["named"] for each in done.last["signers"]]) == (0, ["--key registry.pub"])
     other = make_key(tmp_path / "other", "ed25519")
-    program("verify", "--receipt", "receipt.json", "--key", f"{other}.pub").blames(6, "you have not named the key")
-    program("verify", "--receipt", "receipt.json", "--key", "receipt.json").blames(2, "something else than public keys")
+    program("verify", "--receipt", "receipt.json", "--key", f"{other}.pub").blames(6, "which you have not named")
+    program("verify", "--receipt", "receipt.json", "--key", "receipt.json").blames(2, "lines that are not public keys")
     assert public_line(other)
     assert json.loads(content)["payloadType"] == "application/vnd.in-toto+json"
 

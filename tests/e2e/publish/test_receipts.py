@@ -77,4 +77,4 @@ def test_a_state_folder_that_others_may_write_stops_every_command(program: Progr
     program("journal", "list")
     program.state.mkdir(exist_ok=True)
     program.state.chmod(0o775)
-    program(*command).blames(1, "can be written by other users", "chmod go-w", "ROAR_STATE_DIR")
+    program(*command).blames(1, "other users can write to", "chmod go-w", "ROAR_STATE_DIR")

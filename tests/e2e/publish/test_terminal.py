@@ -245,7 +245,7 @@ def test_a_bundle_is_imported_only_after_confirmation(program: Program, registry
     assert program("journal", "export", program.publishes[0], str(file)).code == 0
     for answer, code, kept in (("\n", 4, []), ("n\n", 4, []), (CTRL_C, 130, []), ("y\n", 0, program.publishes)):
         with at_terminal(there, "journal", "import", str(file), columns=500) as terminal:
-            terminal.wait_for("Import it? Nothing is sent before you resume it. [y/N]")
+            terminal.wait_for("Import it? Nothing is sent until you resume it. [y/N]")
             assert f"to the registry {registry}, without a credential" in terminal.text
             terminal.type(answer)
             assert terminal.ended() == code

@@ -133,7 +133,7 @@ def test_every_publish_is_verified_when_it_is_due(program: Program, registry: st
     with closing(sqlite3.connect(program.state / "verify.db")) as database, database:
         database.execute("UPDATE checks SET at = at - 100000")
     assert program("verify", "--all", "--older-than", "1d", "--json").last["proven"] == 1
-    program("verify", "--older-than", "1d", publish_id).blames(2, "goes with --all")
+    program("verify", "--older-than", "1d", publish_id).blames(2, "requires --all")
 
 
 def test_a_publish_verifies_itself(program: Program, registry: str) -> None:

@@ -182,7 +182,7 @@ def test_what_keeps_checkpoints_back_is_told_and_they_wait(
     assert "roar.db" in problem["what"]
     shown = program("checkpoints")
     assert [line.split()[:2] for line in shown.out.splitlines()[1:]] == [["step-00000001", "waiting"]]
-    assert "The next one waits: " in shown.err
+    assert "The next one is waiting: " in shown.err
     assert "\nNext: " in shown.err
     (project / ".roar" / "away").rename(database)
     assert in_fork(partial(drain, program.state))

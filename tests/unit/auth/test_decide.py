@@ -134,9 +134,9 @@ def test_the_stop_for_an_unset_scope_names_every_way_out() -> None:
     problem = decide(Flag.NONE, UNSET, NO_CREDENTIAL, STAGES).problem()
     assert problem.conclusion is Conclusion.NEEDS_USER
     assert problem.reason == "auth"
-    assert problem.what == "no flag, and the repo has no scope; you are not signed in, and public is never a default"
+    assert problem.what == "no flag, and there is no scope; you are not signed in, and public is never a default"
     assert problem.next_step == (
-        "link the repo (`roar scope use <owner>/<project>`), sign in (`roar login`), or rerun with --public"
+        "bind the repository (`roar scope use <owner>/<project>`), sign in (`roar login`), or rerun with --public"
     )
 
 

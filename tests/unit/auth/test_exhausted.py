@@ -42,7 +42,7 @@ def test_a_file_that_cannot_be_opened_now_needs_nobody(
     path = tmp_path / "file"
     path.touch(0o600)
     monkeypatch.setattr(os, "open", refuse)
-    with pytest.raises(LocalProblem, match="this process may not open more files") as problem:
+    with pytest.raises(LocalProblem, match="this process cannot open more files") as problem:
         read(path)
     assert (problem.value.reason, problem.value.conclusion) == (Reason.TOO_MANY_FILES, Conclusion.INTERRUPTED)
 
@@ -53,8 +53,8 @@ def test_a_file_that_cannot_be_opened_now_needs_nobody(
         (errno.ENOSPC, Reason.DISK_FULL, "free some disk space, then try again"),
         (errno.EDQUOT, Reason.DISK_FULL, "free some disk space, then try again"),
         (errno.EMFILE, Reason.TOO_MANY_FILES, "raise the limit (ulimit -n 1024), then try again"),
-        (errno.ENFILE, Reason.TOO_MANY_FILES, "end programs that hold many files open, then try again"),
-        (errno.ENOMEM, Reason.LOCAL, "end programs that take much of it, then try again"),
+        (errno.ENFILE, Reason.TOO_MANY_FILES, "stop programs that have many files open, then try again"),
+        (errno.ENOMEM, Reason.LOCAL, "stop programs that use a lot of it, then try again"),
         (errno.EACCES, Reason.DISK, "make /home writable, then try again"),
         (errno.EROFS, Reason.DISK, "make /home writable, then try again"),
         (errno.EIO, Reason.DISK, "make /home writable, then try again"),
@@ -73,5 +73,5 @@ def test_a_credential_that_cannot_be_stored_now_says_for_what_it_waits(
 @pytest.mark.anyio
 async def test_an_agent_that_cannot_be_asked_now_needs_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(anyio, "connect_unix", refuse)
-    with pytest.raises(LocalProblem, match="this process may not open more files"):
+    with pytest.raises(LocalProblem, match="this process cannot open more files"):
         await Agent("/socket").why_unavailable(b"key")

@@ -118,7 +118,7 @@ def test_a_file_that_is_written_while_it_is_copied_is_not_held(
         model.write_bytes(b"longer")
 
     monkeypatch.setattr(shutil, "copyfile", beside_a_writer)
-    with pytest.raises(LocalProblem, match="changes while it is submitted") as raised:
+    with pytest.raises(LocalProblem, match="changed while it was being submitted") as raised:
         hold(model, home, 0)
     assert raised.value.reason is Reason.FILE_CHANGED
 
@@ -277,7 +277,7 @@ def test_links_to_files_are_held_as_the_files_and_roars_folders_are_not(tmp_path
 
 
 def test_what_cannot_be_held_is_an_error_that_says_what_to_do(tmp_path: Path, home: Path) -> None:
-    with pytest.raises(LocalProblem, match="missing cannot be held: No such file") as missing:
+    with pytest.raises(LocalProblem, match="missing can be made: No such file") as missing:
         hold(tmp_path / "missing", home, 0)
     assert missing.value.next_step
     (tmp_path / "empty").mkdir()

@@ -269,7 +269,7 @@ async def test_a_reply_that_is_not_json_during_a_publish_comes_from_an_intermedi
     publishing.intercept = lambda sent: httpx2.Response(200, content=body) if sent.call == "jobs/batch" else None
     with pytest.raises(Transient, match="an intermediary answers in place of the registry") as caught:
         await publishing.run(patience=0)
-    assert (caught.value.conclusion, caught.value.reason) == (Conclusion.INTERRUPTED, "front")
+    assert (caught.value.conclusion, caught.value.reason) == (Conclusion.INTERRUPTED, "intermediary")
     assert publishing.progress().state is State.STAGE
     publishing.intercept = lambda sent: None
     assert (await publishing.run()).state is State.DONE

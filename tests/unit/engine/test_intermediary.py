@@ -107,7 +107,7 @@ def test_a_front_is_waited_out_and_nothing_is_sent_twice(call: str, front: str, 
         assert placed.answered
         world.check_published()
         waits = [report for report in world.reports if isinstance(report, Waiting)]
-        assert {wait.reason for wait in waits} == {"front"}
+        assert {wait.reason for wait in waits} == {"intermediary"}
         assert max(wait.seconds for wait in waits) <= 4
         assert spell.late is not None
         assert spell.late < 5, "a registry that is back is noticed within five seconds"
@@ -122,7 +122,7 @@ def test_an_intermediary_that_stays_interrupts_and_the_next_process_waits_as_wel
         calm = Weather(random.Random(1))
         end = await world.live(calm, patience=300)
         assert isinstance(end, Transient), end
-        assert (end.reason, end.conclusion) == ("front", Conclusion.INTERRUPTED)
+        assert (end.reason, end.conclusion) == ("intermediary", Conclusion.INTERRUPTED)
         assert "in place of the registry" in end.what
         assert end.next_step
         resumed = await world.live(calm, patience=300)

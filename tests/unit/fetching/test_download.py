@@ -232,7 +232,7 @@ def test_wrong_bytes_do_not_appear(fetching: Fetching, content: bytes) -> None:
     del fetching.store.objects["x"]
     missing = fetching.problem(files)
     assert isinstance(missing, Rejected)
-    assert "not in its store" in missing.what
+    assert "no longer in its store" in missing.what
     assert not fetching.target.exists()
 
 

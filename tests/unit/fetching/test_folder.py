@@ -58,7 +58,7 @@ def test_a_file_system_without_permissions_is_named(fetching: Fetching, monkeypa
         os.chmod(path, 0o777, dir_fd=dir_fd)
 
     monkeypatch.setattr(os, "mkdir", make_for_all)
-    with pytest.raises(LocalProblem, match="keeps no owners or permissions"):
+    with pytest.raises(LocalProblem, match="does not store owners and permissions"):
         fetching.run(fetching.files(x=b"x"))
     assert not fetching.target.exists()
 
@@ -80,7 +80,7 @@ def test_a_planted_work_folder_is_not_used(fetching: Fetching) -> None:
     fetching.work.unlink()
     fetching.work.mkdir()
     fetching.work.chmod(0o777)
-    with pytest.raises(LocalProblem, match="not yours alone"):
+    with pytest.raises(LocalProblem, match="other users can use"):
         fetching.run(fetching.files(x=b"x"))
     fetching.work.chmod(0o700)
     precious = fetching.root / "precious"

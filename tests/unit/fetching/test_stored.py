@@ -14,7 +14,7 @@ def test_a_selection_that_names_no_file_is_answered_with_the_names(number: int, 
     files = [StoredFile(f"{one:064x}", f"s3://bucket/{one}", str(one)) for one in range(number)]
     with pytest.raises(UsageProblem) as caught:
         select(files, [], ["outputs/*"], {})
-    assert caught.value.what.endswith(f"is named by 'outputs/*'{named}" if number < 3 else named)
+    assert caught.value.what.endswith(f"matches 'outputs/*'{named}" if number < 3 else named)
 
 
 def test_the_names_of_a_stranger_are_on_one_line() -> None:

@@ -281,7 +281,7 @@ def test_a_missing_or_damaged_database_is_an_error(database: Path) -> None:
 
 def test_a_note_that_is_too_long_for_roar_db_is_named(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "NOTE_LIMIT", 2 * VALUE_LIMIT)
-    with pytest.raises(LocalProblem, match="the note of the published jobs would be larger") as refused:
+    with pytest.raises(LocalProblem, match="the record of the published jobs") as refused:
         mark(database, [JOBS[0], *((f"{number:08x}", "r" * 120_000) for number in range(80))])
     assert (refused.value.reason, refused.value.kept) == ("too large", "The publication itself is complete.")
     assert rows(database, "SELECT count(*) FROM jobs WHERE synced_at IS NOT NULL") == [(0,)]
@@ -338,7 +338,7 @@ def test_a_database_that_was_made_anew_is_not_marked(database: Path) -> None:
     """Its session of that number is another one."""
     with closing(sqlite3.connect(database)) as connection:
         before = list(connection.iterdump())
-    with pytest.raises(LocalProblem, match="has none of its jobs") as raised:
+    with pytest.raises(LocalProblem, match="contains none of its jobs") as raised:
         mark(database, jobs=[("another", "remote")])
     with closing(PublicationMarks(database, [], DIGESTS)) as marks:
         marks.mark_labels(session_id=1, published=["another"], as_of=NOW, now=NOW)

@@ -356,7 +356,7 @@ async def test_certificates_that_cannot_be_opened_now_are_no_wrong_setting(
         monkeypatch.setenv(setting, str(tmp_path / ("0a1b2c3d.0" if setting == "SSL_CERT_FILE" else "")))
     monkeypatch.setattr(httpx2, "create_ssl_context", refuse)
     monkeypatch.setattr(ssl, "create_default_context", refuse)
-    with pytest.raises(LocalProblem, match="this process may not open more files") as problem:
+    with pytest.raises(LocalProblem, match="this process cannot open more files") as problem:
         await ask(REGISTRY)
     assert (problem.value.reason, problem.value.conclusion) == (Reason.TOO_MANY_FILES, Conclusion.INTERRUPTED)
     async with reachability_probe(REGISTRY, Dependencies()) as anything_answers:

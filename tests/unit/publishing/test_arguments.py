@@ -16,7 +16,7 @@ def sources_of(sources: StrPath | Iterable[StrPath] | None) -> tuple[str, ...]:
 @pytest.mark.parametrize("sources", [[], (), iter(()), Path("/missing").glob("*.pt")])
 def test_no_sources_are_not_all_of_them(sources: Iterable[StrPath]) -> None:
     """A pattern that matches nothing must not publish everything that the session wrote."""
-    with pytest.raises(UsageProblem, match="there are no sources"):
+    with pytest.raises(UsageProblem, match="the list of sources is empty"):
         sources_of(sources)
 
 

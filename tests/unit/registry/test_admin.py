@@ -63,7 +63,7 @@ def test_who_makes_a_new_registry_by_its_first_account_learns_where(tmp_path: Pa
     for arguments in (("user", "add", "alice"), ("user", "add", "bob")):
         result = admin.run(*arguments)
         assert result.exit_code == 0
-        assert (f"a new registry, in {admin.data}" in result.stderr) is ("alice" in arguments)
+        assert (f"a new registry in {admin.data}" in result.stderr) is ("alice" in arguments)
 
 
 def test_a_token_is_printed_once_and_works_while_the_registry_runs(admin: Admin) -> None:

@@ -48,7 +48,7 @@ def victim(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", [".", "publishes"])
 def test_a_folder_that_others_may_write_is_refused_with_the_remedy(root: Path, name: str, mode: int) -> None:
     (root / name).chmod(mode)
-    with pytest.raises(LocalProblem, match="can be written by other users") as caught:
+    with pytest.raises(LocalProblem, match="other users can write to") as caught:
         StateFolder.from_environment({"ROAR_STATE_DIR": str(root)})
     assert caught.value.reason == "state directory"
     assert caught.value.next_step.startswith("chmod go-w ")
@@ -64,7 +64,7 @@ def test_a_folder_that_another_user_makes_after_the_check_is_not_used(tmp_path: 
     (folder.publishes).mkdir(parents=True)
     (folder.root / name).chmod(0o777)
     for use in (folder.new_planning, folder.user_key):
-        with pytest.raises(LocalProblem, match="can be written by other users"):
+        with pytest.raises(LocalProblem, match="other users can write to"):
             use()
     assert list(folder.publishes.iterdir()) == []
 
@@ -116,7 +116,7 @@ def test_a_folder_above_that_all_users_may_write_needs_the_sticky_bit(tmp_path: 
         (tmp_path / "home" / "roar").symlink_to(root)
     reached = tmp_path / "home" / "roar" if linked else root
     root.parent.chmod(0o777)
-    with pytest.raises(LocalProblem, match="all users may replace") as caught:
+    with pytest.raises(LocalProblem, match="any user can replace") as caught:
         check_state_folder(reached)
     assert caught.value.next_step.startswith("chmod +t ")
     root.parent.chmod(0o1777)

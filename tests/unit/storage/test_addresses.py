@@ -64,7 +64,7 @@ def test_an_ambiguous_destination_is_refused(url: str) -> None:
 @pytest.mark.parametrize(
     ("parse", "url", "what"),
     [
-        (parse_destination, "ftp://host/x", "of a kind that is not supported"),
+        (parse_destination, "ftp://host/x", "of this kind are not supported"),
         (parse_destination, "s3:///x", "names no bucket"),
         (parse_destination, "gs://", "names no bucket"),
         (parse_destination, "s3://user:secret@bucket/x", "contains a user name"),

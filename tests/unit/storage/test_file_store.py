@@ -84,7 +84,7 @@ async def test_a_file_system_without_files_of_that_size_is_named(
 
     content = await digest_file(write_file(tmp_path / "source", 10))
     monkeypatch.setattr(os, "pwrite", too_large)
-    with pytest.raises(LocalProblem, match="a file may not be as large there") as caught:
+    with pytest.raises(LocalProblem, match="the file is too large for its file system") as caught:
         await put(tmp_path / "to", "object", content)
     assert "ulimit -f" in caught.value.next_step
     assert "ulimit -f" in explain_os_error(failure, Reason.LOCAL).remedy

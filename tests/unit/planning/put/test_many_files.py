@@ -112,7 +112,7 @@ def test_files_that_are_named_one_by_one_are_refused_past_the_limit(root: Path) 
 def test_addresses_that_do_not_follow_from_folders_are_refused_past_the_limit(root: Path) -> None:
     """Of each pair of equal files the lineage has the first path, and the put has the second address."""
     write(root, {f"many/{name}{number:06d}.json": str(number) for number in range(700) for name in "xy"})
-    with pytest.raises(UsageProblem, match=r"step 3 \(roar put many .*…\) takes .* and a registry reads"):
+    with pytest.raises(UsageProblem, match=r"step 3 \(roar put many .*…\) takes .* and a registry accepts only"):
         plan(root, "many", destination=f"s3://bucket/{'long/' * 40}")
 
 

@@ -55,7 +55,7 @@ def test_a_file_is_a_target(tmp_path: Path, algorithm: str) -> None:
     summary = build_plan(wanted, "model.bin", cwd=root, identities=(), sink=lambda units: None)
     assert summary.jobs == 2
     (root / "model.bin").write_text("x" * (root / "model.bin").stat().st_size)
-    with pytest.raises(UsageProblem, match=r"roar has not seen model\.bin with the content that it has now"):
+    with pytest.raises(UsageProblem, match=r"roar has not recorded model\.bin with its current content"):
         build_plan(wanted, "model.bin", cwd=root, identities=(), sink=lambda units: None)
 
 
