@@ -3,12 +3,12 @@
 import contextlib
 from collections.abc import Callable, Iterator
 
-from rich.console import Console, Group
-from rich.live import Live
+from rich.console import Console
 from rich.text import Text
 
 from roar_publisher.cli.display.output import Output
 from roar_publisher.cli.display.sentences import delay_text, pace, share
+from roar_publisher.cli.display.terminal import LiveLines
 from roar_publisher.cli.display.textual import TextDisplay
 from roar_publisher.cli.display.words import PHASES, PREPARING, phase
 from roar_publisher.publishing.meter import Meter
@@ -28,41 +28,29 @@ class LiveDisplay(TextDisplay):
     def __init__(self, out: Output, console: Console, clock: Callable[[], float], *, verbose: bool) -> None:
         super().__init__(out, clock, verbose=verbose)
         self._console = console
-        self._live: Live | None = None  # set while the display owns the terminal
+        self._lines = LiveLines(console)
 
     def planning(self) -> None:
-        self._begin()
+        self._lines.begin()
         self.tick()
 
     def tick(self) -> None:
-        if self._live is not None:
-            self._live.update(Group(*draw(self._meter, self._console)), refresh=True)
+        if self._lines.active:
+            self._lines.draw(*draw(self._meter, self._console))
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        self._end()
+        self._lines.end()
         try:
             yield
         finally:
-            self._begin()
+            self._lines.begin()
 
     def close(self) -> None:
-        if self._live is not None:
-            self._end()
+        if self._lines.active:
+            self._lines.end()
             if self._meter.state in PHASES:  # interrupted there, so the line stays
                 self._console.print(*draw(self._meter, self._console)[:1])
-
-    def _begin(self) -> None:
-        """Start to draw below the cursor. The cursor stays visible, because a killed process could not restore it."""
-        self._live = Live(console=self._console, auto_refresh=False, transient=True)
-        self._live.start()
-        self._console.show_cursor()
-
-    def _end(self) -> None:
-        if self._live is not None:
-            self._live.update(Group())
-            self._live.stop()
-            self._live = None
 
     def _end_phase(self) -> None:
         state = self._meter.state
@@ -71,9 +59,9 @@ class LiveDisplay(TextDisplay):
             self._print(f"{PHASES[state]:<{LABEL_WIDTH}}{items:<16}{lasted(self._meter.elapsed):>8}", "dim")
 
     def _print_headline(self, text: str) -> None:
-        self._end()
+        self._lines.end()
         self._print(text, "bold")
-        self._begin()
+        self._lines.begin()
 
     def _print(self, text: str, style: str = "") -> None:
         self._console.print(Text(printable(text), style=style))

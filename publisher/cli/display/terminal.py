@@ -3,7 +3,9 @@
 import sys
 from typing import IO, Any, cast
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
 
 from roar_publisher.cli.display.output import Output
 
@@ -34,3 +36,34 @@ class _Lasting:
 def terminal() -> Console:
     """Return a console for the terminal that stderr is."""
     return Console(file=cast("IO[str]", _Lasting(sys.stderr)))
+
+
+class LiveLines:
+    """Lines below all others on a terminal, which are drawn anew and in the end removed."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._live: Live | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether lines can be drawn, between `begin` and `end`."""
+        return self._live is not None
+
+    def begin(self) -> None:
+        """Start below the cursor. The cursor stays visible, because a killed process could not restore it."""
+        self._live = Live(console=self.console, auto_refresh=False, transient=True)
+        self._live.start()
+        self.console.show_cursor()
+
+    def draw(self, *lines: Text) -> None:
+        """Replace what is drawn."""
+        if self._live is not None:
+            self._live.update(Group(*lines), refresh=True)
+
+    def end(self) -> None:
+        """Remove what is drawn. Repetition is harmless."""
+        if self._live is not None:
+            self._live.update(Group())
+            self._live.stop()
+            self._live = None

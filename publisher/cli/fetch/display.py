@@ -16,9 +16,6 @@ from roar_publisher.report import Report
 from roar_publisher.text import count, lasted, printable_line, size
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.live import Live
-
     from roar_publisher.fetching.download import Outcome
     from roar_publisher.fetching.service import FetchCounts
 
@@ -89,41 +86,29 @@ class PlainFetchDisplay(FetchDisplay):
 
 
 class LiveFetchDisplay(FetchDisplay):
-    """Adds a line of progress that is updated, on a terminal."""
+    """Adds a line of progress that is updated, on the terminal that stderr is."""
 
-    _live: "Live | None" = None
-    _console: "Console"
+    def __init__(
+        self, folder: Path, out: Output, err: Output, clock: Callable[[], float], *, verbose: bool, quiet: bool
+    ) -> None:
+        from roar_publisher.cli.display.terminal import LiveLines, terminal
 
-    def on(self, console: "Console") -> "LiveFetchDisplay":
-        """Begin to draw on a terminal."""
-        from rich.live import Live
-
-        self._console = console
-        self._live = Live(console=console, auto_refresh=False, transient=True)
-        self._live.start()
-        console.show_cursor()  # a killed process could not restore it
-        return self
+        super().__init__(folder, out, err, clock, verbose=verbose, quiet=quiet)
+        self._lines = LiveLines(terminal())
+        self._lines.begin()
 
     def tick(self) -> None:
-        if self._live is not None:
-            from rich.console import Group
+        from roar_publisher.cli.display.live import draw_phase
 
-            from roar_publisher.cli.display.live import draw_phase
-
-            self._live.update(Group(*draw_phase(PHASE, self.meter, self._console)), refresh=True)
+        self._lines.draw(*draw_phase(PHASE, self.meter, self._lines.console))
 
     def close(self) -> None:
-        if self._live is not None:
-            from rich.console import Group
-
-            self._live.update(Group())
-            self._live.stop()
-            self._live = None
+        self._lines.end()
 
     def _message(self, text: str) -> None:
         from rich.text import Text
 
-        self._console.print(Text(printable_line(text)))
+        self._lines.console.print(Text(printable_line(text)))
 
 
 class JsonFetchDisplay(FetchDisplay):
@@ -155,12 +140,6 @@ class JsonFetchDisplay(FetchDisplay):
 
 def choose_display(folder: Path, *, as_json: bool, quiet: bool, verbose: bool) -> FetchDisplay:
     """Return a display: JSON lines, quiet, live or plain lines, as requested or as stderr permits."""
-    live = can_draw(sys.stderr)
-    usual = LiveFetchDisplay if live else PlainFetchDisplay
+    usual = LiveFetchDisplay if can_draw(sys.stderr) else PlainFetchDisplay
     kind = JsonFetchDisplay if as_json else FetchDisplay if quiet else usual
-    display = kind(folder, Output(sys.stdout), Output(sys.stderr), time.monotonic, verbose=verbose, quiet=quiet)
-    if isinstance(display, LiveFetchDisplay):
-        from roar_publisher.cli.display.terminal import terminal
-
-        return display.on(terminal())
-    return display
+    return kind(folder, Output(sys.stdout), Output(sys.stderr), time.monotonic, verbose=verbose, quiet=quiet)

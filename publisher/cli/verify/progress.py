@@ -9,7 +9,7 @@ from roar_publisher.inspection.findings import Inspection
 from roar_publisher.text import count, lasted, printable, size
 
 if TYPE_CHECKING:
-    from rich.live import Live
+    from roar_publisher.cli.display.terminal import LiveLines
 
 SHOWN_AFTER_SECONDS = 1.0
 """An inspection that is over sooner needs no line."""
@@ -21,7 +21,7 @@ class ReadingLine:
     def __init__(self, *, shown: bool) -> None:
         self._shown = shown
         self._inspection: Inspection | None = None
-        self._live: Live | None = None
+        self._lines: LiveLines | None = None
 
     def begin(self, inspection: Inspection, objects: int) -> None:
         """Follow an inspection of that many objects."""
@@ -34,25 +34,23 @@ class ReadingLine:
         elapsed = time.monotonic() - self._began
         if elapsed < SHOWN_AFTER_SECONDS:
             return
-        from rich.live import Live
         from rich.text import Text
 
-        if self._live is None:
-            from roar_publisher.cli.display.terminal import terminal
+        if self._lines is None:
+            from roar_publisher.cli.display.terminal import LiveLines, terminal
 
-            self._live = Live(console=terminal(), auto_refresh=False, transient=True)
-            self._live.start()
-            self._live.console.show_cursor()  # a killed process could not restore it
+            self._lines = LiveLines(terminal())
+            self._lines.begin()
         line = Text(printable(sentence(self._inspection, self._objects, elapsed)))
-        line.truncate(self._live.console.width - 1, overflow="ellipsis")
-        self._live.update(line, refresh=True)
+        line.truncate(self._lines.console.width - 1, overflow="ellipsis")
+        self._lines.draw(line)
 
     def close(self) -> None:
         """Remove the line."""
         self._inspection = None
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
+        if self._lines is not None:
+            self._lines.end()
+            self._lines = None
 
 
 def sentence(inspection: Inspection, objects: int, elapsed: float) -> str:

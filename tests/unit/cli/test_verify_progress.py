@@ -55,7 +55,7 @@ def test_it_is_drawn_on_a_terminal_and_removed(
     assert "Verifying: 1 of 7 objects, 3.15 MB read" in terminal.getvalue()
     shown.close()
     drawn = terminal.getvalue()
-    assert drawn.endswith("\x1b[2K"), "the line is erased"
+    assert drawn.endswith("\x1b[2K\x1b[?25h\r"), "the line is erased, and the cursor is visible"
     shown.tick()
     shown.close()
     assert terminal.getvalue() == drawn
