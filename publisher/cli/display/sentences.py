@@ -1,7 +1,5 @@
 """What the displays say about a publish and its progress."""
 
-from collections.abc import Callable
-
 from roar_publisher.cli.display.words import delay
 from roar_publisher.publishing.meter import Meter
 from roar_publisher.state.record import Plan
@@ -10,10 +8,20 @@ from roar_publisher.text import count, lasted, size, span
 
 def headline(plan: Plan, *, verb: str = "Publishing", resumed: bool = False) -> str:
     """Return what is published where, under which id. verb: what this run does with it."""
-    links = count(plan.inputs + plan.outputs, "link")
     what = f"Resuming {plan.id}, begun earlier" if resumed else f"{verb} {plan.id}"
+    return f"{what}: {_contents(plan)}"
+
+
+def detached_line(plan: Plan) -> str:
+    """Return what is left to the daemon."""
+    return f"Left to the daemon: {_contents(plan)}"
+
+
+def _contents(plan: Plan) -> str:
+    """Return what is sent where."""
     files = f"files to {plan.destination}, then " if plan.destination else ""
-    return f"{what}: {files}{count(plan.jobs, 'job')}, {links} to {plan.registry}"
+    links = count(plan.inputs + plan.outputs, "link")
+    return f"{files}{count(plan.jobs, 'job')}, {links} to {plan.registry}"
 
 
 def progress_text(meter: Meter) -> str:
@@ -56,15 +64,3 @@ def result_line(plan: Plan, seconds: float | None, *, again: bool) -> str:
     if again:
         return f"Published earlier: {what}:"
     return f"Published {what}:" if seconds is None else f"Published {what} in {lasted(seconds)}:"
-
-
-def since(started_at: float | None, clock: Callable[[], float]) -> float | None:
-    """Return the seconds since `started_at`, or None if there was no start."""
-    return None if started_at is None else clock() - started_at
-
-
-def detached_line(plan: Plan) -> str:
-    """Return what is left to the daemon."""
-    files = f"files to {plan.destination}, then " if plan.destination else ""
-    links = count(plan.inputs + plan.outputs, "link")
-    return f"Left to the daemon: {files}{count(plan.jobs, 'job')}, {links} to {plan.registry}"

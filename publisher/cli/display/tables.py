@@ -78,6 +78,13 @@ def show_facts(facts: Iterable[tuple[str, str]]) -> None:
             _say(f"{'':{indent}}{line}")
 
 
+def plain_table(*, header: bool = True) -> Table:
+    """Return an empty table without lines."""
+    from rich.table import Table
+
+    return Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="dim", show_header=header)
+
+
 def columns() -> int:
     """Return the width of stdout."""
     return streams.columns(sys.stdout) if sys.stdout.isatty() else PIPED_WIDTH
@@ -90,9 +97,7 @@ def _parts(note: str) -> list[str]:
 
 
 def _table(names: Sequence[str], right: Sequence[str]) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = plain_table()
     for name in names:
         table.add_column(name, no_wrap=True, justify="right" if name in right else "left")
     return table

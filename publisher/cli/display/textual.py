@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from roar_publisher.cli.display.base import Display
 from roar_publisher.cli.display.output import Output
-from roar_publisher.cli.display.sentences import detached_line, headline, result_line, since
+from roar_publisher.cli.display.sentences import detached_line, headline, result_line
 from roar_publisher.cli.display.words import EVENT_MESSAGES, STOPPING, delay
 from roar_publisher.publishing.meter import Meter
 from roar_publisher.publishing.remedies import watch_command
@@ -85,7 +85,8 @@ class TextDisplay(Display):
         self.close()
         for sentence in result.sentences():
             self._print(sentence)
-        self._print(result_line(result.plan, since(self._started_at, self._clock), again=again), "bold green")
+        seconds = None if self._started_at is None else self._clock() - self._started_at
+        self._print(result_line(result.plan, seconds, again=again), "bold green")
         super().published(result, again=again)
 
     def detached(self, plan: Plan, *, resumed: bool) -> None:

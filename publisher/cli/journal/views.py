@@ -167,10 +167,9 @@ def _verification(progress: Progress) -> str:
 
 
 def _history(history: list[Checkpoint]) -> Table:
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = tables.plain_table()
     for name in ("AT", "EVENT", "STATE"):
         table.add_column(name, no_wrap=True)
     table.add_column("", overflow="fold")

@@ -167,7 +167,7 @@ def _real_path(row: ObjectRow) -> str:
 
 
 def _file_table(put: PutPlan) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table = tables.plain_table(header=False)
     table.add_column(no_wrap=True, justify="right")
     table.add_column(overflow="fold")
     table.add_column(overflow="fold")
@@ -179,7 +179,7 @@ def _file_table(put: PutPlan) -> Table:
 
 
 def _job_table(explanation: Explanation) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = tables.plain_table()
     for name in ("STEP", "JOB"):
         table.add_column(name, no_wrap=True)
     for name in ("IN", "OUT"):
