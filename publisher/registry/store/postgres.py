@@ -45,6 +45,7 @@ SETTINGS = (
 )
 _PARAMETER = re.compile(r"'[^']*'|%|\?|:([a-z_][a-z_0-9]*)")
 _ADDRESS = re.compile(r"postgres(ql)?://([^@/?#\s]*@)?[^@#\s]*")
+_UNKNOWN = re.compile(r'invalid URI query parameter: "([A-Za-z_]{1,40})"')
 
 
 class PostgresRow(tuple[Any, ...]):
@@ -163,7 +164,8 @@ _UNAVAILABLE = (
 def checked_address(url: str) -> dict[str, Any]:
     """Return the parts of `postgresql://…`, without connecting.
 
-    Raises `StoreError` for another URL. Its text shows nothing of the URL, which may hold a password.
+    Raises `StoreError` for another URL. Its text shows nothing of the URL, which may hold a password, but the name of a
+    parameter that PostgreSQL does not have.
     """
     if not url.startswith(("postgresql://", "postgres://")):
         raise StoreError("the database is not given as postgresql://…")
@@ -171,7 +173,11 @@ def checked_address(url: str) -> dict[str, Any]:
         if not _ADDRESS.fullmatch(url):
             raise psycopg.ProgrammingError
         return DEFAULTS | conninfo_to_dict(url)
-    except psycopg.Error:
+    except psycopg.Error as error:
+        if unknown := _UNKNOWN.search(str(error)):
+            raise StoreError(
+                f"the address of the database has the parameter {unknown[1]}, which PostgreSQL does not: leave it out"
+            ) from None
         raise StoreError(
             "the address of the database is invalid: give postgresql://USER:PASSWORD@HOST:PORT/NAME, with special"
             " characters of the password as %40"

@@ -302,6 +302,15 @@ def test_a_password_that_makes_an_address_invalid_is_not_shown(password: str) ->
     assert raised.value.__cause__ is None
 
 
+@pytest.mark.parametrize("name", ["pgbouncer", "schema", "connection_limit"])
+def test_a_parameter_of_other_programs_is_named(name: str) -> None:
+    """Hosts of databases show addresses with it. It is not a fault of the password."""
+    with pytest.raises(StoreError, match=f"has the parameter {name}, which") as raised:
+        checked_address(f"postgresql://roar:secret@db.example:6543/roar?sslmode=require&{name}=public")
+    assert "secret" not in str(raised.value)
+    assert raised.value.__cause__ is None
+
+
 def test_the_usual_forms_of_an_address_are_taken() -> None:
     asked = checked_address("postgres:///roar?host=/run/postgresql&sslmode=require&connect_timeout=3")
     assert (asked["host"], asked["dbname"], asked["sslmode"]) == ("/run/postgresql", "roar", "require")
