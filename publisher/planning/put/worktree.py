@@ -47,9 +47,30 @@ def clean_commit(root: Path) -> str:
         raise UsageProblem(
             f"the repository has uncommitted changes ({paths}{more}), "
             "and a put records which commit its files come from",
-            next_step="list files that are not code in .gitignore, commit the others, then put again",
+            next_step=_remedy(top),
         )
     return commit
+
+
+def _remedy(top: Path) -> str:
+    """Return what to do about uncommitted changes.
+
+    What differs only because a filter, such as git-lfs, is left out is no change for `git status`: committing it does
+    not help.
+    """
+    usual = "list files that are not code in .gitignore, commit the others, then put again"
+    off = {
+        shown(name.removeprefix("filter.").rpartition(".")[0])
+        for name, value in _without_filters(top).items()
+        if not value and name.endswith((".clean", ".process"))
+    }
+    if not off:
+        return usual
+    install = "git lfs install" if off == {"lfs"} else "git config --global filter.NAME.clean …"
+    return (
+        f"if `git status` shows no changes, configure {', '.join(sorted(off))} for yourself ({install}), because"
+        f" a filter of the repository alone is not run; otherwise {usual}"
+    )
 
 
 def _changed(top: Path) -> Iterator[str]:

@@ -104,6 +104,23 @@ def test_the_users_own_filter_is_used(root: Path, tmp_path: Path) -> None:
     assert not (root / "ran").exists()
 
 
+@pytest.mark.parametrize(("name", "command"), [("lfs", "git lfs install"), ("shout", "git config --global")])
+def test_a_filter_of_the_repository_alone_is_named_with_what_its_lack_changes(
+    root: Path, name: str, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after `git lfs install --local`: for git itself nothing is changed, so there is nothing to commit."""
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")  # which may have git-lfs
+    git("config", f"filter.{name}.clean", "tr a-z A-Z", cwd=root)
+    (root / ".gitattributes").write_text(f"*.txt filter={name}\n")
+    git("add", "--renormalize", ".", cwd=root)
+    commit(root)
+    os.utime(root / "data.txt", (0, 0))
+    with pytest.raises(UsageProblem, match=r"uncommitted changes \(data.txt\)") as caught:
+        clean_commit(root)
+    assert f"configure {name} for yourself ({command}" in caught.value.next_step
+    git("diff", "--exit-code", "--quiet", cwd=root)
+
+
 def add_submodule(root: Path, folder: Path) -> None:
     other = folder / "other"
     other.mkdir()
