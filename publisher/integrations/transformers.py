@@ -13,7 +13,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR  # noqa: E402
 from transformers.training_args import ParallelMode  # noqa: E402
 
-from roar_publisher.integrations.submitting import Submitter  # noqa: E402
+from roar_publisher.integrations.submitting import Submitter, log  # noqa: E402
 from roar_publisher.publishing.arguments import StrPath, Visibility  # noqa: E402
 
 
@@ -24,8 +24,9 @@ class RoarCallback(TrainerCallback):
     `mode` follow `metric_for_best_model` and `greater_is_better`. wait: the most seconds to wait at the end of the
     training until everything is published.
 
-    Only the world's rank 0 publishes. A problem with a checkpoint is logged, and the training continues; a mistake in
-    the arguments, or a project that no put could use, is raised when the training begins.
+    Only the world's rank 0 publishes, and nothing of a hyperparameter search. A problem with a checkpoint is logged,
+    and the training continues; a mistake in the arguments, or a project that no put could use, is raised when the
+    training begins.
     """
 
     def __init__(
@@ -42,6 +43,9 @@ class RoarCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
     ) -> None:
         if not state.is_world_process_zero:
+            return
+        if state.is_hyper_param_search:  # which saves in a folder for each trial, and does not name it
+            log.warning("checkpoints of a hyperparameter search are not published")
             return
         best: dict[str, Any] = {}
         if args.metric_for_best_model is not None:
