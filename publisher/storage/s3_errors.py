@@ -33,6 +33,8 @@ KMS = "KMS."
 """Prefix of the codes for the bucket's encryption key: disabled, missing, or not permitted."""
 ARCHIVED = "InvalidObjectState"
 """The code for an object of a storage class (Glacier, Deep Archive) that has to be restored first."""
+DENIED_BY_POLICY = "explicit deny"
+"""What AWS's message has if a policy denies a request, instead of none allowing it: other credentials seldom help."""
 WRONG_KEY_CODES = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch"})
 HEADER_CODES = frozenset(
     {"InvalidArgument", "InvalidRequest", "NotImplemented", "UnsupportedHeader", "InvalidHeader", "BadRequest"}
@@ -134,6 +136,12 @@ def explain(reply: Reply, where: str, region: str) -> PublisherError:
     words = str(error) if error.code else f"HTTP {reply.status}"
     if error.code.endswith(QUOTA):
         return no_room(where, words)
+    if reply.status == 403 and DENIED_BY_POLICY in error.message:
+        return NeedsUser(
+            f"{where}: a policy denies this upload ({words})",
+            next_step="have the policy allow uploads without headers of its own, such as x-amz-server-side-encryption",
+            reason=Reason.ACCESS_DENIED,
+        )
     if reply.status == 403 or error.code.startswith(KMS):
         return may_not_write(where, words)
     if not error.code:  # S3 gives a reason; otherwise another server may have answered

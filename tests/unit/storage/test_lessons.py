@@ -24,6 +24,7 @@ from tests.support.storage.memory import MemoryLedger, nothing, write_file
 from tests.unit.storage.conftest import PART_BYTES
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("small_parts")]
+DENIED = "User: writer is not authorized to perform: s3:PutObject with an explicit deny in a resource-based policy"
 LARGE = 5 * PART_BYTES // 2
 Refusal = Callable[[Asked], Answer | None]
 
@@ -301,6 +302,7 @@ async def test_a_refusal_without_a_reason_is_resumable(status: int, store: Store
     [
         ((404, {}, error("NoSuchBucket")), Reason.NO_BUCKET, "create the bucket"),
         ((403, {}, error("AccessDenied", "User: writer is not authorized")), Reason.ACCESS_DENIED, "permission"),
+        ((403, {}, error("AccessDenied", DENIED)), Reason.ACCESS_DENIED, "without headers of its own"),
         ((400, {}, error("KMS.DisabledException", "the key is disabled")), Reason.ACCESS_DENIED, "permission"),
         ((403, {}, error("InvalidAccessKeyId")), Reason.AUTH, "AWS_ACCESS_KEY_ID"),
         ((403, {}, error("SecondLevelDomainForbidden")), Reason.ADDRESSING, "addressing_style virtual"),  # OSS
