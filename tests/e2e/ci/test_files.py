@@ -26,6 +26,40 @@ def test_a_file_follows_the_schema_of_its_service(schema: str, path: Path) -> No
     subprocess.run([checker, "--builtin-schema", f"vendor.{schema}", path], check=True, timeout=60)
 
 
+OLD_PYTHON = """\
+import sys
+sys.version_info = (3, 10, 12, "final", 0)
+exec(sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize(
+    ("service", "says"),
+    [("github", "::error title=roar::python3 is older than 3.11"), ("gitlab", "roar needs Python 3.11 or later")],
+)
+def test_a_python_that_is_too_old_is_named(service: str, says: str, tmp_path: Path) -> None:
+    """That of the runner's own system, which pip would refuse in words of its own."""
+    if service == "github":
+        commands = read(ACTION)["runs"]["steps"][0]["run"]
+    else:
+        commands = "set -e\n" + "\n".join(read(TEMPLATE)[".roar-publish"]["before_script"])
+    (tmp_path / "old.py").write_text(OLD_PYTHON)
+    python = tmp_path / "python3"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} {tmp_path / "old.py"} "$@"\n')
+    python.chmod(0o755)
+    done = subprocess.run(
+        ["sh", "-c", commands],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "RUNNER_TEMP": str(tmp_path), "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert says in done.stdout + done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"old.py", "python3"}, "nothing was installed"
+
+
 def test_no_input_of_the_action_is_put_into_a_command() -> None:
     action = read(ACTION)
     steps = action["runs"]["steps"]
