@@ -21,7 +21,8 @@ class RoarCheckpoint(ModelCheckpoint):
 
     destination, visibility: as for `CheckpointPublisher`. publishing: its other arguments; by default, `best` and
     `mode` are the checkpoint's `monitor` and `mode`. wait: the most seconds to wait at the end of the training until
-    everything is published. checkpoint: the arguments of `ModelCheckpoint`; `dirpath` must be a folder of this machine.
+    everything is published; other ranks do not wait, and their next collective may time out. checkpoint: the arguments
+    of `ModelCheckpoint`; `dirpath` must be a folder of this machine.
 
     Only the global rank 0 publishes. A problem with a checkpoint is logged, and the training continues; a mistake in
     the arguments, or a project that no put could use, is raised when the training begins. So is UsageProblem for

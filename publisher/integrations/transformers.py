@@ -22,7 +22,7 @@ class RoarCallback(TrainerCallback):
 
     destination, visibility: as for `CheckpointPublisher`. publishing: its other arguments; by default, `best` and
     `mode` follow `metric_for_best_model` and `greater_is_better`. wait: the most seconds to wait at the end of the
-    training until everything is published.
+    training until everything is published; other ranks do not wait, and their next collective may time out.
 
     Only the world's rank 0 publishes, and nothing of a hyperparameter search. A problem with a checkpoint is logged,
     and the training continues; a mistake in the arguments, or a project that no put could use, is raised when the
