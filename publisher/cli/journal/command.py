@@ -193,10 +193,10 @@ def export(publish_id: str, file: Path, as_json: bool) -> None:
     \b
       roar journal export 1f2e3d4c publish.tar
     """
-    from roar_publisher.cli.journal.portable import export_publish
+    from roar_publisher.cli.journal.portable import export_file
 
     folder = _folder()
-    export_publish(folder.find(publish_id), folder, file, as_json=as_json)
+    export_file(folder.find(publish_id), folder, file, as_json=as_json)
 
 
 @journal.command("import")
@@ -228,10 +228,11 @@ def import_(file: Path, project: Path | None, allowed: tuple[str, ...], tag: boo
       roar journal import publish.tar
       roar publish --resume 1f2e3d4c
     """
-    from roar_publisher.cli.journal.portable import ImportOptions, import_publish
+    from roar_publisher.cli.journal.portable import import_file
+    from roar_publisher.publishing.importing import ImportOrder
 
-    options = ImportOptions(project=project, allowed=allowed, push=tag, yes=yes, as_json=as_json)
-    import_publish(file, _folder(), options)
+    order = ImportOrder(project=project, allowed=allowed, push=tag)
+    import_file(file, _folder(), order, yes=yes, as_json=as_json)
 
 
 def _folder() -> StateFolder:

@@ -2,17 +2,15 @@
 
 import os
 import sys
-from collections.abc import Sequence
 
 import click
-from msgspec import Struct
 
 from roar_publisher.auth.choice import Capabilities, Flag, HeldCredentials
 from roar_publisher.auth.decide import decide, requests_anonymity
 from roar_publisher.auth.scope import Mode, RepoScope
 from roar_publisher.engine.credentials import user_send_policy
 from roar_publisher.glaas.protocol import ANONYMOUS_IDENTITY
-from roar_publisher.planning.bundles.allowed_folders import ImportedObject
+from roar_publisher.publishing.importing import IncomingPublish
 from roar_publisher.state.errors import NeedsUser
 from roar_publisher.state.record import NamedBy, Plan, Progress
 from roar_publisher.storage.destinations import describe_access
@@ -20,21 +18,6 @@ from roar_publisher.text import count, fitted, printable, size
 
 LONGEST_VALUE = 300
 """The maximum number of characters shown of one value, to keep the terminal readable."""
-
-
-class IncomingPublish(Struct, frozen=True):
-    """What would be imported, with the paths of this machine.
-
-    tags: as in `Plan`. roar_db: whether the project's roar.db contains its jobs, so that it will be updated. missing:
-    files that were not found here.
-    """
-
-    plan: Plan
-    progress: Progress
-    stored: Sequence[ImportedObject]
-    tags: Sequence[Sequence[str]]
-    roar_db: bool
-    missing: Sequence[str]
 
 
 def confirm_import(file: str, incoming: IncomingPublish, *, yes: bool) -> None:
