@@ -20,7 +20,10 @@ def json_bytes(document: object) -> int:
 
 
 def up_to_size(items: Iterable[T], maximum: int, size: Callable[[T], int]) -> list[T]:
-    """Return the first items, up to the one whose size reaches the `maximum` total. Later items are not generated."""
+    """Return the first items, up to and with the one by which their sizes reach `maximum` together.
+
+    Later items are not generated.
+    """
     taken = []
     total = 0
     for item in items:

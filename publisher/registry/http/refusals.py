@@ -1,12 +1,13 @@
-"""The exception for refused requests. The app answers it with `{"detail": …}`."""
+"""The exception for refused requests. The API answers it with `{"detail": …}`, and the pages with a page."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
 
 RETRY_AFTER = {"Retry-After": "5"}
 """Headers of a 503. Clients should wait this many seconds if, for example, the disk is full or TReqs is unreachable."""
-# Otherwise the connection would wait for the rest of the body, which nobody reads (`Phase.DRAIN`).
 _CLOSE = {"Connection": "close"}
+"""Headers of a reply to a request whose body is not read to its end. Otherwise the connection would wait for the rest
+(`Phase.DRAIN` of `server.protocol`)."""
 _HEADERS_OF = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: _CLOSE,
     HTTPStatus.REQUEST_TIMEOUT: _CLOSE,

@@ -70,7 +70,7 @@ class _Part:
                     self._add_link(DrawnLink(job_id, kind, digest, path))
 
     def picture(self, about: str, centre: str) -> Picture:
-        """Return what there is."""
+        """Return the picture of this part."""
         shown: dict[int | str, int] = {}
         for job_id, _, digest in self._links:
             shown[job_id] = shown.get(job_id, 0) + 1

@@ -18,6 +18,7 @@ class LinkKind(StrEnum):
 
 
 LINK_KINDS = tuple(kind.value for kind in LinkKind)
+"""Both kinds as texts, inputs first."""
 
 
 class StoredJob(NamedTuple):
