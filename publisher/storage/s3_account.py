@@ -10,7 +10,7 @@ supports the newer checksum headers.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import anyio
@@ -126,7 +126,7 @@ class AwsAccount:
 
     def _freeze(self) -> Credentials:
         try:
-            self._credentials = self._credentials or self._session.get_credentials()
+            self._credentials = self._credentials or _credentials_of(self._session)
             frozen = self._credentials.get_frozen_credentials() if self._credentials else None
         except Exception as error:  # the chain raises many kinds of errors for files, programs, addresses and replies
             raise self._unavailable(error) from None
@@ -136,6 +136,8 @@ class AwsAccount:
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
 
     def _unavailable(self, error: Exception) -> PublisherError:
+        if isinstance(error, PublisherError):
+            return error
         host = "the service that issues AWS credentials"
         if problem := user_problem(error, host, self.trust, None) or unusable_route(self.place.base, self.trust):
             return problem
@@ -173,6 +175,23 @@ def describe_access(bucket: str, environ: Mapping[str, str]) -> str:
     else:
         source = f"the AWS profile {session.profile or 'default'}"
     return f"{endpoint.scheme}://{endpoint.netloc}, with the credentials of {source}"
+
+
+def _credentials_of(session: Any) -> Any:
+    """Return botocore's credentials, which ask nobody for the code of an MFA device.
+
+    Its own prompt would wait in a thread, below a display that paints over it, and leave the terminal without echo.
+    """
+    session.get_component("credential_provider").get_provider("assume-role")._prompter = _refuse_code
+    return session.get_credentials()
+
+
+def _refuse_code(prompt: str) -> NoReturn:
+    raise NeedsUser(
+        "the AWS profile requires the code of an MFA device, for which only the AWS CLI asks",
+        next_step='eval "$(aws configure export-credentials --format env)"',
+        reason=Reason.AUTH,
+    )
 
 
 def _check(frozen: Any) -> None:

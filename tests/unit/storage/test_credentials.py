@@ -215,3 +215,22 @@ async def test_a_profile_of_aws_login_names_the_package_that_it_needs(
     with pytest.raises(NeedsUser, match="aws login") as caught:
         await send(rclone_proxy, tmp_path)
     assert caught.value.next_step.startswith("pip install 'botocore[crt]'")
+
+
+async def test_a_code_of_an_mfa_device_is_not_asked_for(
+    cloud: Cloud, rclone_proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A prompt of botocore would be below the display, and the terminal without echo after a stop."""
+
+    def of_a_role(cloud: Cloud, folder: Path) -> dict[str, str]:
+        lines = ["[profile lab]", f"role_arn = {ROLE}", "source_profile = base"]
+        lines += ["mfa_serial = arn:aws:iam::123456789012:mfa/alice", "[profile base]"]
+        lines += [f"aws_access_key_id = {ACCESS_KEY}", f"aws_secret_access_key = {SECRET_KEY}"]
+        (folder / "config").write_text("\n".join(lines))
+        return {"AWS_CONFIG_FILE": str(folder / "config"), "AWS_PROFILE": "lab", "AWS_ENDPOINT_URL_STS": cloud.url}
+
+    take(of_a_role, cloud, tmp_path, monkeypatch)
+    with pytest.raises(NeedsUser, match="the code of an MFA device") as caught:
+        await send(rclone_proxy, tmp_path)
+    assert "aws configure export-credentials" in caught.value.next_step
+    assert cloud.given == []
