@@ -4,6 +4,8 @@ The public names are those of `__all__`, and their twins in `roar_publisher.aio`
 imported when it is used first.
 """
 
+import sys as _sys
+
 __version__ = "0.1.0"
 
 TYPE_CHECKING = False  # true for type checkers; `typing` itself is not imported either
@@ -46,10 +48,12 @@ _HOMES = {
 def __getattr__(name: str) -> object:
     from roar_publisher.state.forks import import_module  # another thread may fork meanwhile
 
+    if name not in (*_MODULES, *__all__):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if _sys.platform == "win32":
+        raise ImportError("roar_publisher runs on Linux and macOS; on Windows, install it inside of WSL")
     if name in _MODULES:
         return import_module(f"{__name__}.{name}")
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'api')}"), name)
     globals()[name] = value
     return value
