@@ -52,6 +52,10 @@ SAFE_ERRORS = frozenset(
     | {"LoginRefreshRequired", "LoginInsufficientPermissions"}
 )
 """botocore's errors whose text quotes only names and paths."""
+OF_OTHERS = frozenset({"CredentialRetrievalError", "MetadataRetrievalError"})
+"""botocore's errors for a program (`credential_process`) or a service that yields no credentials."""
+ASK_AWS = "see what `aws sts get-caller-identity` says"
+"""The remedy for OF_OTHERS: what they say is not shown here, because it may hold a secret."""
 MISSING_PACKAGE = "MissingDependencyException"
 """botocore's error for a profile that `aws login` signed in: each renewal is signed by the package awscrt."""
 
@@ -149,7 +153,7 @@ class AwsAccount:
         what = f"AWS credentials are unavailable ({error if kind in SAFE_ERRORS else kind})"
         named = [name for name in SOURCES if self._environ.get(name)]
         what += f"; these variables are set: {', '.join(named)}" if named else ""
-        return NeedsUser(what, next_step=SIGN_IN, reason=Reason.AUTH)
+        return NeedsUser(what, next_step=ASK_AWS if kind in OF_OTHERS else SIGN_IN, reason=Reason.AUTH)
 
 
 async def open_account(bucket: str, environ: Mapping[str, str]) -> AwsAccount:

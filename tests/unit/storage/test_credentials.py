@@ -217,6 +217,23 @@ async def test_a_profile_of_aws_login_names_the_package_that_it_needs(
     assert caught.value.next_step.startswith("pip install 'botocore[crt]'")
 
 
+async def test_a_program_that_yields_nothing_is_to_be_asked_by_the_aws_cli(
+    cloud: Cloud, rclone_proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it says may hold a secret, so it is not shown."""
+
+    def of_a_program_that_fails(cloud: Cloud, folder: Path) -> dict[str, str]:
+        fail = "import sys; sys.exit('a secret')"
+        (folder / "config").write_text(f'[default]\ncredential_process = {sys.executable} -c "{fail}"\n')
+        return {"AWS_CONFIG_FILE": str(folder / "config")}
+
+    take(of_a_program_that_fails, cloud, tmp_path, monkeypatch)
+    with pytest.raises(NeedsUser, match="CredentialRetrievalError") as caught:
+        await send(rclone_proxy, tmp_path)
+    assert "`aws sts get-caller-identity`" in caught.value.next_step
+    assert "secret" not in caught.value.what
+
+
 async def test_a_code_of_an_mfa_device_is_not_asked_for(
     cloud: Cloud, rclone_proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
