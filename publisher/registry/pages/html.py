@@ -6,7 +6,7 @@ from html import escape
 from itertools import islice
 
 from roar_publisher.registry.lineages.words import text_of_value
-from roar_publisher.registry.pages.addresses import own_address
+from roar_publisher.registry.pages.addresses import artifact_address, lineage_address, own_address
 from roar_publisher.registry.pages.style import STYLE
 
 SHORT_DIGEST = 12
@@ -104,6 +104,21 @@ def beginning_of(text: str, maximum: int = TEXT_SHOWN) -> str:
 def short(name: str) -> str:
     """Return the first characters of a hash, digest or uid, escaped."""
     return escape(name[:SHORT_DIGEST])
+
+
+def lineage_link(lineage_hash: str) -> str:
+    """Return a short link to a lineage."""
+    address, name = escape(lineage_address(lineage_hash)), escape(lineage_hash)
+    return f'<a class="mono" href="{address}" title="{name}">{short(lineage_hash)}</a>'
+
+
+def link_row(path: str, digest: str, size: int | None, *, maker: str = "") -> str:
+    """Return the table row of an input or output. `maker` is HTML that follows the path."""
+    artifact = f'<a href="{escape(artifact_address(digest))}" title="{escape(digest)}">{short(digest)}</a>'
+    return (
+        f'<tr><td><span class="mono">{text_of(path)}</span>{maker}</td><td class="fixed mono">{artifact}</td>'
+        f'<td class="number">{"" if size is None else size_text(size)}</td></tr>'
+    )
 
 
 def code(text: str | None) -> str:

@@ -3,8 +3,8 @@
 from html import escape
 
 from roar_publisher.registry.lineages.impact import Descendant, Impact
-from roar_publisher.registry.pages.addresses import artifact_address, impact_address, job_address, lineage_address
-from roar_publisher.registry.pages.html import beginning_of, counted, crumbs, document, short, text_of
+from roar_publisher.registry.pages.addresses import artifact_address, impact_address, job_address
+from roar_publisher.registry.pages.html import beginning_of, counted, crumbs, document, lineage_link, short, text_of
 
 DESCENDANTS_PER_PAGE = 100
 
@@ -38,11 +38,11 @@ def impact_page(impact: Impact, page: int) -> str:
 def _row(descendant: Descendant) -> str:
     made = descendant.made
     artifact, job = escape(artifact_address(made.digest)), escape(job_address(made.lineage, made.uid))
-    lineage, further = escape(lineage_address(made.lineage)), escape(impact_address(made.digest))
+    further = escape(impact_address(made.digest))
     return (
         f'<tr><td>{descendant.distance}</td><td><a href="{artifact}" title="{escape(made.digest)}">'
         f'<span class="mono">{beginning_of(made.path)}</span></a></td>'
         f'<td class="fixed"><a class="mono" href="{job}">{short(made.uid)}</a></td>'
-        f'<td class="fixed"><a class="mono" href="{lineage}">{short(made.lineage)}</a></td>'
+        f'<td class="fixed">{lineage_link(made.lineage)}</td>'
         f'<td class="fixed"><a href="{further}">descendants</a></td></tr>'
     )

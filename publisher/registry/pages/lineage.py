@@ -5,7 +5,7 @@ from html import escape
 
 from roar_publisher.registry.lineages.job_views import JobView, LinkView
 from roar_publisher.registry.lineages.page_views import LineagePageView
-from roar_publisher.registry.pages.addresses import artifact_address, job_address
+from roar_publisher.registry.pages.addresses import job_address
 from roar_publisher.registry.pages.html import (
     COMMAND_SHOWN,
     SHORT_DIGEST,
@@ -16,10 +16,10 @@ from roar_publisher.registry.pages.html import (
     duration,
     facts_list,
     labels_table,
+    link_row,
     moment,
     repository_link,
     short,
-    size_text,
     text_of,
 )
 from roar_publisher.registry.pages.svg import picture_section
@@ -78,16 +78,11 @@ def _links(links: Sequence[LinkView], count: int, producers: Mapping[str, JobVie
         return '<p class="empty">None</p>'
     rows = []
     for link in links:
-        address, digest = escape(artifact_address(link.hash)), escape(link.hash)
         producer = producers.get(link.hash)
-        source = (
+        maker = (
             "" if producer is None else f' <a href="#job-{escape(producer.job_uid)}">&larr; {_step_name(producer)}</a>'
         )
-        rows.append(
-            f'<tr><td><span class="mono">{text_of(link.path)}</span>{source}</td>'
-            f'<td class="fixed mono"><a href="{address}" title="{digest}">{short(link.hash)}</a></td>'
-            f'<td class="number">{"" if link.size is None else size_text(link.size)}</td></tr>'
-        )
+        rows.append(link_row(link.path, link.hash, link.size, maker=maker))
     more = f'<p class="empty">&hellip; and {count - len(links):,} more</p>' if count > len(links) else ""
     return f"<table>{''.join(rows)}</table>{more}"
 

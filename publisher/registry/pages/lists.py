@@ -5,7 +5,7 @@ from html import escape
 
 from roar_publisher.registry.lineages.finding import HIT_KINDS, Hit, Listed, ListPage, SearchResult
 from roar_publisher.registry.pages.addresses import artifact_address, job_address, lineage_address, list_address
-from roar_publisher.registry.pages.html import TEXT_SHOWN, crumbs, document, moment, search_form, short, text_of
+from roar_publisher.registry.pages.html import TEXT_SHOWN, crumbs, document, lineage_link, moment, search_form, text_of
 
 CURRENT = ' aria-current="page"'
 TITLES = {None: "Lineages", "repository": "Repository", "owner": "Owner", "project": "Project"}
@@ -63,7 +63,7 @@ def _table(entries: Iterable[Listed]) -> str:
     rows = ['<div class="card wide"><table><tr><th>Lineage<th>Repository<th>Branch<th>Jobs<th>Published<th></tr>']
     for entry in entries:
         rows.append(
-            f'<tr><td class="fixed">{_lineage(entry)}</td><td>{_repository(entry.git_repo)}</td>'
+            f'<tr><td class="fixed">{lineage_link(entry.hash)}</td><td>{_repository(entry.git_repo)}</td>'
             f"<td>{text_of(entry.git_branch)}</td><td>{entry.jobs:,}</td>"
             f'<td class="fixed">{escape(moment(entry.published_at))}</td><td class="fixed">{_belongs(entry)}</td></tr>'
         )
@@ -95,12 +95,8 @@ def _hit(hit: Hit) -> str:
         address = artifact_address(hit.entity)
     word = f"<code>{text_of(hit.word)}</code> {PLACES[hit.kind]}"
     found = f'<a href="{escape(address)}">{word}</a>' if address else word
+    entry = hit.entry
     return (
-        f'<tr><td class="fixed">{_lineage(hit.entry)}</td><td>{found}</td><td>{text_of(hit.entry.git_repo)}</td>'
-        f'<td class="fixed">{escape(moment(hit.entry.published_at))}</td></tr>'
+        f'<tr><td class="fixed">{lineage_link(entry.hash)}</td><td>{found}</td><td>{text_of(entry.git_repo)}</td>'
+        f'<td class="fixed">{escape(moment(entry.published_at))}</td></tr>'
     )
-
-
-def _lineage(entry: Listed) -> str:
-    name, address = escape(entry.hash), escape(lineage_address(entry.hash))
-    return f'<a class="mono" href="{address}" title="{name}">{short(entry.hash)}</a>'

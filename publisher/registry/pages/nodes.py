@@ -9,6 +9,7 @@ from roar_publisher.registry.lineages.node_views import JOBS_OF_LINEAGE, LinkPag
 from roar_publisher.registry.pages.addresses import artifact_address, impact_address, job_address, lineage_address
 from roar_publisher.registry.pages.html import (
     COMMAND_SHOWN,
+    SHORT_DIGEST,
     beginning_of,
     code,
     crumbs,
@@ -16,8 +17,9 @@ from roar_publisher.registry.pages.html import (
     duration,
     facts_list,
     labels_table,
+    lineage_link,
+    link_row,
     moment,
-    short,
     size_text,
     text_of,
 )
@@ -35,7 +37,7 @@ def job_page(viewed: ViewedJob) -> str:
         address = escape(job_address(lineage.hash, job.parent_uid))
         parent = f'<a class="mono" href="{address}">{text_of(job.parent_uid)}</a>'
     facts = {
-        "Lineage": _lineage_link(lineage.hash),
+        "Lineage": lineage_link(lineage.hash),
         "Uid": code(job.uid),
         "Type": text_of(job.job_type or "run"),
         "Part of": parent,
@@ -47,7 +49,7 @@ def job_page(viewed: ViewedJob) -> str:
     }
     picture = escape(lineage_address(lineage.hash, node=job.uid))
     body = [
-        f"{crumbs(_lineage_link(lineage.hash))}<h1>{step}</h1>",
+        f"{crumbs(lineage_link(lineage.hash))}<h1>{step}</h1>",
         f'<pre class="command mono">{text_of(job.command, COMMAND_SHOWN)}</pre>',
         f'<div class="card">{facts_list(facts)}{labels_table(viewed.labels, opened=True)}',
         f"{_metadata(job.metadata)}</div>",
@@ -56,7 +58,7 @@ def job_page(viewed: ViewedJob) -> str:
         _links("Outputs", "out", viewed, viewed.outputs),
         "</div>",
     ]
-    return document(f"{step} of lineage {lineage.hash[:12]}", body)
+    return document(f"{step} of lineage {lineage.hash[:SHORT_DIGEST]}", body)
 
 
 def artifact_page(viewed: ViewedArtifact) -> str:
@@ -71,7 +73,7 @@ def artifact_page(viewed: ViewedArtifact) -> str:
         "Size": "" if facts["size"] is None else size_text(facts["size"]),
         "Digests": hashes,
         "Source": text_of(facts["source_type"]),
-        "First in": _lineage_link(str(facts["original_session_hash"])),
+        "First in": lineage_link(str(facts["original_session_hash"])),
     }
     impact = f'<a href="{escape(impact_address(digest))}">What descends from it</a>'
     body = [
@@ -85,13 +87,13 @@ def artifact_page(viewed: ViewedArtifact) -> str:
         last = viewed.uses[-1].lineage
         address = artifact_address(digest, at=repr(last.published_at), after=last.hash)
         body.append(f'<nav><a href="{escape(address)}">Earlier lineages &rsaquo;</a></nav>')
-    return document(f"Artifact {digest[:12]}", body)
+    return document(f"Artifact {digest[:SHORT_DIGEST]}", body)
 
 
 def _use(use: Use, digest: str) -> str:
     lineage = use.lineage
     head = (
-        f'<div class="head"><strong>{_lineage_link(lineage.hash)}</strong>'
+        f'<div class="head"><strong>{lineage_link(lineage.hash)}</strong>'
         f"<span>{escape(moment(lineage.published_at))}</span><span>{text_of(lineage.git_repo)}</span></div>"
     )
     if not use.indexed:
@@ -115,13 +117,7 @@ def _use(use: Use, digest: str) -> str:
 
 
 def _links(title: str, style: str, viewed: ViewedJob, page: LinkPage) -> str:
-    rows = [
-        f'<tr><td><span class="mono">{text_of(link.path)}</span></td>'
-        f'<td class="fixed mono"><a href="{escape(artifact_address(link.digest))}" title="{escape(link.digest)}">'
-        f"{short(link.digest)}</a></td>"
-        f'<td class="number">{"" if link.size is None else size_text(link.size)}</td></tr>'
-        for link in page.links
-    ]
+    rows = [link_row(link.path, link.digest, link.size) for link in page.links]
     more = ""
     if page.after:
         address = job_address(viewed.lineage.hash, viewed.job.stored.uid, **{f"{title.lower()}_after": page.after})
@@ -145,10 +141,6 @@ def _metadata(text: str | None) -> str:
     shown = document if isinstance(document, str) else json.dumps(document, indent=2, ensure_ascii=False)
     beginning = beginning_of(shown, COMMAND_SHOWN)
     return f'<details><summary>Metadata</summary><pre class="command mono">{beginning}</pre></details>'
-
-
-def _lineage_link(lineage_hash: str) -> str:
-    return f'<a class="mono" href="{escape(lineage_address(lineage_hash))}">{short(lineage_hash)}</a>'
 
 
 def _exit_code(number: int) -> str:
