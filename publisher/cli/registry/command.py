@@ -67,7 +67,7 @@ def serve(host: str, port: int, treqs_url: str | None, access_log: bool, data: P
     from roar_publisher.registry.store.errors import StoreError
     from roar_publisher.registry.store.private_data import UnsafeData
 
-    authority = None if treqs_url is None else _authority(treqs_url)
+    address = None if treqs_url is None else _checked_address(treqs_url)
     chosen, database = options_of(**options), chosen_database()
     if chosen.workers > 1 and database is None:
         raise UsageProblem(
@@ -86,7 +86,7 @@ def serve(host: str, port: int, treqs_url: str | None, access_log: bool, data: P
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server handles signals itself
     try:
         with written_logs(each_request=access_log):
-            serve_registry(host, port, data, announce, treqs_url=authority, options=chosen, database=database)
+            serve_registry(host, port, data, announce, treqs_url=address, options=chosen, database=database)
     except KeyboardInterrupt:
         return
     except (UnsafeData, StoreError) as error:
@@ -99,7 +99,7 @@ def serve(host: str, port: int, treqs_url: str | None, access_log: bool, data: P
         ) from error
 
 
-def _authority(treqs_url: str) -> str:
+def _checked_address(treqs_url: str) -> str:
     """Return the checked address of a TReqs service. Raises UsageProblem, and LocalProblem for an unusable proxy."""
     from roar_publisher.net.address import registry_address
     from roar_publisher.net.certificates import TrustedCertificates
