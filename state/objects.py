@@ -84,7 +84,7 @@ class Objects:
         with self._file.transaction():
             self._file.db.executemany("UPDATE objects SET content = ? WHERE seq = ?", rows)
 
-    def acknowledge(self, tags: Iterable[tuple[int, str]]) -> None:
+    def acknowledge_stored(self, tags: Iterable[tuple[int, str]]) -> None:
         """Record that the store has these objects, verified, as (seq, tag). Forgets their parts."""
         rows = list(tags)
         with self._file.transaction():

@@ -71,7 +71,7 @@ class AsyncObjects(_Blocking[Objects]):
     """The objects of a put in the journal."""
 
     all = _awaitable(Objects.all)
-    acknowledge = _awaitable(Objects.acknowledge)
+    acknowledge_stored = _awaitable(Objects.acknowledge_stored)
     forget_stored = _awaitable(Objects.forget_stored)
     revise = _awaitable(Objects.revise)
     parts = _awaitable(Objects.parts)

@@ -90,7 +90,7 @@ class ObjectUploader:
         self._store = store
         self._objects = run.journal.objects
         self._tags: dict[str, str] = {}  # of what is stored, by key; written by _store_these and _store_one
-        self._acks = Acknowledgements[tuple[int, str]](run.journal.objects.acknowledge)
+        self._acks = Acknowledgements[tuple[int, str]](run.journal.objects.acknowledge_stored)
 
     async def drain(self) -> None:
         """Return when every object is stored and verified and every file still matches its digest.

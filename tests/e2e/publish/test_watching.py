@@ -138,12 +138,12 @@ def test_parts_of_files_and_then_the_lineage_are_reported(watched: Watched) -> N
     journal = watched.owned.journal
     journal.objects.add(ObjectRow(seq, key, f"s3://b/{key}", 100, "{}") for seq, key in ((1, "a"), (2, "b")))
     watched.enter(*STAGING)
-    journal.objects.acknowledge([(1, "")])
+    journal.objects.acknowledge_stored([(1, "")])
     journal.objects.acknowledge_part(2, PartRow(1, 30, "tag", "f" * 64))
     reports = watched.reports_of(
         lambda: journal.objects.acknowledge_part(2, PartRow(2, 30, "tag", "f" * 64)),
         lambda: journal.objects.forget_parts(2),
-        lambda: journal.objects.acknowledge([(2, "")]),
+        lambda: journal.objects.acknowledge_stored([(2, "")]),
     )
     assert [report for report in reports if not isinstance(report, Entered)] == [
         ObjectsPlanned(2, 1, 200, 100),

@@ -105,7 +105,7 @@ def test_an_object_deleted_before_a_resume_is_sent_again(kind: str, step: str, m
 def test_credentials_that_expired_before_a_resume_need_the_user(make_place: MakePlace) -> None:
     """A resume begins with HEAD requests, whose error replies have no body."""
     place = make_place("s3")
-    assert place.put(kill_at=("after commit of stored", 1)).killed
+    assert place.put(kill_at=("after commit of acknowledge_stored", 1)).killed
     place.destination.weather(lambda seen: Fault.EXPIRED)
     stopped = place.resume()
     assert stopped.code == ExitCode.NEEDS_USER, stopped.err
