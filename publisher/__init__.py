@@ -1,6 +1,6 @@
 """Publishes the lineage that roar captured to GLaaS: journaled, resumable, exactly once.
 
-The public names are those of `__all__`, and their twins in `roar_publisher.aio`; docs/python.md describes them. Each is
+The public names are those of `__all__`, and those of `roar_publisher.aio`; docs/python.md describes them. Each is
 imported when it is used first.
 """
 

@@ -101,7 +101,7 @@ def _raise(error: BaseException) -> NoReturn:
 
 def end_if_cancelled() -> None:
     """End a call of `in_thread` whose caller was cancelled; elsewhere, do nothing. For calls that take seconds."""
-    with suppress(RuntimeError):  # this is no such thread
+    with suppress(RuntimeError):  # not in a thread of anyio
         from_thread.check_cancelled()
 
 

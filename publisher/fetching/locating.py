@@ -184,13 +184,13 @@ async def locate(
             files.append(_checked(digest, url, destination))
         except PublisherError as problem:
             unsafe.append(Unsafe(digest, url, problem.what))
-    twins = shared_names((file.name for file in files), ignoring_case=ignoring_case)
+    shared = shared_names((file.name for file in files), ignoring_case=ignoring_case)
     unsafe += (
         Unsafe(file.digest, file.url, f"several files of the lineage have the name {file.name}")
         for file in files
-        if file.name in twins
+        if file.name in shared
     )
-    return sorted((file for file in files if file.name not in twins), key=lambda file: file.name), unsafe
+    return sorted((file for file in files if file.name not in shared), key=lambda file: file.name), unsafe
 
 
 def _left_over(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from roar_publisher.fetching.service import FetchCounts
 
 LINE_SECONDS = 10.0
-"""The time without a line on a stream that is no terminal."""
+"""The time without a line on a stream that is not a terminal."""
 PHASE = "Fetching"
 
 
