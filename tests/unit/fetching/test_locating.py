@@ -309,7 +309,7 @@ def test_a_public_file_is_found_without_any_credential() -> None:
 def test_another_lineage_than_the_one_asked_for_is_refused(reply: Mapping[str, Any]) -> None:
     registry = Registry([])
     registry.replies[f"/api/v1/sessions/{HASH[:8]}?limit=1"] = reply
-    with pytest.raises(Rejected, match="another lineage"):
+    with pytest.raises(Rejected, match="a different lineage"):
         whole_hash(registry, HASH[:8])
 
 
