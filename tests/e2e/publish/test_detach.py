@@ -118,7 +118,7 @@ def test_resuming_a_publish_of_the_daemon_watches_it(program: Program, held_up: 
     publish_id, _ = held_up
     with program.started("publish", "--resume", publish_id) as watching:
         assert watching.stderr is not None
-        assert any("the daemon already works on" in line for line in watching.stderr)
+        assert any("the daemon is already working on" in line for line in watching.stderr)
         watching.send_signal(2)
         out, err = watching.communicate(timeout=PATIENCE)
     assert (watching.returncode, out) == (130, ""), err
