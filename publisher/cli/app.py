@@ -3,6 +3,7 @@
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
+from copy import copy
 
 import click
 
@@ -25,7 +26,7 @@ class Program(click.Group):
             return _FILE_ARGUMENTS if ctx.resilient_parsing else None
         command = getattr(importlib.import_module(entry.module), cmd_name)
         assert isinstance(command, click.Command)
-        return _name_in_help(command)
+        return with_help_as_called(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands with their summaries. click's own method would import every module."""
@@ -90,15 +91,18 @@ def _context_of(name: str) -> click.Context | None:
     return click.Context(command, info_name=name, parent=program) if command else None
 
 
-def _name_in_help(command: click.Command) -> click.Command:
+def with_help_as_called(command: click.Command) -> click.Command:
     """Return the command with its help, and that of its subcommands, under the name of this process."""
-    if program_name() != DEFAULT:
-        command.help = as_called(command.help or "")
-        command.epilog = as_called(command.epilog or "")
-        for parameter in command.params:
-            if isinstance(parameter, click.Option):
-                parameter.help = as_called(parameter.help or "")
-        if isinstance(command, click.Group):
-            for each in command.commands.values():
-                _name_in_help(each)
-    return command
+    if program_name() == DEFAULT:
+        return command
+    named = copy(command)
+    named.help = as_called(command.help or "")
+    named.epilog = as_called(command.epilog or "")
+    named.params = [copy(parameter) for parameter in command.params]
+    for parameter in named.params:
+        if isinstance(parameter, click.Option):
+            parameter.help = as_called(parameter.help or "")
+    if isinstance(command, click.Group):
+        assert isinstance(named, click.Group)
+        named.commands = {name: with_help_as_called(each) for name, each in command.commands.items()}
+    return named

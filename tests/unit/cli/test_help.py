@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import click
 import pytest
 
+from roar_publisher.cli.app import with_help_as_called
 from roar_publisher.cli.commands import COMMANDS, SUBSTITUTES
 from roar_publisher.cli.publish.command import publish, register
 from roar_publisher.cli.publish.put import put
@@ -29,6 +30,13 @@ def _within(command: click.Command, name: str, parent: click.Context | None) -> 
 @pytest.mark.parametrize("context", list(contexts()), ids=lambda context: str(context.command_path))
 def test_help_is_at_most_80_columns_wide(context: click.Context) -> None:
     assert [line for line in context.get_help().splitlines() if len(line) > COLUMNS] == []
+
+
+def test_help_under_another_name_changes_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = publish.help
+    monkeypatch.setattr("sys.argv", ["roar-publish"])
+    assert "roar-publish publish --resume" in (with_help_as_called(publish).help or "")
+    assert publish.help == before
 
 
 @pytest.mark.parametrize("context", list(contexts()), ids=lambda context: str(context.command_path))
