@@ -3,7 +3,6 @@
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
-from copy import copy
 
 import click
 
@@ -95,6 +94,8 @@ def with_help_as_called(command: click.Command) -> click.Command:
     """Return the command with its help, and that of its subcommands, under the name of this process."""
     if program_name() == DEFAULT:
         return command
+    from copy import copy  # under the other name alone
+
     named = copy(command)
     named.help = as_called(command.help or "")
     named.epilog = as_called(command.epilog or "")
