@@ -157,22 +157,27 @@ async def _close_with_access_context(run: Run, progress: Progress) -> Receipt:
     If the registry lacks the access context of a key's owner, send the bearer and try again. Raises NeedsUser if
     there is no bearer (protocol.md §5, "refresh with bearer auth first"), and what `_close` raises.
     """
-    unknown: Refused | None = None
-    for may_send in (True, False):
-        try:
-            return await _close(run, progress)
-        except Refused as refusal:
-            if refusal.status != BAD_REQUEST or not all(word in refusal.what.lower() for word in BEARER_WORDS):
-                raise
-            unknown = refusal
-        if not may_send or not await run.keyring.send_access_context(run.client):
-            break
+    answer = await _close_unless_unknown(run, progress)
+    if isinstance(answer, Refused) and await run.keyring.send_access_context(run.client):
+        answer = await _close_unless_unknown(run, progress)
+    if not isinstance(answer, Refused):
+        return answer
     raise NeedsUser(
-        str(unknown),
+        str(answer),
         kept="What is staged is kept.",
         next_step="sign in once as the key's owner (`roar login`), so that the registry knows your projects",
         reason=Reason.AUTH,
-    ) from unknown
+    ) from answer
+
+
+async def _close_unless_unknown(run: Run, progress: Progress) -> Receipt | Refused:
+    """Close the session. Return the refusal if the registry lacks the access context of the key's owner."""
+    try:
+        return await _close(run, progress)
+    except Refused as refusal:
+        if refusal.status != BAD_REQUEST or not all(word in refusal.what.lower() for word in BEARER_WORDS):
+            raise
+        return refusal
 
 
 async def _close(run: Run, progress: Progress) -> Receipt:

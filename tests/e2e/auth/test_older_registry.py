@@ -128,6 +128,7 @@ def test_where_the_owner_of_a_key_belongs_is_learned_from_the_next_sign_in(signs
         end = await world.live()
         if signs_in == BOB:
             waits_for_sign_in(world, end)
+            assert len(world.calls("/auth/access-context")) == 1, "what did not help is not sent again"
             return
         assert isinstance(end, Progress), end
         assert (end.state, end.identity) == (State.DONE, KEY_ITSELF)

@@ -1,6 +1,8 @@
 """What follows a published lineage and cannot be done yet is in the journal, and is paid once."""
 
+import errno
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -108,6 +110,21 @@ async def test_a_record_that_cannot_be_written_is_owed_and_paid_once(publishing:
     assert mark(project) is not None
     assert len(publishing.sent) == sent, "what is published is not sent again"
     assert publishing.paths.read_put_record() is None
+    assert count_status(publishing.paths).reason == Reason.PUBLISHED
+
+
+async def test_a_token_that_cannot_be_removed_leaves_nothing_owed(
+    publishing: Publishing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publishing.intercept = instead("labels/batch", lambda: answer(422, detail="no labels today"))
+    await publishing.run()
+    publishing.intercept = lambda sent: None
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("roar_publisher.state.paths.forget_private", refuse)
+    assert (await publishing.run()).owed == ()
     assert count_status(publishing.paths).reason == Reason.PUBLISHED
 
 

@@ -10,6 +10,7 @@ from roar_publisher.net.connection import RegistryConnection
 from roar_publisher.state.descriptors import EACH, RESERVED, connections_that_fit, raise_limit
 from roar_publisher.state.limits import MOST_REQUESTS
 from roar_publisher.state.xdg import base_folder
+from roar_publisher.storage.http import StoreConnection
 
 
 @pytest.fixture
@@ -46,6 +47,13 @@ async def test_a_line_has_no_more_requests_under_way_than_fit(limited: Callable[
     assert connections_that_fit(MOST_REQUESTS) == 1
     async with RegistryConnection("http://registry.localhost") as line:
         assert line.limit.current == 1
+
+
+@pytest.mark.anyio
+async def test_a_store_gets_no_more_connections_than_fit(limited: Callable[[int, int], object]) -> None:
+    limited(RESERVED + EACH, RESERVED + EACH)
+    connection = StoreConnection(connections=64, report=lambda report: None, patience=0)
+    assert connection.budget.slots.total_tokens == 1
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from roar_publisher.state.machine import Event, State
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish, discard_damaged
 from roar_publisher.state.status import CountedStatus
-from roar_publisher.state.status_reader import count_all, count_status
+from roar_publisher.state.status_reader import count_all, count_status, read_written_since
 from tests.support.lineages import chain, cut, frozen, plan_of
 from tests.support.processes import line_of, running
 from tests.support.state.folders import new_publish
@@ -29,6 +29,15 @@ def test_an_owned_publish_has_no_other_owner_until_it_is_released(folder: StateF
         assert count_status(publish.paths).owner is not None
     with OwnedPublish.open(publish.paths) as again:
         assert again.journal.progress().state is State.PROBE
+
+
+def test_a_journal_that_may_not_be_looked_at_is_left_out_of_the_later_ones(folder: StateFolder) -> None:
+    """The system refuses a link to itself, as it would the folder of another user."""
+    with frozen(folder, cut(chain(2))) as publish:
+        journal = folder.publishes / "1f2e3d4c" / "journal.db"
+        journal.parent.mkdir()
+        journal.symlink_to(journal)
+        assert [status.plan.id for status in read_written_since(folder, 0.0, skip=())] == [publish.paths.id]
 
 
 def test_a_discarded_publish_is_gone(folder: StateFolder) -> None:
