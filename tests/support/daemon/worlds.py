@@ -71,7 +71,7 @@ class Network(httpx2.AsyncBaseTransport):
         suspensions = machine.suspensions if self._made_before is None else self._made_before
         outage = site.outage()
         if request.method == "POST":
-            machine.check_request(request.url.path, request.content)
+            machine.check_request(request.url.path, await request.aread())
         await anyio.sleep(site.seconds / 2)
         if outage is not None and outage.network_state in (NetworkState.AWAY, NetworkState.SILENT):
             await self._no_answer(at_once=outage.network_state is NetworkState.AWAY)

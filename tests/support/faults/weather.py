@@ -82,7 +82,7 @@ class FaultyTransport(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         fault = self._weather.fault()
-        self._before(request.url.path, request.content if request.method == "POST" else b"")
+        self._before(request.url.path, await request.aread() if request.method == "POST" else b"")
         await anyio.sleep(self._weather.rng.uniform(0, self._weather.slowness))
         match fault:
             case Fault.LOST_BEFORE:

@@ -43,6 +43,7 @@ class Script(httpx2.AsyncBaseTransport):
             self.probes += 1
             answer: Answer = self._health()
         else:
+            await request.aread()
             self.requests.append(request)
             self.times.append(anyio.current_time())
             answer = next(self._answers, None) or self._default()

@@ -4,12 +4,21 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import anyio
+import h11
 import httpx2
 import pytest
+from anyio.abc import SocketAttribute, SocketStream
 
 from roar_publisher import __version__
 from roar_publisher.net.event_loop import EventLoop
-from roar_publisher.net.exchange import CONNECT_SECONDS, IDLE_SECONDS, MAX_REPLY_BYTES, PROBE_CONNECT_SECONDS, Exchange
+from roar_publisher.net.exchange import (
+    CONNECT_SECONDS,
+    HEADERS,
+    IDLE_SECONDS,
+    MAX_REPLY_BYTES,
+    PROBE_CONNECT_SECONDS,
+    Exchange,
+)
 from roar_publisher.net.route import Route, Unreachable
 from roar_publisher.state.errors import LocalProblem
 from tests.support.threads import no_more_threads
@@ -63,6 +72,84 @@ def test_a_request_passes_no_client_of_the_library(monkeypatch: pytest.MonkeyPat
         {"connect": PROBE_CONNECT_SECONDS},
     ]
     assert sent.closed == 2
+
+
+async def on_the_wire(prefix: str, method: str, path: str, body: bytes | None) -> tuple[str, h11.Request]:
+    """Send one request over a socket; return the server's address, and the request as it came."""
+    came: list[h11.Request] = []
+
+    async def answer(stream: SocketStream) -> None:
+        server = h11.Connection(h11.SERVER)
+        async with stream:
+            while not isinstance(event := server.next_event(), h11.EndOfMessage):
+                if isinstance(event, h11.Request):
+                    came.append(event)
+                elif event is h11.NEED_DATA:
+                    server.receive_data(await stream.receive())
+            await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as tasks:
+        address = f"127.0.0.1:{listener.extra(SocketAttribute.local_port)}"
+        tasks.start_soon(listener.serve, answer)
+        async with Exchange(f"http://{address}{prefix}", connections=1) as exchange:
+            assert (await exchange.send(method, path, body, "Bearer token")).body == b"{}"
+        tasks.cancel_scope.cancel()
+    return address, came[0]
+
+
+@pytest.mark.parametrize("prefix", ["", "/glaas"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/health",
+        "/",
+        "/a?b=c-d&e=",
+        "/a?after=x%2Fy",
+        "/jobs/a%20b/inputs",
+        "/jobs/a b/inputs",
+        "/jobs/é/inputs",
+        "/a/./b",
+        "/a/../b",
+        "/a/.hidden",
+        "//a",
+        "/a:b@c",
+        "/a#b",
+        "/a?b#c",
+    ],
+)
+def test_a_target_is_the_one_that_the_library_makes_of_the_whole_url(prefix: str, path: str) -> None:
+    address, request = anyio.run(on_the_wire, prefix, "GET", path, None)
+    assert request.target == httpx2.URL(f"http://{address}{prefix}{path}").raw_path
+
+
+@pytest.mark.parametrize(("method", "body"), [("GET", None), ("POST", None), ("POST", b""), ("POST", b"[1]")])
+def test_the_headers_are_complete(method: str, body: bytes | None) -> None:
+    address, request = anyio.run(on_the_wire, "", method, "/a", body)
+    length = {} if method == "GET" else {b"content-length": b"%d" % len(body or b"")}
+    kind = {} if body is None else {b"content-type": b"application/json"}
+    own = {b"host": address.encode(), b"authorization": b"Bearer token"}
+    usual = {name.lower(): value for name, value in HEADERS}
+    assert dict(request.headers) == usual | own | kind | length
+    assert len(request.headers) == len(dict(request.headers))
+
+
+@pytest.mark.parametrize("path", ["/a\r\nX: y", "/a\x00"])
+def test_a_path_with_control_characters_is_not_sent(path: str) -> None:
+    async def scenario() -> None:
+        async with Exchange(URL, connections=1) as exchange:
+            with pytest.raises(Unreachable):
+                await exchange.send("GET", path, None, None)
+
+    anyio.run(scenario)
+
+
+def test_a_credential_that_no_header_can_carry_is_an_error_of_the_request() -> None:
+    async def scenario() -> None:
+        async with Exchange(URL, connections=1) as exchange:
+            with pytest.raises(Unreachable):
+                await exchange.send("GET", "/", None, "Bearer tökén")
+
+    anyio.run(scenario)
 
 
 def test_connections_are_kept_for_requests_and_not_for_probes(monkeypatch: pytest.MonkeyPatch) -> None:
