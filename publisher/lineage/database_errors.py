@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from roar_publisher.lineage.guard import NOTE_LIMIT, STATEMENT_TIMEOUT_SECONDS, VALUE_LIMIT, harden
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.mounts import mount_of
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.shell import shell_word
 from roar_publisher.state.system_errors import explain_os_error, probe_write
@@ -64,6 +65,14 @@ def database_problem(path: Path, error: Exception, *, writing: bool = False) -> 
         # SQLite does not say why: a reader, too, needs room for the index of a WAL.
         found = explain_os_error(refused, Reason.DATABASE)
         return LocalProblem(f"{path} cannot be used: {found.what}", next_step=found.remedy, reason=found.reason)
+    if code == sqlite3.SQLITE_IOERR and (mount := mount_of(path)) and mount.shared:
+        # Such as rclone without a cache: it cannot change a file in place.
+        return LocalProblem(
+            f"SQLite cannot work with {path} on {mount.kind}: {error}",
+            next_step="check the mount; if it is intact, give it a cache for writes (rclone: --vfs-cache-mode writes),"
+            " or copy the project to a local disk",
+            reason=Reason.DATABASE,
+        )
     return LocalProblem(
         f"SQLite cannot work with {path}: {error}",
         next_step="check the file, its folder and their permissions",

@@ -18,6 +18,7 @@ from roar_publisher.lineage.database import NEWEST_SCHEMA, open_database
 from roar_publisher.lineage.database_errors import database_problem
 from roar_publisher.lineage.plan import PlanSummary, build_plan
 from roar_publisher.lineage.project import find_project
+from roar_publisher.state import mounts
 from roar_publisher.state.errors import Conclusion, LocalProblem
 from roar_publisher.state.temporary import sqlite_folder
 from tests.support.lineage.captured import captured_project
@@ -282,6 +283,20 @@ def test_a_full_disk_is_named_where_sqlite_only_reports_an_io_error(
     monkeypatch.setattr(database_errors, "probe_write", lambda folder: full)
     problem = database_problem(tmp_path / "roar.db", error)
     assert (problem.reason, problem.what) == ("disk full", f"{tmp_path}/roar.db cannot be used: the disk is full")
+
+
+def test_a_file_system_that_sqlite_cannot_work_with_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a mount of rclone without a cache: SQLite cannot open the index of a WAL there."""
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMOPEN
+    table = tmp_path / "mountinfo"
+    monkeypatch.setattr(mounts, "MOUNT_TABLE", table)
+    table.write_text(f"1 0 0:1 / {tmp_path} rw - fuse.rclone remote: rw\n")
+    problem = database_problem(tmp_path / "roar.db", error)
+    assert problem.what == f"SQLite cannot work with {tmp_path}/roar.db on fuse.rclone: disk I/O error"
+    assert "--vfs-cache-mode writes" in problem.next_step
+    table.write_text(f"1 0 0:1 / {tmp_path} rw - ext4 /dev/sda1 rw\n")
+    assert "permissions" in database_problem(tmp_path / "roar.db", error).next_step
 
 
 def test_the_temporary_folder_is_the_one_that_sqlite_uses(tmp_path: Path) -> None:
