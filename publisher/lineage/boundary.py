@@ -53,7 +53,10 @@ def find_escape(path: Path, inside: Sequence[Path]) -> Escape | None:
 
 def refuse_escapes(root: Path, found: Iterable[Escape], *, next_step: str) -> None:
     """Raise UsageProblem if anything was found, listing where each path leads."""
-    texts = [f"{_relative(root, escape.path)} → {escape.real}" for escape in found]
+    texts = [
+        str(escape.real) if escape.path == escape.real else f"{_relative(root, escape.path)} → {escape.real}"
+        for escape in found
+    ]
     if texts:
         raise UsageProblem(
             f"files outside of the project {root} are published only if you ask for it: {listed(texts)}",
