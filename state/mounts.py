@@ -15,7 +15,7 @@ from msgspec import Struct
 MOUNT_TABLE = Path("/proc/self/mountinfo")
 LOCAL_LOCKS = frozenset(
     "afs davfs fuse.blobfuse fuse.blobfuse2 fuse.bosfs fuse.cosfs fuse.curlftpfs fuse.gcsfuse fuse.geesefs fuse.goofys"
-    " fuse.mount-s3 fuse.mountpoint-s3 fuse.obsfs fuse.ossfs fuse.ossfs2 fuse.rclone fuse.s3fs"
+    " fuse.hf-mount fuse.mount-s3 fuse.mountpoint-s3 fuse.obsfs fuse.ossfs fuse.ossfs2 fuse.rclone fuse.s3fs"
     " fuse.sshfs".split()
 )
 """Kinds whose locks are this machine's alone, whatever their options."""
@@ -73,7 +73,7 @@ def _mounts(table: str) -> Iterator[Mount]:
         before, _, after = line.partition(" - ")
         first, last = before.split(" "), after.split(" ")
         if len(first) > 5 and len(last) > 2:
-            # Mountpoint for S3 and blobfuse2 are mounted without a kind of their own; their source is their name.
+            # Mountpoint for S3, blobfuse2 and hf-mount have no kind of their own; their source is their name.
             named = f"{last[0]}.{last[1]}"
             kind = named if named in LOCAL_LOCKS else last[0]
             yield Mount(_unescaped(first[4]), kind, (*first[5].split(","), *last[2].split(",")))

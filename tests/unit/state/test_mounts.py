@@ -25,6 +25,7 @@ CASES = [
     ("fuse.rclone", "rw,user_id=0,group_id=0", "whose locks do not reach other machines"),
     ("fuse.ossfs2", "rw,user_id=0,group_id=0", "whose locks do not reach other machines"),
     ("fuse mountpoint-s3", "rw,user_id=0,group_id=0", "whose locks do not reach other machines"),
+    ("fuse hf-mount", "rw,user_id=0,group_id=0,default_permissions", "whose locks do not reach other machines"),
     ("fuse blobfuse2", "rw,user_id=0,group_id=0", "whose locks do not reach other machines"),
     ("fuse", "rw,user_id=0,group_id=0", ""),
     ("9p", "rw,trans=virtio", ""),
