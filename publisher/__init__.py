@@ -51,7 +51,7 @@ def __getattr__(name: str) -> object:
     if name not in (*_MODULES, *__all__):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if _sys.platform == "win32":
-        raise ImportError("roar_publisher runs on Linux and macOS; on Windows, install it inside of WSL")
+        raise ImportError("roar_publisher does not run on Windows; install it inside of WSL")
     if name in _MODULES:
         return import_module(f"{__name__}.{name}")
     value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'api')}"), name)

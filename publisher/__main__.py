@@ -39,7 +39,7 @@ def _dispatch(arguments: Sequence[str]) -> int:
         if roar_cli_installed() or arguments[0] not in SUBSTITUTES:
             return run_roar_cli(arguments)
     if sys.platform == "win32":
-        print("Error: roar-publisher runs on Linux and macOS only.\nNext: install it inside of WSL", file=sys.stderr)  # noqa: T201
+        print("Error: roar-publisher does not run on Windows.\nNext: install it inside of WSL", file=sys.stderr)  # noqa: T201
         return 2  # ExitCode.USAGE
     from roar_publisher.cli.app import start
 

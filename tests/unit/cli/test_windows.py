@@ -16,7 +16,7 @@ def test_a_command_says_where_the_program_runs(
     assert run([command]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert printed.err == "Error: roar-publisher runs on Linux and macOS only.\nNext: install it inside of WSL\n"
+    assert printed.err == "Error: roar-publisher does not run on Windows.\nNext: install it inside of WSL\n"
 
 
 def test_the_python_api_says_where_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
