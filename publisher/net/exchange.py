@@ -183,7 +183,7 @@ class Exchange:
         """Return a request. The registry's address is parsed once, and its headers are complete.
 
         If the library parsed each URL and completed the headers itself, a small request would take a tenth more CPU
-        time. Raises httpx2.InvalidURL and UnicodeError.
+        time (docs/figures.md). Raises httpx2.InvalidURL and UnicodeError.
         """
         extensions: dict[str, Any] = {"timeout": {"connect": connect}}  # `fail_after` limits the rest
         if self._transport is None and _SENT_AS_IT_IS.fullmatch(path):
