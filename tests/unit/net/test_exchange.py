@@ -144,12 +144,15 @@ def test_a_path_with_control_characters_is_not_sent(path: str) -> None:
 
 
 def test_a_credential_that_no_header_can_carry_is_an_error_of_the_request() -> None:
+    sent = Kept()
+
     async def scenario() -> None:
-        async with Exchange(URL, connections=1) as exchange:
+        async with Exchange(URL, connections=1, transport=sent) as exchange:
             with pytest.raises(Unreachable):
                 await exchange.send("GET", "/", None, "Bearer tökén")
 
     anyio.run(scenario)
+    assert sent.requests == []
 
 
 def test_connections_are_kept_for_requests_and_not_for_probes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,11 +215,14 @@ class Endless(httpx2.AsyncByteStream):
     """A body that is never read to its end."""
 
     def __init__(self) -> None:
-        self.closed = False
+        self.closed = self.ended = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        while True:
-            yield bytes(MAX_REPLY_BYTES)
+        try:
+            while True:
+                yield bytes(MAX_REPLY_BYTES)
+        finally:
+            self.ended = True
 
     async def aclose(self) -> None:
         self.closed = True
@@ -235,6 +241,7 @@ def test_a_reply_that_is_not_read_to_its_end_gives_its_connection_back(encoding:
             with suppress(Unreachable):
                 await exchange.send("GET", "/", None, None)
             assert body.closed
+            assert body.ended
 
     anyio.run(scenario)
 
