@@ -182,8 +182,8 @@ class Exchange:
     ) -> httpx2.Request:
         """Return a request. The registry's address is parsed once, and its headers are complete.
 
-        If the library parsed each URL and completed the headers itself, a small request would take a tenth more CPU
-        time (docs/figures.md). Raises httpx2.InvalidURL and UnicodeError.
+        The library takes longer to do this for each request than for anything else that it makes of one
+        (docs/figures.md). Raises httpx2.InvalidURL and UnicodeError.
         """
         extensions: dict[str, Any] = {"timeout": {"connect": connect}}  # `fail_after` limits the rest
         if self._transport is None and _SENT_AS_IT_IS.fullmatch(path):

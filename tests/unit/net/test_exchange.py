@@ -134,13 +134,17 @@ def test_the_headers_are_complete(method: str, body: bytes | None) -> None:
 
 
 @pytest.mark.parametrize("path", ["/a\r\nX: y", "/a\x00"])
-def test_a_path_with_control_characters_is_not_sent(path: str) -> None:
+def test_a_path_with_control_characters_is_not_sent(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = Kept()
+    monkeypatch.setattr(Route, "transport", lambda self, *, idle_seconds: sent)
+
     async def scenario() -> None:
         async with Exchange(URL, connections=1) as exchange:
             with pytest.raises(Unreachable):
                 await exchange.send("GET", path, None, None)
 
     anyio.run(scenario)
+    assert sent.requests == []
 
 
 def test_a_credential_that_no_header_can_carry_is_an_error_of_the_request() -> None:
